@@ -1,0 +1,202 @@
+"""The exceptions of Trunkline, by whose fault they are.
+
+::
+
+    TrunklineError
+    ├── AuthorError            the use case or the settings are wrong; mend the code
+    │   ├── ContractError      a contract's class is malformed
+    │   ├── UseCaseError       a use case is malformed, or two have one name
+    │   └── MissingExtraError  an optional dependency is not installed
+    ├── InputError             what was handed in is wrong; mend the input          (exit code 2)
+    │   ├── SourceError        missing, unreadable, truncated or empty source
+    │   ├── SchemaError        a source lacks columns, or has too many claims on one
+    │   ├── RowsRefusedError   rows break their contract (raised by ``validate``)
+    │   ├── LabelError         the label cannot be learned from
+    │   ├── UnknownNameError   no such use case, run, model, table, dataset
+    │   └── TamperedError      a stored model or ledger is not what was written
+    ├── GateRefusedError       a candidate failed its evidence                      (exit code 3)
+    ├── BusyError              somebody else holds the run or the table             (exit code 2)
+    └── WorldError             the world failed; the only class that is retried     (exit code 1)
+        ├── ConflictError      a concurrent commit won
+        └── UnavailableError   a server, disk or network did not answer
+
+An exception carries facts and renders its text late and bounded: *what* happened, *where*, what is *allowed*, what to
+do *next*. Neither facts nor text may hold subscriber data or secrets.
+"""
+
+from collections.abc import Iterable
+
+__all__ = [
+    "AuthorError",
+    "BusyError",
+    "ConflictError",
+    "ContractError",
+    "GateRefusedError",
+    "InputError",
+    "LabelError",
+    "MissingExtraError",
+    "RowsRefusedError",
+    "SchemaError",
+    "SourceError",
+    "TamperedError",
+    "TrunklineError",
+    "UnavailableError",
+    "UnknownNameError",
+    "UseCaseError",
+    "WorldError",
+]
+
+_MOST_VALUES = 12
+_LONGEST_TEXT = 300
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+
+
+class TrunklineError(Exception):
+    """Base of all exceptions that Trunkline raises on purpose.
+
+    Attributes:
+        what: What happened, one sentence without a full stop.
+        where: The file, table, field or setting it happened in; empty when there is none.
+        allowed: The values that would have been accepted; rendered up to a dozen.
+        next_step: What the reader can do about it; empty when there is nothing to say.
+        exit_code: The exit code of the command line for this class.
+    """
+
+    exit_code: int = 1
+
+    def __init__(self, what: str, *, where: str = "", allowed: Iterable[str] = (), next_step: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.allowed = tuple(allowed)
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        """Render the four facts, one line each, bounded in length."""
+        lines = [_bounded(self.what)]
+        if self.where:
+            lines.append(f"  where:   {_bounded(self.where)}")
+        if self.allowed:
+            shown = ", ".join(self.allowed[:_MOST_VALUES])
+            more = len(self.allowed) - _MOST_VALUES
+            lines.append(f"  allowed: {_bounded(shown)}{f' and {more} more' if more > 0 else ''}")
+        if self.next_step:
+            lines.append(f"  next:    {_bounded(self.next_step)}")
+        return "\n".join(lines)
+
+
+class AuthorError(TrunklineError):
+    """The code or configuration of a use case is wrong."""
+
+
+class ContractError(AuthorError):
+    """A contract's class is malformed; raised when the class is made."""
+
+
+class UseCaseError(AuthorError):
+    """A use case is malformed, or its name is taken."""
+
+
+class MissingExtraError(AuthorError):
+    """An optional dependency is not installed.
+
+    Attributes:
+        extra: The extra of the ``trunkline`` package that brings it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, module: str, *, extra: str) -> None:
+        super().__init__(
+            f"the Python package {module!r} is not installed", next_step=f"pip install 'trunkline[{extra}]'"
+        )
+        self.extra = extra
+
+
+class InputError(TrunklineError):
+    """What was handed in is wrong."""
+
+    exit_code = 2
+
+
+class SourceError(InputError):
+    """A source is missing, unreadable, truncated or empty."""
+
+
+class SchemaError(InputError):
+    """The columns of a source do not fit the contract."""
+
+
+class RowsRefusedError(InputError):
+    """Rows break their contract.
+
+    Attributes:
+        reasons: How many rows failed for each reason.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        reasons: dict[str, int],
+        where: str = "",
+        allowed: Iterable[str] = (),
+        next_step: str = "",
+    ) -> None:
+        super().__init__(what, where=where, allowed=allowed, next_step=next_step)
+        self.reasons = dict(reasons)
+
+
+class LabelError(InputError):
+    """The label cannot be learned from, e.g. it has one class."""
+
+
+class UnknownNameError(InputError):
+    """There is no use case, run, model, table or dataset of that name."""
+
+
+class TamperedError(InputError):
+    """A stored file is not what was written: corrupt, truncated or changed."""
+
+
+class GateRefusedError(TrunklineError):
+    """A candidate failed its evidence.
+
+    Attributes:
+        failed: Names of the gates that refused, in their order.
+    """
+
+    exit_code = 3
+
+    def __init__(self, what: str, *, failed: Iterable[str], where: str = "", next_step: str = "") -> None:
+        super().__init__(what, where=where, next_step=next_step)
+        self.failed = tuple(failed)
+
+
+class BusyError(TrunklineError):
+    """Somebody else holds the lock.
+
+    Attributes:
+        holder: Who holds it: host, process and since when.
+    """
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, holder: str, where: str = "", next_step: str = "") -> None:
+        super().__init__(what, where=where, next_step=next_step)
+        self.holder = holder
+
+
+class WorldError(TrunklineError):
+    """The world failed; trying again may help."""
+
+
+class ConflictError(WorldError):
+    """A concurrent commit won."""
+
+
+class UnavailableError(WorldError):
+    """A server, disk or network did not answer."""
