@@ -1,0 +1,172 @@
+"""The kinds of values a field may hold, and the one written text grammar of each.
+
+Takes a scalar as it arrives (CSV text, a JSON scalar, a typed cell) and gives the Python value, or refuses with a
+reason code. Every path judges the *text* of a value: it trims, matches the grammar, then casts. The vectorised path
+(``trunkline.checks``) uses the same patterns, so that the verdict on a row is the same at the HTTP edge, on DuckDB and
+on Spark. A JSON scalar that is not a string is judged by its canonical text (``true``, ``5``, ``1.5``).
+
+Patterns stay in the subset that RE2, Rust and Java share: ASCII digits, anchors at both ends, no look-around.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+KindName = Literal["text", "integer", "number", "flag", "category", "instant", "day"]
+
+WHITE_SPACE: Final = " \t\n\r\v\f"
+"""What is trimmed from both ends of every text, and nothing else."""
+
+TRUE_TOKENS: Final = ("true", "t", "yes", "y", "1")
+FALSE_TOKENS: Final = ("false", "f", "no", "n", "0")
+
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+_OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+
+GRAMMAR: Final[Mapping[KindName, str]] = {
+    # pandas writes an integer column with nulls as "361.0": a zero fraction is part of the grammar
+    "integer": r"^[+-]?[0-9]{1,18}(\.0*)?$",
+    "number": r"^[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?$",
+    "flag": rf"^(?i:{'|'.join(TRUE_TOKENS + FALSE_TOKENS)})$",
+    "instant": rf"^{_DAY}[T ]{_CLOCK}{_OFFSET}$",
+    "day": rf"^({_DAY}|[0-9]{{8}}(T000000)?)$",
+}
+"""Anchored pattern of each kind after trimming; ``text`` and ``category`` take any text."""
+
+LOCAL_INSTANT: Final = rf"^{_DAY}[T ]{_CLOCK}{_OFFSET}?$"
+"""The grammar of an instant whose field names a time zone: the offset may be absent."""
+
+_ARTICLE: Final[Mapping[KindName, str]] = {
+    "integer": "a whole number of at most 18 digits",
+    "number": "a number",
+    "flag": "a yes or no",
+    "instant": "an instant with its offset from UTC",
+    "day": "a day like 2026-11-22",
+}
+
+_COMPILED: Final = {name: re.compile(pattern) for name, pattern in GRAMMAR.items()}
+_COMPILED_LOCAL: Final = re.compile(LOCAL_INSTANT)
+
+Scalar = str | int | float | bool | date | datetime
+"""A value of any kind, null excluded."""
+
+
+class Malformed(ValueError):  # noqa: N818 - it never leaves this package as an error; it carries a reason
+    """The text of a value is outside its kind's grammar, or cannot be represented."""
+
+
+def canonical_text(value: object) -> str:
+    """Give the text by which a scalar is judged.
+
+    Args:
+        value: A string, or a scalar as JSON or a typed column delivers it.
+
+    Returns:
+        The string itself, ``true``/``false``, ISO 8601 for dates and instants, ``repr`` for numbers.
+
+    Raises:
+        Malformed: For anything that is not a scalar.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    raise Malformed("not a scalar")
+
+
+def parse(kind: KindName, value: object, *, zone: str | None = None) -> Scalar:
+    """Cast a scalar to its kind by the kind's grammar.
+
+    Args:
+        kind: The kind to cast to.
+        value: Text, or a scalar that is judged by its canonical text; not None.
+        zone: For ``instant``: the IANA zone of texts without an offset; without it those are malformed. Of two local
+            times that exist twice (clocks set back) the earlier instant is meant.
+
+    Returns:
+        ``str``, ``int`` (64 bits), finite ``float``, ``bool``, ``date``, or ``datetime`` in UTC.
+
+    Raises:
+        Malformed: The text is outside the grammar, or the value overflows.
+
+    >>> parse("integer", " 361.0 "), parse("flag", "Yes"), parse("number", ".5")
+    (361, True, 0.5)
+    """
+    text = canonical_text(value).strip(WHITE_SPACE)
+    if kind in ("text", "category"):
+        return text
+    pattern = _COMPILED_LOCAL if kind == "instant" and zone else _COMPILED[kind]
+    if not pattern.fullmatch(text):
+        raise Malformed(f"not {_ARTICLE[kind]}")
+    if kind == "integer":
+        return int(text.partition(".")[0])
+    if kind == "number":
+        number = float(text)
+        if not math.isfinite(number):
+            raise Malformed("overflow")
+        return number
+    if kind == "flag":
+        return text.lower() in TRUE_TOKENS
+    try:
+        if kind == "day":
+            return date.fromisoformat(text.partition("T")[0])
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            instant = instant.replace(tzinfo=ZoneInfo(zone or "UTC"))
+        return instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Malformed(f"not {_ARTICLE[kind]}") from error
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Annotation that makes a Pydantic field parse by the kind's grammar instead of Pydantic's own coercion.
+
+    Attributes:
+        name: The kind.
+    """
+
+    name: KindName
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Put the grammar before Pydantic's strict schema of the Python type."""
+        name = self.name
+
+        def by_grammar(value: object) -> Scalar:
+            try:
+                return parse(name, value)
+            except Malformed as reason:
+                raise PydanticCustomError("type", "{reason}", {"reason": str(reason)}) from None
+
+        return core_schema.no_info_before_validator_function(by_grammar, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe the Python type; the grammar's text form is accepted as well."""
+        return handler(schema)
+
+
+Text = Annotated[str, Kind("text")]
+"""Text of any content; trimmed."""
+Integer = Annotated[int, Kind("integer")]
+"""A whole number of at most 18 digits."""
+Number = Annotated[float, Kind("number")]
+"""A finite 64-bit float."""
+Flag = Annotated[bool, Kind("flag")]
+"""True or false, also as yes/no, y/n, t/f, 1/0 in any case."""
+Instant = Annotated[datetime, Kind("instant")]
+"""A point in time with its offset, kept in UTC to the microsecond."""
+Day = Annotated[date, Kind("day")]
+"""A calendar day, ``2026-11-22`` or ``20261122``."""

@@ -1,0 +1,175 @@
+"""The platform's own tables: what the stages tell each other through the lake.
+
+Every table is a contract like any other. ``document`` fields hold one JSON text whose shape belongs to the writer of the
+record; everything that is filtered or joined on has a column of its own.
+"""
+
+from typing import ClassVar, Final, Literal
+
+from trunkline.contracts.contract import Contract, Table, field
+from trunkline.contracts.kinds import Flag, Instant, Integer, Number, Text
+
+__all__ = [
+    "RECORDS",
+    "Alert",
+    "Outcome",
+    "PredictionLog",
+    "QuarantinedRow",
+    "Reading",
+    "Receipt",
+    "RunRecord",
+    "StepRecord",
+]
+
+_LONG: Final = 10_000_000
+
+
+class Receipt(Contract):
+    """One row per ingested batch: ``read = accepted + quarantined + duplicates``, always."""
+
+    table: ClassVar[Table] = Table(key=("batch_id",), event_at="finished_at")
+
+    batch_id: Text = field("Content-derived: hash of source content, dataset, contract fingerprint and mapping")
+    run_id: Text = field("The run that ingested the batch first")
+    usecase: Text = field()
+    dataset: Text = field()
+    source: Text = field("Where the rows came from, without secrets")
+    content_sha256: Text = field("Hash of the raw bytes")
+    contract_fingerprint: Text = field()
+    read: Integer = field("Rows read", minimum=0)
+    accepted: Integer = field("Rows written to the lake", minimum=0)
+    quarantined: Integer = field("Rows written to the quarantine", minimum=0)
+    duplicates: Integer = field("Rows left out for having the key of another row of the batch", minimum=0)
+    reasons: Text = field("JSON object: reason to number of rows", max_length=_LONG)
+    absent_columns: Text = field("JSON list: nullable fields that the source lacks", max_length=_LONG)
+    extra_columns: Text = field("JSON list: columns of the source that the contract does not know", max_length=_LONG)
+    table_version: Integer | None = field("Version of the dataset's table that holds the rows; null when none were")
+    started_at: Instant = field()
+    finished_at: Instant = field()
+
+
+class QuarantinedRow(Contract):
+    """One row per refused row and change of its state; the newest state of a row counts."""
+
+    table: ClassVar[Table] = Table(key=("quarantine_id",), event_at="changed_at")
+
+    quarantine_id: Text = field("Batch id and row number")
+    batch_id: Text = field()
+    run_id: Text = field()
+    usecase: Text = field()
+    dataset: Text = field()
+    source: Text = field()
+    row_number: Integer = field("1 is the first data row of the source", minimum=1)
+    reasons: Text = field("JSON list of all reasons, ``field.check`` or a rule's name", max_length=_LONG)
+    row: Text = field("JSON object of the raw texts under the source's own column names", max_length=_LONG)
+    state: Literal["open", "replayed", "discarded"] = field()
+    changed_at: Instant = field()
+
+
+class RunRecord(Contract):
+    """One row per run and change of its state."""
+
+    table: ClassVar[Table] = Table(key=("run_id",), event_at="changed_at")
+
+    run_id: Text = field()
+    usecase: Text = field()
+    state: Literal["started", "finished", "refused", "failed"] = field()
+    started_at: Instant = field()
+    changed_at: Instant = field()
+    code_version: Text = field("Version of the package and commit, where known")
+    document: Text = field("JSON: the arguments of the run, or why it ended as it did", max_length=_LONG)
+
+
+class StepRecord(Contract):
+    """One row per finished step of a run: its outcome as a document."""
+
+    table: ClassVar[Table] = Table(key=("run_id", "step"), event_at="finished_at")
+
+    run_id: Text = field()
+    usecase: Text = field()
+    step: Text = field()
+    document: Text = field("JSON: what the step found and wrote", max_length=_LONG)
+    seconds: Number = field(unit="s", minimum=0)
+    finished_at: Instant = field()
+
+
+class PredictionLog(Contract):
+    """One row per answered row: what was asked, what was answered, by which version."""
+
+    table: ClassVar[Table] = Table(key=("prediction_id",), event_at="predicted_at")
+
+    prediction_id: Text = field("Request id and row, or run id and row")
+    request_id: Text = field("Of the API call, or the run id of a batch")
+    usecase: Text = field()
+    entity_key: Text | None = field("The row's key in its contract, parts joined by '|'")
+    model_version: Text = field()
+    alias: Text = field("Alias that answered: champion, challenger")
+    channel: Literal["api", "batch"] = field()
+    score: Number = field("Calibrated probability, or the predicted value")
+    decision: Flag | None = field("Score at or above the model's threshold; null for regression")
+    features: Text = field("JSON object: the features as used for the answer", max_length=_LONG)
+    predicted_at: Instant = field()
+
+
+class Outcome(Contract):
+    """One row per ground truth that arrived for an entity."""
+
+    table: ClassVar[Table] = Table(key=("outcome_id",), event_at="recorded_at")
+
+    outcome_id: Text = field()
+    usecase: Text = field()
+    entity_key: Text = field("As in PredictionLog")
+    prediction_id: Text | None = field("The answer it judges, where the sender knows it")
+    value: Number = field("1 or 0 for a class, the true value for a regression")
+    observed_at: Instant = field("When the truth became true")
+    recorded_at: Instant = field("When Trunkline learned of it")
+
+
+class Reading(Contract):
+    """One monitored number over one window."""
+
+    table: ClassVar[Table] = Table(key=("reading_id",), event_at="read_at")
+
+    reading_id: Text = field()
+    run_id: Text = field()
+    usecase: Text = field()
+    model_version: Text = field()
+    family: Literal["drift", "score_drift", "performance", "estimate", "freshness", "volume"] = field()
+    metric: Text = field("psi, ks, roc_auc, ...")
+    subject: Text = field("The feature, or 'score', or the table")
+    value: Number | None = field("Null when it could not be computed, e.g. one class only")
+    low: Number | None = field("Lower end of the 95 % interval or sampling band")
+    high: Number | None = field("Upper end of the 95 % interval or sampling band")
+    limit: Number | None = field("The limit that applies; null when none does")
+    crossed: Flag = field("Whether the limit is crossed")
+    rows: Integer = field("Rows the reading rests on", minimum=0)
+    window_start_at: Instant | None = field()
+    window_end_at: Instant | None = field()
+    read_at: Instant = field()
+
+
+class Alert(Contract):
+    """One row per reading that crossed its limit and was announced."""
+
+    table: ClassVar[Table] = Table(key=("alert_id",), event_at="raised_at")
+
+    alert_id: Text = field()
+    run_id: Text = field()
+    usecase: Text = field()
+    severity: Literal["critical", "major", "minor", "warning"] = field("X.733 perceived severity")
+    title: Text = field()
+    text: Text = field(max_length=_LONG)
+    raised_at: Instant = field()
+
+
+RECORDS: Final[dict[str, type[Contract]]] = {
+    "platform.receipts": Receipt,
+    "platform.quarantine": QuarantinedRow,
+    "platform.runs": RunRecord,
+    "platform.steps": StepRecord,
+    "platform.predictions": PredictionLog,
+    "platform.outcomes": Outcome,
+    "platform.readings": Reading,
+    "platform.alerts": Alert,
+}
+"""Lake table to contract."""
