@@ -1,0 +1,28 @@
+"""The UseCase object and its protocols: what a plug-in author writes."""
+
+from trunkline.spec.gates import (
+    Calibrated,
+    FairSlices,
+    Gate,
+    Latency,
+    MinimumMetric,
+    NoLeakage,
+    NotWorseThanChampion,
+    OnnxEqual,
+)
+from trunkline.spec.usecase import Simulation, Simulator, UseCase, Watch
+
+__all__ = [
+    "Calibrated",
+    "FairSlices",
+    "Gate",
+    "Latency",
+    "MinimumMetric",
+    "NoLeakage",
+    "NotWorseThanChampion",
+    "OnnxEqual",
+    "Simulation",
+    "Simulator",
+    "UseCase",
+    "Watch",
+]

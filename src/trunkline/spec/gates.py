@@ -1,0 +1,119 @@
+"""The conditions a candidate must pass, as data; ``trunkline.train`` gathers the evidence and judges.
+
+Each gate is a frozen model with a ``name`` that appears in the output of the command line and in the ledger.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "Calibrated",
+    "FairSlices",
+    "Gate",
+    "Latency",
+    "MinimumMetric",
+    "NoLeakage",
+    "NotWorseThanChampion",
+    "OnnxEqual",
+]
+
+
+class _Gate(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MinimumMetric(_Gate):
+    """The out-of-fold value of a metric reaches a floor.
+
+    Attributes:
+        metric: Scorer name, e.g. ``roc_auc``; greater is better.
+        limit: The floor, in the metric's unit.
+    """
+
+    name: Literal["minimum_metric"] = "minimum_metric"
+    metric: str
+    limit: float
+
+
+class NotWorseThanChampion(_Gate):
+    """A paired test on rows that neither model has seen does not show the candidate to be worse.
+
+    Attributes:
+        metric: Scorer name; greater is better.
+        tolerance: How much worse the candidate may be, in the metric's unit.
+        confidence: Confidence of the one-sided bound of the difference, in (0, 1).
+    """
+
+    name: Literal["not_worse_than_champion"] = "not_worse_than_champion"
+    metric: str
+    tolerance: float = 0.0
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+
+
+class Calibrated(_Gate):
+    """Expected calibration error (10 equal-mass bins, out-of-fold) stays below a limit or the noise floor.
+
+    Attributes:
+        limit: Largest accepted error, in [0, 1]; the 95 % quantile of the noise floor applies where it is larger.
+    """
+
+    name: Literal["calibration"] = "calibration"
+    limit: float = 0.02
+
+
+class FairSlices(_Gate):
+    """The metric inside each declared slice is not far below the whole.
+
+    Attributes:
+        metric: Scorer name; greater is better.
+        max_gap: Largest accepted shortfall of a slice's upper 95 % bound against the whole.
+    """
+
+    name: Literal["slice_fairness"] = "slice_fairness"
+    metric: str = "roc_auc"
+    max_gap: float = 0.10
+
+
+class NoLeakage(_Gate):
+    """Nothing knows the answer: neither one feature alone nor the model as a whole is too good.
+
+    Attributes:
+        max_single_feature: Largest accepted ROC AUC (or R2) of any feature alone.
+        ceiling: Best score possible, where it is known (simulators know it); None where it is not.
+        metric: Scorer name that the ceiling is about.
+    """
+
+    name: Literal["leakage"] = "leakage"
+    max_single_feature: float = 0.95
+    ceiling: float | None = None
+    metric: str = "roc_auc"
+
+
+class OnnxEqual(_Gate):
+    """ONNX Runtime and the trainer agree on all held-out rows and on extremes.
+
+    Attributes:
+        limit: Largest accepted absolute difference (relative for regressions).
+    """
+
+    name: Literal["onnx_equality"] = "onnx_equality"
+    limit: float = 1e-5
+
+
+class Latency(_Gate):
+    """One row is answered in time.
+
+    Attributes:
+        p99_us: Largest accepted 99th percentile of one row through encoding and model, microseconds.
+    """
+
+    name: Literal["latency"] = "latency"
+    p99_us: float = 2_000.0
+
+
+Gate = Annotated[
+    MinimumMetric | NotWorseThanChampion | Calibrated | FairSlices | NoLeakage | OnnxEqual | Latency,
+    Field(discriminator="name"),
+]
+"""Any gate."""

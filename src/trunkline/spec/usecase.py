@@ -1,0 +1,143 @@
+"""The UseCase object: everything that is special about one use case, and nothing else.
+
+A use case's folder makes one ``UseCase`` at import, without effects. The platform reads it; it never subclasses.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from trunkline.contracts import Contract
+from trunkline.errors import UseCaseError
+from trunkline.spec.gates import Gate
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+    from trunkline.tasks import Task
+
+__all__ = ["Simulation", "Simulator", "UseCase", "Watch"]
+
+TableFeatures = Callable[["Mapping[str, ir.Table]"], "ir.Table"]
+"""From the use case's lake tables, by dataset, to one table with a row per entity and observation."""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What a simulator made, and what can be known of it.
+
+    Attributes:
+        tables: Raw rows by dataset, with the column names of the contract.
+        best_score: The score of the true probabilities on these rows: no honest model can beat it but by chance.
+        metric: Scorer name of ``best_score``.
+    """
+
+    tables: "Mapping[str, pa.Table]"
+    best_score: float
+    metric: str
+
+
+class Simulator(Protocol):
+    """Makes realistic rows with a known cause structure; pure and seeded."""
+
+    def __call__(self, *, rows: int, seed: int) -> Simulation:
+        """Make ``rows`` entities; the same arguments give the same tables."""
+        ...
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Limits of the monitored numbers; a reading outside raises an alert.
+
+    Attributes:
+        psi: Population stability index of a feature or the score; the sampling-noise limit applies where it is larger.
+        performance_drop: Loss of the headline metric against training, in its unit.
+        freshness_hours: Hours since the newest accepted batch; None watches nothing.
+        minimum_outcomes: Matured outcomes needed before performance is read.
+    """
+
+    psi: float = 0.2
+    performance_drop: float = 0.05
+    freshness_hours: float | None = None
+    minimum_outcomes: int = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class UseCase:
+    """One use case of machine learning at an operator.
+
+    Attributes:
+        name: Folder and command-line name: lower-case letters, digits and underscores.
+        title: A few words for people.
+        question: The question it answers, one sentence.
+        datasets: Contract of each table it takes in.
+        main: The dataset whose rows are learned from and predicted.
+        task: What is learned; None for pure ingestion.
+        metric: Scorer name of the headline metric.
+        gates: What a candidate must pass, in this order.
+        watch: Limits of monitoring.
+        table_features: Ibis expressions from the lake tables to the table of features; None takes ``main`` as it is.
+        simulate: Makes data with known truth; None where there is no simulator.
+        simulated_rows: Rows that a run without a source simulates.
+        observation_at: Field with the instant features may not look beyond; None where rows carry no time.
+        horizon_days: How far ahead the label looks.
+        label_delay_days: Days after the horizon until the label is known; monitoring waits for it.
+        justified: Columns that may post-date the observation, each with the written reason why it is used.
+        documentation: Path of the README inside the use case's package.
+    """
+
+    name: str
+    title: str
+    question: str
+    datasets: Mapping[str, type[Contract]]
+    main: str
+    task: "Task | None"
+    metric: str
+    gates: tuple[Gate, ...] = ()
+    watch: Watch = Watch()
+    table_features: TableFeatures | None = None
+    simulate: Simulator | None = None
+    simulated_rows: int = 5_000
+    observation_at: str | None = None
+    horizon_days: float = 0.0
+    label_delay_days: float = 0.0
+    justified: Mapping[str, str] | None = None
+    documentation: str = "README.md"
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions at import, where the author sees them.
+
+        Raises:
+            UseCaseError: The name is malformed, or ``main``, the label or a feature is not in the contracts.
+        """
+        where = f"use case {self.name!r}"
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", self.name):
+            raise UseCaseError(
+                "a use case's name is lower-case letters, digits and underscores, 40 at most", where=where
+            )
+        if self.main not in self.datasets:
+            raise UseCaseError(f"main dataset {self.main!r} is not declared", where=where, allowed=self.datasets)
+        if self.task is None or self.table_features is not None:
+            return
+        names = {column.name for column in self.contract.columns}
+        unknown = [name for name in self.task.columns if name not in names]
+        if unknown:
+            raise UseCaseError(
+                f"the task reads columns that the contract lacks: {', '.join(unknown)}", where=where, allowed=names
+            )
+
+    @property
+    def contract(self) -> type[Contract]:
+        """Contract of the main dataset."""
+        return self.datasets[self.main]
+
+    @property
+    def entity_key(self) -> tuple[str, ...]:
+        """Fields that identify the entity a prediction is about."""
+        return self.contract.table.key
+
+    def table_name(self, dataset: str | None = None) -> str:
+        """Name of a dataset's lake table; of the main dataset by default."""
+        return f"{self.name}.{dataset or self.main}"
