@@ -1,0 +1,151 @@
+"""Run test suites one after the other, each within its time budget, and close with one line that sums them.
+
+    scripts/suites.py fast slow       these
+    scripts/suites.py --all           every suite that has a test
+
+A suite is the tests that carry its mark; ``fast`` is the tests that carry none. A suite exists from the first test
+that carries its mark. What a suite needs (extras, Debian packages) is installed when it is first run. The last line
+is ``N passed, N failed, N skipped``; the exit code is 1 when anything failed, ran out of time, or nothing ran.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "build" / "junit"
+KILL_AFTER_SECONDS = 20  # between asking a suite to end and making it
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One suite.
+
+    Attributes:
+        budget_seconds: It is ended, and has failed, when it takes longer. All budgets add up to less than an hour.
+        mark: The pytest mark that its tests carry; empty for the tests that carry none.
+        workers: Processes of pytest-xdist; 0 runs in one process.
+        extras: Extras of the package that it needs beside ``dev``.
+        system: What ``scripts/system.sh`` must provide.
+        variables: Environment variables it runs under.
+    """
+
+    budget_seconds: int
+    mark: str = ""
+    workers: int = 0
+    extras: tuple[str, ...] = ()
+    system: tuple[str, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+SUITES = {
+    "fast": Suite(420, workers=2),
+    # The same answers wherever the machine stands: a naive local time anywhere shows here.
+    "fast-tokyo": Suite(420, workers=2, variables={"TZ": "Asia/Tokyo"}),
+    "slow": Suite(900, mark="slow", workers=2),
+    "servers": Suite(420, mark="servers"),
+    "spark": Suite(420, mark="spark", extras=("spark",), system=("java",)),
+    "airflow": Suite(420, mark="airflow", extras=("airflow",)),
+    "browser": Suite(300, mark="browser", system=("chromium",)),
+}
+MARKS = [suite.mark for suite in SUITES.values() if suite.mark]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of a suite's tests."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """Add count by count."""
+        return Tally(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+    def __str__(self) -> str:
+        """Render as a line that is read by people and by machines."""
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def exists(suite: Suite) -> bool:
+    """Tell whether any test carries the suite's mark."""
+    if not suite.mark:
+        return True
+    carries = re.compile(rf"pytest\.mark\.{suite.mark}\b")
+    files = (file for folder in ("tests", "src") for file in (ROOT / folder).rglob("test_*.py"))
+    return any(carries.search(file.read_text(encoding="utf-8")) for file in files)
+
+
+def prepare(suite: Suite) -> None:
+    """Install what the suite needs; nothing when it is there already."""
+    if suite.system:
+        environment = os.environ | {"PYTHON": sys.executable}
+        subprocess.run([ROOT / "scripts" / "system.sh", *suite.system], check=True, env=environment)
+    if suite.extras:
+        stamp = f".venv/.installed-{','.join(('dev', *suite.extras))}"
+        subprocess.run(["make", "--no-print-directory", stamp], check=True, cwd=ROOT)
+
+
+def run(name: str, suite: Suite) -> Tally:
+    """Run one suite and count its tests; a suite that leaves no result counts as one failure."""
+    result = RESULTS / f"{name}.xml"
+    result.unlink(missing_ok=True)
+    expression = suite.mark or " and ".join(f"not {mark}" for mark in MARKS)
+    command = [sys.executable, "-m", "pytest", "-q", "-m", expression, f"--junitxml={result}"]
+    if suite.workers:
+        command += ["-n", str(suite.workers)]
+    timeout = shutil.which("timeout")  # coreutils; kills the workers too, as it leads their process group
+    if timeout:
+        command = [timeout, f"--kill-after={KILL_AFTER_SECONDS}", str(suite.budget_seconds), *command]
+    print(f"\n== {name}: at most {suite.budget_seconds} s", flush=True)
+    started = time.monotonic()
+    code = subprocess.run(command, cwd=ROOT, env=os.environ | suite.variables, check=False).returncode
+    tally = count(result) if result.exists() else Tally(failed=1)
+    if code and not tally.failed:  # ended by its budget, or broken outside any test
+        tally += Tally(failed=1)
+    print(f"== {name}: {tally} in {time.monotonic() - started:.0f} s (exit code {code})", flush=True)
+    return tally
+
+
+def count(result: Path) -> Tally:
+    """Sum a JUnit file as pytest writes it."""
+    total = Tally()
+    for suite in ElementTree.parse(result).getroot().iter("testsuite"):
+        tests, failures, errors, skipped = (int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped"))
+        total += Tally(max(tests - failures - errors - skipped, 0), failures + errors, skipped)
+    return total
+
+
+def main() -> int:
+    """Run the suites that were asked for; see the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="SUITE", help=f"one of: {', '.join(SUITES)}")
+    parser.add_argument("--all", action="store_true", help="every suite that has a test")
+    asked = parser.parse_args()
+    unknown = [name for name in asked.names if name not in SUITES]
+    if unknown or not (asked.names or asked.all):
+        parser.error(f"unknown suite: {', '.join(unknown) or '(none named)'}; allowed: {', '.join(SUITES)}")
+    absent = [name for name in asked.names if not exists(SUITES[name])]
+    if absent:
+        parser.error(f"no test carries the mark of: {', '.join(absent)}")
+    names = [name for name in SUITES if (asked.all and exists(SUITES[name])) or name in asked.names]
+
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    total = Tally()
+    for name in names:
+        prepare(SUITES[name])
+        total += run(name, SUITES[name])
+    print(f"\n{', '.join(names)}, together:\n{total}", flush=True)
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
