@@ -1,0 +1,98 @@
+"""Which column of a source is which field of a contract.
+
+Takes the header of a source and gives a resolution, or refuses with ``SchemaError``: a needed field has no column, or two
+columns claim one field. Names match ignoring case and surrounding white space, first by the user's mapping, then by
+the field's own name, then by its aliases.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from trunkline.contracts import Contract
+from trunkline.contracts.contract import column_names
+from trunkline.errors import SchemaError
+
+__all__ = ["Resolution", "resolve_columns"]
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """How a source's columns meet a contract's fields.
+
+    Attributes:
+        source_of: Field name to source column.
+        absent: Nullable fields that the source lacks; they are null.
+        extra: Source columns that no field claims; kept aside and reported.
+    """
+
+    source_of: Mapping[str, str]
+    absent: tuple[str, ...]
+    extra: tuple[str, ...]
+
+
+def resolve_columns(
+    contract: type[Contract],
+    header: Sequence[str],
+    *,
+    mapping: Mapping[str, str] | None = None,
+    where: str = "",
+    optional: Sequence[str] = (),
+) -> Resolution:
+    """Match the columns of a source to the fields of a contract.
+
+    Args:
+        contract: The contract.
+        header: Column names as the source spells them.
+        mapping: Source column to field name, from the user; it wins over names and aliases.
+        where: The source, for the error.
+        optional: Fields that may be absent although they are not nullable.
+
+    Returns:
+        The resolution.
+
+    Raises:
+        SchemaError: A needed field has no column, a field has two, or the mapping names what does not exist.
+    """
+    mapping = {column.strip().lower(): name for column, name in (mapping or {}).items()}
+    fields = [column.name for column in contract.columns]
+    _refuse_unknown(mapping, header, fields, where)
+    names = column_names(contract)
+    source_of: dict[str, str] = {}
+    extra = []
+    for column in header:
+        folded = column.strip().lower()
+        name = mapping.get(folded) or (None if names.get(folded) in mapping.values() else names.get(folded))
+        if name is None:
+            extra.append(column)
+        elif name in source_of:
+            raise SchemaError(
+                f"columns {source_of[name]!r} and {column!r} both mean field {name!r}",
+                where=where,
+                next_step="remove one of them, or say which one counts with --map FILE.toml",
+            )
+        else:
+            source_of[name] = column
+    absent = [column for column in contract.columns if column.name not in source_of]
+    missing = [column.name for column in absent if not column.nullable and column.name not in optional]
+    if missing:
+        raise SchemaError(
+            f"the source lacks the column{'s' if len(missing) > 1 else ''} for: {', '.join(missing)}",
+            where=where,
+            allowed=[f"{name} (or {_aliases(contract, name)})" for name in missing],
+            next_step=f"name the columns with --map FILE.toml; the source has: {', '.join(header) or 'none'}",
+        )
+    return Resolution(source_of, tuple(column.name for column in absent), tuple(extra))
+
+
+def _refuse_unknown(mapping: Mapping[str, str], header: Sequence[str], fields: Sequence[str], where: str) -> None:
+    folded = {column.strip().lower() for column in header}
+    for column, name in mapping.items():
+        if name not in fields:
+            raise SchemaError(f"the mapping names an unknown field {name!r}", where=where, allowed=fields)
+        if column not in folded:
+            raise SchemaError(f"the mapping names an absent column {column!r}", where=where, allowed=header)
+
+
+def _aliases(contract: type[Contract], name: str) -> str:
+    column = next(column for column in contract.columns if column.name == name)
+    return ", ".join(column.aliases[:4]) or "no alias"
