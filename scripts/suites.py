@@ -17,7 +17,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "junit"
@@ -119,7 +119,9 @@ def count(result: Path) -> Tally:
     """Sum a JUnit file as pytest writes it."""
     total = Tally()
     for suite in ElementTree.parse(result).getroot().iter("testsuite"):
-        tests, failures, errors, skipped = (int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped"))
+        tests, failures, errors, skipped = (
+            int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")
+        )
         total += Tally(max(tests - failures - errors - skipped, 0), failures + errors, skipped)
     return total
 
