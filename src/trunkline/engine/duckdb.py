@@ -1,0 +1,208 @@
+"""DuckDB in this process, the default engine.
+
+Every session is set to UTC when it is made, no extension is ever downloaded or loaded behind one's back, no progress
+bar is drawn. Files are read with ``union_by_name``: without it DuckDB takes the columns of the first file and silently
+loses those that later files added.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from trunkline.engine.protocol import Capabilities, FilesVanishedError
+from trunkline.errors import AuthorError
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    from ibis.backends.duckdb import Backend
+
+_CAPABILITIES = Capabilities(name="duckdb", distributed=False, reads_object_stores=False, exact_quantiles=True)
+
+
+class DuckDB:
+    """An in-memory DuckDB database behind Ibis.
+
+    Args:
+        memory_limit_mb: Most memory of the database, in MiB; None is DuckDB's default of 80 % of the machine.
+        threads: Worker threads; None is one per core.
+        temp_dir: Where intermediate results go that do not fit; made on first use. None keeps DuckDB's default.
+    """
+
+    def __init__(
+        self, *, memory_limit_mb: int | None = None, threads: int | None = None, temp_dir: Path | None = None
+    ) -> None:
+        import ibis
+
+        config: dict[str, object] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        if memory_limit_mb is not None:
+            config["memory_limit"] = f"{memory_limit_mb}MiB"
+        if threads is not None:
+            config["threads"] = threads
+        if temp_dir is not None:
+            config["temp_directory"] = str(temp_dir)
+        self._backend: Backend = ibis.duckdb.connect(**config)
+        # GLOBAL, so that the cursors of `batches`, which are sessions of their own, are in UTC as well.
+        self._backend.raw_sql("SET GLOBAL TimeZone = 'UTC'")
+        self._backend.raw_sql("SET enable_progress_bar = false")
+        self._names = count()
+        self._is_open = True
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """In what DuckDB differs from other engines."""
+        return _CAPABILITIES
+
+    @property
+    def connection(self) -> Backend:
+        """The Ibis backend, session time zone UTC.
+
+        Raises:
+            AuthorError: The engine was closed.
+        """
+        if not self._is_open:
+            raise AuthorError("this engine was closed", where="engine duckdb", next_step="open another one")
+        return self._backend
+
+    def parquet(self, paths: Sequence[str], schema: pa.Schema) -> ir.Table:
+        """Read Parquet files as one table of the given schema; see :class:`~trunkline.engine.Engine`."""
+        if not paths:
+            return self.table(schema.empty_table())
+        files = ", ".join(_literal(path) for path in paths)
+        source = f"SELECT * FROM read_parquet([{files}], union_by_name = true)"  # noqa: S608 - literals are quoted
+        return self._typed(source, schema)
+
+    def dataset(self, dataset: ds.Dataset, schema: pa.Schema) -> ir.Table:
+        """Read a PyArrow dataset as a table of the given schema; see :class:`~trunkline.engine.Engine`."""
+        import ibis
+        import pyarrow as pa
+
+        present = set(dataset.schema.names)
+        stored = ibis.memtable(dataset)
+        types = ibis.Schema.from_pyarrow(pa.schema([field.with_nullable(True) for field in schema]))
+        return stored.select(
+            **{name: stored[name].cast(dtype) if name in present else ibis.null(dtype) for name, dtype in types.items()}
+        )
+
+    def table(self, rows: pa.Table | pa.RecordBatchReader) -> ir.Table:
+        """Take Arrow rows as a table; see :class:`~trunkline.engine.Engine`."""
+        import ibis
+        import pyarrow as pa
+
+        if isinstance(rows, pa.Table):
+            return ibis.memtable(rows)
+        name = f"stream_{next(self._names)}"
+        database = self.connection.con
+        # A plain table and not a TEMP one: only those are seen by the sessions of `batches`.
+        database.from_arrow(rows).create(name)
+        kept = self.connection.table(name)
+        weakref.finalize(kept.op(), self._drop, name)
+        return kept
+
+    def arrow(self, expr: ir.Table) -> pa.Table:
+        """Run an expression; see :class:`~trunkline.engine.Engine`.
+
+        Raises:
+            FilesVanishedError: A file of the snapshot is gone.
+        """
+        with _vanishing():
+            return self.connection.to_pyarrow(expr)
+
+    def batches(self, expr: ir.Table, *, rows: int) -> pa.RecordBatchReader:
+        """Run an expression as a stream; see :class:`~trunkline.engine.Engine`.
+
+        Raises:
+            FilesVanishedError: A file of the snapshot is gone.
+        """
+        import ibis.expr.operations as ops
+        import pyarrow as pa
+
+        session = self.connection.con.cursor()
+        for held in expr.op().find(ops.InMemoryTable):
+            # Registered Arrow data is seen by one session only.
+            session.register(held.name, _arrow_source(held))
+        wanted = expr.schema().to_pyarrow()
+        with _vanishing():
+            stream = session.sql(self.connection.compile(expr)).to_arrow_reader(rows)
+        if stream.schema.equals(wanted):
+            return stream
+        return pa.RecordBatchReader.from_batches(wanted, _cast(stream, wanted))
+
+    def close(self) -> None:
+        """Close the database and free its memory; closing twice is allowed."""
+        if self._is_open:
+            self._is_open = False
+            self._backend.disconnect()
+
+    def __enter__(self) -> Self:
+        """Enter a ``with`` block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the engine."""
+        self.close()
+
+    def _typed(self, source: str, schema: pa.Schema) -> ir.Table:
+        """Impose a schema on a query: by name, absent columns as typed NULL, everything cast."""
+        import ibis
+        import pyarrow as pa
+
+        types = ibis.Schema.from_pyarrow(pa.schema([field.with_nullable(True) for field in schema]))
+        spell = self.connection.compiler.type_mapper.to_string
+        columns = {_quoted(name): spell(dtype) for name, dtype in types.items()}
+        absent = ", ".join(f"NULL::{dtype} AS {name}" for name, dtype in columns.items())
+        casts = ", ".join(f"CAST({name} AS {dtype}) AS {name}" for name, dtype in columns.items())
+        # The empty second half gives columns that no file has; DuckDB's optimiser takes it away again. An inline query
+        # and not a view, so that a server that reads every second does not pile up views.
+        query = f"SELECT {casts} FROM ({source} UNION ALL BY NAME SELECT {absent} WHERE FALSE)"  # noqa: S608 - names are quoted
+        return self.connection.sql(query, schema=types)
+
+    def _drop(self, name: str) -> None:
+        if self._is_open:
+            self._backend.con.sql(f'DROP TABLE IF EXISTS "{name}"')
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _arrow_source(held: ir.ops.InMemoryTable) -> object:
+    """The Arrow data behind an in-memory table, as Ibis itself registers it."""
+    if hasattr(held.data, "to_pyarrow_dataset"):
+        return held.data.to_pyarrow_dataset(held.schema)
+    return held.data.to_pyarrow(held.schema)
+
+
+def _cast(stream: pa.RecordBatchReader, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
+    with _vanishing():
+        for batch in stream:
+            yield batch.cast(wanted)
+
+
+@contextmanager
+def _vanishing() -> Iterator[None]:
+    """Tell a file that is gone from other troubles of input and output."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.IOException as error:
+        text = str(error)
+        if "No files found" in text or "No such file" in text or "Cannot open file" in text:
+            raise FilesVanishedError(
+                "files of this snapshot were removed while it was read", next_step="read the newest version"
+            ) from error
+        raise

@@ -1,0 +1,11 @@
+"""The lake: Delta tables below one root, the only place that knows Delta.
+
+``Lake`` reads, writes, locks and maintains tables; ``held`` is the lock itself, for runs as well. Importing this
+package loads neither ``deltalake`` nor Ibis. The rules and why they are so: docs/lake.md.
+"""
+
+from trunkline.lake.locks import held
+from trunkline.lake.tables import CRASH_POINTS, Commit, Lake
+from trunkline.lake.writing import Transaction
+
+__all__ = ["CRASH_POINTS", "Commit", "Lake", "Transaction", "held"]

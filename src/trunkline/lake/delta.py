@@ -1,0 +1,266 @@
+"""The door to Delta Lake: the only module that imports ``deltalake``.
+
+Opens snapshots, refuses tables that this reader would misread, knows storage and files, and guards against use after a
+fork, where the Rust runtime inside ``deltalake`` panics. Nothing is imported until a table is touched.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from trunkline.errors import AuthorError, ConflictError, SchemaError, UnavailableError, UnknownNameError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    import pyarrow.fs as pafs
+    from deltalake import CommitProperties, DeltaTable, WriterProperties
+
+HANDLED_READER_FEATURES: frozenset[str] = frozenset()
+"""Reader features of the Delta protocol that the readers here understand; all others are refused by name."""
+
+_NEWEST_READER_VERSION = 3
+_STORAGE_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "S3_")
+
+
+class _Runtime:
+    """Whether the Rust runtime of ``deltalake`` was started in this process, or in one that it was forked from."""
+
+    is_started = False
+    is_broken = False
+
+    def note_fork(self) -> None:
+        self.is_broken = self.is_started
+
+
+_runtime = _Runtime()
+
+
+def guard() -> None:
+    """Note that this process touches Delta tables, and refuse when its parent did so before a fork.
+
+    Raises:
+        AuthorError: This process was forked from one that had touched the lake.
+    """
+    if _runtime.is_broken:
+        raise AuthorError(
+            "this process was forked from one that had used the lake, and Delta tables do not survive a fork",
+            where=f"process {os.getpid()}",
+            allowed=('multiprocessing.get_context("spawn")',),
+            next_step="start worker processes by spawn, and open the lake inside them",
+        )
+    if not _runtime.is_started:
+        _runtime.is_started = True
+        os.register_at_fork(after_in_child=_runtime.note_fork)
+
+
+def is_url(root: str) -> bool:
+    """Say whether a root is the URL of a store rather than a local folder.
+
+    >>> is_url("s3://bucket/lake"), is_url("/var/lake")
+    (True, False)
+    """
+    return len(urlsplit(root).scheme) > 1
+
+
+def storage_options(root: str) -> dict[str, str]:
+    """Options for an object store, from the environment variables that its own tools read; none for a folder."""
+    if not is_url(root):
+        return {}
+    return {name: value for name, value in os.environ.items() if name.startswith(_STORAGE_PREFIXES)}
+
+
+def open_table(uri: str, *, name: str, options: Mapping[str, str], version: int | None = None) -> DeltaTable | None:
+    """Open a snapshot of a table.
+
+    Args:
+        uri: Folder or URL of the table.
+        name: The table's name, for messages.
+        options: From :func:`storage_options`.
+        version: Which version; None is the newest.
+
+    Returns:
+        The snapshot, or None when there is no table.
+
+    Raises:
+        AuthorError: Used after a fork.
+        UnknownNameError: The table has no such version, or no longer.
+        SchemaError: The table needs a reader feature that is not handled, or has directory partitions.
+        UnavailableError: The store did not answer, or the log cannot be read.
+    """
+    guard()
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError, TableNotFoundError
+
+    stored = dict(options) or None
+    try:
+        table = DeltaTable(uri, storage_options=stored) if version is None else None
+        if version is not None:
+            table = DeltaTable(uri, version=version, storage_options=stored)
+    except TableNotFoundError:
+        if version is None:
+            return None
+        raise _no_version(name, version) from None
+    except (DeltaError, OSError) as error:
+        if version is not None and "LogSegment" in str(error):
+            raise _no_version(name, version) from None
+        raise UnavailableError(
+            f"the log of a table cannot be read ({type(error).__name__})", where=f"table {name}"
+        ) from error
+    assert table is not None
+    _refuse_unknown_features(table, name)
+    return table
+
+
+def _no_version(name: str, version: int) -> UnknownNameError:
+    return UnknownNameError(
+        f"the table has no version {version}, or no longer",
+        where=f"table {name}",
+        next_step="`Lake.history` lists the versions that are left",
+    )
+
+
+def _refuse_unknown_features(table: DeltaTable, name: str) -> None:
+    protocol = table.protocol()
+    metadata = table.metadata()
+    unknown = set(protocol.reader_features or ()) - HANDLED_READER_FEATURES
+    if metadata.configuration.get("delta.columnMapping.mode", "none") != "none":
+        unknown.add("columnMapping")
+    if protocol.min_reader_version > _NEWEST_READER_VERSION:
+        unknown.add(f"reader version {protocol.min_reader_version}")
+    if metadata.partition_columns:
+        unknown.add("directory partitions")
+    if unknown:
+        raise SchemaError(
+            f"the table needs what this reader does not handle: {', '.join(sorted(unknown))}",
+            where=f"table {name}",
+            allowed=("tables of reader version 1 without column mapping, deletion vectors and partitions",),
+            next_step="rewrite the table without them, e.g. REORG TABLE ... APPLY (PURGE) in Spark",
+        )
+
+
+def schema(table: DeltaTable) -> pa.Schema:
+    """The schema in the table's log; instants are ``timestamp[us, UTC]``."""
+    import pyarrow as pa
+
+    return pa.schema(table.schema().to_arrow())
+
+
+def files(table: DeltaTable) -> list[str]:
+    """Absolute paths of the snapshot's data files."""
+    return sorted(table.file_uris())
+
+
+def dataset(table: DeltaTable) -> ds.Dataset:
+    """The snapshot as a PyArrow dataset that reads through the store's own client."""
+    return table.to_pyarrow_dataset()
+
+
+def filesystem(uri: str, options: Mapping[str, str]) -> pafs.FileSystem:
+    """The files below a table or a root, whatever store they are in."""
+    guard()
+    import pyarrow.fs as pafs
+    from deltalake.fs import DeltaStorageHandler
+
+    return pafs.PyFileSystem(DeltaStorageHandler(uri, dict(options) or None))
+
+
+def write(
+    uri: str,
+    rows: pa.Table | pa.RecordBatchReader,
+    *,
+    table: DeltaTable | None,
+    options: Mapping[str, str],
+    mode: Literal["append", "overwrite"],
+    schema_mode: Literal["merge", "overwrite"] | None,
+    configuration: Mapping[str, str],
+    commit: CommitProperties,
+) -> int:
+    """Write rows in one commit.
+
+    Args:
+        uri: Folder or URL of the table.
+        rows: Rows with the lake's types.
+        table: The snapshot to write after; None makes the table in the same commit.
+        options: From :func:`storage_options`.
+        mode: ``append`` or ``overwrite``.
+        schema_mode: ``merge`` adds columns, ``overwrite`` replaces them, None leaves them.
+        configuration: Table properties, used when the table is made.
+        commit: What to note in the commit.
+
+    Returns:
+        The version that the commit made.
+
+    Raises:
+        ConflictError: Another writer's commit won.
+        UnavailableError: The store refused.
+    """
+    guard()
+    from deltalake import DeltaTable, write_deltalake
+
+    stored = dict(options) or None
+    target = uri if table is None else table
+    properties = dict(configuration) if table is None else None
+    writer = _writer_properties(rows.schema)
+    with translated(uri):
+        if mode == "append":
+            write_deltalake(
+                target,
+                rows,
+                mode="append",
+                schema_mode=schema_mode,
+                storage_options=stored,
+                configuration=properties,
+                writer_properties=writer,
+                commit_properties=commit,
+            )
+        else:
+            write_deltalake(
+                target,
+                rows,
+                mode="overwrite",
+                schema_mode=schema_mode,
+                storage_options=stored,
+                configuration=properties,
+                writer_properties=writer,
+                commit_properties=commit,
+            )
+        if table is None:
+            table = DeltaTable(uri, storage_options=stored)
+        return int(table.version())
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn errors of ``deltalake`` into ours.
+
+    Raises:
+        ConflictError: Another writer's commit won.
+        UnavailableError: Everything else.
+    """
+    from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+    try:
+        yield
+    except CommitFailedError as error:
+        raise ConflictError("another writer's commit won", where=where) from error
+    except TableNotFoundError as error:
+        raise UnavailableError("the table vanished", where=where) from error
+    except (DeltaError, OSError) as error:
+        raise UnavailableError(f"the table's store failed ({type(error).__name__})", where=where) from error
+
+
+def _writer_properties(schema: pa.Schema) -> WriterProperties:
+    """Snappy, and no dictionaries for floats: they never pay there and double the time of a write."""
+    import pyarrow as pa
+    from deltalake import ColumnProperties, WriterProperties
+
+    plain = ColumnProperties(dictionary_enabled=False)
+    return WriterProperties(
+        compression="SNAPPY",
+        column_properties={field.name: plain for field in schema if pa.types.is_floating(field.type)} or None,
+    )

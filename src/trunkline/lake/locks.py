@@ -1,0 +1,114 @@
+"""Locks between processes, and who holds them.
+
+A lock is an advisory lock of the operating system on a file (``flock``): the kernel lets go of it when its process
+ends, however it ends, so a killed run blocks nobody. Who holds it stands in a file beside it, for the message to the
+one who came second; that file may be stale and decides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from trunkline.errors import BusyError
+from trunkline.settings import drills
+
+_POLL_S = 0.01
+
+
+class TableLocks(Protocol):
+    """One writer per table, whatever keeps the lock."""
+
+    def held(self, table: str) -> AbstractContextManager[None]:
+        """Hold the table's lock for a ``with`` block; BusyError when it does not come free in time."""
+        ...
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@contextmanager
+def held(path: Path, *, what: str, timeout_s: float = 0.0, clock: Callable[[], datetime] = _now) -> Iterator[None]:
+    """Hold a lock for a ``with`` block.
+
+    Not re-entrant: a second ``held`` of one path in the same thread waits for the first, too.
+
+    Args:
+        path: The lock's file; made, with its folder, if need be. It stays when the lock is released.
+        what: What the lock guards, for the message, e.g. ``run of churn``.
+        timeout_s: Longest wait in seconds; 0 gives up at once.
+        clock: The current instant, written down for others to read.
+
+    Raises:
+        BusyError: Somebody else holds it; ``holder`` says host, process and since when.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(timeout=timeout_s, poll_interval=_POLL_S)
+    except Timeout:
+        raise BusyError(
+            f"somebody else holds the {what}",
+            holder=holder(path),
+            where=f"{path}, held by {holder(path)}",
+            next_step="wait until it has ended, or end that process",
+        ) from None
+    try:
+        drills.point("lake.lock_taken")
+        facts = {"host": socket.gethostname(), "pid": os.getpid(), "since": clock().isoformat(timespec="seconds")}
+        _facts_path(path).write_text(json.dumps(facts), encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+def holder(path: Path) -> str:
+    """Say who holds a lock, as far as is known.
+
+    Args:
+        path: The lock's file.
+
+    Returns:
+        ``HOST process PID since INSTANT`` of the last one who took it, or ``an unknown process``.
+    """
+    try:
+        facts = json.loads(_facts_path(path).read_text(encoding="utf-8"))
+        return f"{facts['host']} process {facts['pid']} since {facts['since']}"
+    except (OSError, ValueError, KeyError, TypeError):  # not there yet, half-written, or not ours
+        return "an unknown process"
+
+
+def _facts_path(path: Path) -> Path:
+    return path.with_name(path.name + ".holder")
+
+
+class FileLocks:
+    """Table locks as files in one folder; enough for all processes of one host.
+
+    Args:
+        folder: Where the lock files are.
+        timeout_s: Longest wait for another writer, in seconds.
+        clock: The current instant.
+    """
+
+    def __init__(self, folder: Path, *, timeout_s: float, clock: Callable[[], datetime]) -> None:
+        self._folder = folder
+        self._timeout_s = timeout_s
+        self._clock = clock
+
+    def held(self, table: str) -> AbstractContextManager[None]:
+        """Hold the table's lock for a ``with`` block.
+
+        Raises:
+            BusyError: Another writer held it all the time.
+        """
+        return held(self._folder / f"{table}.lock", what=f"table {table}", timeout_s=self._timeout_s, clock=self._clock)

@@ -1,0 +1,186 @@
+"""How rows enter a table: one commit each, under the table's lock, exactly once.
+
+Takes rows of any Arrow layout, gives the version that holds them. Delta accepts the same application transaction twice,
+so the check happens here, under the lock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+from trunkline.errors import ConflictError, InputError, SchemaError, UnavailableError
+from trunkline.lake import delta, schemas
+from trunkline.settings import drills
+from trunkline.settings.lake import LakeSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import CommitProperties, DeltaTable
+
+_METADATA_KEY = re.compile(r"[a-z][a-z0-9_]*\Z")
+_RESERVED_KEYS = frozenset({"timestamp", "operation", "version"})
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """Which part of a source an append covers.
+
+    Attributes:
+        app_id: Source and partition, e.g. ``kafka:calls:3``.
+        version: One more than the last offset that the rows cover; grows from append to append.
+    """
+
+    app_id: str
+    version: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one table is.
+
+    Attributes:
+        name: The table's name.
+        uri: Its folder or URL.
+        options: Options of the store.
+    """
+
+    name: str
+    uri: str
+    options: Mapping[str, str]
+
+    def open(self, version: int | None = None) -> DeltaTable | None:
+        """Open a snapshot; None when there is no table. Raises as :func:`trunkline.lake.delta.open_table`."""
+        return delta.open_table(self.uri, name=self.name, options=self.options, version=version)
+
+
+def write(
+    place: Place,
+    rows: pa.Table | pa.RecordBatchReader,
+    *,
+    mode: Literal["append", "overwrite"],
+    transaction: Transaction | None,
+    metadata: Mapping[str, str],
+    settings: LakeSettings,
+    event: str,
+) -> int:
+    """Write rows in one commit; the caller holds the table's lock.
+
+    Args:
+        place: The table.
+        rows: The rows; a stream is written as it comes and can be tried once only.
+        mode: ``append``, or ``overwrite`` to replace all rows and, if need be, the schema.
+        transaction: What the rows cover; rows that are covered already are not written again.
+        metadata: Noted in the commit.
+        settings: Table properties and how often to try.
+        event: Prefix of the crash points, ``lake.EVENTbefore_commit``.
+
+    Returns:
+        The version that holds the rows.
+
+    Raises:
+        SchemaError: The rows do not fit the table.
+        InputError: A metadata key is malformed.
+        ConflictError: Writers outside Trunkline won every attempt.
+        UnavailableError: The store refused.
+    """
+    import pyarrow as pa
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+    commit = commit_properties(metadata, transaction)
+    attempts = settings.commit_attempts if isinstance(rows, pa.Table) else 1
+    for attempt in Retrying(
+        retry=retry_if_exception_type(ConflictError),
+        stop=stop_after_attempt(attempts),
+        wait=wait_random_exponential(multiplier=0.05, max=2.0),
+        reraise=True,
+    ):
+        with attempt:
+            table = place.open()
+            if table is not None and transaction is not None:
+                covered = table.transaction_version(transaction.app_id)
+                if covered is not None and covered >= transaction.version:
+                    return int(table.version())
+            return _commit(place, rows, table=table, mode=mode, commit=commit, settings=settings, event=event)
+    raise AssertionError("tenacity either returns or raises")
+
+
+def _commit(
+    place: Place,
+    rows: pa.Table | pa.RecordBatchReader,
+    *,
+    table: DeltaTable | None,
+    mode: Literal["append", "overwrite"],
+    commit: CommitProperties,
+    settings: LakeSettings,
+    event: str,
+) -> int:
+    known = delta.schema(table) if table is not None else None
+    appends = mode == "append"
+    stored = schemas.lake_schema(rows.schema, table=place.name, known=known if appends else None)
+    schema_mode: Literal["merge", "overwrite"] | None = None
+    if known is not None and not stored.equals(known):
+        schema_mode = "merge" if appends else "overwrite"
+    failures: list[SchemaError] = []
+    ready = schemas.cast(rows, stored, table=place.name, failures=failures)
+    drills.point(f"lake.{event}before_commit")
+    try:
+        version = delta.write(
+            place.uri,
+            ready,
+            table=table,
+            options=place.options,
+            mode=mode,
+            schema_mode=schema_mode,
+            configuration=table_properties(settings),
+            commit=commit,
+        )
+    except Exception as error:
+        if failures:
+            raise failures[0] from None
+        if type(error) is Exception:  # what the Rust side raises when a stream breaks
+            raise UnavailableError("the rows could not be read or stored", where=f"table {place.name}") from error
+        raise
+    drills.point(f"lake.{event}after_commit")
+    return version
+
+
+def commit_properties(metadata: Mapping[str, str], transaction: Transaction | None = None) -> CommitProperties:
+    """Build what is noted in a commit.
+
+    Raises:
+        InputError: A metadata key is not lower-case with underscores, or is one of Delta's own.
+    """
+    delta.guard()
+    from deltalake import CommitProperties
+    from deltalake import Transaction as DeltaTransaction
+
+    for key in metadata:
+        if not _METADATA_KEY.match(key) or key in _RESERVED_KEYS:
+            raise InputError(
+                "a commit cannot carry this metadata key",
+                where=key[:80],
+                allowed=("lower-case letters, digits, _; not timestamp, operation, version",),
+            )
+    transactions = None
+    if transaction is not None:
+        transactions = [DeltaTransaction(transaction.app_id, transaction.version)]
+    return CommitProperties(custom_metadata=dict(metadata), app_transactions=transactions)
+
+
+def table_properties(settings: LakeSettings) -> dict[str, str]:
+    """The Delta properties that a table of this lake has, so that other writers keep to the same retention."""
+    return {
+        "delta.logRetentionDuration": _interval(settings.log_retention),
+        "delta.deletedFileRetentionDuration": _interval(settings.deleted_file_retention),
+        "delta.checkpointInterval": str(settings.checkpoint_every),
+        # Delta's own clean-up knows no pins; `Lake.maintain` cleans the log instead.
+        "delta.enableExpiredLogCleanup": "false",
+    }
+
+
+def _interval(time: timedelta) -> str:
+    return f"interval {int(time.total_seconds())} seconds"
