@@ -129,7 +129,7 @@ def _plain(row: Mapping[str, Scalar | None]) -> Mapping[str, RowValue]:
 
 def _field_check(contract: type[Contract], column: Column, *, needed: bool) -> _FieldCheck:
     name, kind, impute, mapping = column.name, column.kind, column.impute, column.mapping
-    null_tokens = frozenset(contract.table.null_tokens)
+    null_tokens = frozenset((*contract.table.null_tokens, *column.null_tokens))
     null_refused = needed and not column.nullable and impute is None
     limited = bool(
         column.minimum is not None or column.maximum is not None or kind in ("text", "category") or column.pattern

@@ -112,7 +112,7 @@ def _text(contract: type[Contract], column: Column, raw: "ir.Table", resolution:
         return cast("ir.StringValue", ibis.null("string"))
     # the white space stated in the grammar, and no more: engines' own strip() differ on what else they take away
     text = raw[source].cast("string").strip()
-    null = text.isin(list(contract.table.null_tokens))
+    null = text.isin([*contract.table.null_tokens, *column.null_tokens])
     value = ibis.ifelse(null, ibis.null("string"), text)
     if column.mapping:
         value = value.cases(*column.mapping.items(), else_=value)

@@ -84,6 +84,7 @@ class Column:
         pattern: Anchored regular expression a text must match, in the subset RE2, Rust and Java share.
         values: The closed set of a category.
         aliases: Other names under which real-world sources carry the column; matched ignoring case.
+        null_tokens: Texts that mean null in this column, beside the table's.
         mapping: Texts replaced before the grammar applies, e.g. ``{"Two year": "two_year"}``.
         impute: Value that replaces null after the checks; None imputes nothing.
         scale: Factor from the source's unit to ``unit``.
@@ -102,6 +103,7 @@ class Column:
     pattern: str | None = None
     values: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    null_tokens: tuple[str, ...] = ()
     mapping: Mapping[str, str] = dataclass_field(default_factory=dict)
     impute: str | int | float | bool | None = None
     scale: float | None = None
@@ -119,6 +121,7 @@ class _Said:
     max_length: int | None
     pattern: str | None
     aliases: tuple[str, ...]
+    null_tokens: tuple[str, ...]
     mapping: Mapping[str, str]
     impute: str | int | float | bool | None
     scale: float | None
@@ -135,6 +138,7 @@ def field(  # noqa: PLR0913 - one keyword per thing that can be said of a column
     max_length: int | None = None,
     pattern: str | None = None,
     aliases: Sequence[str] = (),
+    null_tokens: Sequence[str] = (),
     mapping: Mapping[str, str] | None = None,
     impute: str | int | float | bool | None = None,
     scale: float | None = None,
@@ -152,6 +156,7 @@ def field(  # noqa: PLR0913 - one keyword per thing that can be said of a column
         max_length=max_length,
         pattern=pattern,
         aliases=tuple(aliases),
+        null_tokens=tuple(null_tokens),
         mapping=dict(mapping or {}),
         impute=impute,
         scale=scale,
@@ -248,7 +253,7 @@ def _cleanse_value(contract: type[Contract], column: Column, value: object) -> o
     """Trim, null tokens, mapping, scale and zone; anything odd is left for the field's own validator to refuse."""
     if isinstance(value, str):
         value = value.strip(" \t\n\r\v\f")
-        if value in contract.table.null_tokens:
+        if value in contract.table.null_tokens or value in column.null_tokens:
             value = None
         elif column.mapping:
             value = column.mapping.get(value, value)

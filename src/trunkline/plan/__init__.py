@@ -1,0 +1,91 @@
+"""From a use case to its steps, as data: what ``trunkline run`` executes here and the DAG renderer hands to Airflow.
+
+A plan is a pure function of the use case. Steps do not call each other; each reads what earlier ones left in the lake.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from trunkline.errors import UnknownNameError
+from trunkline.spec import UseCase
+
+__all__ = ["STEPS", "Plan", "Step", "StepName", "plan_of"]
+
+StepName = Literal["ingest", "train", "evaluate", "register", "rollout", "predict", "monitor", "report"]
+
+STEPS: Final[tuple[StepName, ...]] = (
+    "ingest",
+    "train",
+    "evaluate",
+    "register",
+    "rollout",
+    "predict",
+    "monitor",
+    "report",
+)
+"""Every step there is, in their order."""
+
+_TITLES: Final[dict[StepName, str]] = {
+    "ingest": "take rows in by contract",
+    "train": "learn a candidate",
+    "evaluate": "judge it by the gates",
+    "register": "put it into the registry",
+    "rollout": "let it out",
+    "predict": "score the rows",
+    "monitor": "read drift and performance",
+    "report": "write the report",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a plan.
+
+    Attributes:
+        name: Its name, also the command's.
+        title: What it does, for people.
+        after: Steps that must have finished.
+    """
+
+    name: StepName
+    title: str
+    after: tuple[StepName, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The ordered steps of a use case.
+
+    Attributes:
+        usecase: The use case's name.
+        steps: In an order that respects ``after``.
+    """
+
+    usecase: str
+    steps: tuple[Step, ...]
+
+    def until(self, last: str | None) -> "Plan":
+        """Cut the plan after a step.
+
+        Raises:
+            UnknownNameError: The plan has no such step.
+        """
+        if last is None:
+            return self
+        names = [step.name for step in self.steps]
+        if last not in names:
+            raise UnknownNameError(f"there is no step {last!r} in the plan of {self.usecase!r}", allowed=names)
+        return Plan(self.usecase, self.steps[: names.index(last) + 1])  # type: ignore[arg-type]  # checked just above
+
+
+def plan_of(usecase: UseCase) -> Plan:
+    """Lay out the steps of a use case.
+
+    Args:
+        usecase: The use case; one without a task is pure ingestion.
+    """
+    names: tuple[StepName, ...] = STEPS if usecase.task is not None else ("ingest", "monitor", "report")
+    steps = []
+    for position, name in enumerate(names):
+        steps.append(Step(name, _TITLES[name], names[position - 1 : position] if position else ()))
+    return Plan(usecase.name, tuple(steps))

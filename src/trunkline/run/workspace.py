@@ -1,0 +1,150 @@
+"""The composition root: one workspace with its settings, lake, engine and registry.
+
+Everything that has effects is made here and handed down as arguments. Parts are opened when first used, so that a
+command pays only for what it touches.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from trunkline.errors import InputError
+from trunkline.plugins import load_usecase, usecase_names
+from trunkline.settings import Settings
+from trunkline.spec import UseCase
+
+if TYPE_CHECKING:
+    from trunkline.engine import Engine
+    from trunkline.lake import Lake
+    from trunkline.registry import Registry
+
+__all__ = ["SCHEMA_VERSION", "Workspace", "utc_now"]
+
+SCHEMA_VERSION: Final = 1
+"""Version of the layout of a workspace; raised with a migration in the same commit."""
+
+
+def utc_now() -> datetime:
+    """Read the clock, in UTC."""
+    return datetime.now(UTC)
+
+
+class Workspace:
+    """An opened workspace; use it in a ``with`` block."""
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> None:
+        """Point at the workspace that the settings name.
+
+        Args:
+            settings: The settings.
+            clock: Gives the current instant.
+
+        Raises:
+            InputError: The folder was made by a newer version, or is not a workspace.
+        """
+        self.settings = settings
+        self.clock = clock
+        self.root = settings.workspace.absolute()
+        self._open = False
+        self._check_version()
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """The query engine."""
+        from trunkline.engine import open_engine
+
+        self._open = True
+        return open_engine(
+            "duckdb",
+            memory_limit_mb=self.settings.memory_limit_mb or None,
+            threads=self.threads,
+            temp_dir=self.folder("tmp"),
+        )
+
+    @cached_property
+    def lake(self) -> "Lake":
+        """The lake."""
+        from trunkline.lake import Lake
+
+        return Lake(self.folder("lake"), engine=self.engine, settings=self.settings.lake, clock=self.clock)
+
+    @cached_property
+    def registry(self) -> "Registry":
+        """The model registry."""
+        from trunkline.registry import Registry
+
+        return Registry(self.folder("."), settings=self.settings.registry, clock=self.clock)
+
+    @property
+    def threads(self) -> int:
+        """Threads that training and queries may take."""
+        return self.settings.threads or len(os.sched_getaffinity(0))
+
+    def folder(self, name: str) -> Path:
+        """Give a folder of the workspace, made if it is not there."""
+        if not (self.root / "VERSION").exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / "VERSION").write_text(f"{SCHEMA_VERSION}\n")
+        path = (self.root / name).resolve()
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def usecase(self, name: str) -> UseCase:
+        """Import a use case by name.
+
+        Raises:
+            UnknownNameError: There is none of that name.
+        """
+        return load_usecase(name, plugin_dir=self.settings.plugin_dir)
+
+    def usecases(self) -> tuple[str, ...]:
+        """Names of all installed use cases."""
+        return usecase_names(plugin_dir=self.settings.plugin_dir)
+
+    @contextmanager
+    def run_lock(self, usecase: str, *, run_id: str) -> Iterator[None]:
+        """Hold the use case: one run at a time.
+
+        Raises:
+            BusyError: Another run holds it; the message names the holder.
+        """
+        from trunkline.lake.locks import held
+
+        path = self.folder("locks") / f"run-{usecase}.lock"
+        with held(path, what=f"a run of {usecase!r} (run {run_id})", timeout_s=0.0):
+            yield
+
+    def close(self) -> None:
+        """End the engine's session; closing twice is allowed."""
+        if self._open:
+            self.engine.close()
+            self._open = False
+
+    def __enter__(self) -> Self:
+        """Enter a ``with`` block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the workspace."""
+        self.close()
+
+    def _check_version(self) -> None:
+        if self.root.exists() and not self.root.is_dir():
+            raise InputError("the workspace is a file, not a folder", where=str(self.root))
+        mark = self.root / "VERSION"
+        if not mark.exists():
+            return
+        found = mark.read_text().strip()
+        if found != str(SCHEMA_VERSION):
+            raise InputError(
+                f"the workspace has schema version {found[:20]!r}, this Trunkline reads {SCHEMA_VERSION}",
+                where=str(self.root),
+                next_step="use the Trunkline that made it, or a newer one with `trunkline migrate`",
+            )

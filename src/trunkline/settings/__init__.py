@@ -1,0 +1,73 @@
+"""One tree of settings, from the environment, a file, and the command line.
+
+Every setting has a default that works on a laptop. ``TRUNKLINE_WORKSPACE=/data/w`` sets a top-level one,
+``TRUNKLINE_LAKE__LOCK_TIMEOUT_S=60`` one below; a file ``trunkline.toml`` in the current folder says the same as tables.
+The environment wins over the file, arguments of the command line win over both. Secrets are ``SecretStr`` and never
+printed.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from trunkline.errors import InputError
+from trunkline.settings.lake import LakeSettings
+from trunkline.settings.registry import RegistrySettings
+
+__all__ = ["SETTINGS_FILE", "LakeSettings", "RegistrySettings", "Settings", "load_settings"]
+
+SETTINGS_FILE: Final = "trunkline.toml"
+"""Name of the settings file, looked for in the current folder."""
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TRUNKLINE_", env_nested_delimiter="__", toml_file=SETTINGS_FILE, frozen=True, extra="forbid"
+    )
+
+    workspace: Path = Field(Path("workspace"), description="Folder of everything that Trunkline keeps.")
+    plugin_dir: Path = Field(Path("usecases"), description="Folder of the user's own use cases (`trunkline new`).")
+    seed: int = Field(0, ge=0, description="Seed of every random choice: splits, searches, simulators, intervals.")
+    threads: int = Field(0, ge=0, description="Threads for training and queries; 0 takes all cores.")
+    memory_limit_mb: int = Field(
+        0, ge=0, description="Memory the query engine may take before it spills to disk, MiB; 0 lets it decide."
+    )
+    lake: LakeSettings = Field(LakeSettings(), description="Retention, locks and compaction of tables.")
+    registry: RegistrySettings = Field(RegistrySettings(), description="Where model versions are tracked.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, secret files, the settings file."""
+        return (init_settings, env_settings, file_secret_settings, TomlConfigSettingsSource(settings_cls))
+
+
+def load_settings(**given: object) -> Settings:
+    """Read the settings, with arguments that win over environment and file.
+
+    Args:
+        given: Top-level settings; None stands for not given.
+
+    Raises:
+        InputError: A value is not allowed, or a name is unknown.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # validated by the model
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"the setting {name} is not allowed: {first['msg']}",
+            where=f"TRUNKLINE_{name.replace('.', '__').upper()} or {SETTINGS_FILE}",
+            next_step="see docs/settings.md for every setting, its unit and its default",
+        ) from None

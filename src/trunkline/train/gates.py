@@ -1,0 +1,208 @@
+"""The gates: evidence against declared conditions, one result each.
+
+Pure: takes the gates as data and the gathered evidence as values, gives results. A gate that does not apply (no champion to
+compare with, no slices declared) passes and says so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.spec import (
+    Calibrated,
+    FairSlices,
+    Gate,
+    Latency,
+    MinimumMetric,
+    NoLeakage,
+    NotWorseThanChampion,
+    OnnxEqual,
+)
+from trunkline.tasks import TrainingReport
+
+__all__ = ["EvaluateDocument", "Evidence", "GateResult", "PairedEvidence", "judge"]
+
+
+class GateResult(BaseModel):
+    """The verdict of one gate.
+
+    Attributes:
+        name: The gate's name.
+        passed: Whether the candidate passed.
+        value: The number that was judged; None where the gate did not apply.
+        limit: What it was held against.
+        detail: One sentence for people.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    passed: bool
+    value: float | None
+    limit: float | None
+    detail: str
+
+
+class PairedEvidence(BaseModel):
+    """Candidate against champion on the same rows.
+
+    Attributes:
+        metric: Scorer name.
+        champion: Version of the champion.
+        difference: Candidate minus champion; positive where the candidate is better.
+        low: Lower end of the interval of the difference.
+        high: Upper end of it.
+        rows: Rows compared on.
+        unseen: True: rows that neither had seen. False: both were refitted in the same folds.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    metric: str
+    champion: str
+    difference: float
+    low: float
+    high: float
+    rows: int
+    unseen: bool
+
+
+class EvaluateDocument(BaseModel):
+    """What the evaluation step found.
+
+    Attributes:
+        gates: One result per declared gate.
+        passed: Whether all passed.
+        paired: The comparison with the champion; None for the first candidate.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    gates: tuple[GateResult, ...]
+    passed: bool
+    paired: PairedEvidence | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything the gates look at.
+
+    Attributes:
+        report: The candidate's training report.
+        paired: The comparison with the champion, by metric; empty for the first candidate.
+        ceiling: Best score possible on these rows, where a simulator knows it.
+    """
+
+    report: TrainingReport
+    paired: Mapping[str, PairedEvidence] = field(default_factory=dict)
+    ceiling: float | None = None
+
+
+def judge(gates: Sequence[Gate], evidence: Evidence) -> tuple[GateResult, ...]:
+    """Hold the evidence against each gate, in order."""
+    return tuple(_judge(gate, evidence) for gate in gates)
+
+
+def _judge(gate: Gate, evidence: Evidence) -> GateResult:
+    match gate:
+        case MinimumMetric():
+            return _minimum_metric(gate, evidence)
+        case NotWorseThanChampion():
+            return _not_worse(gate, evidence)
+        case Calibrated():
+            return _calibrated(gate, evidence)
+        case FairSlices():
+            return _fair_slices(gate, evidence)
+        case NoLeakage():
+            return _no_leakage(gate, evidence)
+        case OnnxEqual():
+            found = evidence.report.onnx.largest_difference
+            return _at_most(gate.name, found, gate.limit, f"largest difference over {evidence.report.onnx.rows} rows")
+        case Latency():
+            found = evidence.report.latency.p99_us
+            return _at_most(gate.name, found, gate.p99_us, "99th percentile of one row, microseconds")
+        case _:
+            assert_never(gate)
+
+
+def _at_most(name: str, value: float, limit: float, detail: str) -> GateResult:
+    return GateResult(name=name, passed=value <= limit, value=value, limit=limit, detail=detail)
+
+
+def _not_applicable(name: str, why: str, limit: float | None = None) -> GateResult:
+    return GateResult(name=name, passed=True, value=None, limit=limit, detail=why)
+
+
+def _minimum_metric(gate: MinimumMetric, evidence: Evidence) -> GateResult:
+    found = evidence.report.metrics.get(gate.metric)
+    if found is None:
+        return GateResult(
+            name=gate.name, passed=False, value=None, limit=gate.limit, detail=f"{gate.metric} was not measured"
+        )
+    return GateResult(
+        name=gate.name,
+        passed=found.value >= gate.limit,
+        value=found.value,
+        limit=gate.limit,
+        detail=f"out-of-fold {gate.metric} {found.value:.4f} [{found.low:.4f}, {found.high:.4f}]",
+    )
+
+
+def _not_worse(gate: NotWorseThanChampion, evidence: Evidence) -> GateResult:
+    paired = evidence.paired.get(gate.metric)
+    if paired is None:
+        return _not_applicable(gate.name, "there is no champion yet", -gate.tolerance)
+    where = "rows neither has seen" if paired.unseen else "the same folds, both refitted"
+    return GateResult(
+        name=gate.name,
+        passed=paired.high >= -gate.tolerance,
+        value=paired.difference,
+        limit=-gate.tolerance,
+        detail=f"{gate.metric} {paired.difference:+.4f} [{paired.low:+.4f}, {paired.high:+.4f}] against version "
+        f"{paired.champion} on {paired.rows} of {where}",
+    )
+
+
+def _calibrated(gate: Calibrated, evidence: Evidence) -> GateResult:
+    found = evidence.report.metrics.get("ece")
+    if found is None:
+        return _not_applicable(gate.name, "this task gives no probabilities", gate.limit)
+    noise = evidence.report.ece_noise_floor
+    limit = max(gate.limit, noise.high if noise is not None else 0.0)
+    floor = f"; noise floor {noise.mean:.4f}, 95 % below {noise.high:.4f}" if noise is not None else ""
+    return _at_most(gate.name, found.value, limit, f"expected calibration error, 10 equal-mass bins{floor}")
+
+
+def _fair_slices(gate: FairSlices, evidence: Evidence) -> GateResult:
+    judged = [part for part in evidence.report.slices if part.metric == gate.metric and part.high is not None]
+    whole = evidence.report.metrics.get(gate.metric)
+    if not judged or whole is None:
+        return _not_applicable(gate.name, "no slice is declared and large enough", gate.max_gap)
+    worst = min(judged, key=lambda part: part.high if part.high is not None else 0.0)
+    gap = whole.value - (worst.high if worst.high is not None else whole.value)
+    return GateResult(
+        name=gate.name,
+        passed=gap <= gate.max_gap,
+        value=gap,
+        limit=gate.max_gap,
+        detail=f"upper bound of {gate.metric} in {worst.column} = {worst.value} against the whole, {len(judged)} slices",
+    )
+
+
+def _no_leakage(gate: NoLeakage, evidence: Evidence) -> GateResult:
+    single = evidence.report.leakage.strongest
+    ceiling = gate.ceiling if gate.ceiling is not None else evidence.ceiling
+    found = evidence.report.metrics.get(gate.metric)
+    if ceiling is not None and found is not None and found.low > ceiling:
+        return GateResult(
+            name=gate.name,
+            passed=False,
+            value=found.value,
+            limit=ceiling,
+            detail=f"{gate.metric} is above the best score possible",
+        )
+    if single is None:
+        return _not_applicable(gate.name, "no feature could be judged alone", gate.max_single_feature)
+    return _at_most(gate.name, single.score, gate.max_single_feature, f"strongest single feature is {single.feature}")

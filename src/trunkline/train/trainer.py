@@ -1,0 +1,179 @@
+"""From lake tables to a candidate model: which rows are learned from, and what is written down about them.
+
+Takes a use case, the lake and the batches of the run; gives a saved model folder and a document. Refuses an empty table.
+The learning itself is the task's (``trunkline.tasks``).
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.errors import SourceError, UseCaseError
+from trunkline.lake import Lake
+from trunkline.spec import UseCase
+from trunkline.tasks import Trained, TrainingReport
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["SEEN_FILE", "TrainDocument", "entity_hashes", "entity_keys", "main_table", "train_candidate", "unseen_rows"]
+
+SEEN_FILE: Final = "seen.parquet"
+"""File of a model folder with the hashes of the entities it was fitted to (``entity``, uint64)."""
+
+BATCH: Final = "_batch_id"
+
+
+class TrainDocument(BaseModel):
+    """What a training step found and wrote.
+
+    Attributes:
+        folder: The candidate's folder, below the workspace.
+        rows: Rows learned from, test rows included.
+        batches: The batches they came from; empty for the whole current table.
+        table_versions: Lake table to version.
+        contract_fingerprints: Dataset to fingerprint.
+        report: The task's own report.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: str
+    rows: int
+    batches: tuple[str, ...]
+    table_versions: Mapping[str, int]
+    contract_fingerprints: Mapping[str, str]
+    report: TrainingReport
+
+
+def main_table(usecase: UseCase, lake: Lake, *, batches: Sequence[str] = ()) -> "tuple[pa.Table, dict[str, int]]":
+    """Read the rows of a use case, with its table features.
+
+    Args:
+        usecase: The use case.
+        lake: The lake.
+        batches: Take the rows of these batches of the main dataset; none takes the current row of every entity.
+
+    Returns:
+        One row per entity and observation, and the version of each table that was read.
+
+    Raises:
+        SourceError: There are no rows.
+    """
+    import ibis
+
+    versions: dict[str, int] = {}
+    tables = {}
+    for dataset, contract in usecase.datasets.items():
+        name = usecase.table_name(dataset)
+        version = lake.version(name)
+        if version is None:
+            continue
+        versions[name] = version
+        if batches and dataset == usecase.main:
+            table = lake.read(name, version=version)
+            tables[dataset] = table.filter(table[BATCH].isin(list(batches)))
+        elif contract.table.key:
+            newest = [*([contract.table.event_at] if contract.table.event_at else []), "_ingested_at", "_row"]
+            tables[dataset] = lake.current(name, key=contract.table.key, newest_by=newest, version=version)
+        else:
+            tables[dataset] = lake.read(name, version=version)
+    if usecase.main not in tables:
+        raise SourceError(
+            f"the lake holds no rows of {usecase.table_name()!r}",
+            next_step=f"take some in: trunkline ingest {usecase.name} FILE",
+        )
+    features = usecase.table_features(tables) if usecase.table_features else tables[usecase.main]
+    order = [ibis.asc(name) for name in (BATCH, "_row") if name in features.columns]
+    rows = lake.engine.arrow(features.order_by(order) if order else features)
+    if rows.num_rows == 0:
+        raise SourceError(f"no rows to learn from or score in {usecase.table_name()!r}")
+    return rows, versions
+
+
+def train_candidate(
+    usecase: UseCase,
+    rows: "pa.Table",
+    *,
+    folder: Path,
+    seed: int,
+    threads: int,
+    lineage: Mapping[str, str],
+    progress: Callable[[str, float], None],
+) -> TrainingReport:
+    """Let the task learn, and save the candidate.
+
+    Args:
+        usecase: The use case.
+        rows: As :func:`main_table` gives them.
+        folder: Where the model folder is written; replaced if it exists.
+        seed: Seed of everything random.
+        threads: Threads the learners may use.
+        lineage: Facts about where the rows and the code came from, stored in the model.
+        progress: Told what is being done and which share of it, in [0, 1].
+
+    Raises:
+        UseCaseError: The use case has no task.
+        LabelError: The label cannot be learned from.
+    """
+    if usecase.task is None:
+        raise UseCaseError(f"the use case {usecase.name!r} has no task, so there is nothing to learn")
+    trained: Trained = usecase.task.train(rows, seed=seed, threads=threads, progress=progress)
+    seen = rows.take(trained.fitted_rows) if usecase.entity_key else rows.slice(0, 0)
+    trained.model.with_lineage(lineage).save(folder, extra={SEEN_FILE: _seen_bytes(usecase, seen)})
+    return trained.report
+
+
+def entity_keys(usecase: UseCase, rows: "pa.Table") -> list[str]:
+    """Give the key of each row as one text, parts joined by ``|``."""
+    parts = [rows.column(name).to_pylist() for name in usecase.entity_key]
+    if len(parts) == 1:
+        return [str(part) for part in parts[0]]
+    return ["|".join(str(part) for part in key) for key in zip(*parts, strict=True)]
+
+
+def entity_hashes(usecase: UseCase, rows: "pa.Table") -> "pa.Array":
+    """Hash the entity key of each row to 64 bits (BLAKE2b), so that a model can name its rows without holding them."""
+    import pyarrow as pa
+
+    hashes = [
+        int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) for key in entity_keys(usecase, rows)
+    ]
+    return pa.array(hashes, pa.uint64())
+
+
+def unseen_rows(usecase: UseCase, rows: "pa.Table", model_folders: Sequence[Path]) -> "pa.Table":
+    """Keep the rows of entities that none of the models was fitted to.
+
+    Args:
+        usecase: The use case; without an entity key no row can be told apart and none is kept.
+        rows: The rows.
+        model_folders: Folders of the models.
+
+    Returns:
+        The rows left, in their order.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    if not usecase.entity_key:
+        return rows.slice(0, 0)
+    seen = pa.concat_tables([pq.read_table(folder / SEEN_FILE) for folder in model_folders])
+    known = pc.is_in(entity_hashes(usecase, rows), value_set=seen.column("entity").combine_chunks())
+    return rows.filter(pc.invert(known))
+
+
+def _seen_bytes(usecase: UseCase, rows: "pa.Table") -> bytes:
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    hashes = entity_hashes(usecase, rows) if rows.num_rows else pa.array([], pa.uint64())
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"entity": hashes.take(pa.compute.array_sort_indices(hashes))}), sink)
+    return sink.getvalue()

@@ -1,0 +1,1 @@
+"""The shipped use cases, one folder each; found by ``trunkline.plugins``, never imported by name."""
