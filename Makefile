@@ -37,7 +37,7 @@ lint: $(DEV) ## ruff, rules and format
 	$(BIN)/ruff format --check $(PYTHON_FILES)
 
 types: $(DEV) ## mypy, strict
-	$(BIN)/mypy
+	$(BIN)/mypy $(PYTHON_FILES)
 
 layers: $(DEV) ## import-linter: who may import whom
 	$(BIN)/lint-imports
@@ -65,6 +65,9 @@ drill: $(DEV) ## run the fault drills, or one: make drill ONLY=churn_run
 .PHONY: constraints reference clean
 constraints: $(DEV) ## resolve the dependencies again (UPGRADE=1: to the newest) into constraints.txt
 	@UPGRADE=$(UPGRADE) scripts/constraints.sh
+
+reference: $(DEV) ## write docs/commands.md and docs/settings.md from the code
+	$(BIN)/python scripts/reference.py
 
 clean: ## remove the environment and everything that can be made again, but no workspace
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -51,11 +51,18 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 echo "system.sh: installing$missing"
-export DEBIAN_FRONTEND=noninteractive
-$root apt-get update -qq
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt() {
+  $root env DEBIAN_FRONTEND=noninteractive apt-get "$@" >"$log" 2>&1 || {
+    cat "$log" >&2
+    exit 1
+  }
+}
+apt update
 for what in $missing; do
   package=$(packages_for "$what")
-  $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
+  apt install -y --no-install-recommends "$package"
   has "$what" || {
     echo "system.sh: '$package' is installed, yet $what is still missing" >&2
     exit 1
