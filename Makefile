@@ -63,7 +63,7 @@ drill: $(DEV) ## run the fault drills, or one: make drill ONLY=churn_run
 	@for file in $(if $(ONLY),drills/$(ONLY).py,$(sort $(wildcard drills/*.py))); do $(BIN)/python "$$file"; done
 
 .PHONY: constraints reference clean
-constraints: $(DEV) ## resolve the dependencies again (UPGRADE=1: to the newest) into constraints.txt
+constraints: $(BIN)/uv ## resolve the dependencies again (UPGRADE=1: to the newest) into constraints.txt
 	@UPGRADE=$(UPGRADE) scripts/constraints.sh
 
 reference: $(DEV) ## write docs/commands.md and docs/settings.md from the code
