@@ -163,20 +163,25 @@ class Registry:
                 self._give("promoted", usecase, version, alias=alias, approver=approver, evidence=evidence)
             return self._carry_out(usecase)
 
-    def rollback(self, usecase: str, *, approver: str, evidence: JsonValue = None) -> LiveManifest:
+    def rollback(
+        self, usecase: str, *, approver: str, evidence: JsonValue = None, leaving: str | None = None
+    ) -> LiveManifest:
         """Go back to the champion before the present one, with its whole folder, preprocessing included.
 
-        A rollback that was killed is completed by repeating it, and does not go back a second step.
+        A rollback that was killed is completed by repeating it. Only one that was killed after its last write, when
+        everything was done but nobody told, would go back a second step: naming the version to leave prevents that.
 
         Args:
             usecase: The use case.
             approver: Who decided.
             evidence: Why.
+            leaving: The version to get away from; when it is not the champion (any more), nothing is done.
 
         Returns:
             The live manifest as written.
 
         Raises:
+            UnknownNameError: There is no version ``leaving``.
             InputError: There is no earlier champion.
             TamperedError: The earlier champion's folder, the ledger or the live manifest is not what was written.
             BusyError: Another process holds the registry.
@@ -186,6 +191,9 @@ class Registry:
             state = self._standing(usecase)
             champion, pending = state.granted.get("champion"), self._pending(usecase, state)
             if pending and champion is not None and champion.event == "rolled_back":
+                return self._carry_out(usecase)
+            if leaving is not None and (champion is None or champion.version != leaving):
+                self._known(usecase, leaving, state)
                 return self._carry_out(usecase)
             if state.previous is None:
                 raise InputError(
