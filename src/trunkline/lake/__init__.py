@@ -4,8 +4,12 @@
 package loads neither ``deltalake`` nor Ibis. The rules and why they are so: docs/lake.md.
 """
 
+from trunkline.lake.erasure import Erasure
 from trunkline.lake.locks import held
-from trunkline.lake.tables import CRASH_POINTS, Commit, Lake
+from trunkline.lake.log import Commit
+from trunkline.lake.maintenance import Upkeep
+from trunkline.lake.reading import LakeReader
+from trunkline.lake.tables import CRASH_POINTS, Lake, Upsert
 from trunkline.lake.writing import Transaction
 
-__all__ = ["CRASH_POINTS", "Commit", "Lake", "Transaction", "held"]
+__all__ = ["CRASH_POINTS", "Commit", "Erasure", "Lake", "LakeReader", "Transaction", "Upkeep", "Upsert", "held"]

@@ -205,7 +205,7 @@ def write(
     stored = dict(options) or None
     target = uri if table is None else table
     properties = dict(configuration) if table is None else None
-    writer = _writer_properties(rows.schema)
+    writer = writer_properties(rows.schema)
     with translated(uri):
         if mode == "append":
             write_deltalake(
@@ -234,6 +234,18 @@ def write(
         return int(table.version())
 
 
+def writer_properties(schema: pa.Schema) -> WriterProperties:
+    """Snappy, and no dictionaries for floats: they never pay there and double the time of a write."""
+    import pyarrow as pa
+    from deltalake import ColumnProperties, WriterProperties
+
+    plain = ColumnProperties(dictionary_enabled=False)
+    return WriterProperties(
+        compression="SNAPPY",
+        column_properties={field.name: plain for field in schema if pa.types.is_floating(field.type)} or None,
+    )
+
+
 @contextmanager
 def translated(where: str) -> Iterator[None]:
     """Turn errors of ``deltalake`` into ours.
@@ -252,15 +264,3 @@ def translated(where: str) -> Iterator[None]:
         raise UnavailableError("the table vanished", where=where) from error
     except (DeltaError, OSError) as error:
         raise UnavailableError(f"the table's store failed ({type(error).__name__})", where=where) from error
-
-
-def _writer_properties(schema: pa.Schema) -> WriterProperties:
-    """Snappy, and no dictionaries for floats: they never pay there and double the time of a write."""
-    import pyarrow as pa
-    from deltalake import ColumnProperties, WriterProperties
-
-    plain = ColumnProperties(dictionary_enabled=False)
-    return WriterProperties(
-        compression="SNAPPY",
-        column_properties={field.name: plain for field in schema if pa.types.is_floating(field.type)} or None,
-    )

@@ -1,4 +1,4 @@
-"""One object for all tables of a lake: read, append, replace, look up.
+"""One object for all tables of a lake: read, append, replace, maintain, erase.
 
 Takes a root, an engine, settings and a clock. Every read and write of a table in Trunkline goes through here, which is
 why the rules of the lake hold: the log's schema is imposed on what is read, writers wait for each other, an append that
@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trunkline.engine import Engine, FilesVanishedError
-from trunkline.errors import AuthorError, InputError, SchemaError, UnknownNameError
-from trunkline.lake import delta, names, schemas, writing
+from trunkline.engine import Engine
+from trunkline.errors import AuthorError, InputError
+from trunkline.lake import delta, erasure, maintenance, names, writing
+from trunkline.lake.erasure import Erasure
 from trunkline.lake.locks import FileLocks, TableLocks
-from trunkline.lake.writing import Place, Transaction
+from trunkline.lake.maintenance import Upkeep
+from trunkline.lake.place import Place
+from trunkline.lake.reading import LakeReader
+from trunkline.lake.writing import Transaction
 from trunkline.settings.lake import LakeSettings
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
     import pyarrow as pa
-    from deltalake import DeltaTable
 
 CRASH_POINTS: tuple[str, ...] = (
     "lake.lock_taken",
@@ -31,32 +33,29 @@ CRASH_POINTS: tuple[str, ...] = (
     "lake.after_commit",
     "lake.replace.before_commit",
     "lake.replace.after_commit",
+    *maintenance.CRASH_POINTS,
+    *erasure.CRASH_POINTS,
 )
 """Points at which a fault drill may kill a process that uses the lake."""
 
-_LINEAGE = ("_ingested_at", "_batch_id", "_row")
 _LOCKS_FOLDER = ".locks"
-_DEEPEST = 6
+_BATCH_ROWS = 131_072
 
 
 @dataclass(frozen=True)
-class Commit:
-    """One commit in a table's log.
+class Upsert:
+    """How the rows of a table supersede each other.
 
     Attributes:
-        version: The version that it made.
-        at: When, UTC.
-        operation: What Delta calls it: ``WRITE``, ``OPTIMIZE``, ...
-        metadata: What the writer noted, e.g. the run id.
+        key: Columns that name a thing.
+        newest_by: Columns that order the rows of a key, most important first.
     """
 
-    version: int
-    at: datetime
-    operation: str
-    metadata: Mapping[str, str]
+    key: tuple[str, ...]
+    newest_by: tuple[str, ...]
 
 
-class Lake:
+class Lake(LakeReader):
     """Delta tables below one root.
 
     Reads are lazy Ibis tables over one snapshot; when files of an old snapshot may vanish before the expression runs,
@@ -76,206 +75,10 @@ class Lake:
     def __init__(
         self, root: Path | str, *, engine: Engine, settings: LakeSettings, clock: Callable[[], datetime]
     ) -> None:
-        self._is_url = isinstance(root, str) and delta.is_url(root)
-        self._root = str(root).rstrip("/") if self._is_url else str(Path(root).absolute())
-        self._options = delta.storage_options(self._root)
-        self._engine = engine
+        super().__init__(root, engine=engine)
         self._settings = settings
         self._clock = clock
         self._lock_store: TableLocks | None = None
-
-    @property
-    def root(self) -> str:
-        """The lake's folder, absolute, or its URL."""
-        return self._root
-
-    @property
-    def engine(self) -> Engine:
-        """The engine whose expressions :meth:`read` gives."""
-        return self._engine
-
-    # Looking up
-
-    def tables(self) -> list[str]:
-        """List the tables of the lake, sorted by name."""
-        return self._tables_below(())
-
-    def exists(self, table: str) -> bool:
-        """Say whether the table exists."""
-        return self.version(table) is not None
-
-    def version(self, table: str) -> int | None:
-        """The table's newest version, or None when there is no such table."""
-        opened = self._place(table).open()
-        return None if opened is None else int(opened.version())
-
-    def schema(self, table: str, *, version: int | None = None) -> pa.Schema:
-        """The schema in the table's log.
-
-        Raises:
-            UnknownNameError: There is no such table or version.
-        """
-        return delta.schema(self._open(table, version))
-
-    def transaction_version(self, table: str, app_id: str) -> int | None:
-        """Up to where a source's rows are in the table.
-
-        Args:
-            table: The table; it need not exist.
-            app_id: As in :class:`Transaction`.
-
-        Returns:
-            The version of the last transaction of that source, or None when there was none.
-        """
-        opened = self._place(table).open()
-        covered = None if opened is None else opened.transaction_version(app_id)
-        return None if covered is None else int(covered)
-
-    def history(self, table: str, *, limit: int | None = None) -> list[Commit]:
-        """List the commits that are still in the table's log, newest first.
-
-        Args:
-            table: The table.
-            limit: At most so many; None is all.
-
-        Raises:
-            UnknownNameError: There is no such table.
-        """
-        commits = []
-        for entry in self._open(table, None).history(limit):
-            noted = {key: value for key, value in entry.items() if key.islower() and isinstance(value, str)}
-            operation = noted.pop("operation", "")
-            at = datetime.fromtimestamp(int(entry.get("timestamp", 0)) / 1000, tz=UTC)
-            commits.append(Commit(version=int(entry["version"]), at=at, operation=operation, metadata=noted))
-        return commits
-
-    # Reading
-
-    def read(self, table: str, *, schema: pa.Schema | None = None, version: int | None = None) -> ir.Table:
-        """Read a table, lazily.
-
-        Args:
-            table: The table.
-            schema: Exactly these columns with these types, in this order; a column that the table lacks is NULL. None
-                is the schema in the table's log.
-            version: Which version; None is the newest.
-
-        Returns:
-            An Ibis table over one snapshot.
-
-        Raises:
-            UnknownNameError: There is no such table or version.
-            SchemaError: A column cannot be read as the wanted type without loss, or the table needs a reader feature
-                that is not handled.
-        """
-        snapshot = self._open(table, version)
-        stored = delta.schema(snapshot)
-        wanted = stored if schema is None else _imposed(stored, schema, table=table)
-        if self._is_url and not self._engine.capabilities.reads_object_stores:
-            return self._engine.dataset(delta.dataset(snapshot), wanted)
-        return self._engine.parquet(delta.files(snapshot), wanted)
-
-    def current(
-        self,
-        table: str,
-        *,
-        key: Sequence[str],
-        newest_by: Sequence[str],
-        schema: pa.Schema | None = None,
-        version: int | None = None,
-    ) -> ir.Table:
-        """Read the newest row of each key, lazily.
-
-        Args:
-            table: The table.
-            key: Columns that name a thing; rows in which they are all equal, or equally NULL, are one thing.
-            newest_by: Columns that order the rows of a key, most important first; NULL is oldest. Ties go to the row
-                that was ingested last (``_ingested_at``, ``_batch_id``, ``_row``, where the table has them).
-            schema: As in :meth:`read`.
-            version: As in :meth:`read`.
-
-        Returns:
-            One row per key, all columns.
-
-        Raises:
-            UnknownNameError: There is no such table or version.
-            SchemaError: The table lacks a column of ``key`` or ``newest_by``.
-        """
-        return newest(self.read(table, schema=schema, version=version), key=key, newest_by=newest_by, table=table)
-
-    def arrow(
-        self,
-        table: str,
-        *,
-        columns: Sequence[str] | None = None,
-        schema: pa.Schema | None = None,
-        version: int | None = None,
-        where: Callable[[ir.Table], ir.BooleanValue] | None = None,
-    ) -> pa.Table:
-        """Read a table now.
-
-        Args:
-            table: The table.
-            columns: Only these, in this order.
-            schema: As in :meth:`read`.
-            version: As in :meth:`read`.
-            where: Gives the condition that rows must meet, from the table.
-
-        Returns:
-            The rows, in no particular order.
-
-        Raises:
-            UnknownNameError: There is no such table or version.
-            SchemaError: As in :meth:`read`, or a column is missing.
-            FilesVanishedError: Files were removed while they were read, twice.
-        """
-
-        def build(rows: ir.Table) -> ir.Table:
-            if where is not None:
-                rows = rows.filter(where(rows))
-            if columns is not None:
-                _demand(rows.columns, columns, table=table)
-                rows = rows.select(*columns)
-            return rows
-
-        versions = {} if version is None else {table: version}
-        schemas_wanted = {} if schema is None else {table: schema}
-        return self.collect(build, table, versions=versions, schemas=schemas_wanted)
-
-    def collect(
-        self,
-        build: Callable[..., ir.Table],
-        *tables: str,
-        versions: Mapping[str, int] | None = None,
-        schemas: Mapping[str, pa.Schema] | None = None,
-    ) -> pa.Table:
-        """Build an expression over tables and run it, on new snapshots once more if files vanish meanwhile.
-
-        Args:
-            build: Takes the tables in the order given, gives the expression; called again for a second try.
-            *tables: The tables to read.
-            versions: Versions of some of them; the newest of the others.
-            schemas: Schemas of some of them, as in :meth:`read`.
-
-        Returns:
-            The expression's rows.
-
-        Raises:
-            UnknownNameError: There is no such table or version.
-            SchemaError: As in :meth:`read`.
-            FilesVanishedError: Files were removed while they were read, twice.
-        """
-
-        def run() -> pa.Table:
-            opened = [
-                self.read(name, schema=(schemas or {}).get(name), version=(versions or {}).get(name)) for name in tables
-            ]
-            return self._engine.arrow(build(*opened))
-
-        try:
-            return run()
-        except FilesVanishedError:
-            return run()
 
     # Writing
 
@@ -354,6 +157,146 @@ class Lake:
                 event="replace.",
             )
 
+    # Keeping
+
+    def compact(self, table: str, *, key: Sequence[str] | None = None, newest_by: Sequence[str] | None = None) -> int:
+        """Fold small files, and, if a key is given, rows that newer ones of their key supersede.
+
+        Older versions stay readable until :meth:`vacuum` takes their files.
+
+        Args:
+            table: The table.
+            key: As in :meth:`current`; None keeps every row.
+            newest_by: As in :meth:`current`.
+
+        Returns:
+            The newest version.
+
+        Raises:
+            UnknownNameError: There is no such table.
+            AuthorError: One of ``key`` and ``newest_by`` is missing.
+            SchemaError: The table lacks one of the columns.
+            BusyError: Another writer held the table for longer than ``lock_timeout_s``.
+            ConflictError: Writers outside Trunkline won every attempt.
+            UnavailableError: The store refused.
+        """
+        if (key is None) != (newest_by is None):
+            raise AuthorError("to fold rows takes both, a key and what orders its rows", where=f"table {table}")
+        place = self._existing(table)
+        with self._locks.held(table):
+            if key is None or newest_by is None:
+                return maintenance.fold_files(place, settings=self._settings)
+            kept = self._engine.batches(self.current(table, key=key, newest_by=newest_by), rows=_BATCH_ROWS)
+            return maintenance.rewrite(place, kept, event="compact.", metadata={}, settings=self._settings)
+
+    def vacuum(self, table: str, *, pins: Mapping[str, Sequence[int]]) -> int:
+        """Remove data files that nobody needs any more.
+
+        Args:
+            table: The table.
+            pins: Versions that active runs and live models need, by table; they stay readable.
+
+        Returns:
+            How many files were removed. Files younger than the grace, and than the table's retention, stay.
+
+        Raises:
+            UnknownNameError: There is no such table.
+            BusyError: Another writer held the table for longer than ``lock_timeout_s``.
+            ConflictError: A writer outside Trunkline won.
+            UnavailableError: The store refused.
+        """
+        place = self._existing(table)
+        with self._locks.held(table):
+            return maintenance.vacuum(place, pins=pins.get(table, ()), settings=self._settings)
+
+    def maintain(
+        self,
+        *,
+        pins: Mapping[str, Sequence[int]],
+        tables: Sequence[str] | None = None,
+        upserts: Mapping[str, Upsert] | None = None,
+    ) -> list[Upkeep]:
+        """Compact tables with many files, vacuum, and clean their logs.
+
+        Args:
+            pins: Versions that active runs and live models need, by table; they stay readable.
+            tables: Which tables; None is all.
+            upserts: Tables whose superseded rows are folded as well.
+
+        Returns:
+            What was done, one entry per table.
+
+        Raises:
+            UnknownNameError: There is no such table.
+            BusyError: Another writer held a table for longer than ``lock_timeout_s``.
+            ConflictError: Writers outside Trunkline won every attempt.
+            UnavailableError: The store refused.
+        """
+        done = []
+        for table in self.tables() if tables is None else tables:
+            place = self._existing(table)
+            before = len(delta.files(place.newest()))
+            if before > self._settings.compact_after_files:
+                upsert = (upserts or {}).get(table)
+                if upsert is None:
+                    self.compact(table)
+                else:
+                    self.compact(table, key=upsert.key, newest_by=upsert.newest_by)
+            with self._locks.held(table):
+                maintenance.sync_properties(place, settings=self._settings)
+                after = len(delta.files(place.newest()))
+                pinned = pins.get(table, ())
+                files = maintenance.vacuum(place, pins=pinned, settings=self._settings)
+                logs = maintenance.clean_log(place, pins=pinned, now=self._clock(), settings=self._settings)
+                version = int(place.newest().version())
+            done.append(
+                Upkeep(
+                    table=table,
+                    version=version,
+                    folded_files=before - after,
+                    removed_files=files,
+                    removed_log_files=logs,
+                )
+            )
+        return done
+
+    def erase(self, table: str, column: str, values: Sequence[object]) -> Erasure:
+        """Erase every row that has one of the values, from all versions, beyond recovery.
+
+        The newest version is rewritten without the rows. Then everything before it is removed, data files and log,
+        whatever pins it: an older version cannot be kept in part. If no version of the table has the values, nothing
+        is touched. Killed on the way, it is finished by doing it again.
+
+        Args:
+            table: The table.
+            column: The column that holds the values.
+            values: Values of the column's type; none match NULL.
+
+        Returns:
+            How many rows went, and which versions with them.
+
+        Raises:
+            UnknownNameError: There is no such table.
+            SchemaError: The table lacks the column, or a value is not of its type.
+            BusyError: Another writer held the table for longer than ``lock_timeout_s``.
+            ConflictError: A writer outside Trunkline won.
+            UnavailableError: The store refused.
+        """
+        place = self._existing(table)
+        wanted = erasure.typed(values, delta.schema(place.newest()), table=table, column=column)
+        with self._locks.held(table):
+            reader = self._engine
+            if not erasure.count_in_any_version(place, column, wanted, engine=reader):
+                return Erasure(table=table, rows=0, version=int(place.newest().version()), gone=())
+            rows = self.read(table)
+            count = erasure.count(erasure.having(rows, column, wanted, engine=reader), engine=reader)
+            if count:
+                kept = reader.batches(erasure.lacking(rows, column, wanted, engine=reader), rows=_BATCH_ROWS)
+                noted = {"erased_rows": str(count)}
+                maintenance.rewrite(place, kept, event="erase.", metadata=noted, settings=self._settings)
+            gone = erasure.purge(place)
+            return Erasure(table=table, rows=count, version=int(place.newest().version()), gone=gone)
+
     # Inside
 
     @property
@@ -371,14 +314,9 @@ class Lake:
             self._lock_store = FileLocks(folder, timeout_s=self._settings.lock_timeout_s, clock=self._clock)
         return self._lock_store
 
-    def _place(self, table: str) -> Place:
-        return Place(name=table, uri="/".join((self._root, *names.parts(table))), options=self._options)
-
-    def _open(self, table: str, version: int | None) -> DeltaTable:
-        opened = self._place(table).open(version)
-        if opened is None:
-            raise UnknownNameError(f"there is no table {table!r}", where=self._root, allowed=self.tables())
-        return opened
+    def _existing(self, table: str) -> Place:
+        self._open(table, None)
+        return self._place(table)
 
     def _writable(self, table: str) -> Place:
         """A place for a table that is not inside another one: vacuum takes every file below its folder."""
@@ -393,58 +331,3 @@ class Lake:
                     allowed=(f"a name that does not begin like {clashes[0]}",),
                 )
         return place
-
-    def _tables_below(self, folders: tuple[str, ...]) -> list[str]:
-        """Names of the tables in a folder of the lake and its sub-folders, sorted."""
-        import pyarrow.fs as pafs
-
-        if not self._is_url and not Path(self._root, *folders).is_dir():
-            return []
-        store = delta.filesystem(self._root, self._options)
-        found: list[str] = []
-        open_folders = [folders]
-        while open_folders:
-            folder = open_folders.pop()
-            selector = pafs.FileSelector("/".join(folder), allow_not_found=True)
-            below = [one.base_name for one in store.get_file_info(selector) if one.type == pafs.FileType.Directory]
-            if "_delta_log" in below:
-                log = store.get_file_info(pafs.FileSelector("/".join((*folder, "_delta_log"))))
-                if any(one.extension == "json" for one in log):  # none: its first commit was killed
-                    found.append(".".join(folder))
-            elif len(folder) < _DEEPEST:
-                open_folders += [(*folder, name) for name in below if not name.startswith(".")]
-        return sorted(found)
-
-
-def newest(rows: ir.Table, *, key: Sequence[str], newest_by: Sequence[str], table: str) -> ir.Table:
-    """Keep the newest row of each key; see :meth:`Lake.current`.
-
-    Raises:
-        SchemaError: A column is missing.
-    """
-    import ibis
-
-    _demand(rows.columns, [*key, *newest_by], table=table)
-    ties = [name for name in _LINEAGE if name in rows.columns and name not in newest_by]
-    order = [rows[name].desc(nulls_first=False) for name in (*newest_by, *ties)]
-    rank = ibis.row_number().over(group_by=list(key), order_by=order)
-    return rows.filter(rank == 0)
-
-
-def _imposed(stored: pa.Schema, wanted: pa.Schema, *, table: str) -> pa.Schema:
-    for field in wanted:
-        index = stored.get_field_index(field.name)
-        if index >= 0 and not schemas.readable(stored.field(index).type, field.type):
-            raise SchemaError(
-                f"the stored type {stored.field(index).type} cannot be read as {field.type} without loss",
-                where=f"table {table}, column {field.name}",
-            )
-    return wanted
-
-
-def _demand(present: Sequence[str], wanted: Sequence[str], *, table: str) -> None:
-    missing = [name for name in wanted if name not in present]
-    if missing:
-        raise SchemaError(
-            f"the table lacks the column {missing[0]}", where=f"table {table}", allowed=sorted(map(str, present))
-        )

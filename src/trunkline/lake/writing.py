@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Literal
 
 from trunkline.errors import ConflictError, InputError, SchemaError, UnavailableError
 from trunkline.lake import delta, schemas
+from trunkline.lake.place import Place
 from trunkline.settings import drills
 from trunkline.settings.lake import LakeSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import CommitProperties, DeltaTable
+    from tenacity import Retrying
 
 _METADATA_KEY = re.compile(r"[a-z][a-z0-9_]*\Z")
 _RESERVED_KEYS = frozenset({"timestamp", "operation", "version"})
@@ -36,25 +38,6 @@ class Transaction:
 
     app_id: str
     version: int
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one table is.
-
-    Attributes:
-        name: The table's name.
-        uri: Its folder or URL.
-        options: Options of the store.
-    """
-
-    name: str
-    uri: str
-    options: Mapping[str, str]
-
-    def open(self, version: int | None = None) -> DeltaTable | None:
-        """Open a snapshot; None when there is no table. Raises as :func:`trunkline.lake.delta.open_table`."""
-        return delta.open_table(self.uri, name=self.name, options=self.options, version=version)
 
 
 def write(
@@ -88,24 +71,40 @@ def write(
         UnavailableError: The store refused.
     """
     import pyarrow as pa
-    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
     commit = commit_properties(metadata, transaction)
-    attempts = settings.commit_attempts if isinstance(rows, pa.Table) else 1
-    for attempt in Retrying(
-        retry=retry_if_exception_type(ConflictError),
-        stop=stop_after_attempt(attempts),
-        wait=wait_random_exponential(multiplier=0.05, max=2.0),
-        reraise=True,
-    ):
+    for attempt in attempts(settings.commit_attempts if isinstance(rows, pa.Table) else 1):
         with attempt:
             table = place.open()
-            if table is not None and transaction is not None:
-                covered = table.transaction_version(transaction.app_id)
-                if covered is not None and covered >= transaction.version:
-                    return int(table.version())
+            if table is not None and _is_done(table, rows, transaction=transaction, mode=mode):
+                return int(table.version())
             return _commit(place, rows, table=table, mode=mode, commit=commit, settings=settings, event=event)
-    raise AssertionError("tenacity either returns or raises")
+    raise AssertionError("attempts either return or raise")
+
+
+def attempts(most: int) -> Retrying:
+    """Attempts at a commit: conflicts are tried again after a random, growing wait, and raised when it was enough."""
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+    return Retrying(
+        retry=retry_if_exception_type(ConflictError),
+        stop=stop_after_attempt(most),
+        wait=wait_random_exponential(multiplier=0.05, max=2.0),
+        reraise=True,
+    )
+
+
+def _is_done(
+    table: DeltaTable, rows: pa.Table | pa.RecordBatchReader, *, transaction: Transaction | None, mode: str
+) -> bool:
+    """Whether there is nothing to commit: the rows are in the table already, or there are neither rows nor columns."""
+    import pyarrow as pa
+
+    if transaction is not None:
+        covered = table.transaction_version(transaction.app_id)
+        return covered is not None and covered >= transaction.version
+    is_empty = mode == "append" and isinstance(rows, pa.Table) and rows.num_rows == 0
+    return is_empty and set(rows.schema.names) <= set(delta.schema(table).names)
 
 
 def _commit(
@@ -135,7 +134,7 @@ def _commit(
             options=place.options,
             mode=mode,
             schema_mode=schema_mode,
-            configuration=table_properties(settings),
+            configuration=table_properties(settings, place.name),
             commit=commit,
         )
     except Exception as error:
@@ -171,11 +170,12 @@ def commit_properties(metadata: Mapping[str, str], transaction: Transaction | No
     return CommitProperties(custom_metadata=dict(metadata), app_transactions=transactions)
 
 
-def table_properties(settings: LakeSettings) -> dict[str, str]:
-    """The Delta properties that a table of this lake has, so that other writers keep to the same retention."""
+def table_properties(settings: LakeSettings, table: str) -> dict[str, str]:
+    """The Delta properties of a table, so that other writers keep to its retention."""
+    retention = settings.retention(table)
     return {
-        "delta.logRetentionDuration": _interval(settings.log_retention),
-        "delta.deletedFileRetentionDuration": _interval(settings.deleted_file_retention),
+        "delta.logRetentionDuration": _interval(retention.log_retention),
+        "delta.deletedFileRetentionDuration": _interval(retention.deleted_file_retention),
         "delta.checkpointInterval": str(settings.checkpoint_every),
         # Delta's own clean-up knows no pins; `Lake.maintain` cleans the log instead.
         "delta.enableExpiredLogCleanup": "false",

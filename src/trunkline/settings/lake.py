@@ -1,11 +1,24 @@
 """Settings of the lake: retention, locks, compaction. Units stand in each field's description."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 from pydantic import BaseModel, Field, SecretStr
 
-__all__ = ["LakeSettings"]
+__all__ = ["LakeSettings", "Retention"]
+
+
+class Retention(BaseModel, frozen=True, extra="forbid"):
+    """How long a table keeps what its newest version does not need."""
+
+    log_retention: timedelta = Field(
+        ge=timedelta(0), description="Time for which past versions stay in the table's log and can be named (hours)."
+    )
+    deleted_file_retention: timedelta = Field(
+        ge=timedelta(0),
+        description="Time for which data files that the newest version no longer uses stay readable (hours).",
+    )
 
 
 class LakeSettings(BaseModel, frozen=True, extra="forbid"):
@@ -20,6 +33,15 @@ class LakeSettings(BaseModel, frozen=True, extra="forbid"):
         timedelta(days=7),
         ge=timedelta(0),
         description="Time for which data files that the newest version no longer uses stay readable (days).",
+    )
+    tables: Mapping[str, Retention] = Field(
+        {
+            "platform.predictions": Retention(
+                log_retention=timedelta(hours=6), deleted_file_retention=timedelta(hours=6)
+            )
+        },
+        description="Retention of single tables, by name. A table with a commit each second needs a short one: its log "
+        "has a file per commit.",
     )
     vacuum_grace: timedelta = Field(
         timedelta(hours=1),
@@ -52,3 +74,10 @@ class LakeSettings(BaseModel, frozen=True, extra="forbid"):
         description="PostgreSQL URL (postgresql://...) whose advisory locks guard a lake that several hosts write; "
         "none means lock files.",
     )
+
+    def retention(self, table: str) -> Retention:
+        """The retention of one table: its own entry in ``tables``, or the lake's."""
+        own = self.tables.get(table)
+        if own is not None:
+            return own
+        return Retention(log_retention=self.log_retention, deleted_file_retention=self.deleted_file_retention)

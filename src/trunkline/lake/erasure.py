@@ -1,0 +1,163 @@
+"""Erasing people from a table: from its newest version, from every older one, and from the log.
+
+Every function works on one table whose lock the caller holds. Pins do not protect what must be erased. The commits name
+no value, and the old log goes too, because its statistics hold the least and greatest value of each column and file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trunkline.engine import Engine
+from trunkline.errors import SchemaError
+from trunkline.lake import delta, log
+from trunkline.lake.maintenance import remove_files
+from trunkline.lake.place import Place
+from trunkline.lake.reading import demand
+from trunkline.settings import drills
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+CRASH_POINTS: tuple[str, ...] = (
+    "lake.erase.before_commit",
+    "lake.erase.after_commit",
+    "lake.erase.after_log",
+    "lake.erase.after_files",
+)
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What an erasure did to one table.
+
+    Attributes:
+        table: The table.
+        rows: Rows that were removed from the newest version.
+        version: The newest version afterwards.
+        gone: Versions that could be opened before and cannot any more, ascending; pinned ones among them. Empty if
+            no version of the table had the values.
+    """
+
+    table: str
+    rows: int
+    version: int
+    gone: tuple[int, ...]
+
+
+def typed(values: Sequence[object], schema: pa.Schema, *, table: str, column: str) -> pa.Table:
+    """Bring values to the type of the column that holds them.
+
+    Args:
+        values: The values; NULL matches nothing.
+        schema: The table's schema.
+        table: The table's name, for messages.
+        column: The column.
+
+    Returns:
+        One column, ``value``.
+
+    Raises:
+        SchemaError: The table lacks the column, or a value is not of its type.
+    """
+    import pyarrow as pa
+
+    demand(schema.names, [column], table=table)
+    kind = schema.field(column).type
+    try:
+        return pa.table({"value": pa.array(list(values), type=kind)})
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # its message would show the value
+        raise SchemaError(
+            f"a value is not of the column's type {kind}", where=f"table {table}, column {column}"
+        ) from None
+
+
+def having(rows: ir.Table, column: str, wanted: pa.Table, *, engine: Engine) -> ir.Table:
+    """Rows that have one of the values."""
+    values = engine.table(wanted)
+    return rows.semi_join(values, rows[column] == values["value"])
+
+
+def lacking(rows: ir.Table, column: str, wanted: pa.Table, *, engine: Engine) -> ir.Table:
+    """Rows that have none of the values; NULL is none."""
+    values = engine.table(wanted)
+    return rows.anti_join(values, rows[column] == values["value"])
+
+
+def count(rows: ir.Table, *, engine: Engine) -> int:
+    """Count rows."""
+    return int(engine.arrow(rows.aggregate(count=rows.count())).column("count")[0].as_py())
+
+
+def count_in_any_version(place: Place, column: str, wanted: pa.Table, *, engine: Engine) -> int:
+    """Count the rows with one of the values in all data files of the folder, of whatever version, and orphans.
+
+    Compared as text, in one engine's spelling, because a replaced table may have had another type before.
+
+    Args:
+        place: The table.
+        column: The column.
+        wanted: From :func:`typed`.
+        engine: What reads the files.
+
+    Returns:
+        The number of rows, counted once in each file.
+    """
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    store = delta.filesystem(place.uri, place.options)
+    paths = _data_files(place)
+    text = pa.schema([pa.field(column, pa.string())])
+    values = engine.table(wanted)
+    spelled = engine.arrow(values.select(value=values["value"].cast("string")))
+    if not place.is_url or engine.capabilities.reads_object_stores:
+        rows = engine.parquet([f"{place.uri}/{path.lstrip('/')}" for path in paths], text)
+        return count(having(rows, column, spelled, engine=engine), engine=engine)
+    found = 0
+    for path in paths:  # one by one: a dataset has one type per column
+        rows = engine.dataset(ds.dataset(path, filesystem=store, format="parquet"), text)
+        found += count(having(rows, column, spelled, engine=engine), engine=engine)
+    return found
+
+
+def purge(place: Place) -> tuple[int, ...]:
+    """Remove every version before the newest one: its files, and its log, whose statistics hold values, too.
+
+    Args:
+        place: The table.
+
+    Returns:
+        Versions that could be opened before and cannot any more, ascending.
+
+    Raises:
+        UnavailableError: The store refused.
+    """
+    store = delta.filesystem(place.uri, place.options)
+    before = log.openable(log.listing(store))
+    table = place.newest()
+    newest = int(table.version())
+    with delta.translated(place.uri):
+        table.create_checkpoint()
+    for file in log.listing(store):
+        if file.version < newest:
+            store.delete_file(file.path)
+    drills.point("lake.erase.after_log")
+    remove_files(place, hours=0, keep=[])
+    drills.point("lake.erase.after_files")
+    return tuple(version for version in before if version < newest)
+
+
+def _data_files(place: Place) -> list[str]:
+    """Paths below the table of all Parquet files, of old versions and orphans, too."""
+    import pyarrow.fs as pafs
+
+    store = delta.filesystem(place.uri, place.options)
+    return sorted(
+        entry.path
+        for entry in store.get_file_info(pafs.FileSelector("", recursive=True))
+        if entry.extension == "parquet" and not entry.path.lstrip("/").startswith(log.FOLDER)
+    )

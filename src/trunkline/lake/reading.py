@@ -1,0 +1,305 @@
+"""Reading a lake: the only reader of its tables, and what can be looked up about them.
+
+Takes a root and an engine, gives Ibis tables and Arrow rows with the schema of the table's log or of a contract.
+Refuses tables that this reader would misread. Writing is in ``tables``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trunkline.engine import Engine, FilesVanishedError
+from trunkline.errors import SchemaError, UnknownNameError
+from trunkline.lake import delta, log, names, schemas
+from trunkline.lake.log import Commit
+from trunkline.lake.place import Place
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+_LINEAGE = ("_ingested_at", "_batch_id", "_row")
+_DEEPEST = 6
+
+
+class LakeReader:
+    """The reading half of a :class:`~trunkline.lake.Lake`.
+
+    Args:
+        root: A local folder, or the URL of an object store.
+        engine: What computes the expressions.
+    """
+
+    def __init__(self, root: Path | str, *, engine: Engine) -> None:
+        self._is_url = isinstance(root, str) and delta.is_url(root)
+        self._root = str(root).rstrip("/") if self._is_url else str(Path(root).absolute())
+        self._options = delta.storage_options(self._root)
+        self._engine = engine
+
+    @property
+    def root(self) -> str:
+        """The lake's folder, absolute, or its URL."""
+        return self._root
+
+    @property
+    def engine(self) -> Engine:
+        """The engine whose expressions :meth:`read` gives."""
+        return self._engine
+
+    # Looking up
+
+    def tables(self) -> list[str]:
+        """List the tables of the lake, sorted by name."""
+        return self._tables_below(())
+
+    def exists(self, table: str) -> bool:
+        """Say whether the table exists."""
+        return self.version(table) is not None
+
+    def version(self, table: str) -> int | None:
+        """The table's newest version, or None when there is no such table."""
+        opened = self._place(table).open()
+        return None if opened is None else int(opened.version())
+
+    def schema(self, table: str, *, version: int | None = None) -> pa.Schema:
+        """The schema in the table's log.
+
+        Raises:
+            UnknownNameError: There is no such table or version.
+        """
+        return delta.schema(self._open(table, version))
+
+    def transaction_version(self, table: str, app_id: str) -> int | None:
+        """Up to where a source's rows are in the table.
+
+        Args:
+            table: The table; it need not exist.
+            app_id: As in :class:`Transaction`.
+
+        Returns:
+            The version of the last transaction of that source, or None when there was none.
+        """
+        opened = self._place(table).open()
+        covered = None if opened is None else opened.transaction_version(app_id)
+        return None if covered is None else int(covered)
+
+    def history(self, table: str, *, limit: int | None = None) -> list[Commit]:
+        """List the commits that are still in the table's log, newest first.
+
+        Args:
+            table: The table.
+            limit: At most so many; None is all.
+
+        Raises:
+            UnknownNameError: There is no such table.
+        """
+        self._open(table, None)
+        place = self._place(table)
+        return log.history(delta.filesystem(place.uri, place.options), limit=limit)
+
+    # Reading
+
+    def read(self, table: str, *, schema: pa.Schema | None = None, version: int | None = None) -> ir.Table:
+        """Read a table, lazily.
+
+        Args:
+            table: The table.
+            schema: Exactly these columns with these types, in this order; a column that the table lacks is NULL. None
+                is the schema in the table's log.
+            version: Which version; None is the newest.
+
+        Returns:
+            An Ibis table over one snapshot.
+
+        Raises:
+            UnknownNameError: There is no such table or version.
+            SchemaError: A column cannot be read as the wanted type without loss, or the table needs a reader feature
+                that is not handled.
+        """
+        snapshot = self._open(table, version)
+        stored = delta.schema(snapshot)
+        wanted = stored if schema is None else _imposed(stored, schema, table=table)
+        if self._is_url and not self._engine.capabilities.reads_object_stores:
+            return self._engine.dataset(delta.dataset(snapshot), wanted)
+        return self._engine.parquet(delta.files(snapshot), wanted)
+
+    def current(
+        self,
+        table: str,
+        *,
+        key: Sequence[str],
+        newest_by: Sequence[str],
+        schema: pa.Schema | None = None,
+        version: int | None = None,
+    ) -> ir.Table:
+        """Read the newest row of each key, lazily.
+
+        Args:
+            table: The table.
+            key: Columns that name a thing; rows in which they are all equal, or equally NULL, are one thing.
+            newest_by: Columns that order the rows of a key, most important first; NULL is oldest. Ties go to the row
+                that was ingested last (``_ingested_at``, ``_batch_id``, ``_row``, where the table has them).
+            schema: As in :meth:`read`.
+            version: As in :meth:`read`.
+
+        Returns:
+            One row per key, all columns.
+
+        Raises:
+            UnknownNameError: There is no such table or version.
+            SchemaError: The table lacks a column of ``key`` or ``newest_by``.
+        """
+        return newest(self.read(table, schema=schema, version=version), key=key, newest_by=newest_by, table=table)
+
+    def arrow(
+        self,
+        table: str,
+        *,
+        columns: Sequence[str] | None = None,
+        schema: pa.Schema | None = None,
+        version: int | None = None,
+        where: Callable[[ir.Table], ir.BooleanValue] | None = None,
+    ) -> pa.Table:
+        """Read a table now.
+
+        Args:
+            table: The table.
+            columns: Only these, in this order.
+            schema: As in :meth:`read`.
+            version: As in :meth:`read`.
+            where: Gives the condition that rows must meet, from the table.
+
+        Returns:
+            The rows, in no particular order.
+
+        Raises:
+            UnknownNameError: There is no such table or version.
+            SchemaError: As in :meth:`read`, or a column is missing.
+            FilesVanishedError: Files were removed while they were read, twice.
+        """
+
+        def build(rows: ir.Table) -> ir.Table:
+            if where is not None:
+                rows = rows.filter(where(rows))
+            if columns is not None:
+                demand(rows.columns, columns, table=table)
+                rows = rows.select(*columns)
+            return rows
+
+        versions = {} if version is None else {table: version}
+        imposed = {} if schema is None else {table: schema}
+        return self.collect(build, table, versions=versions, schemas=imposed)
+
+    def collect(
+        self,
+        build: Callable[..., ir.Table],
+        *tables: str,
+        versions: Mapping[str, int] | None = None,
+        schemas: Mapping[str, pa.Schema] | None = None,
+    ) -> pa.Table:
+        """Build an expression over tables and run it, on new snapshots once more if files vanish meanwhile.
+
+        Args:
+            build: Takes the tables in the order given, gives the expression; called again for a second try.
+            *tables: The tables to read.
+            versions: Versions of some of them; the newest of the others.
+            schemas: Schemas of some of them, as in :meth:`read`.
+
+        Returns:
+            The expression's rows.
+
+        Raises:
+            UnknownNameError: There is no such table or version.
+            SchemaError: As in :meth:`read`.
+            FilesVanishedError: Files were removed while they were read, twice.
+        """
+
+        def run() -> pa.Table:
+            opened = [
+                self.read(name, schema=(schemas or {}).get(name), version=(versions or {}).get(name)) for name in tables
+            ]
+            return self._engine.arrow(build(*opened))
+
+        try:
+            return run()
+        except FilesVanishedError:
+            return run()
+
+    # Inside
+
+    def _place(self, table: str) -> Place:
+        return Place(name=table, uri="/".join((self._root, *names.parts(table))), options=self._options)
+
+    def _open(self, table: str, version: int | None) -> DeltaTable:
+        opened = self._place(table).open(version)
+        if opened is None:
+            raise UnknownNameError(f"there is no table {table!r}", where=self._root, allowed=self.tables())
+        return opened
+
+    def _tables_below(self, folders: tuple[str, ...]) -> list[str]:
+        """Names of the tables in a folder of the lake and its sub-folders, sorted."""
+        import pyarrow.fs as pafs
+
+        if not self._is_url and not Path(self._root, *folders).is_dir():
+            return []
+        store = delta.filesystem(self._root, self._options)
+        found: list[str] = []
+        open_folders = [folders]
+        while open_folders:
+            folder = open_folders.pop()
+            selector = pafs.FileSelector("/".join(folder), allow_not_found=True)
+            below = [one.base_name for one in store.get_file_info(selector) if one.type == pafs.FileType.Directory]
+            if "_delta_log" in below:
+                log = store.get_file_info(pafs.FileSelector("/".join((*folder, "_delta_log"))))
+                if any(one.extension == "json" for one in log):  # none: its first commit was killed
+                    found.append(".".join(folder))
+            elif len(folder) < _DEEPEST:
+                open_folders += [(*folder, name) for name in below if not name.startswith(".")]
+        return sorted(found)
+
+
+def newest(rows: ir.Table, *, key: Sequence[str], newest_by: Sequence[str], table: str) -> ir.Table:
+    """Keep the newest row of each key; see :meth:`Lake.current`.
+
+    Raises:
+        SchemaError: A column is missing.
+    """
+    import ibis
+
+    demand(rows.columns, [*key, *newest_by], table=table)
+    ties = [name for name in _LINEAGE if name in rows.columns and name not in newest_by]
+    order = [rows[name].desc(nulls_first=False) for name in (*newest_by, *ties)]
+    rank = ibis.row_number().over(group_by=list(key), order_by=order)
+    return rows.filter(rank == 0)
+
+
+def _imposed(stored: pa.Schema, wanted: pa.Schema, *, table: str) -> pa.Schema:
+    for field in wanted:
+        index = stored.get_field_index(field.name)
+        if index >= 0 and not schemas.readable(stored.field(index).type, field.type):
+            raise SchemaError(
+                f"the stored type {stored.field(index).type} cannot be read as {field.type} without loss",
+                where=f"table {table}, column {field.name}",
+            )
+    return wanted
+
+
+def demand(present: Sequence[str], wanted: Sequence[str], *, table: str) -> None:
+    """Refuse a table that lacks a column.
+
+    Args:
+        present: The table's columns.
+        wanted: Columns that it must have.
+        table: The table's name, for messages.
+
+    Raises:
+        SchemaError: One of them is missing; the first is named.
+    """
+    missing = [name for name in wanted if name not in present]
+    if missing:
+        raise SchemaError(
+            f"the table lacks the column {missing[0]}", where=f"table {table}", allowed=sorted(map(str, present))
+        )
