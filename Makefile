@@ -42,7 +42,7 @@ types: $(DEV) ## mypy, strict
 layers: $(DEV) ## import-linter: who may import whom
 	$(BIN)/lint-imports
 
-check: lint types layers ## lint, types, layers and the fast tests, in about two minutes
+check: lint types layers ## lint, types, layers and the fast tests, here and in Tokyo's time
 	@$(BIN)/python scripts/suites.py fast fast-tokyo
 
 test: lint types layers ## everything that can be tested here, suite by suite; ends with the sum

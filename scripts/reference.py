@@ -28,13 +28,16 @@ def commands() -> str:
 def undocumented_commands(page: str) -> list[str]:
     """Name the commands and options of a rendered page that say nothing about themselves."""
     silent = []
-    section = ""
-    for line in page.splitlines():
-        if line.startswith("#"):
-            section = line.strip("# ")
-        entry = re.match(r"\* (?:\[)?`(?P<name>[^`]+)`(?:\]\([^)]*\))?:?(?P<help>.*)$", line)
-        if entry and not re.sub(r"\*+\[.*?\]\*+", "", entry["help"]).strip():
-            silent.append(f"{section}: {entry['name']}")
+    prose = re.sub(r"^```.*?^```", "", page, flags=re.DOTALL | re.MULTILINE)
+    _, *sections = re.split(r"^#+ (.+)$", prose, flags=re.MULTILINE)
+    for title, body in zip(sections[::2], sections[1::2], strict=True):
+        if title == "Table of Contents":
+            continue
+        if not body.strip() or body.strip().startswith("*"):
+            silent.append(title)
+        for option, text in re.findall(r"^\* `([^`]+)`:(.*)$", body, re.MULTILINE):
+            if not re.sub(r"\*+\[.*?\]\*+", "", text).strip():
+                silent.append(f"{title}: {option}")
     return silent
 
 
