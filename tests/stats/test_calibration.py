@@ -48,7 +48,7 @@ def test_ece_is_bounded_and_blind_to_row_order(rows: list[tuple[int, int]], bins
     value = ece(y, p, bins=bins)
     assert abs(y.mean() - p.mean()) - 1e-12 <= value <= 1.0
     assert ece(y[::-1], p[::-1], bins=bins) == pytest.approx(value, abs=1e-12)
-    # Turning both classes round mirrors the bins' content but for ties at the cuts; one bin has no cuts.
+    # Turning both classes round mirrors the bins but for ties at their cuts; one bin has no cuts.
     assert ece(1 - y, 1 - p, bins=1) == pytest.approx(ece(y, p, bins=1), abs=1e-12)
 
 

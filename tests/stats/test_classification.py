@@ -80,6 +80,7 @@ def test_thinned_roc_keeps_shape_and_ends() -> None:
     assert area == pytest.approx(sk.roc_auc_score(_Y, _P), abs=0.001)
     json.dumps(asdict(curve), allow_nan=False)
     for threshold, rate in zip(curve.thresholds[1:], curve.true_positive_rate[1:], strict=True):
+        assert threshold is not None
         assert rate == pytest.approx((_P[_Y == 1] >= threshold).mean())
 
 
@@ -90,6 +91,7 @@ def test_thinned_precision_recall_keeps_shape_and_ends() -> None:
     area = np.trapezoid(curve.precision[::-1], curve.recall[::-1])
     assert area == pytest.approx(sk.average_precision_score(_Y, _P), abs=0.01)
     for threshold, precision in zip(curve.thresholds[:-1], curve.precision[:-1], strict=True):
+        assert threshold is not None
         assert precision == pytest.approx(_Y[threshold <= _P].mean())
 
 
