@@ -1,0 +1,58 @@
+"""What holds for DuckDB alone."""
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from trunkline.engine.duckdb import DuckDB
+
+
+def test_no_extension_is_installed_or_loaded_behind_ones_back() -> None:
+    with DuckDB(threads=1) as engine:
+        rows = engine.connection.raw_sql(
+            "SELECT name, value FROM duckdb_settings() WHERE name LIKE 'auto%_known_extensions'"
+        ).fetchall()
+    assert dict(rows) == {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+
+
+def test_no_progress_bar_and_utc() -> None:
+    with DuckDB(threads=1) as engine:
+        query = "SELECT current_setting('enable_progress_bar'), current_setting('TimeZone')"
+        assert engine.connection.raw_sql(query).fetchall() == [(False, "UTC")]
+        assert engine.connection.con.cursor().sql(query).fetchall()[0][1] == "UTC"
+
+
+def test_limits_reach_the_database_and_results_spill(tmp_path: Path) -> None:
+    spill = tmp_path / "spill"
+    with DuckDB(memory_limit_mb=64, threads=1, temp_dir=spill) as engine:
+        settings = engine.connection.raw_sql(
+            "SELECT current_setting('memory_limit'), current_setting('threads')"
+        ).fetchall()
+        assert settings == [("64.0 MiB", 1)]
+        batch = pa.record_batch({"text": ["x" * 1000] * 10_000})
+        table = engine.table(pa.RecordBatchReader.from_batches(batch.schema, iter([batch] * 20)))
+        assert engine.arrow(table.aggregate(total=table.count())).to_pylist() == [{"total": 200_000}]
+
+
+def test_a_stream_is_forgotten_with_the_last_expression_over_it() -> None:
+    with DuckDB(threads=1) as engine:
+        table = engine.table(pa.table({"a": [1]}).to_reader())
+        derived = table.filter(table.a > 0)
+        del table
+        gc.collect()
+        assert engine.arrow(derived).num_rows == 1
+        del derived
+        gc.collect()
+        assert engine.connection.raw_sql("SHOW TABLES").fetchall() == []
+
+
+@pytest.mark.parametrize("module", ["trunkline.engine", "trunkline.lake", "trunkline.settings.lake"])
+def test_importing_is_light(module: str) -> None:
+    heavy = ["duckdb", "ibis", "deltalake", "pandas", "pyarrow", "tenacity", "filelock"]
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
