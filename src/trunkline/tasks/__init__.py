@@ -1,0 +1,33 @@
+"""Learning: typed Arrow tables go in, models and reports come out.
+
+Pure: no lake, no registry, no clock but the one that is handed in. A use case declares a :class:`Classification` or a
+:class:`Regression`; the platform calls ``train`` and keeps the :class:`Model`. The libraries that do the work are
+loaded when they are first needed.
+"""
+
+from trunkline.tasks.classification import Classification, Profit
+from trunkline.tasks.features import Feature, RowFeatures, features_of
+from trunkline.tasks.learners import Learner, SearchRange, default_classifiers, default_regressors
+from trunkline.tasks.model import Model
+from trunkline.tasks.preprocessing import Preprocessing, QuantileLimits, TukeyFences
+from trunkline.tasks.report import TrainingReport
+from trunkline.tasks.task import Task, Trained
+
+__all__ = [
+    "Classification",
+    "Feature",
+    "Learner",
+    "Model",
+    "Preprocessing",
+    "Profit",
+    "QuantileLimits",
+    "RowFeatures",
+    "SearchRange",
+    "Task",
+    "Trained",
+    "TrainingReport",
+    "TukeyFences",
+    "default_classifiers",
+    "default_regressors",
+    "features_of",
+]

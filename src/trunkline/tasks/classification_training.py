@@ -1,0 +1,278 @@
+"""Train a classification: split, compare, tune, blend, calibrate, decide, fit, judge.
+
+Takes a declaration and typed rows, gives a model and a report. The test set is looked at once, at the end.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from trunkline.stats.calibration import (
+    Calibration,
+    calibrate,
+    ece_noise_floor,
+    fit_beta,
+    fit_logistic,
+    reliability_curve,
+)
+from trunkline.stats.classification import (
+    class_report,
+    confusion_matrix,
+    headline,
+    precision_recall_curve,
+    roc_curve,
+)
+from trunkline.stats.profiles import number_profile
+from trunkline.stats.profit import cumulative_gains, profit_curve
+from trunkline.tasks.base_matrix import Floats, Matrix
+from trunkline.tasks.choice import Choice, Trials, choose, metrics_of
+from trunkline.tasks.classification import Classification
+from trunkline.tasks.equality import compare_answers, hard_rows, time_rows
+from trunkline.tasks.estimators import FitSettings, FittedLearner
+from trunkline.tasks.finishing import (
+    Phases,
+    combined_margin,
+    cross_fitted,
+    feature_importances,
+    fit_parts,
+    leakage,
+    learner_infos,
+    model_parts,
+    package_versions,
+    profiles,
+    typical_row,
+)
+from trunkline.tasks.folds import Places, make_folds
+from trunkline.tasks.graph import classifier_graph
+from trunkline.tasks.info import ModelInfo
+from trunkline.tasks.model import Model
+from trunkline.tasks.report import ClassificationCurves, Rows, TrainingReport
+from trunkline.tasks.rows import TrainingRows, prepare_rows
+from trunkline.tasks.slices import slice_reports
+from trunkline.tasks.task import Progress, Trained
+from trunkline.tasks.validation import probability_score, sigmoid
+
+__all__ = ["best_f1_threshold", "classification_trials", "train"]
+
+_TIMED_ROWS = 200
+_MOST_HELD_OUT = 20_000
+
+
+def classification_trials(
+    task: Classification, rows: TrainingRows, *, seed: int, threads: int, clock: Callable[[], float]
+) -> Trials:
+    """Set the ground on which candidates are judged: the training rows and the evaluation's folds."""
+    structure = rows.structure.of(rows.train)
+    target = rows.target[rows.train]
+    return Trials(
+        matrix=rows.matrix[rows.train],
+        target=target,
+        structure=structure,
+        folds=make_folds(target, folds=task.folds, repeats=task.repeats, structure=structure, seed=seed),
+        settings=fit_settings(task, rows),
+        scores={
+            name: probability_score(name) for name in dict.fromkeys((task.metric, *metrics_of(classification=True)))
+        },
+        seed=seed,
+        threads=threads,
+        clock=clock,
+    )
+
+
+def fit_settings(task: Classification, rows: TrainingRows) -> FitSettings:
+    """Say what all learners of the task share."""
+    return FitSettings(columns=rows.base, classification=True, resampling=task.resample, class_weight=task.class_weight)
+
+
+def train(
+    task: Classification,
+    table: pa.Table,
+    *,
+    seed: int,
+    threads: int,
+    progress: Progress,
+    clock: Callable[[], float],
+) -> Trained:
+    """Train; see ``Classification.train``."""
+    phases = Phases(clock)
+    phases.begin("encode")
+    progress("encode", 0.0)
+    rows = prepare_rows(task, table, classification=True, seed=seed)
+    trials = classification_trials(task, rows, seed=seed, threads=threads, clock=clock)
+    phases.begin("compare and tune")
+    choice = choose(task, trials=trials, progress=progress)
+    phases.begin("calibrate")
+    probabilities, calibration = _calibrated(task, choice, trials)
+    judged = np.isfinite(probabilities)
+    out_of_fold, truth = probabilities[judged], trials.target[judged]
+    threshold = _threshold(task, truth, out_of_fold)
+    phases.begin("fit")
+    progress("fit", 0.0)
+    fitted = fit_parts(
+        choice.parts,
+        matrix=trials.matrix,
+        target=trials.target,
+        settings=trials.settings,
+        seed=seed,
+        threads=threads,
+    )
+    phases.begin("judge")
+    progress("judge", 0.0)
+    metrics = headline(truth, out_of_fold, threshold=threshold, seed=seed)
+    test = rows.matrix[rows.test]
+    test_scores = _scores(fitted, calibration, test)
+    test_metrics = (
+        headline(rows.target[rows.test], test_scores, threshold=threshold, seed=seed) if len(rows.test) else {}
+    )
+    used, final = rows.train, fitted
+    if task.refit_on_all and len(rows.test):
+        used = np.arange(len(rows.target))
+        final = fit_parts(
+            choice.parts, matrix=rows.matrix, target=rows.target, settings=trials.settings, seed=seed, threads=threads
+        )
+    info = ModelInfo(
+        task="classification",
+        label=task.label,
+        classes=task.classes,
+        features=task.features,
+        row_features={name: expr.to_data() for name, expr in task.row_features.items()},
+        columns=rows.base.columns,
+        learners=learner_infos(choice.parts),
+        calibration=calibration,
+        threshold=threshold,
+        metrics=metrics,
+        test_metrics=test_metrics,
+        seed=seed,
+        trained_rows=len(used),
+        positives=int(rows.target[used].sum()),
+        packages=package_versions(),
+        profiles=profiles(rows.table.take(pa.array(used)), rows.base, rows.matrix[used]),
+        score_profile=number_profile(out_of_fold),
+        recipe=task.model_dump(mode="json"),
+    )
+    model = Model(
+        info=info,
+        base=rows.base,
+        onnx=classifier_graph(final, calibration=calibration, columns=len(rows.base.names)),
+        parts=model_parts(final),
+        typical=typical_row(rows.matrix[used], rows.base),
+    )
+    phases.begin("evidence")
+    progress("evidence", 0.0)
+    held_out = (test if len(test) else trials.matrix)[:_MOST_HELD_OUT]
+    equality = compare_answers(
+        hard_rows(held_out, kinds=rows.base.kinds, fitted=[one for one, _ in final]),
+        trainer=lambda matrix: _scores(final, calibration, matrix),
+        onnx=model.scores,
+        relative=False,
+    )
+    importances, warning = feature_importances(model, matrix=held_out, seed=seed)
+    findings = leakage(rows, columns=rows.train, limit=task.leakage_limit, classification=True, seed=seed)
+    places = rows.test if len(rows.test) else rows.train
+    timed = rows.table.select(list(rows.base.columns)).take(pa.array(places[:_TIMED_ROWS])).to_pylist()
+    latency = time_rows(model.predict_row, timed, clock=clock)
+    slices = slice_reports(
+        rows.table.take(pa.array(rows.train[judged])),
+        columns=task.slices,
+        target=truth,
+        scores=out_of_fold,
+        threshold=threshold,
+        seed=seed,
+    )
+    warnings = (*choice.warnings, *([warning] if warning else []))
+    if findings.suspicious:
+        warnings += (f"single features know the answer: {', '.join(findings.suspicious)}",)
+    phases.end()
+    report = TrainingReport(
+        task="classification",
+        label=task.label,
+        seed=seed,
+        folds=task.folds,
+        repeats=task.repeats,
+        split=split_text(task.group, task.order),
+        metric=task.metric,
+        rows=Rows(
+            given=rows.given,
+            unlabelled=rows.given - len(rows.target),
+            train=len(rows.train),
+            test=len(rows.test),
+            train_positives=int(trials.target.sum()),
+            test_positives=int(rows.target[rows.test].sum()),
+        ),
+        learners=choice.learners,
+        tuning=choice.tuning,
+        champion=choice.champion.model_copy(update={"calibration": calibration, "threshold": threshold}),
+        metrics=metrics,
+        test_metrics=test_metrics,
+        curves=_curves(task, truth, out_of_fold, threshold, seed),
+        test_curves=_curves(task, rows.target[rows.test], test_scores, threshold, seed) if len(test) else None,
+        slices=slices,
+        importances=importances,
+        leakage=findings,
+        equality=equality,
+        latency=latency,
+        seconds=phases.seconds,
+        warnings=warnings,
+    )
+    progress("evidence", 1.0)
+    return Trained(model, report)
+
+
+def split_text(group: str | None, order: str | None) -> str:
+    """Say how rows were parted."""
+    parts = [f"grouped by {group}" if group else "", f"ordered by {order}" if order else ""]
+    return ", ".join(part for part in parts if part) or "random"
+
+
+def _calibrated(task: Classification, choice: Choice, trials: Trials) -> tuple[Floats, Calibration]:
+    def fit(truth: Floats, raw: Floats) -> Calibration:
+        if task.calibration == "none":
+            return Calibration()
+        return fit_logistic(truth, raw) if task.calibration == "logistic" else fit_beta(truth, raw)
+
+    first: list[Places] = [fold.judge for fold in trials.folds if fold.repeat == 0]
+    return cross_fitted(choice.margins[0], trials.target, parts=first, fit=fit)
+
+
+def _threshold(task: Classification, truth: Floats, scores: Floats) -> float:
+    if task.profit is None:
+        return best_f1_threshold(truth, scores)
+    return profit_curve(truth, scores, value=task.profit.value, cost=task.profit.cost).best.threshold
+
+
+def best_f1_threshold(truth: Floats, scores: Floats) -> float:
+    """Find the threshold with the highest F1, midway between neighbouring scores.
+
+    >>> best_f1_threshold(np.array([0.0, 1.0, 1.0]), np.array([0.2, 0.6, 0.8]))
+    0.4
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked, hits = scores[order], np.cumsum(truth[order])
+    ends = np.append(np.flatnonzero(ranked[1:] < ranked[:-1]), len(ranked) - 1)
+    f1 = 2 * hits[ends] / (ends + 1 + truth.sum())
+    best = int(ends[int(np.argmax(f1))])
+    below = float(ranked[best + 1]) if best + 1 < len(ranked) else 0.0
+    return (float(ranked[best]) + below) / 2
+
+
+def _scores(fitted: "list[tuple[FittedLearner, float]]", calibration: Calibration, matrix: Matrix) -> Floats:
+    if not len(matrix):
+        return np.zeros(0)
+    return calibrate(sigmoid(combined_margin(fitted, matrix)), calibration=calibration)
+
+
+def _curves(task: Classification, truth: Floats, scores: Floats, threshold: float, seed: int) -> ClassificationCurves:
+    profit = None
+    if task.profit is not None:
+        profit = profit_curve(truth, scores, value=task.profit.value, cost=task.profit.cost)
+    return ClassificationCurves(
+        roc=roc_curve(truth, scores),
+        precision_recall=precision_recall_curve(truth, scores),
+        reliability=tuple(reliability_curve(truth, scores)),
+        gains=cumulative_gains(truth, scores),
+        profit=profit,
+        confusion=confusion_matrix(truth, scores, threshold=threshold),
+        classes=class_report(truth, scores, threshold=threshold, names=task.classes),
+        ece_noise=ece_noise_floor(scores, seed=seed),
+    )

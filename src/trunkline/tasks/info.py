@@ -1,0 +1,96 @@
+"""What a model says of itself: a frozen record that travels in ``model.json``.
+
+No clock and no path is in it: the same rows, recipe, seed and package versions give the same bytes. What only the
+caller knows (commit, contract fingerprints, table versions, run id) goes into ``lineage``.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trunkline.stats.calibration import Calibration
+from trunkline.stats.intervals import Interval
+from trunkline.stats.profiles import CategoryProfile, NumberProfile
+from trunkline.tasks.features import Feature
+from trunkline.tasks.learners import LearnerKind, Parameter
+from trunkline.tasks.preprocessing import Preprocessing
+
+__all__ = ["LearnerInfo", "ModelInfo", "Profile", "TaskKind"]
+
+TaskKind = Literal["classification", "regression"]
+
+Profile = Annotated[NumberProfile | CategoryProfile, Field(discriminator="kind")]
+"""What training keeps of a column, see ``trunkline.stats.profiles``."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LearnerInfo(_Record):
+    """One learner inside the model.
+
+    Attributes:
+        name: Its name in the task.
+        kind: Its algorithm.
+        weight: Its share of the blended margin; weights sum to 1.
+        parameters: The parameters it was fitted with.
+        preprocessing: The preparation as declared; the fitted one stands in ``model.json`` beside this record.
+        bags: Fits averaged.
+    """
+
+    name: str
+    kind: LearnerKind
+    weight: float
+    parameters: Mapping[str, Parameter]
+    preprocessing: Preprocessing
+    bags: int
+
+
+class ModelInfo(_Record):
+    """What a model is and how it came about.
+
+    Attributes:
+        task: The kind of task.
+        label: The column it predicts.
+        classes: Names of class 0 and class 1; empty for a regression.
+        features: Table columns it reads as inputs.
+        row_features: Expressions over columns, as data.
+        columns: Every table column it reads, sorted.
+        learners: What it is made of.
+        calibration: Applied to the blended log-odds; the identity for a regression.
+        log_target: Whether a regression was learned on ``log(1 + target)``.
+        threshold: Scores at or above it decide True; None for a regression.
+        metrics: Out-of-fold headline metrics of the champion, with 95 % intervals.
+        test_metrics: The same on the test set.
+        seed: Seed of everything random.
+        trained_rows: Rows the final fit saw.
+        positives: Rows of class True among them; None for a regression.
+        packages: Versions of the libraries that fitted it.
+        profiles: Training profile by feature, for drift; only columns of the table.
+        score_profile: Profile of the out-of-fold scores.
+        recipe: The task's declaration as data; ``Classification.model_validate`` or ``Regression.model_validate`` reads it.
+        lineage: What the caller adds.
+    """
+
+    task: TaskKind
+    label: str
+    classes: tuple[str, ...]
+    features: tuple[Feature, ...]
+    row_features: Mapping[str, list[object]]
+    columns: tuple[str, ...]
+    learners: tuple[LearnerInfo, ...]
+    calibration: Calibration
+    log_target: bool = False
+    threshold: float | None = None
+    metrics: Mapping[str, Interval]
+    test_metrics: Mapping[str, Interval]
+    seed: int
+    trained_rows: int
+    positives: int | None = None
+    packages: Mapping[str, str]
+    profiles: Mapping[str, Profile]
+    score_profile: Profile | None = None
+    recipe: Mapping[str, object]
+    lineage: Mapping[str, object] = {}

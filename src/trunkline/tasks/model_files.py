@@ -1,0 +1,117 @@
+"""The files of a model's folder: from a model to bytes and back.
+
+``model.json`` is canonical JSON (sorted keys), so equal models have equal bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from trunkline.errors import TamperedError
+from trunkline.tasks.base_matrix import BaseMatrix
+from trunkline.tasks.info import ModelInfo
+from trunkline.tasks.members import Boosted, Linear
+from trunkline.tasks.model import MODEL_FILE, ONNX_FILE, Model, Part
+from trunkline.tasks.views import View
+
+__all__ = ["model_files", "read_model"]
+
+
+def model_files(model: Model, *, model_format: int) -> dict[str, bytes]:
+    """Give the content of each file by name; ``model.json`` last, with the sha256 of the others."""
+    files = {ONNX_FILE: model.onnx}
+    parts = []
+    for part in model.parts:
+        members: list[dict[str, object]] = []
+        for number, member in enumerate(part.members, start=1):
+            if isinstance(member, Linear):
+                members.append({"linear": member.to_data()})
+                continue
+            ending = "txt" if member.library == "lightgbm" else "json"
+            name = f"{part.name}.{ending}" if len(part.members) == 1 else f"{part.name}.{number}.{ending}"
+            files[name] = member.text.encode()
+            members.append({"library": member.library, "file": name})
+        parts.append({"name": part.name, "weight": part.weight, "view": part.view.to_data(), "members": members})
+    document = {
+        "format": model_format,
+        "info": model.info.model_dump(mode="json"),
+        "base": model.base.to_data(),
+        "parts": parts,
+        "typical": [value if np.isfinite(value) else None for value in model.typical.astype(float).tolist()],
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    }
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return {**files, MODEL_FILE: text.encode()}
+
+
+def read_model(folder: Path, *, fingerprint: str | None, model_format: int) -> Model:
+    """Read and verify a model's folder.
+
+    Raises:
+        TamperedError: A file is missing or not what was written, or the format is unknown.
+        OSError: A file cannot be read.
+        ValueError: ``model.json`` is malformed.
+        KeyError: It lacks an entry.
+        TypeError: An entry has the wrong form.
+    """
+    text = (folder / MODEL_FILE).read_bytes()
+    if fingerprint is not None and hashlib.sha256(text).hexdigest() != fingerprint:
+        raise _tampered(folder / MODEL_FILE)
+    document = json.loads(text)
+    if document["format"] != model_format:
+        raise TamperedError(
+            f"unknown model format {document['format']!r}", where=str(folder), allowed=(str(model_format),)
+        )
+    files = {name: _verified(folder, name, digest) for name, digest in document["files"].items()}
+    typical = [np.nan if value is None else value for value in document["typical"]]
+    return Model(
+        info=ModelInfo.model_validate(document["info"]),
+        base=BaseMatrix.from_data(document["base"]),
+        onnx=files[ONNX_FILE],
+        parts=tuple(_part(part, files) for part in document["parts"]),
+        typical=np.array(typical, dtype=np.float32),
+    )
+
+
+def _verified(folder: Path, name: str, digest: str) -> bytes:
+    if Path(name).name != name:
+        raise _tampered(folder / MODEL_FILE)
+    path = folder / name
+    if not path.is_file():
+        raise TamperedError("a file of the model is missing", where=str(path), next_step="restore the folder")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise _tampered(path)
+    return content
+
+
+def _tampered(path: Path) -> TamperedError:
+    return TamperedError(
+        "a file of the model is not what was written",
+        where=str(path),
+        next_step="restore the folder, or promote another version",
+    )
+
+
+def _part(data: Mapping[str, object], files: Mapping[str, bytes]) -> Part:
+    members, view, weight = data["members"], data["view"], data["weight"]
+    if not isinstance(members, list) or not isinstance(view, Mapping) or not isinstance(weight, float | int):
+        raise TypeError("malformed part")
+    return Part(str(data["name"]), float(weight), View.from_data(view), tuple(_member(m, files) for m in members))
+
+
+def _member(data: Mapping[str, object], files: Mapping[str, bytes]) -> Linear | Boosted:
+    linear = data.get("linear")
+    if isinstance(linear, Mapping):
+        return Linear(
+            np.array(linear["coefficients"], dtype=np.float64),
+            float(linear["intercept"]),
+            np.array(linear["centre"], dtype=np.float64),
+        )
+    library = data["library"]
+    if library not in ("lightgbm", "xgboost"):
+        raise ValueError(f"unknown library {library!r}")
+    return Boosted("lightgbm" if library == "lightgbm" else "xgboost", files[str(data["file"])].decode())

@@ -1,0 +1,101 @@
+"""What classification and regression declare alike.
+
+Takes nothing, gives a frozen declaration that JSON holds without loss, so that a model carries the recipe it came from.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trunkline.errors import UseCaseError
+from trunkline.tasks.features import Expression, Feature
+from trunkline.tasks.learners import Learner
+
+__all__ = ["Supervised"]
+
+
+class Supervised(BaseModel):
+    """Learning a column from other columns of the same row.
+
+    Attributes:
+        label: The column to predict.
+        features: The columns to predict it from.
+        row_features: Further inputs, computed from columns of the row.
+        learners: What is compared.
+        metric: Scorer name that tuning and the choice of the champion maximise.
+        folds: Folds per repetition of cross-validation.
+        repeats: Repetitions.
+        test_share: Share of the rows set aside for the last report; 0 sets none aside.
+        group: Column whose values never stand on both sides of a split; None where rows are independent.
+        order: Column (instant, day or number) by which later rows judge models of earlier ones; None where time does
+            not matter.
+        tune: ``best`` searches the parameters of the best booster, ``all`` of every learner with a search, ``none`` of
+            none. Grids are tried whatever it says.
+        trials: Tries of a search, the declared parameters included.
+        tuning_folds: Folds that tries are judged on.
+        tuning_rows: Most rows that tries see, drawn evenly; the evaluation sees all.
+        ceiling_seconds: No try of a search begins after that time.
+        blend: Whether learners may be blended.
+        weights: Blend weights settled beforehand, by learner; empty learns them out of fold.
+        slices: Columns by whose values the champion is judged apart.
+        leakage_limit: A single feature above this score (ROC AUC or R2) is suspicious.
+        refit_on_all: Fit the final model on the test rows as well, after it was judged on them. Later gates then lack
+            rows that it has not seen.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, ignored_types=(cached_property,)
+    )
+
+    label: str
+    features: tuple[Feature, ...]
+    row_features: Mapping[str, Expression] = {}
+    learners: tuple[Learner, ...] = ()
+    metric: str = ""
+    folds: int = Field(default=5, ge=2, le=50)
+    repeats: int = Field(default=1, ge=1, le=20)
+    test_share: float = Field(default=0.2, ge=0, lt=0.9)
+    group: str | None = None
+    order: str | None = None
+    tune: Literal["none", "best", "all"] = "best"
+    trials: int = Field(default=25, ge=1)
+    tuning_folds: int = Field(default=3, ge=2)
+    tuning_rows: int = Field(default=20_000, ge=100)
+    ceiling_seconds: float = Field(default=600.0, gt=0)
+    blend: bool = True
+    weights: Mapping[str, float] = {}
+    slices: tuple[str, ...] = ()
+    leakage_limit: float = 0.95
+    refit_on_all: bool = False
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        names = [learner.name for learner in self.learners]
+        where = f"{type(self).__name__.lower()} of {self.label!r}"
+        if not self.features and not self.row_features:
+            raise UseCaseError("a task needs at least one feature", where=where)
+        inputs = [*(feature.name for feature in self.features), *self.row_features]
+        if twice := sorted({name for name in inputs if inputs.count(name) > 1}):
+            raise UseCaseError(f"features are named twice: {', '.join(twice)}", where=where)
+        read = {feature.name for feature in self.features}.union(*(e.columns() for e in self.row_features.values()))
+        if self.label in read:
+            raise UseCaseError("the label is among the features", where=where)
+        if len(set(names)) < len(names):
+            raise UseCaseError(f"learners are named twice: {', '.join(names)}", where=where)
+        if not any(learner.eligible for learner in self.learners):
+            raise UseCaseError("no learner may become the champion", where=where, next_step="set eligible=True on one")
+        eligible = {learner.name for learner in self.learners if learner.eligible}
+        if unknown := sorted(set(self.weights) - eligible):
+            raise UseCaseError(f"weights for unknown learners: {', '.join(unknown)}", where=where, allowed=eligible)
+        if self.weights and (min(self.weights.values()) < 0 or sum(self.weights.values()) <= 0):
+            raise UseCaseError("weights must not be negative, nor all 0", where=where)
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Table columns that training reads, sorted: inputs, label, group, order and slices."""
+        read = {feature.name for feature in self.features}.union(*(e.columns() for e in self.row_features.values()))
+        extra = {name for name in (self.label, self.group, self.order) if name is not None}
+        return tuple(sorted(read | extra | set(self.slices)))
