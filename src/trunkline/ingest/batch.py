@@ -125,11 +125,11 @@ def ingest_file(
         _refuse_if_nothing_accepted(earlier)
         return Ingested(earlier, known=True)
     started_at = clock()
-    raw_name, judged_name = f"raw_{batch_id}", f"judged_{batch_id}"
+    judged_name = f"judged_{batch_id}"
     connection = lake.engine.connection
     try:
         opened = open_file(path)
-        raw = _load(lake, raw_name, opened)
+        raw = _load(lake, opened)
         judged = _judge(lake, judged_name, raw, opened, target.contract, mapping, where=str(path))
         if judged.read == 0:
             raise SourceError(
@@ -165,8 +165,7 @@ def ingest_file(
         )
         point("ingest.after_receipt")
     finally:
-        for name in (judged_name, raw_name):
-            connection.drop_table(name, force=True)
+        connection.drop_table(judged_name, force=True)
     _refuse_if_nothing_accepted(receipt)
     return Ingested(receipt, known=False)
 
@@ -198,10 +197,10 @@ def checked_rows(
     """
     connection = lake.engine.connection
     name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    raw_name, judged_name = f"raw_look_{name}", f"judged_look_{name}"
+    judged_name = f"judged_look_{name}"
     try:
         opened = open_file(path)
-        raw = _load(lake, raw_name, opened)
+        raw = _load(lake, opened)
         judged = _judge(lake, judged_name, raw, opened, contract, mapping, where=str(path), optional=optional)
         if judged.read == 0:
             raise SourceError("the source has a header but no rows", where=str(path))
@@ -213,8 +212,7 @@ def checked_rows(
                 counts.update(cast("list[str]", row["reasons"]))
         return good, lake.engine.arrow(raw.order_by(ROW)), counts
     finally:
-        for table in (judged_name, raw_name):
-            connection.drop_table(table, force=True)
+        connection.drop_table(judged_name, force=True)
 
 
 def _batch_id(content: str, target: Target, mapping: Mapping[str, str]) -> str:
@@ -244,22 +242,30 @@ def _refuse_if_nothing_accepted(receipt: Receipt) -> None:
     )
 
 
-def _load(lake: Lake, name: str, opened: RawFile) -> "ir.Table":
+def _load(lake: Lake, opened: RawFile) -> "ir.Table":
     """Stream a file into the engine as text, numbering its rows."""
     import pyarrow as pa
 
     schema = pa.schema([pa.field(ROW, pa.int64()), *(pa.field(column, pa.string()) for column in opened.header)])
+    refused: list[SourceError] = []
 
     def numbered() -> "Iterator[pa.RecordBatch]":
         position = 0
-        for batch in opened.batches:
-            numbers = pa.array(range(position + 1, position + batch.num_rows + 1), pa.int64())
-            position += batch.num_rows
-            yield pa.RecordBatch.from_arrays([numbers, *batch.columns], schema=schema)
+        try:
+            for batch in opened.batches:
+                numbers = pa.array(range(position + 1, position + batch.num_rows + 1), pa.int64())
+                position += batch.num_rows
+                yield pa.RecordBatch.from_arrays([numbers, *batch.columns], schema=schema)
+        except SourceError as error:
+            refused.append(error)  # on its way through the C stream it would lose its class
+            raise
 
-    connection = lake.engine.connection
-    connection.drop_table(name, force=True)
-    return connection.create_table(name, pa.RecordBatchReader.from_batches(schema, numbered()))
+    try:
+        return lake.engine.table(pa.RecordBatchReader.from_batches(schema, numbered()))
+    except Exception:
+        if refused:
+            raise refused[0] from None
+        raise
 
 
 def _judge(

@@ -118,11 +118,13 @@ def _judge(gate: Gate, evidence: Evidence) -> GateResult:
         case NoLeakage():
             return _no_leakage(gate, evidence)
         case OnnxEqual():
-            found = evidence.report.onnx.largest_difference
-            return _at_most(gate.name, found, gate.limit, f"largest difference over {evidence.report.onnx.rows} rows")
+            equality = evidence.report.equality
+            compared = sum(equality.rows.values())
+            return _at_most(
+                gate.name, equality.largest_difference, gate.limit, f"largest difference over {compared} rows"
+            )
         case Latency():
-            found = evidence.report.latency.p99_us
-            return _at_most(gate.name, found, gate.p99_us, "99th percentile of one row, microseconds")
+            return _at_most(gate.name, evidence.report.latency.p99_us, gate.p99_us, "99th percentile of one row, microseconds")
         case _:
             assert_never(gate)
 
@@ -169,30 +171,28 @@ def _calibrated(gate: Calibrated, evidence: Evidence) -> GateResult:
     found = evidence.report.metrics.get("ece")
     if found is None:
         return _not_applicable(gate.name, "this task gives no probabilities", gate.limit)
-    noise = evidence.report.ece_noise_floor
-    limit = max(gate.limit, noise.high if noise is not None else 0.0)
-    floor = f"; noise floor {noise.mean:.4f}, 95 % below {noise.high:.4f}" if noise is not None else ""
+    noise = evidence.report.curves.ece_noise if evidence.report.curves else None
+    limit = max(gate.limit, noise.quantile_95 if noise else 0.0)
+    floor = f"; noise floor {noise.mean:.4f}, 95 % below {noise.quantile_95:.4f}" if noise else ""
     return _at_most(gate.name, found.value, limit, f"expected calibration error, 10 equal-mass bins{floor}")
 
 
 def _fair_slices(gate: FairSlices, evidence: Evidence) -> GateResult:
-    judged = [part for part in evidence.report.slices if part.metric == gate.metric and part.high is not None]
+    judged = [(part, part.metrics[gate.metric]) for part in evidence.report.slices if gate.metric in part.metrics]
     whole = evidence.report.metrics.get(gate.metric)
     if not judged or whole is None:
         return _not_applicable(gate.name, "no slice is declared and large enough", gate.max_gap)
-    worst = min(judged, key=lambda part: part.high if part.high is not None else 0.0)
-    gap = whole.value - (worst.high if worst.high is not None else whole.value)
-    return GateResult(
-        name=gate.name,
-        passed=gap <= gate.max_gap,
-        value=gap,
-        limit=gate.max_gap,
-        detail=f"upper bound of {gate.metric} in {worst.column} = {worst.value} against the whole, {len(judged)} slices",
+    worst, found = min(judged, key=lambda pair: pair[1].high)
+    return _at_most(
+        gate.name,
+        whole.value - found.high,
+        gate.max_gap,
+        f"shortfall of the upper bound of {gate.metric} where {worst.column} = {worst.value}, worst of {len(judged)}",
     )
 
 
 def _no_leakage(gate: NoLeakage, evidence: Evidence) -> GateResult:
-    single = evidence.report.leakage.strongest
+    single = evidence.report.leakage
     ceiling = gate.ceiling if gate.ceiling is not None else evidence.ceiling
     found = evidence.report.metrics.get(gate.metric)
     if ceiling is not None and found is not None and found.low > ceiling:
@@ -203,6 +203,6 @@ def _no_leakage(gate: NoLeakage, evidence: Evidence) -> GateResult:
             limit=ceiling,
             detail=f"{gate.metric} is above the best score possible",
         )
-    if single is None:
+    if not single.strongest:
         return _not_applicable(gate.name, "no feature could be judged alone", gate.max_single_feature)
-    return _at_most(gate.name, single.score, gate.max_single_feature, f"strongest single feature is {single.feature}")
+    return _at_most(gate.name, single.score, gate.max_single_feature, f"strongest single feature is {single.strongest}")

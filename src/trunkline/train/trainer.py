@@ -123,7 +123,8 @@ def train_candidate(
         raise UseCaseError(f"the use case {usecase.name!r} has no task, so there is nothing to learn")
     trained: Trained = usecase.task.train(rows, seed=seed, threads=threads, progress=progress)
     seen = rows.take(trained.fitted_rows) if usecase.entity_key else rows.slice(0, 0)
-    trained.model.with_lineage(lineage).save(folder, extra={SEEN_FILE: _seen_bytes(usecase, seen)})
+    trained.model.with_lineage(**lineage).save(folder)
+    (folder / SEEN_FILE).write_bytes(_seen_bytes(usecase, seen))
     return trained.report
 
 

@@ -1,0 +1,161 @@
+"""``models``: the registry and its ledger."""
+
+import getpass
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from trunkline.cli.output import Common, emit, opened, table
+
+app = App(name="models", help="List, show, promote, roll back and retire versions.")
+
+Approver = Annotated[str | None, Parameter(help="Who decides; your login by default.")]
+
+
+@app.default
+@app.command(name="list")
+def list_versions(usecase: str | None = None, /, *, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
+    """List the versions of a use case, or of all.
+
+    Args:
+        usecase: Name of the use case; all by default.
+        common: Options of every command.
+    """
+    with opened(common) as workspace:
+        names = [workspace.usecase(usecase).name] if usecase else workspace.usecases()
+        found = [version for name in names for version in workspace.registry.versions(name)]
+    emit(
+        {"versions": [version.model_dump(mode="json") for version in found]},
+        common=common,
+        text=lambda: table(
+            "models",
+            ["use case", "version", "aliases", "retired", "run", "metrics"],
+            [
+                [
+                    version.usecase,
+                    version.version,
+                    ", ".join(version.aliases),
+                    "yes" if version.retired else "",
+                    version.run_id,
+                    ", ".join(f"{name} {value:.4f}" for name, value in list(version.metrics.items())[:3] if value),
+                ]
+                for version in found
+            ],
+        ),
+    )
+    return 0
+
+
+@app.command
+def show(usecase: str, version: str = "champion", /, *, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
+    """Show one version: what it is made of, what it was trained on, who let it out.
+
+    Args:
+        usecase: Name of the use case.
+        version: Version or alias.
+        common: Options of every command.
+    """
+    from trunkline.tasks import Model
+
+    with opened(common) as workspace:
+        found = workspace.registry.get(usecase, version)
+        info = Model.load(workspace.registry.folder(usecase, found.version)).info
+        history = [
+            entry.model_dump(mode="json")
+            for entry in workspace.registry.ledger.entries()
+            if entry.usecase == usecase and entry.version == found.version
+        ]
+    model = info.model_dump(mode="json", exclude={"profiles", "score_profile", "recipe"})
+
+    def text() -> None:
+        print(f"{usecase} version {found.version} {' '.join(found.aliases)}")
+        print(f"  learners     {', '.join(f'{part.name} ({part.weight:.2f})' for part in info.learners)}")
+        print(f"  features     {len(info.features)} columns, {len(info.row_features)} row features")
+        print(f"  trained on   {info.trained_rows} rows, seed {info.seed}")
+        for name, value in info.lineage.items():
+            print(f"  {name:<12} {value}")
+        for entry in history:
+            print(f"  {entry['at']}  {entry['event']} by {entry['approver']}")
+
+    emit(
+        {"version": found.model_dump(mode="json"), "model": model, "ledger": history}, common=common, text=text
+    )
+    return 0
+
+
+@app.command
+def promote(
+    usecase: str,
+    version: str,
+    /,
+    *,
+    alias: Annotated[str, Parameter(help="champion or challenger.")] = "champion",
+    approver: Approver = None,
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Give an alias to a version.
+
+    Args:
+        usecase: Name of the use case.
+        version: The version.
+        alias: champion or challenger.
+        approver: Who decides; your login by default.
+        common: Options of every command.
+    """
+    from trunkline.errors import InputError
+
+    if alias != "champion" and alias != "challenger":
+        raise InputError(f"there is no alias {alias!r}", allowed=("champion", "challenger"))
+    with opened(common) as workspace:
+        live = workspace.registry.promote(
+            usecase, version, alias=alias, approver=approver or getpass.getuser(), evidence={"by": "command line"}
+        )
+    emit(
+        live.model_dump(mode="json"), common=common, text=lambda: print(f"version {version} of {usecase} is the {alias}")
+    )
+    return 0
+
+
+@app.command
+def rollback(usecase: str, /, *, approver: Approver = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
+    """Go back to the champion before the present one, preprocessing included.
+
+    Args:
+        usecase: Name of the use case.
+        approver: Who decides; your login by default.
+        common: Options of every command.
+    """
+    with opened(common) as workspace:
+        live = workspace.registry.rollback(usecase, approver=approver or getpass.getuser())
+    version = live.champion.version if live.champion else "none"
+    emit(
+        live.model_dump(mode="json"),
+        common=common,
+        text=lambda: print(f"version {version} of {usecase} is the champion again"),
+    )
+    return 0
+
+
+@app.command
+def retire(usecase: str, version: str, /, *, approver: Approver = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
+    """Bar a version from ever being given an alias again; its folder stays.
+
+    Args:
+        usecase: Name of the use case.
+        version: The version.
+        approver: Who decides; your login by default.
+        common: Options of every command.
+    """
+    with opened(common) as workspace:
+        live = workspace.registry.retire(usecase, version, approver=approver or getpass.getuser())
+    emit(live.model_dump(mode="json"), common=common, text=lambda: print(f"version {version} of {usecase} is retired"))
+    return 0
+
+
+@app.command
+def verify(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
+    """Check the ledger's hash chain and the files of every version."""
+    with opened(common) as workspace:
+        entries = workspace.registry.verify()
+    emit({"entries": entries, "verified": True}, common=common, text=lambda: print(f"{entries} entries, all as written"))
+    return 0

@@ -1,0 +1,161 @@
+"""What commands print: JSON for programs, tables for people, errors for both; and the exit codes."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import CycloptsError, Parameter
+
+from trunkline.errors import GateRefusedError, InputError, TrunklineError
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+    from trunkline.run import Workspace
+
+__all__ = ["Common", "emit", "opened", "progress", "run_command", "table"]
+
+_BAD_INPUT: Final = 2
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """What every command takes.
+
+    Attributes:
+        json: Print one JSON document on stdout.
+        workspace: Folder of everything that Trunkline keeps.
+    """
+
+    json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document on stdout.")] = False
+    workspace: Annotated[
+        Path | None,
+        Parameter(name="--workspace", help="Folder of the workspace [default: $TRUNKLINE_WORKSPACE or ./workspace]."),
+    ] = None
+
+
+def run_command(app: "App", arguments: Sequence[str]) -> int:
+    """Run a command and turn what it raises into text and an exit code.
+
+    Args:
+        app: The application.
+        arguments: Command and options.
+
+    Returns:
+        0 done, 1 a fault, 2 bad input, 3 a refused gate.
+    """
+    as_json = "--json" in arguments
+    try:
+        result = app(
+            list(arguments), exit_on_error=False, print_error=False, help_on_error=False, result_action="return_value"
+        )
+    except CycloptsError as error:
+        return _fail(InputError(_said(error), next_step="see `trunkline --help`"), as_json=as_json)
+    except TrunklineError as error:
+        return _fail(error, as_json=as_json)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has gone, e.g. `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _said(error: CycloptsError) -> str:
+    return " ".join(str(error).split())
+
+
+def _fail(error: TrunklineError, *, as_json: bool) -> int:
+    if as_json and not isinstance(error, GateRefusedError):
+        document = {
+            "error": {
+                "kind": type(error).__name__,
+                "what": error.what,
+                "where": error.where,
+                "allowed": error.allowed,
+                "next": error.next_step,
+            }
+        }
+        print(json.dumps(document))
+    print(f"trunkline: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def emit(document: Mapping[str, object], *, common: Common, text: Callable[[], None]) -> None:
+    """Print a document as JSON, or its text form.
+
+    Args:
+        document: The result; JSON or what ``default=str`` makes of it.
+        common: Says which form is wanted.
+        text: Prints the form for people.
+    """
+    if common.json:
+        print(json.dumps(document, default=str))
+    else:
+        text()
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table for people; cells are text, never markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(_cell(cell)) for cell in row))
+    Console().print(drawn)
+
+
+def _cell(cell: object) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return f"{cell:.4g}"
+    return str(cell)
+
+
+@contextmanager
+def opened(common: Common) -> "Iterator[Workspace]":
+    """Open the workspace that options, environment and settings file name, and close it."""
+    from trunkline.run import Workspace
+    from trunkline.settings import load_settings
+
+    with Workspace(load_settings(workspace=common.workspace)) as workspace:
+        yield workspace
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, float], None]]:
+    """Show progress on stderr: a bar on a terminal, one line per phase elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        said: list[str] = []
+
+        def line(what: str, _share: float) -> None:
+            if what != "done" and (not said or said[-1] != what):
+                said.append(what)
+                print(f"· {what}", file=sys.stderr)
+
+        yield line
+        return
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console, transient=True)
+    with bar:
+        task = bar.add_task("starting", total=1.0)
+
+        def update(what: str, share: float) -> None:
+            bar.update(task, description=what, completed=share)
+
+        yield update

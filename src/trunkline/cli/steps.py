@@ -1,0 +1,343 @@
+"""``run`` and its single steps."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
+
+from trunkline.cli.output import Common, emit, opened, progress, table
+
+if TYPE_CHECKING:
+    from trunkline.plan import StepName
+    from trunkline.run import RunResult
+
+_REFUSED: Final = 3
+
+Source = Annotated[tuple[str, ...], Parameter(name="--source", help="File or folder; may be given again.", negative="")]
+RunId = Annotated[str | None, Parameter(name="--run-id", help="Go on with this run.")]
+Map = Annotated[Path | None, Parameter(name="--map", help="TOML file: [columns] source column = field.")]
+
+
+def run(
+    usecase: str,
+    /,
+    *,
+    source: Source = (),
+    map_file: Map = None,
+    until: Annotated[str | None, Parameter(help="Last step to execute.")] = None,
+    run_id: RunId = None,
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Execute a use case's whole plan.
+
+    Args:
+        usecase: Name of the use case.
+        source: File or folder with rows of the main dataset; without one the simulator makes some.
+        map_file: TOML file with a table [columns] of source column = field.
+        until: Last step to execute.
+        run_id: Go on with this run.
+        common: Options of every command.
+    """
+    return _execute(usecase, common, source=source, map_file=map_file, until=until, run_id=run_id)
+
+
+def ingest(
+    usecase: str,
+    /,
+    *sources: str,
+    dataset: Annotated[str | None, Parameter(help="Dataset of the rows; the main one by default.")] = None,
+    map_file: Map = None,
+    run_id: RunId = None,
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Take files into the lake by contract.
+
+    Args:
+        usecase: Name of the use case.
+        sources: Files or folders.
+        dataset: Dataset of the rows; the main one by default.
+        map_file: TOML file with a table [columns] of source column = field.
+        run_id: Go on with this run.
+        common: Options of every command.
+    """
+    return _execute(
+        usecase, common, source=sources, map_file=map_file, dataset=dataset, run_id=run_id, only="ingest"
+    )
+
+
+def train(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
+    """Learn a candidate from the run's rows, or from all current rows of the lake."""
+    return _execute(usecase, common, run_id=run_id, only="train")
+
+
+def evaluate(
+    usecase: str,
+    /,
+    *,
+    source: Source = (),
+    map_file: Map = None,
+    run_id: RunId = None,
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Judge a run's candidate by the gates; or, with a source, score the champion on labelled rows it has never seen.
+
+    Args:
+        usecase: Name of the use case.
+        source: File with labelled rows.
+        map_file: TOML file with a table [columns] of source column = field.
+        run_id: The run whose candidate is judged.
+        common: Options of every command.
+    """
+    if not source:
+        return _execute(usecase, common, run_id=run_id, only="evaluate")
+    from trunkline.run import evaluate_files, read_mapping, source_files
+
+    with opened(common) as workspace, progress() as told:
+        told(f"evaluate {usecase}", 0.0)
+        found = evaluate_files(
+            workspace, workspace.usecase(usecase), files=source_files(source), mapping=read_mapping(map_file)
+        )
+    document = found.model_dump(mode="json")
+    emit(document, common=common, text=lambda: _show_metrics(f"{usecase}, version {found.model_version}", document))
+    if not common.json:
+        print(f"{found.rows} rows scored, {found.seen} left out as seen in training, {found.refused} refused")
+        if found.ece_noise is not None:
+            print(
+                f"noise floor of ece on so many rows: {found.ece_noise.mean:.4f}, "
+                f"95 % below {found.ece_noise.quantile_95:.4f}"
+            )
+    return 0
+
+
+def register(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
+    """Put a run's judged candidate into the registry."""
+    return _execute(usecase, common, run_id=run_id, only="register")
+
+
+def rollout(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
+    """Make a run's registered version the champion."""
+    return _execute(usecase, common, run_id=run_id, only="rollout")
+
+
+def predict(
+    usecase: str,
+    /,
+    *,
+    source: Annotated[Path | None, Parameter(help="File with rows to score.")] = None,
+    out: Annotated[Path | None, Parameter(help="Where the scores go: .csv, .parquet or .ndjson.")] = None,
+    reasons: Annotated[int, Parameter(help="Reasons per row, strongest first.")] = 0,
+    map_file: Map = None,
+    run_id: RunId = None,
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Score a file by the champion; without a file, the run's rows or all current rows of the lake, into the lake.
+
+    Args:
+        usecase: Name of the use case.
+        source: File with rows to score.
+        out: Where the scores go: .csv, .parquet or .ndjson.
+        reasons: Reasons per row, strongest first.
+        map_file: TOML file with a table [columns] of source column = field.
+        run_id: The run to score under.
+        common: Options of every command.
+    """
+    from trunkline.errors import InputError
+
+    if source is None:
+        if out is not None:
+            raise InputError("--out needs --source", next_step="name the file to score")
+        return _execute(usecase, common, run_id=run_id, only="predict")
+    if out is None:
+        raise InputError("--source needs --out", next_step="say where the scores go, e.g. --out scores.csv")
+    from trunkline.run import predict_file, read_mapping
+
+    with opened(common) as workspace, progress() as told:
+        told(f"predict {source.name}", 0.0)
+        found = predict_file(
+            workspace,
+            workspace.usecase(usecase),
+            source=source,
+            out=out,
+            mapping=read_mapping(map_file),
+            reasons=reasons,
+        )
+
+    def text() -> None:
+        print(f"{found.scored} of {found.rows} rows scored by version {found.model_version} into {found.out}")
+        if found.refused:
+            print(f"{found.refused} rows refused: " + ", ".join(f"{k} ({n})" for k, n in found.reasons.items()))
+
+    emit(found.model_dump(mode="json"), common=common, text=text)
+    return 0
+
+
+def monitor(
+    usecase: str,
+    /,
+    *,
+    source: Source = (),
+    map_file: Map = None,
+    run_id: RunId = None,
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Read drift and performance of the champion over the logged answers of the last 30 days, or over a file.
+
+    Args:
+        usecase: Name of the use case.
+        source: File whose rows are compared with the champion's training, without taking them in.
+        map_file: TOML file with a table [columns] of source column = field.
+        run_id: Go on with this run.
+        common: Options of every command.
+    """
+    return _execute(usecase, common, source=source, map_file=map_file, run_id=run_id, only="monitor")
+
+
+def report(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
+    """Write the page of a run; of the newest finished one by default."""
+    from trunkline.run import latest_run_id
+
+    with opened(common) as workspace:
+        wanted = run_id or latest_run_id(workspace, usecase)
+    return _execute(usecase, common, run_id=wanted, only="report", again=True)
+
+
+def _execute(
+    usecase: str,
+    common: Common,
+    *,
+    source: tuple[str, ...] = (),
+    map_file: Path | None = None,
+    dataset: str | None = None,
+    until: str | None = None,
+    only: "StepName | None" = None,
+    run_id: str | None = None,
+    again: bool = False,
+) -> int:
+    from trunkline.run import execute, read_mapping
+
+    with opened(common) as workspace, progress() as told:
+        result = execute(
+            workspace,
+            usecase,
+            sources=source,
+            dataset=dataset,
+            mapping=read_mapping(map_file),
+            until=until,
+            only=only,
+            again=again,
+            run_id=run_id,
+            progress=told,
+        )
+    document = summary(result, root=workspace.root)
+    emit(document, common=common, text=lambda: _show(document))
+    if result.refused is not None:
+        import sys
+
+        print(f"trunkline: {result.refused}", file=sys.stderr)
+        return _REFUSED
+    return 0
+
+
+def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
+    """Put a run's documents into the document that ``--json`` prints.
+
+    Args:
+        result: The run.
+        root: The workspace's folder.
+    """
+    parts = {step: json.loads(text) for step, text in result.documents.items()}
+    document: dict[str, object] = {"usecase": result.usecase, "run_id": result.run_id}
+    if "ingest" in parts:
+        receipts = parts["ingest"]["receipts"]
+        document["ingest"] = {
+            name: sum(receipt[name] for receipt in receipts)
+            for name in ("read", "accepted", "quarantined", "duplicates")
+        } | {"batches": [receipt["batch_id"] for receipt in receipts], "known": parts["ingest"]["known"]}
+        document["receipts"] = receipts
+    if "train" in parts:
+        trained = parts["train"]["report"]
+        champion = trained["champion"]
+        document["model"] = {
+            "name": champion["name"],
+            "version": parts.get("register", {}).get("version"),
+            "alias": parts.get("rollout", {}).get("alias"),
+        }
+        document["metrics"] = trained["metrics"]
+        document["test_metrics"] = trained["test_metrics"]
+    if "evaluate" in parts:
+        document["gates"] = parts["evaluate"]["gates"]
+    if "predict" in parts:
+        document["predictions"] = parts["predict"]
+    if "monitor" in parts:
+        watched = parts["monitor"]
+        document["monitor"] = {
+            "model_version": watched["model_version"],
+            "rows": watched["rows"],
+            "outcomes": watched["outcomes"],
+            "readings": len(watched["readings"]),
+            "crossed": [reading for reading in watched["readings"] if reading["crossed"]],
+            "alerts": watched["alerts"],
+            "note": watched["note"],
+        }
+    if "report" in parts:
+        document["report"] = {"path": str(root / parts["report"]["path"])}
+    document["seconds"] = round(result.seconds, 3)
+    return document
+
+
+def _show(document: dict[str, object]) -> None:
+    print(f"{document['usecase']}  run {document['run_id']}  {document['seconds']} s")
+    taken = document.get("ingest")
+    if isinstance(taken, dict):
+        known = " (known: these files were taken in before)" if taken["known"] else ""
+        print(
+            f"ingest   {taken['read']} read = {taken['accepted']} accepted + {taken['quarantined']} quarantined"
+            f" + {taken['duplicates']} duplicates{known}"
+        )
+        _show_receipts(document)
+    model = document.get("model")
+    if isinstance(model, dict):
+        version = f"version {model['version']} is {model['alias']}" if model["alias"] else "not released"
+        print(f"model    {model['name']}, {version}")
+        _show_metrics("out of fold, 95 % interval", document)
+    gates = document.get("gates")
+    if isinstance(gates, list):
+        table(
+            "gates",
+            ["gate", "", "value", "limit", "evidence"],
+            [[g["name"], "passed" if g["passed"] else "REFUSED", g["value"], g["limit"], g["detail"]] for g in gates],
+        )
+    predictions = document.get("predictions")
+    if isinstance(predictions, dict):
+        print(f"predict  {predictions['rows']} rows by version {predictions['model_version']}")
+    watched = document.get("monitor")
+    if isinstance(watched, dict):
+        print(f"monitor  {watched['readings']} readings over {watched['rows']} rows, {watched['outcomes']} outcomes")
+        for alert in watched["alerts"]:
+            print(f"  ALERT {alert['severity']}: {alert['title']}: {alert['text']}")
+    written = document.get("report")
+    if isinstance(written, dict):
+        print(f"report   {written['path']}")
+
+
+def _show_receipts(document: dict[str, object]) -> None:
+    receipts = document.get("receipts")
+    for receipt in receipts if isinstance(receipts, list) else []:
+        reasons = json.loads(receipt["reasons"])
+        if reasons:
+            named = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:6])
+            print(f"         quarantined for {named}; see `trunkline quarantine show {receipt['batch_id']}`")
+        extra = json.loads(receipt["extra_columns"])
+        if extra:
+            print(f"         columns the contract does not know, left out: {', '.join(extra[:12])}")
+
+
+def _show_metrics(title: str, document: dict[str, object]) -> None:
+    metrics = document.get("metrics")
+    if isinstance(metrics, dict):
+        table(
+            title,
+            ["metric", "value", "low", "high"],
+            [[name, found["value"], found["low"], found["high"]] for name, found in metrics.items()],
+        )

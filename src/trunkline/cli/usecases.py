@@ -1,0 +1,112 @@
+"""``usecases``, ``new`` and ``simulate``."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from trunkline.cli.output import Common, emit, opened, table
+
+
+def usecases(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
+    """List what is installed."""
+    with opened(common) as workspace:
+        found = [workspace.usecase(name) for name in workspace.usecases()]
+    rows = [
+        {
+            "name": usecase.name,
+            "title": usecase.title,
+            "question": usecase.question,
+            "task": usecase.task.name if usecase.task else None,
+            "metric": usecase.metric,
+            "datasets": list(usecase.datasets),
+            "simulator": usecase.simulate is not None,
+        }
+        for usecase in found
+    ]
+    emit(
+        {"usecases": rows},
+        common=common,
+        text=lambda: table(
+            "use cases",
+            ["name", "task", "metric", "question"],
+            [[row["name"], row["task"], row["metric"], row["question"]] for row in rows],
+        ),
+    )
+    return 0
+
+
+def new(
+    name: str,
+    /,
+    *,
+    copy_of: Annotated[str | None, Parameter(name="--from", help="Use case to copy.")] = None,
+    from_data: Annotated[Path | None, Parameter(help="File to infer the contract from.")] = None,
+    label: Annotated[str | None, Parameter(help="Column to predict, with --from-data.")] = None,
+    key: Annotated[str | None, Parameter(help="Column that identifies a row, with --from-data.")] = None,
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Copy a use case into a plug-in of your own, or infer one from a file for you to edit.
+
+    Args:
+        name: Name of the new use case: lower-case letters, digits, underscores.
+        copy_of: Use case to copy; house_prices by default.
+        from_data: File to infer the contract from.
+        label: Column to predict, with --from-data; guessed from its name otherwise.
+        key: Column that identifies a row, with --from-data; guessed otherwise.
+        common: Options of every command.
+    """
+    from trunkline.plugins.scaffold import copy_usecase, infer_usecase
+    from trunkline.settings import load_settings
+
+    settings = load_settings(workspace=common.workspace)
+    if from_data is not None:
+        made = infer_usecase(name, source=from_data, into=settings.plugin_dir, label=label, key=key)
+    else:
+        made = copy_usecase(name, copy_of=copy_of or "house_prices", into=settings.plugin_dir)
+
+    def text() -> None:
+        print(f"made {made.folder}")
+        for note in made.notes:
+            print(f"  {note}")
+        print(f"next: edit {made.folder}/contracts.py, then `trunkline run {name} --source FILE`")
+
+    emit({"usecase": name, "folder": str(made.folder), "notes": list(made.notes)}, common=common, text=text)
+    return 0
+
+
+def simulate(
+    usecase: str,
+    /,
+    *,
+    rows: Annotated[int, Parameter(help="Entities to make.")],
+    out: Annotated[Path, Parameter(help="Folder for the files.")],
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Write realistic data with known truth, one Parquet file per dataset.
+
+    Args:
+        usecase: Name of a use case with a simulator.
+        rows: Entities to make.
+        out: Folder for the files.
+        common: Options of every command.
+    """
+    from trunkline.run import simulate_files
+
+    with opened(common) as workspace:
+        found = workspace.usecase(usecase)
+        files, best = simulate_files(found, rows=rows, seed=workspace.settings.seed, out=out)
+    document = {
+        "usecase": usecase,
+        "files": {name: str(path) for name, path in files.items()},
+        "rows": rows,
+        "best_score": {found.metric: best},
+    }
+
+    def text() -> None:
+        for dataset, path in files.items():
+            print(f"{dataset}: {path}")
+        print(f"best possible {found.metric}: {best:.4f}")
+
+    emit(document, common=common, text=text)
+    return 0

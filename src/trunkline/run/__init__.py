@@ -1,0 +1,30 @@
+"""Executes plans here: the composition root, the steps, the run locks."""
+
+from trunkline.run.evaluating import Evaluated, evaluate_files
+from trunkline.run.execute import CRASH_POINTS, RunResult, execute, latest_run_id, new_run_id
+from trunkline.run.predicting import PredictDocument, ScoredFile, live_model, predict_file
+from trunkline.run.steps import IngestDocument, read_mapping, simulate_files, source_files
+from trunkline.run.watching import MonitorDocument
+from trunkline.run.workspace import SCHEMA_VERSION, Workspace, utc_now
+
+__all__ = [
+    "CRASH_POINTS",
+    "SCHEMA_VERSION",
+    "Evaluated",
+    "IngestDocument",
+    "MonitorDocument",
+    "PredictDocument",
+    "RunResult",
+    "ScoredFile",
+    "Workspace",
+    "evaluate_files",
+    "execute",
+    "latest_run_id",
+    "live_model",
+    "new_run_id",
+    "predict_file",
+    "read_mapping",
+    "simulate_files",
+    "source_files",
+    "utc_now",
+]

@@ -1,0 +1,243 @@
+"""Batch scoring: the rows of a run, or of a file, by a live model; logged, and written where the user wants them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.checks import arrow_schema
+from trunkline.contracts.records import PredictionLog
+from trunkline.errors import InputError, RowsRefusedError, SchemaError, UnknownNameError
+from trunkline.run.steps import StepContext, scored_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from trunkline.run.workspace import Workspace
+    from trunkline.spec import UseCase
+    from trunkline.tasks import Model
+
+__all__ = ["PredictDocument", "ScoredFile", "predict", "predict_file"]
+
+PREDICTIONS: Final = "platform.predictions"
+OUT_SUFFIXES: Final = (".csv", ".parquet", ".ndjson")
+
+
+class PredictDocument(BaseModel):
+    """What was scored.
+
+    Attributes:
+        rows: Rows scored.
+        model_version: Version that scored them.
+        table_version: Version of the predictions table that holds them.
+        mean_score: Mean score, or mean prediction.
+        decided: Rows at or above the threshold; None for regression.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    model_version: str
+    table_version: int
+    mean_score: float
+    decided: int | None
+
+
+class ScoredFile(BaseModel):
+    """What became of a file that was scored.
+
+    Attributes:
+        rows: Rows read.
+        scored: Rows with a prediction.
+        refused: Rows that broke the contract, with no prediction.
+        reasons: How many rows failed for each reason.
+        model_version: Version that scored them.
+        out: Where the predictions are.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    scored: int
+    refused: int
+    reasons: Mapping[str, int]
+    model_version: str
+    out: str
+
+
+def live_model(workspace: "Workspace", usecase: "UseCase", alias: str = "champion") -> "tuple[str, Model]":
+    """Load a live model.
+
+    Args:
+        workspace: The workspace.
+        usecase: The use case.
+        alias: ``champion`` or ``challenger``.
+
+    Returns:
+        Its version, and the model.
+
+    Raises:
+        UnknownNameError: No version has that alias.
+        TamperedError: Its folder is not what was written.
+    """
+    from trunkline.tasks import Model
+
+    live = workspace.registry.live(usecase.name).aliases.get(alias)  # type: ignore[call-overload]  # any text may be asked for
+    if live is None:
+        raise UnknownNameError(
+            f"the use case {usecase.name!r} has no {alias} yet",
+            where=str(workspace.root),
+            next_step=f"train one: trunkline run {usecase.name} --source FILE",
+        )
+    return live.version, Model.load(workspace.registry.folder(usecase.name, alias))
+
+
+def predict(context: StepContext) -> PredictDocument:
+    """Score the run's rows by the champion and log every answer under the run id."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from trunkline.lake import Transaction
+
+    workspace, usecase = context.workspace, context.usecase
+    version, model = live_model(workspace, usecase)
+    rows = scored_rows(context)
+    context.progress("predict", 0.0)
+    answers = model.predict(rows)
+    log = _log(context, rows, answers, version, model)
+    table_version = workspace.lake.append(PREDICTIONS, log, transaction=Transaction(f"predict:{context.run_id}", 1))
+    scores = answers.column(0)
+    decided = int(pc.sum(answers.column("decision")).as_py() or 0) if "decision" in answers.column_names else None
+    assert isinstance(rows, pa.Table)  # noqa: S101 - for the type checker
+    return PredictDocument(
+        rows=rows.num_rows,
+        model_version=version,
+        table_version=table_version,
+        mean_score=float(pc.mean(scores).as_py()),
+        decided=decided,
+    )
+
+
+def _log(
+    context: StepContext, rows: "pa.Table", answers: "pa.Table", version: str, model: "Model"
+) -> "pa.Table":
+    import pyarrow as pa
+
+    from trunkline.train import entity_keys
+
+    count = rows.num_rows
+    usecase = context.usecase
+    names = [name for name in model.info.columns if name in rows.column_names]
+    features = [json.dumps(row, default=str) for row in rows.select(names).to_pylist()]
+    keys = entity_keys(usecase, rows) if usecase.entity_key else [None] * count
+    columns = {
+        "prediction_id": [f"{context.run_id}-{position}" for position in range(count)],
+        "request_id": [context.run_id] * count,
+        "usecase": [usecase.name] * count,
+        "entity_key": keys,
+        "model_version": [version] * count,
+        "alias": ["champion"] * count,
+        "channel": ["batch"] * count,
+        "score": answers.column(0),
+        "decision": answers.column("decision") if "decision" in answers.column_names else [None] * count,
+        "features": features,
+        "predicted_at": [context.workspace.clock()] * count,
+    }
+    schema = arrow_schema(PredictionLog)
+    return pa.table(
+        {
+            name: (values if isinstance(values, pa.ChunkedArray) else pa.array(values, schema.field(name).type))
+            for name, values in columns.items()
+        }
+    ).cast(schema)
+
+
+def predict_file(
+    workspace: "Workspace",
+    usecase: "UseCase",
+    *,
+    source: Path,
+    out: Path,
+    mapping: Mapping[str, str],
+    reasons: int = 0,
+) -> ScoredFile:
+    """Score a file by the champion.
+
+    Args:
+        workspace: The workspace.
+        usecase: The use case.
+        source: A file of a known form; its label may be absent.
+        out: CSV, Parquet or NDJSON by suffix: the entity key, ``score``, ``decision`` (or ``prediction``), and with
+            ``reasons`` a column ``reasons``. One row per good row, in the file's order.
+        mapping: Source column to field name.
+        reasons: How many reasons to give per row; 0 gives none.
+
+    Raises:
+        InputError: The form of ``out`` is unknown, or its folder does not exist.
+        RowsRefusedError: No row fits the contract; nothing is written.
+        SchemaError: A column that the model reads is absent.
+    """
+    import pyarrow as pa
+
+    from trunkline.ingest import checked_rows
+
+    if out.suffix.lower() not in OUT_SUFFIXES:
+        raise InputError("the form of the output is unknown", where=str(out), allowed=OUT_SUFFIXES)
+    if not out.parent.is_dir():
+        raise InputError("the folder of the output does not exist", where=str(out.parent))
+    version, model = live_model(workspace, usecase)
+    good, raw, refused = checked_rows(source, usecase.contract, lake=workspace.lake, mapping=mapping)
+    missing = [name for name in model.info.columns if name not in usecase.entity_key and _all_null(good, name)]
+    if good.num_rows and missing and len(missing) == len(model.info.columns):
+        raise SchemaError("the source has none of the columns that the model reads", where=str(source), allowed=missing)
+    if good.num_rows == 0:
+        shown = ", ".join(f"{reason} ({count})" for reason, count in refused.most_common(6))
+        raise RowsRefusedError(
+            f"none of the {raw.num_rows} rows fits the contract: {shown}",
+            reasons=dict(refused),
+            where=str(source),
+            next_step="a mapping (--map) may be missing",
+        )
+    answers = model.predict(good)
+    columns = {name: good.column(name) for name in usecase.entity_key}
+    columns |= {name: answers.column(name) for name in answers.column_names}
+    if reasons:
+        explained = model.explain(good, top=reasons).column("reasons").to_pylist()
+        columns["reasons"] = pa.chunked_array([[json.dumps(row) for row in explained]])
+    _write(pa.table(columns), out)
+    return ScoredFile(
+        rows=raw.num_rows + refused.get("line.malformed", 0),
+        scored=good.num_rows,
+        refused=raw.num_rows - good.num_rows + refused.get("line.malformed", 0),
+        reasons=dict(refused.most_common()),
+        model_version=version,
+        out=str(out),
+    )
+
+
+def _all_null(rows: "pa.Table", name: str) -> bool:
+    return name not in rows.column_names or rows.column(name).null_count == rows.num_rows
+
+
+def _write(table: "pa.Table", out: Path) -> None:
+    """Write beside the target and rename, so that a reader never sees half a file."""
+    import pyarrow.csv as pa_csv
+    import pyarrow.parquet as pq
+
+    part = out.with_name(f".{out.name}.part")
+    try:
+        if out.suffix.lower() == ".parquet":
+            pq.write_table(table, part)
+        elif out.suffix.lower() == ".csv":
+            pa_csv.write_csv(table, part)
+        else:
+            with part.open("w", encoding="utf-8") as stream:
+                for row in table.to_pylist():
+                    stream.write(json.dumps(row, default=str) + "\n")
+        part.replace(out)
+    except OSError as error:
+        raise InputError("the output cannot be written", where=f"{out} ({error.strerror})") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,179 @@
+"""The monitor step: which rows belong to the window, and what is written of the readings."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.checks import arrow_schema, table_from_rows
+from trunkline.contracts.records import Alert, Outcome, PredictionLog, Reading
+from trunkline.errors import SourceError
+from trunkline.monitor import (
+    Window,
+    alerts_of,
+    drift_readings,
+    estimate_readings,
+    performance_readings,
+    score_readings,
+)
+from trunkline.run.predicting import PREDICTIONS, live_model
+from trunkline.run.steps import StepContext
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+__all__ = ["MonitorDocument", "monitor"]
+
+OUTCOMES: Final = "platform.outcomes"
+READINGS: Final = "platform.readings"
+ALERTS: Final = "platform.alerts"
+
+WINDOW_DAYS: Final = 30
+"""A look without a source takes the answers of so many days."""
+
+
+class MonitorDocument(BaseModel):
+    """What was read.
+
+    Attributes:
+        model_version: The version looked at.
+        rows: Answers, or rows of the source, in the window.
+        outcomes: Matured outcomes among them.
+        readings: All readings.
+        alerts: What crossed its limits.
+        note: What the readings cannot see.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    model_version: str
+    rows: int
+    outcomes: int
+    readings: tuple[Reading, ...]
+    alerts: tuple[Alert, ...]
+    note: str = (
+        "estimates trust the calibration of the deployed scores and are blind to concept drift; "
+        "measured performance follows when outcomes have matured"
+    )
+
+
+def monitor(context: StepContext) -> MonitorDocument:
+    """Read drift and performance of the champion over the window, store the readings, raise alerts.
+
+    The window is the source's rows where one is given, and otherwise the logged answers of the last 30 days.
+    """
+    workspace, usecase = context.workspace, context.usecase
+    version, model = live_model(workspace, usecase)
+    now = workspace.clock()
+    if context.sources and context.document("ingest") is None:
+        rows, scores, span = *_source_rows(context, model), (None, None)
+        keys: list[str] = []
+    else:
+        rows, scores, keys, span = _logged(context, version, since=now - timedelta(days=WINDOW_DAYS))
+    window = Window(context.run_id, usecase.name, version, now, *span)
+    truth, judged = _matured(context, keys, scores, now) if keys else (scores[:0], scores[:0])
+    seed = workspace.settings.seed
+    readings = (
+        *drift_readings(model.info, rows, window=window, watch=usecase.watch),
+        *score_readings(model.info, scores, window=window, watch=usecase.watch),
+        *estimate_readings(
+            model.info, scores, window=window, watch=usecase.watch, metric=usecase.metric, seed=seed
+        ),
+        *performance_readings(
+            model.info, truth, judged, window=window, watch=usecase.watch, metric=usecase.metric, seed=seed
+        ),
+    )
+    alerts = alerts_of(readings, window=window)
+    _store(context, readings, alerts)
+    return MonitorDocument(
+        model_version=version, rows=rows.num_rows, outcomes=int(truth.size), readings=readings, alerts=alerts
+    )
+
+
+def _source_rows(context: StepContext, model: object) -> "tuple[pa.Table, npt.NDArray[np.float64]]":
+    import pyarrow as pa
+
+    from trunkline.ingest import checked_rows
+    from trunkline.run.steps import source_files
+    from trunkline.tasks import Model
+
+    assert isinstance(model, Model)  # noqa: S101 - for the type checker
+    tables = [
+        checked_rows(Path(path), context.usecase.contract, lake=context.workspace.lake, mapping=context.mapping)[0]
+        for path in source_files(context.sources)
+    ]
+    rows = pa.concat_tables(tables)
+    if rows.num_rows == 0:
+        raise SourceError("no row of the source fits the contract", where=", ".join(context.sources))
+    return rows, model.predict(rows).column(0).to_numpy()
+
+
+def _logged(
+    context: StepContext, version: str, *, since: datetime
+) -> "tuple[pa.Table, npt.NDArray[np.float64], list[str], tuple[datetime | None, datetime | None]]":
+    """The features, scores and keys of logged answers, as they were used."""
+    import orjson
+    import pyarrow.compute as pc
+
+    lake, usecase = context.workspace.lake, context.usecase
+    schema = arrow_schema(PredictionLog)
+    if not lake.exists(PREDICTIONS):
+        log = schema.empty_table()
+    else:
+        log = lake.arrow(
+            PREDICTIONS,
+            schema=schema,
+            where=lambda table: (
+                (table["usecase"] == usecase.name)
+                & (table["model_version"] == version)
+                & (table["predicted_at"] >= since)
+            ),
+        )
+    rows = table_from_rows(usecase.contract, [orjson.loads(text) for text in log.column("features").to_pylist()])
+    times = log.column("predicted_at")
+    span = (pc.min(times).as_py(), pc.max(times).as_py()) if log.num_rows else (None, None)
+    return rows, log.column("score").to_numpy(), log.column("entity_key").to_pylist(), span
+
+
+def _matured(
+    context: StepContext, keys: list[str], scores: "npt.NDArray[np.float64]", now: datetime
+) -> "tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]":
+    """Join logged answers with outcomes that are old enough to count."""
+    import numpy as np
+
+    lake, usecase = context.workspace.lake, context.usecase
+    if not lake.exists(OUTCOMES):
+        return scores[:0], scores[:0]
+    matured_before = now - timedelta(days=usecase.label_delay_days)
+    found = lake.arrow(
+        OUTCOMES,
+        schema=arrow_schema(Outcome),
+        where=lambda table: (table["usecase"] == usecase.name) & (table["observed_at"] <= matured_before),
+    ).sort_by("recorded_at")
+    truth_of = dict(zip(found.column("entity_key").to_pylist(), found.column("value").to_pylist(), strict=True))
+    # one entity scored several times in the window is judged by its last answer
+    last = {key: position for position, key in enumerate(keys) if key in truth_of}
+    positions = np.fromiter(last.values(), dtype=np.int64, count=len(last))
+    truth = np.array([truth_of[key] for key in last], dtype=np.float64)
+    return truth, scores[positions]
+
+
+def _store(context: StepContext, readings: tuple[Reading, ...], alerts: tuple[Alert, ...]) -> None:
+    from trunkline.lake import Transaction
+
+    lake = context.workspace.lake
+    if readings:
+        lake.append(
+            READINGS,
+            table_from_rows(Reading, [reading.model_dump() for reading in readings]),
+            transaction=Transaction(f"readings:{context.run_id}", 1),
+        )
+    if alerts:
+        lake.append(
+            ALERTS,
+            table_from_rows(Alert, [alert.model_dump() for alert in alerts]),
+            transaction=Transaction(f"alerts:{context.run_id}", 1),
+        )
