@@ -6,19 +6,17 @@ decision stands and the old champion answers; the next registration, promotion o
 the decision out, so repeating the killed command completes it and does nothing twice.
 """
 
-import os
 import re
-import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
-from trunkline.errors import BusyError, InputError, TamperedError, UnknownNameError
+from trunkline.errors import InputError, TamperedError, UnknownNameError
+from trunkline.lake.locks import held
 from trunkline.registry.files import copy_folder, verify_folder
 from trunkline.registry.ledger import Event, Ledger, LedgerEntry
 from trunkline.registry.live import Alias, LiveManifest, LiveModel, read_live, write_live
@@ -302,26 +300,13 @@ class Registry:
             self._refuse_lost(known, read_live(self.workspace, usecase).aliases)
         return len(entries)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        path = self.workspace / "locks" / "registry.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        holder = path.with_suffix(".holder")
-        lock = FileLock(path, timeout=self._settings.lock_timeout_s)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise BusyError(
-                "another process is registering or promoting a model",
-                holder=holder.read_text() if holder.exists() else "unknown",
-                where=str(path),
-                next_step="wait for it, then repeat the command",
-            ) from error
-        try:
-            holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {self._clock().isoformat()}")
-            yield
-        finally:
-            lock.release()
+    def _locked(self) -> AbstractContextManager[None]:
+        return held(
+            self.workspace / "locks" / "registry.lock",
+            what="model registry",
+            timeout_s=self._settings.lock_timeout_s,
+            clock=self._clock,
+        )
 
     def _standing(self, usecase: str) -> Standing:
         return standing(self.ledger.entries(), usecase=usecase)
