@@ -37,6 +37,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
+def forward(clock: Clock) -> Callable[[timedelta], None]:
+    """Move the lake's clock."""
+    return clock.forward
+
+
+@pytest.fixture
 def make_lake(tmp_path: Path, engine: Engine, clock: Clock) -> Callable[..., Lake]:
     """Open a lake on the test's folder with some settings changed."""
 

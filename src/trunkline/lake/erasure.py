@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from trunkline.engine import Engine
 from trunkline.errors import SchemaError
 from trunkline.lake import delta, log
-from trunkline.lake.maintenance import remove_files
+from trunkline.lake.maintenance import data_files, remove_files
 from trunkline.lake.place import Place
 from trunkline.lake.reading import demand
 from trunkline.settings import drills
@@ -110,7 +110,7 @@ def count_in_any_version(place: Place, column: str, wanted: pa.Table, *, engine:
     import pyarrow.dataset as ds
 
     store = delta.filesystem(place.uri, place.options)
-    paths = _data_files(place)
+    paths = data_files(place)
     text = pa.schema([pa.field(column, pa.string())])
     values = engine.table(wanted)
     spelled = engine.arrow(values.select(value=values["value"].cast("string")))
@@ -149,15 +149,3 @@ def purge(place: Place) -> tuple[int, ...]:
     remove_files(place, hours=0, keep=[])
     drills.point("lake.erase.after_files")
     return tuple(version for version in before if version < newest)
-
-
-def _data_files(place: Place) -> list[str]:
-    """Paths below the table of all Parquet files, of old versions and orphans, too."""
-    import pyarrow.fs as pafs
-
-    store = delta.filesystem(place.uri, place.options)
-    return sorted(
-        entry.path
-        for entry in store.get_file_info(pafs.FileSelector("", recursive=True))
-        if entry.extension == "parquet" and not entry.path.lstrip("/").startswith(log.FOLDER)
-    )

@@ -155,7 +155,9 @@ def history(store: pafs.FileSystem, *, limit: int | None) -> list[Commit]:
 def _commit(store: pafs.FileSystem, file: LogFile) -> Commit:
     with store.open_input_stream(file.path) as stream:
         lines = stream.read().decode("utf-8").splitlines()
-    facts: dict[str, object] = next((entry["commitInfo"] for entry in map(json.loads, lines) if "commitInfo" in entry), {})
+    facts: dict[str, object] = next(
+        (entry["commitInfo"] for entry in map(json.loads, lines) if "commitInfo" in entry), {}
+    )
     # Delta's own facts are in camel case or no strings; what a Lake notes is in lower case.
     noted = {name: value for name, value in facts.items() if name.islower() and isinstance(value, str)}
     operation = noted.pop("operation", "")

@@ -117,12 +117,26 @@ def remove_files(place: Place, *, hours: int, keep: list[int]) -> int:
     """
     table = place.newest()
     with delta.translated(place.uri):
-        doomed = table.vacuum(hours, enforce_retention_duration=False, full=True, keep_versions=keep or None)
+        listed = table.vacuum(hours, enforce_retention_duration=False, full=True, keep_versions=keep or None)
+        # Delta goes on listing removed files that are gone already, and would commit a vacuum of nothing each time.
+        doomed = set(listed) & {path.lstrip("/") for path in data_files(place)}
         if doomed:
             drills.point("lake.vacuum.before_delete")
             table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True, keep_versions=keep or None)
             drills.point("lake.vacuum.after_delete")
     return len(doomed)
+
+
+def data_files(place: Place) -> list[str]:
+    """Paths below the table of all Parquet files, of old versions and orphans, too."""
+    import pyarrow.fs as pafs
+
+    store = delta.filesystem(place.uri, place.options)
+    return sorted(
+        entry.path
+        for entry in store.get_file_info(pafs.FileSelector("", recursive=True))
+        if entry.extension == "parquet" and not entry.path.lstrip("/").startswith(log.FOLDER)
+    )
 
 
 def clean_log(place: Place, *, pins: Collection[int], now: datetime, settings: LakeSettings) -> int:
