@@ -1,0 +1,109 @@
+"""``doctor``: what is installed, reachable, missing, and the command that mends it."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from trunkline.cli.output import Common, emit, table
+
+
+@dataclass(frozen=True)
+class _Finding:
+    part: str
+    state: str
+    detail: str
+    mend: str
+
+
+_EXTRAS = (
+    ("spark", "pyspark"),
+    ("kafka", "confluent_kafka"),
+    ("mqtt", "aiomqtt"),
+    ("sql", "sqlalchemy"),
+    ("airflow", "airflow"),
+    ("vision", "torch"),
+    ("explain", "shap"),
+    ("gcp", "google.cloud.storage"),
+    ("aws", "boto3"),
+    ("azure", "azure.storage.blob"),
+)
+
+
+def doctor(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
+    """Say what is installed, reachable, missing, and the command that mends it."""
+    findings = [*_machine(), *_workspace(common), *_extras()]
+    broken = any(finding.state == "broken" for finding in findings)
+    emit(
+        {"findings": [vars(finding) for finding in findings], "healthy": not broken},
+        common=common,
+        text=lambda: table(
+            "doctor",
+            ["part", "state", "detail", "mend"],
+            [[finding.part, finding.state, finding.detail, finding.mend] for finding in findings],
+        ),
+    )
+    return 1 if broken else 0
+
+
+def _machine() -> list[_Finding]:
+    right = sys.version_info >= (3, 11)
+    return [
+        _Finding("python", "ok" if right else "broken", platform.python_version(), "" if right else "use Python >= 3.11"),
+        _Finding("cores", "ok", str(len(os.sched_getaffinity(0))), ""),
+    ]
+
+
+def _workspace(common: Common) -> list[_Finding]:
+    from trunkline.errors import TrunklineError
+    from trunkline.run import Workspace
+    from trunkline.settings import load_settings
+
+    found = []
+    try:
+        settings = load_settings(workspace=common.workspace)
+        with Workspace(settings) as workspace:
+            found.append(_Finding("settings", "ok", str(settings.workspace.absolute()), ""))
+            free = shutil.disk_usage(_existing(workspace.root)).free
+            enough = free > 2 * 1024**3
+            found.append(
+                _Finding(
+                    "disk", "ok" if enough else "low", f"{free / 1024**3:.1f} GiB free", "" if enough else "free space"
+                )
+            )
+            if workspace.root.exists():
+                entries = workspace.registry.verify()
+                found.append(_Finding("registry", "ok", f"{entries} ledger entries, all as written", ""))
+                tables = workspace.lake.tables()
+                found.append(_Finding("lake", "ok", f"{len(tables)} tables", ""))
+            else:
+                found.append(_Finding("workspace", "absent", "made by the first run", "trunkline run churn"))
+            for name in workspace.usecases():
+                workspace.usecase(name)
+            found.append(_Finding("use cases", "ok", ", ".join(workspace.usecases()), ""))
+    except TrunklineError as error:
+        found.append(_Finding("workspace", "broken", error.what, error.next_step))
+    return found
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)
+
+
+def _extras() -> list[_Finding]:
+    return [
+        _Finding(f"extra {extra}", "ok", module, "")
+        if _installed(module)
+        else _Finding(f"extra {extra}", "absent", f"{module} is not installed", f"pip install 'trunkline[{extra}]'")
+        for extra, module in _EXTRAS
+    ]
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,28 @@
+"""``serve``: the API and the console in one process."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from trunkline.cli.output import Common
+
+
+def serve(
+    *,
+    host: Annotated[str | None, Parameter(help="Address to bind; wider than loopback needs an API key.")] = None,
+    port: Annotated[int | None, Parameter(help="Port to bind; 0 takes a free one.")] = None,
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Start the API and the console.
+
+    Args:
+        host: Address to bind; wider than loopback needs an API key.
+        port: Port to bind; 0 takes a free one.
+        common: Options of every command.
+    """
+    from trunkline.cli.server import run_server
+    from trunkline.settings import load_settings
+
+    settings = load_settings(workspace=common.workspace)
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    return run_server(settings.model_copy(update={"serve": settings.serve.model_copy(update=given)}))

@@ -1,0 +1,145 @@
+"""Lineage: from any id to what it rests on, link by link: answer, version, run, batches, sources."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.checks import arrow_schema
+from trunkline.contracts import Contract
+from trunkline.contracts.records import PredictionLog, Receipt, RunRecord, StepRecord
+from trunkline.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from trunkline.registry import Registry
+    from trunkline.run.workspace import Workspace
+
+__all__ = ["Link", "trace"]
+
+
+class Link(BaseModel):
+    """One thing in a chain of lineage.
+
+    Attributes:
+        kind: answer, version, run or batch.
+        identity: Its id.
+        facts: What is known of it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    identity: str
+    facts: Mapping[str, str]
+
+
+def trace(workspace: "Workspace", identity: str) -> tuple[Link, ...]:
+    """Follow an id back to the sources.
+
+    Args:
+        workspace: The workspace.
+        identity: A prediction or request id, a run id, a batch id, or ``USECASE/VERSION``.
+
+    Returns:
+        The links, from the id to the files.
+
+    Raises:
+        UnknownNameError: Nothing has that id.
+    """
+    links = tuple(_links(workspace, identity))
+    if not links:
+        raise UnknownNameError(
+            f"nothing has the id {identity[:80]!r}",
+            allowed=("a prediction or request id", "a run id", "a batch id", "USECASE/VERSION"),
+        )
+    return links
+
+
+def _links(workspace: "Workspace", identity: str) -> Iterator[Link]:
+    usecase, slash, version = identity.partition("/")
+    if slash:
+        yield from _version(workspace, usecase, version)
+        return
+    answers = _rows(workspace, "platform.predictions", PredictionLog, "prediction_id", identity)
+    answers = answers or _rows(workspace, "platform.predictions", PredictionLog, "request_id", identity)
+    if answers and answers[0]["channel"] == "api":
+        first = answers[0]
+        yield Link(
+            kind="answer",
+            identity=identity,
+            facts={
+                name: str(first[name])
+                for name in ("usecase", "entity_key", "score", "decision", "model_version", "predicted_at", "features")
+            },
+        )
+        yield from _version(workspace, str(first["usecase"]), str(first["model_version"]))
+        return
+    if answers and answers[0]["prediction_id"] == identity:
+        first = answers[0]
+        yield Link(
+            kind="answer", identity=identity, facts={name: str(first[name]) for name in ("usecase", "score", "entity_key")}
+        )
+        yield from _version(workspace, str(first["usecase"]), str(first["model_version"]))
+        return
+    runs = _rows(workspace, "platform.runs", RunRecord, "run_id", identity)
+    if runs:
+        yield from _run(workspace, identity)
+        return
+    yield from _batches(workspace, [identity])
+
+
+def _version(workspace: "Workspace", usecase: str, version: str) -> Iterator[Link]:
+    registry: Registry = workspace.registry
+    found = registry.get(usecase, version)
+    approvals = [
+        f"{entry.event} by {entry.approver} at {entry.at}"
+        for entry in registry.ledger.entries()
+        if entry.usecase == usecase and entry.version == found.version
+    ]
+    gates = ", ".join(
+        f"{gate['name']} {'passed' if gate['passed'] else 'refused'}"
+        for gate in (found.evidence if isinstance(found.evidence, list) else [])
+        if isinstance(gate, dict)
+    )
+    yield Link(
+        kind="version",
+        identity=f"{usecase}/{found.version}",
+        facts={"run": found.run_id, "history": "; ".join(approvals), "gates": gates, **found.tags},
+    )
+    yield from _run(workspace, found.run_id)
+
+
+def _run(workspace: "Workspace", run_id: str) -> Iterator[Link]:
+    records = _rows(workspace, "platform.runs", RunRecord, "run_id", run_id)
+    if not records:
+        return
+    last = max(records, key=lambda row: str(row["changed_at"]))
+    facts = {name: str(last[name]) for name in ("usecase", "state", "started_at", "code_version")}
+    batches: list[str] = []
+    for step in _rows(workspace, "platform.steps", StepRecord, "run_id", run_id):
+        document = json.loads(str(step["document"]))
+        if step["step"] == "ingest":
+            batches = [receipt["batch_id"] for receipt in document["receipts"]]
+        if step["step"] == "train":
+            facts |= {f"table {name}": f"version {version}" for name, version in document["table_versions"].items()}
+            facts |= {f"contract {name}": value for name, value in document["contract_fingerprints"].items()}
+    yield Link(kind="run", identity=run_id, facts=facts)
+    yield from _batches(workspace, batches)
+
+
+def _batches(workspace: "Workspace", batches: list[str]) -> Iterator[Link]:
+    for batch in batches:
+        for row in _rows(workspace, "platform.receipts", Receipt, "batch_id", batch):
+            names = ("source", "content_sha256", "read", "accepted", "quarantined", "duplicates", "run_id")
+            yield Link(kind="batch", identity=batch, facts={name: str(row[name]) for name in names})
+
+
+def _rows(
+    workspace: "Workspace", table: str, contract: type[Contract], column: str, value: str
+) -> list[dict[str, object]]:
+    if not workspace.lake.exists(table):
+        return []
+    found = workspace.lake.arrow(table, schema=arrow_schema(contract), where=lambda rows: rows[column] == value)
+    rows: list[dict[str, object]] = found.to_pylist()
+    return rows
