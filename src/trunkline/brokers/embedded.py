@@ -1,0 +1,305 @@
+"""The embedded broker: a durable log in one SQLite file, for one host.
+
+Takes messages, gives them back in order; a topic is a table with one partition. The file is in WAL mode: a commit is
+one write to the end of the ``-wal`` file, which survives ``kill -9``; with ``synchronous=FULL`` it is also forced to
+the disk and survives a power cut. Moving the WAL into the database (a checkpoint, which needs fsync) is not left to the
+commit that happens to fill it but done by :meth:`EmbeddedLog.checkpoint` on a thread that nobody waits for.
+
+Several processes may use one log. It must lie on a local disk. Records that a consumer group has not committed are
+never removed; a full log refuses new ones instead.
+"""
+
+import re
+import sqlite3
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from trunkline.brokers.protocol import Capabilities, Message, Record, Trimmed
+from trunkline.errors import InputError, TamperedError, UnavailableError
+from trunkline.settings import drills
+from trunkline.settings.brokers import BrokerSettings
+
+__all__ = ["CRASH_POINTS", "EmbeddedLog"]
+
+CRASH_POINTS: tuple[str, ...] = (
+    "log.before_commit",
+    "log.after_commit",
+    "log.before_group_commit",
+    "log.after_group_commit",
+    "log.before_trim",
+    "log.after_trim",
+    "log.before_checkpoint",
+    "log.after_checkpoint",
+)
+"""Points at which a fault drill may kill a process that uses the log."""
+
+_TOPIC = re.compile(r"[a-z][a-z0-9_.-]{0,79}")
+_TRIM_ROWS = 500
+_LONGEST_WAL_PAGES = 16_384
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS log (id TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS topics (topic TEXT PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS groups (topic TEXT, name TEXT, committed INTEGER, PRIMARY KEY (topic, name))",
+)
+
+# {table} is a topic's table: a name cannot be a parameter of a statement, so `_table` lets only harmless ones through.
+_MAKE = (
+    'CREATE TABLE IF NOT EXISTS {table} ("offset" INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, key BLOB, '
+    "value BLOB NOT NULL)"
+)
+_INSERT = "INSERT INTO {table} VALUES (?, ?, ?, ?)"
+_NEWEST = 'SELECT max("offset") FROM {table}'
+_READ = 'SELECT "offset", value, key, at_us FROM {table} WHERE "offset" > ? ORDER BY "offset" LIMIT ?'
+_TRIM = (
+    'DELETE FROM {table} WHERE "offset" IN (SELECT "offset" FROM (SELECT "offset", at_us FROM {table} '
+    'WHERE "offset" <= ? ORDER BY "offset" LIMIT ?) WHERE ? IS NULL OR at_us < ?)'
+)
+
+
+class EmbeddedLog:
+    """A broker in one file; safe to share between threads.
+
+    Args:
+        path: The file; made, with its folder, if need be.
+        settings: Durability, retention, size.
+        clock: Gives the present instant, UTC.
+
+    Raises:
+        TamperedError: The file is not a log, or is damaged.
+        UnavailableError: It cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, settings: BrokerSettings, clock: Callable[[], datetime]) -> None:
+        self._path = path
+        self._settings = settings
+        self._clock = clock
+        self._full = False
+        self._topics: dict[str, tuple[str, str]] = {}
+        self._closed = False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._told():
+            # Two connections: readers of the second never wait for a writer of the first (WAL).
+            self._writer, self._write_lock = self._connect(), threading.Lock()
+            self._reader, self._read_lock = self._connect(), threading.Lock()
+            self._id = self._prepare()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """One partition; quick unless each commit goes to the disk."""
+        full = self._settings.synchronous == "FULL"
+        return Capabilities(partitions=1, quick_commit=not full, survives_power_loss=full)
+
+    def publish(self, batches: Mapping[str, Sequence[Message]]) -> Mapping[str, int]:
+        """Store messages, all or none; see :class:`Broker`."""
+        at_us = (self._clock() - _EPOCH) // _MICROSECOND
+        ends: dict[str, int] = {}
+        with self._write_lock, self._told():
+            if self._full:
+                raise UnavailableError(
+                    "the durable log is full of records that no consumer has taken yet",
+                    where=str(self._path),
+                    next_step="let the consumer catch up, or raise brokers.max_mb",
+                )
+            for topic in batches:
+                if topic not in self._topics:
+                    self._make(topic)
+            with self._transaction():
+                for topic, messages in batches.items():
+                    insert, newest = self._topics[topic]
+                    offset = self._writer.execute(newest).fetchall()[0][0] or 0
+                    rows = [
+                        (offset + place, at_us, message.key, message.value)
+                        for place, message in enumerate(messages, start=1)
+                    ]
+                    self._writer.executemany(insert, rows)
+                    ends[topic] = offset + len(rows)
+                drills.point("log.before_commit")
+            drills.point("log.after_commit")
+        return ends
+
+    def read(self, topic: str, *, after: int, limit: int, partition: int = 0) -> Sequence[Record]:
+        """Read records in order; see :class:`Broker`."""
+        return [Record(*row) for row in self._query(_READ, topic, partition, after, limit)]
+
+    def end(self, topic: str, *, partition: int = 0) -> int:
+        """Offset of the newest record; 0 when there is none."""
+        rows = self._query(_NEWEST, topic, partition)
+        return int(rows[0][0] or 0) if rows else 0
+
+    def commit(self, topic: str, *, group: str, offset: int, partition: int = 0) -> None:
+        """Note how far a group is; see :class:`Broker`."""
+        _table(topic, partition)
+        with self._write_lock, self._told(), self._transaction():
+            self._writer.execute(
+                "INSERT INTO groups VALUES (?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET committed = max(committed, excluded.committed)",
+                (topic, group, offset),
+            )
+            drills.point("log.before_group_commit")
+        drills.point("log.after_group_commit")
+
+    def committed(self, topic: str, *, group: str, partition: int = 0) -> int:
+        """Up to where a group is done; 0 when it never committed."""
+        _table(topic, partition)
+        with self._read_lock, self._told():
+            rows = self._reader.execute(
+                "SELECT committed FROM groups WHERE topic = ? AND name = ?", (topic, group)
+            ).fetchall()
+        return int(rows[0][0]) if rows else 0
+
+    def source_id(self, topic: str, *, partition: int = 0) -> str:
+        """Name the topic of this very file."""
+        return f"log:{self._id}:{topic}:{partition}"
+
+    def trim(self, *, now: datetime) -> Trimmed:
+        """Remove consumed records that are old, or any consumed ones while the log is too large.
+
+        The newest record of a topic stays: it is what keeps offsets from being used again.
+        """
+        cutoff_us = (now - self._settings.retention - _EPOCH) // _MICROSECOND
+        removed = 0
+        for topic in self.topics():
+            while count := self._trim_some(topic, before_us=cutoff_us):
+                removed += count
+        for topic in self.topics():
+            while self._size() > self._settings.max_mb << 20 and (count := self._trim_some(topic, before_us=None)):
+                removed += count
+        size = self._size()
+        self._full = size > self._settings.max_mb << 20
+        drills.point("log.after_trim")
+        return Trimmed(removed=removed, bytes=size)
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the database; call it about once a second, on a thread that may wait for the disk.
+
+        Producers go on meanwhile. Only a WAL that readers and writers kept from ever being emptied is cut by force.
+        """
+        drills.point("log.before_checkpoint")
+        with self._read_lock, self._told():
+            pages = self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()[0][1]
+            if pages > _LONGEST_WAL_PAGES:
+                self._reader.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        drills.point("log.after_checkpoint")
+
+    def topics(self) -> list[str]:
+        """List the topics that somebody wrote to, sorted."""
+        with self._read_lock, self._told():
+            return [row[0] for row in self._reader.execute("SELECT topic FROM topics ORDER BY topic").fetchall()]
+
+    def close(self) -> None:
+        """Close the file; closing twice is allowed."""
+        with self._write_lock, self._read_lock:
+            if not self._closed:
+                self._closed = True
+                self._writer.close()
+                self._reader.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=self._settings.busy_timeout_s
+        )
+        connection.execute(f"PRAGMA synchronous={self._settings.synchronous}")
+        connection.execute("PRAGMA journal_mode=WAL").fetchall()
+        connection.execute("PRAGMA wal_autocheckpoint=0").fetchall()
+        return connection
+
+    def _prepare(self) -> str:
+        with self._transaction():
+            for statement in _SCHEMA:
+                self._writer.execute(statement)
+            self._writer.execute("INSERT INTO log SELECT ? WHERE NOT EXISTS (SELECT 1 FROM log)", (uuid.uuid4().hex,))
+        return str(self._writer.execute("SELECT id FROM log").fetchall()[0][0])
+
+    def _make(self, topic: str) -> None:
+        """Make a topic's table if need be, and keep its statements ready."""
+        table = _table(topic)
+        with self._transaction():
+            self._writer.execute(_on(_MAKE, table))
+            self._writer.execute("INSERT OR IGNORE INTO topics VALUES (?)", (topic,))
+        self._topics[topic] = (_on(_INSERT, table), _on(_NEWEST, table))
+
+    def _query(
+        self, statement: str, topic: str, partition: int, *values: int
+    ) -> list[tuple[int, bytes, bytes | None, int]]:
+        """Run one short read; no rows for a topic that nobody wrote to."""
+        table = _table(topic, partition)
+        with self._read_lock, self._told():
+            known = self._reader.execute("SELECT 1 FROM topics WHERE topic = ?", (topic,)).fetchall()
+            return self._reader.execute(_on(statement, table), values).fetchall() if known else []
+
+    def _trim_some(self, topic: str, *, before_us: int | None) -> int:
+        """Remove a few of a topic's oldest records, if they may go; gives their number."""
+        table = _table(topic)
+        drills.point("log.before_trim")
+        with self._write_lock, self._told(), self._transaction():
+            done = self._writer.execute("SELECT min(committed) FROM groups WHERE topic = ?", (topic,)).fetchall()
+            newest = self._writer.execute(_on(_NEWEST, table)).fetchall()[0][0] or 0
+            last = newest - 1 if done[0][0] is None else min(done[0][0], newest - 1)
+            return self._writer.execute(_on(_TRIM, table), (last, _TRIM_ROWS, before_us, before_us)).rowcount
+
+    def _size(self) -> int:
+        """Bytes of the database that hold something."""
+        with self._read_lock, self._told():
+            pages, free, page = (
+                self._reader.execute(f"PRAGMA {name}").fetchall()[0][0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return int((pages - free) * page)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._writer.execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn SQLite's errors into ours."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise UnavailableError(
+                f"the durable log did not take or give a record ({error.sqlite_errorname})",
+                where=str(self._path),
+                next_step="see that the disk is not full and that no other process keeps the file locked",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # a fault of ours, such as a value that cannot be stored
+                raise
+            raise TamperedError(
+                "the durable log is damaged",
+                where=str(self._path),
+                next_step="move the file away and keep it: a new one is made; what no table holds yet is in it",
+            ) from error
+
+
+def _on(statement: str, table: str) -> str:
+    return statement.replace("{table}", table)
+
+
+def _table(topic: str, partition: int = 0) -> str:
+    """Quoted table name of a topic.
+
+    Raises:
+        InputError: The name is malformed, or the partition is not the only one.
+    """
+    if not _TOPIC.fullmatch(topic):
+        raise InputError(
+            f"{topic[:40]!r} cannot be a topic",
+            allowed=("lower-case letters, digits, _ . -, at most 80, a letter first",),
+        )
+    if partition != 0:
+        raise InputError(f"the embedded log has no partition {partition}", where=topic, allowed=("0",))
+    return f'"topic:{topic}"'

@@ -1,0 +1,140 @@
+"""What every broker can do, and how brokers differ: by declared capabilities, not by name.
+
+A topic is an ordered log per partition. Offsets grow within a partition and are never used again. What ``publish`` has
+returned from is durable. Delivery is at least once: a consumer reads after the offset it knows to be stored, and
+``source_id`` names the partition for as long as its offsets keep their meaning, so that a lake table can say up to
+which offset it holds the records (exactly once).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+__all__ = ["Broker", "Capabilities", "Message", "Record", "Trimmed"]
+
+
+class Message(NamedTuple):
+    """What a producer hands over.
+
+    Attributes:
+        value: The content.
+        key: Records of one key stay in order; None where order does not matter.
+    """
+
+    value: bytes
+    key: bytes | None = None
+
+
+class Record(NamedTuple):
+    """A message as stored.
+
+    Attributes:
+        offset: Its place in the partition; the first is 1.
+        value: The content.
+        key: As published.
+        at_us: When it was stored, microseconds since 1970-01-01 UTC.
+    """
+
+    offset: int
+    value: bytes
+    key: bytes | None
+    at_us: int
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """How a broker differs from others.
+
+    Attributes:
+        partitions: Partitions a topic can have; None is any number.
+        quick_commit: Whether ``publish`` returns within microseconds, so that an event loop may call it.
+        survives_power_loss: Whether what is acknowledged survives a power cut.
+    """
+
+    partitions: int | None
+    quick_commit: bool
+    survives_power_loss: bool
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """What retention did.
+
+    Attributes:
+        removed: Records removed.
+        bytes: Size of the log afterwards.
+    """
+
+    removed: int
+    bytes: int
+
+
+class Broker(Protocol):
+    """A durable log of topics."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """How it differs from others."""
+        ...
+
+    def publish(self, batches: Mapping[str, Sequence[Message]]) -> Mapping[str, int]:
+        """Store messages of one or more topics, all or none; durable on return.
+
+        Args:
+            batches: Messages by topic; a topic is made by its first message.
+
+        Returns:
+            Offset of the last message of each topic.
+
+        Raises:
+            InputError: A topic's name is malformed.
+            UnavailableError: Nothing was stored; trying again may help.
+        """
+        ...
+
+    def read(self, topic: str, *, after: int, limit: int, partition: int = 0) -> Sequence[Record]:
+        """Read records in order.
+
+        Args:
+            topic: The topic; one that nobody wrote to has no records.
+            after: Offset of the last record known; 0 reads from the start.
+            limit: At most so many records.
+            partition: The partition.
+
+        Raises:
+            UnavailableError: The broker did not answer.
+        """
+        ...
+
+    def end(self, topic: str, *, partition: int = 0) -> int:
+        """Offset of the newest record; 0 when there is none."""
+        ...
+
+    def commit(self, topic: str, *, group: str, offset: int, partition: int = 0) -> None:
+        """Note that a group is done with all records up to an offset; a lower one than noted changes nothing.
+
+        Raises:
+            UnavailableError: It was not noted.
+        """
+        ...
+
+    def committed(self, topic: str, *, group: str, partition: int = 0) -> int:
+        """Up to where a group is done; 0 when it never committed."""
+        ...
+
+    def source_id(self, topic: str, *, partition: int = 0) -> str:
+        """Name the partition among all there are; a log made anew under an old name has another one."""
+        ...
+
+    def trim(self, *, now: datetime) -> Trimmed:
+        """Remove what retention allows to go; in small steps that hold up no producer.
+
+        Raises:
+            UnavailableError: The broker did not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; closing twice is allowed."""
+        ...
