@@ -79,7 +79,8 @@ class BaseMatrix:
     @cached_property
     def kinds(self) -> tuple[FeatureKind, ...]:
         """Kinds of the matrix columns; row features are numbers."""
-        return (*(feature.kind for feature in self.features), *("number" for _ in self.row_features))
+        computed: list[FeatureKind] = ["number"] * len(self.row_features)
+        return (*(feature.kind for feature in self.features), *computed)
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -166,11 +167,11 @@ class BaseMatrix:
 
         Raises:
             ContractError: A row feature is not an expression.
-            ValueError: The data is malformed.
+            TypeError: The data is malformed.
         """
         features, vocabularies, rows = data["features"], data["vocabularies"], data["row_features"]
         if not isinstance(features, list) or not isinstance(vocabularies, Mapping) or not isinstance(rows, list):
-            raise ValueError("malformed base matrix")
+            raise TypeError("malformed base matrix")
         return cls(
             tuple(Feature(**feature) for feature in features),
             {str(name): tuple(values) for name, values in vocabularies.items()},
@@ -196,7 +197,7 @@ def _require(table: "pa.Table", columns: Sequence[str]) -> None:
 
 
 def _vocabulary(table: "pa.Table", feature: Feature) -> tuple[str, ...]:
-    """Values by falling frequency, ties by their text, cut as the feature says."""
+    """The most frequent values that the feature allows, sorted: the order of ``1-High``, ``2-Low`` means something."""
     import pyarrow.compute as pc
 
     counted = pc.value_counts(table[feature.name].combine_chunks())
@@ -210,7 +211,7 @@ def _vocabulary(table: "pa.Table", feature: Feature) -> tuple[str, ...]:
         }
     )
     ranked = sorted(counts, key=lambda value: (-counts[value], value))
-    return tuple(ranked[: feature.most_values])
+    return tuple(sorted(ranked[: feature.most_values]))
 
 
 def _codes(table: "pa.Table", name: str, vocabulary: Sequence[str]) -> Floats:
@@ -219,7 +220,7 @@ def _codes(table: "pa.Table", name: str, vocabulary: Sequence[str]) -> Floats:
 
     column = table[name].combine_chunks().cast(pa.string())
     codes = pc.fill_null(pc.index_in(column, value_set=pa.array(vocabulary, pa.string())), int(_UNKNOWN))
-    found = codes.to_numpy(zero_copy_only=False).astype(np.float64)
+    found: Floats = codes.to_numpy(zero_copy_only=False).astype(np.float64)
     found[pc.is_null(column).to_numpy(zero_copy_only=False)] = np.nan
     return found
 

@@ -51,7 +51,7 @@ def cross_fitted_blend(margins: Floats, target: Floats, *, folds: Sequence[Fold]
     Returns:
         Blended margins, shape (rows,), NaN where there were none.
     """
-    judged = np.isfinite(margins).all(axis=1)
+    judged = np.asarray(np.isfinite(margins).all(axis=1), dtype=np.bool_)
     blended = np.full(len(target), np.nan)
     for fold in folds:
         others = judged.copy()

@@ -216,7 +216,7 @@ def train(
         warnings=warnings,
     )
     progress("evidence", 1.0)
-    return Trained(model, report)
+    return Trained(model, report, rows.places[used])
 
 
 def split_text(group: str | None, order: str | None) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from trunkline.errors import UseCaseError
 from trunkline.tasks.base_matrix import Floats, Matrix
+from trunkline.tasks.forests import xgboost_of_sklearn
 from trunkline.tasks.learners import Learner, LearnerKind, Parameter
 from trunkline.tasks.members import Boosted, Grown, Linear, Member, Nearest, mean_margin
 from trunkline.tasks.sampling import Resampling, resample
@@ -118,7 +119,7 @@ class _Call:
 
 def _weights(target: Floats) -> Floats:
     share = target.mean()
-    return np.where(target == 1, 0.5 / share, 0.5 / (1 - share))
+    return np.asarray(np.where(target == 1, 0.5 / share, 0.5 / (1 - share)), dtype=np.float64)
 
 
 def _linear(call: _Call, coefficients: Floats, intercept: float) -> Linear:
@@ -170,7 +171,8 @@ def _fit_forest(call: _Call) -> Member:
     kind = getattr(ensemble, f"{name}{'Classifier' if call.classification else 'Regressor'}")
     model = _made(kind, call, n_jobs=1, random_state=call.seed)
     model.fit(call.matrix, call.target, sample_weight=call.weight)
-    return Grown(model, call.classification)
+    text = xgboost_of_sklearn(model, columns=call.matrix.shape[1])
+    return Grown(Boosted("xgboost", text), call.classification, model)
 
 
 def _fit_xgboost(call: _Call) -> Member:

@@ -17,10 +17,11 @@ from trunkline.stats.profiles import CategoryProfile, NumberProfile, category_pr
 from trunkline.tasks.base_matrix import BaseMatrix, Floats, Matrix
 from trunkline.tasks.estimators import FitSettings, FittedLearner, fit_learner
 from trunkline.tasks.explanation import contributions
+from trunkline.tasks.features import FeatureKind
 from trunkline.tasks.folds import Places
 from trunkline.tasks.info import LearnerInfo
 from trunkline.tasks.learners import Learner
-from trunkline.tasks.members import Boosted, Linear
+from trunkline.tasks.members import Boosted, Grown, Linear
 from trunkline.tasks.model import Model, Part
 from trunkline.tasks.preprocessing import Preprocessing
 from trunkline.tasks.report import Importance, Leakage
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 _EXPLAINED_ROWS = 1_000
+_EXPLAINED_ROWS_DEEP = 300
 _PERMUTED_ROWS = 50
 _PACKAGES = (
     "trunkline",
@@ -132,7 +134,7 @@ def model_parts(fitted: Sequence[tuple[FittedLearner, float]]) -> tuple[Part, ..
             one.learner.name,
             weight,
             one.view,
-            tuple(member for member in one.members if isinstance(member, Linear | Boosted)),
+            tuple(member for member in one.members if isinstance(member, Linear | Boosted | Grown)),
         )
         for one, weight in fitted
     )
@@ -197,7 +199,11 @@ def feature_importances(model: Model, *, matrix: Matrix, seed: int) -> tuple[tup
     """
     from trunkline.errors import MissingExtraError
 
-    most = _EXPLAINED_ROWS if all(part.members for part in model.parts) else _PERMUTED_ROWS
+    most = _EXPLAINED_ROWS
+    if any(isinstance(member, Grown) for part in model.parts for member in part.members):
+        most = _EXPLAINED_ROWS_DEEP
+    if not all(part.members for part in model.parts):
+        most = _PERMUTED_ROWS
     rows = np.arange(len(matrix))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
@@ -247,12 +253,12 @@ def leakage(rows: TrainingRows, *, columns: Places, limit: float, classification
 @dataclass(frozen=True)
 class _OneColumn:
     names: tuple[str, ...]
-    kinds: tuple[str, ...]
+    kinds: tuple[FeatureKind, ...]
     sizes: tuple[int, ...]
 
 
 def _alone(column: Matrix, target: Floats, base: BaseMatrix, at: int, seed: int) -> Floats:
-    """A category as its cross-fitted mean target, a number with nulls at its mean-target equivalent."""
+    """A category as its cross-fitted mean target, a number with nulls at its median."""
     kind = base.kinds[at]
     if kind == "category":
         alone = _OneColumn((base.names[at],), (kind,), (base.sizes[at],))
@@ -261,7 +267,7 @@ def _alone(column: Matrix, target: Floats, base: BaseMatrix, at: int, seed: int)
             target=target,
             columns=alone,
             preprocessing=Preprocessing(encode="target", scale="none"),
-            seed=seed,  # type: ignore[arg-type]  # kinds are those of the base matrix
+            seed=seed,
         )
         return encoded[:, 0].astype(np.float64)
     values = column[:, 0].astype(np.float64)

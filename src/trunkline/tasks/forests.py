@@ -7,9 +7,9 @@ reading of a null as 0 in columns that had none in training.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +17,30 @@ import numpy.typing as npt
 from trunkline.errors import UseCaseError
 from trunkline.tasks.base_matrix import Floats, Matrix
 
-if TYPE_CHECKING:
-    from sklearn.ensemble import (
-        ExtraTreesClassifier,
-        ExtraTreesRegressor,
-        RandomForestClassifier,
-        RandomForestRegressor,
-    )
-
-    SklearnForest = RandomForestClassifier | ExtraTreesClassifier | RandomForestRegressor | ExtraTreesRegressor
-
-__all__ = ["Forest", "Tree", "forest_of_lightgbm", "forest_of_sklearn", "forest_of_xgboost", "rounded_down"]
+__all__ = [
+    "Forest",
+    "SklearnForest",
+    "Tree",
+    "forest_of_lightgbm",
+    "forest_of_xgboost",
+    "rounded_down",
+]
 
 Places = npt.NDArray[np.int64]
+
+
+class SklearnForest(Protocol):
+    """A fitted forest of scikit-learn, which ships no types."""
+
+    estimators_: Sequence[object]
+
+    def predict(self, X: Matrix) -> Floats:  # noqa: N803 - scikit-learn's name
+        """Predict numbers."""
+        ...
+
+    def predict_proba(self, X: Matrix) -> Floats:  # noqa: N803 - scikit-learn's name
+        """Predict the share of each class; classifiers only."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -61,13 +72,11 @@ class Forest:
         trees: At least one.
         mode: ``BRANCH_LEQ`` when ``x <= threshold`` goes left, ``BRANCH_LT`` when ``x < threshold`` does.
         start: What the sum begins with.
-        factor: What every leaf is multiplied with: 1, or 1 / number of averaged trees.
     """
 
     trees: Sequence[Tree]
     mode: str
     start: float = 0.0
-    factor: float = 1.0
 
     def thresholds(self) -> list[tuple[int, float]]:
         """List (column, threshold) of all splits, each once, sorted."""
@@ -173,22 +182,87 @@ def _xgboost_tree(tree: dict[str, list[float]]) -> Tree:
     )
 
 
-def forest_of_sklearn(fitted: "SklearnForest") -> Forest:
-    """Read a fitted scikit-learn forest; a leaf's value is the share of the last class, or the mean."""
-    return Forest(
-        [_sklearn_tree(member) for member in fitted.estimators_], "BRANCH_LEQ", factor=1.0 / len(fitted.estimators_)
-    )
+def xgboost_of_sklearn(fitted: SklearnForest, *, columns: int) -> str:
+    """Write a fitted scikit-learn forest as an XGBoost model (JSON) of its mean.
+
+    A leaf holds the share of the last class, or the mean, divided by the number of trees. Both libraries split float32
+    inputs: ``x <= t`` there is ``x <`` the next float32 above ``t`` here. Node sizes are kept, TreeSHAP needs them.
+
+    Args:
+        fitted: The forest.
+        columns: Columns it was fitted on.
+
+    Returns:
+        The model's JSON.
+    """
+    import xgboost
+
+    # an untrained model of this version is the frame, so that the format is the library's own
+    rows = xgboost.DMatrix(np.zeros((2, columns), dtype=np.float32), label=np.array([0.0, 1.0]), nthread=1)
+    frame = xgboost.train({"base_score": 0.0, "objective": "reg:squarederror", "max_depth": 1, "nthread": 1}, rows, 1)
+    document = json.loads(bytes(frame.save_raw("json")))
+    model = document["learner"]["gradient_booster"]["model"]
+    blank = model["trees"][0]
+    count = len(fitted.estimators_)
+    model["trees"] = [_as_xgboost(member, blank, at, count, columns) for at, member in enumerate(fitted.estimators_)]
+    model["tree_info"] = [0] * count
+    model["iteration_indptr"] = list(range(count + 1))
+    model["gbtree_model_param"]["num_trees"] = str(count)
+    return json.dumps(document, separators=(",", ":"))
 
 
-def _sklearn_tree(member: object) -> Tree:
+def _as_xgboost(
+    member: object, blank: Mapping[str, object], number: int, count: int, columns: int
+) -> dict[str, object]:
     tree = member.tree_  # type: ignore[attr-defined]  # scikit-learn's trees have no typed interface
-    left = np.asarray(tree.children_left, dtype=np.int64)
-    leaf = left < 0
-    return Tree(
-        left=left,
-        right=np.asarray(tree.children_right, dtype=np.int64),
-        column=np.where(leaf, 0, np.asarray(tree.feature, dtype=np.int64)),
-        threshold=np.where(leaf, np.float32(0), rounded_down(np.asarray(tree.threshold, dtype=np.float64))),
-        null_left=np.asarray(tree.missing_go_to_left, dtype=bool) & ~leaf,
-        value=np.where(leaf, np.asarray(tree.value, dtype=np.float64)[:, 0, -1], 0.0),
+    order, left, right = _siblings_adjacent(
+        np.asarray(tree.children_left, dtype=np.int64), np.asarray(tree.children_right, dtype=np.int64)
     )
+    leaf = left < 0
+    nodes = len(left)
+    parents = np.full(nodes, 2**31 - 1, dtype=np.int64)
+    for children in (left, right):
+        parents[children[~leaf]] = np.flatnonzero(~leaf)
+    value = np.asarray(tree.value, dtype=np.float64)[order, 0, -1] / count
+    edge = np.nextafter(rounded_down(np.asarray(tree.threshold, dtype=np.float64)[order]), np.float32(np.inf))
+    return {
+        **blank,
+        "id": number,
+        "left_children": left.tolist(),
+        "right_children": right.tolist(),
+        "parents": parents.tolist(),
+        "split_indices": np.where(leaf, 0, np.asarray(tree.feature)[order]).tolist(),
+        "split_conditions": np.where(leaf, value, edge.astype(np.float64)).tolist(),
+        "split_type": [0] * nodes,
+        "default_left": (np.asarray(tree.missing_go_to_left, dtype=bool)[order] & ~leaf).astype(int).tolist(),
+        "base_weights": value.tolist(),
+        "loss_changes": [0.0] * nodes,
+        "sum_hessian": np.asarray(tree.weighted_n_node_samples, dtype=np.float64)[order].tolist(),
+        "categories": [],
+        "categories_nodes": [],
+        "categories_segments": [],
+        "categories_sizes": [],
+        "tree_param": {
+            "num_deleted": "0",
+            "num_feature": str(columns),
+            "num_nodes": str(nodes),
+            "size_leaf_vector": "1",
+        },
+    }
+
+
+def _siblings_adjacent(left: Places, right: Places) -> tuple[Places, Places, Places]:
+    """Number nodes level by level: XGBoost steps from a left child to its sibling by adding one.
+
+    Returns:
+        The old number of each new node, and the children by new numbers (-1 in a leaf).
+    """
+    order, at = [0], 0
+    new_left = np.full(len(left), -1, dtype=np.int64)
+    while at < len(order):
+        old = order[at]
+        if left[old] >= 0:
+            new_left[at] = len(order)
+            order += [int(left[old]), int(right[old])]
+        at += 1
+    return np.array(order, dtype=np.int64), new_left, np.where(new_left < 0, -1, new_left + 1)

@@ -44,16 +44,21 @@ _ML_OPSET: Final = 3
 _IR_VERSION: Final = 8
 
 
+Attribute = str | int | float | list[str] | list[int] | list[float]
+
+
 @dataclass
 class _Graph:
     nodes: "list[onnx.NodeProto]" = field(default_factory=list)
     constants: "list[onnx.TensorProto]" = field(default_factory=list)
 
-    def add(self, op: str, *inputs: str, domain: str = "", **attributes: object) -> str:
+    def add(self, op: str, *inputs: str, domain: str = "", **attributes: Attribute) -> str:
         from onnx import helper
 
         name = f"n{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, domain=domain or None, **attributes))
+        node = helper.make_node(op, list(inputs), [name], name=name, domain=domain or None)
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in sorted(attributes.items()))
+        self.nodes.append(node)
         return name
 
     def constant(self, array: npt.NDArray[np.generic]) -> str:
@@ -286,5 +291,5 @@ def _trees(graph: _Graph, forest: Forest, matrix: str) -> str:
         target_treeids=tree_ids[leaf].tolist(),
         target_nodeids=node_ids[leaf].tolist(),
         target_ids=[0] * int(leaf.sum()),
-        target_weights=(joined("value")[leaf].astype(np.float64) * forest.factor).tolist(),
+        target_weights=joined("value")[leaf].tolist(),
     )

@@ -70,7 +70,7 @@ class ModelInfo(_Record):
         packages: Versions of the libraries that fitted it.
         profiles: Training profile by feature, for drift; only columns of the table.
         score_profile: Profile of the out-of-fold scores.
-        recipe: The task's declaration as data; ``Classification.model_validate`` or ``Regression.model_validate`` reads it.
+        recipe: The task's declaration as data; ``model_validate`` of its class reads it.
         lineage: What the caller adds.
     """
 

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 import numpy as np
 
 from trunkline.tasks.base_matrix import Floats, Matrix
-from trunkline.tasks.forests import Forest, forest_of_lightgbm, forest_of_sklearn, forest_of_xgboost
+from trunkline.tasks.forests import Forest, SklearnForest, forest_of_lightgbm, forest_of_xgboost
 
 if TYPE_CHECKING:
     import lightgbm
     import xgboost
 
-    from trunkline.tasks.forests import SklearnForest
 
 __all__ = [
     "DISTANCE_STEPS",
@@ -145,26 +144,45 @@ class Boosted:
 
 @dataclass(frozen=True)
 class Grown:
-    """A forest of independent trees; lives on as ONNX only.
+    """A forest of independent trees, kept as an XGBoost model of its mean so that it needs no pickle.
 
     Attributes:
-        fitted: The scikit-learn forest.
-        classification: Whether the mean over the trees is a share that becomes log-odds.
+        mean: The mean over the trees: a share for a classification, or target units.
+        classification: Whether that share becomes log-odds.
+        fitted: The scikit-learn forest it was grown as; None after loading.
     """
 
-    fitted: "SklearnForest"
+    mean: Boosted
     classification: bool
+    fitted: SklearnForest | None = None
 
-    @cached_property
+    @property
     def forest(self) -> Forest:
         """The trees."""
-        return forest_of_sklearn(self.fitted)
+        return self.mean.forest
 
     def margin(self, matrix: Matrix) -> Floats:
         """See :class:`Member`."""
-        if self.classification:
-            return log_odds(np.asarray(self.fitted.predict_proba(matrix)[:, -1], dtype=np.float64))  # type: ignore[union-attr]  # a classifier, as the flag says
-        return np.asarray(self.fitted.predict(matrix), dtype=np.float64)
+        if self.fitted is None:
+            mean = self.mean.margin(matrix)
+        elif self.classification:
+            mean = np.asarray(self.fitted.predict_proba(matrix)[:, -1], dtype=np.float64)
+        else:
+            mean = np.asarray(self.fitted.predict(matrix), dtype=np.float64)
+        return log_odds(mean) if self.classification else mean
+
+    def contributions(self, matrix: Matrix) -> Floats:
+        """Give exact TreeSHAP values of the mean, shape (rows, columns + 1).
+
+        For a classification they are stretched to log-odds. The stretch is the slope of the log-odds between the base value and the row, so rows sum to the margin.
+        """
+        found = self.mean.contributions(matrix)
+        if not self.classification:
+            return found
+        base, share = found[:, -1], found.sum(axis=1)
+        low, high = log_odds(base), log_odds(share)
+        slope = np.divide(high - low, share - base, out=np.zeros_like(share), where=np.abs(share - base) > 1e-9)
+        return np.column_stack([found[:, :-1] * slope[:, np.newaxis], low])
 
 
 @dataclass(frozen=True)
@@ -204,4 +222,4 @@ class Nearest:
 
 def mean_margin(members: Sequence[Member], matrix: Matrix) -> Floats:
     """Average the margins of several fits of one learner."""
-    return np.mean([member.margin(matrix) for member in members], axis=0, dtype=np.float64)
+    return np.asarray(np.mean([member.margin(matrix) for member in members], axis=0), dtype=np.float64)

@@ -23,7 +23,7 @@ from trunkline.errors import TamperedError, TrunklineError
 from trunkline.tasks.base_matrix import BaseMatrix, Floats, Matrix
 from trunkline.tasks.graph import INPUT
 from trunkline.tasks.info import ModelInfo
-from trunkline.tasks.members import Boosted, Linear
+from trunkline.tasks.members import Boosted, Grown, Linear
 from trunkline.tasks.views import View
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Part:
     name: str
     weight: float
     view: View
-    members: tuple[Linear | Boosted, ...]
+    members: tuple[Linear | Boosted | Grown, ...]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from trunkline.errors import TamperedError
 from trunkline.tasks.base_matrix import BaseMatrix
 from trunkline.tasks.info import ModelInfo
-from trunkline.tasks.members import Boosted, Linear
+from trunkline.tasks.members import Boosted, Grown, Linear
 from trunkline.tasks.model import MODEL_FILE, ONNX_FILE, Model, Part
 from trunkline.tasks.views import View
 
@@ -30,10 +30,14 @@ def model_files(model: Model, *, model_format: int) -> dict[str, bytes]:
             if isinstance(member, Linear):
                 members.append({"linear": member.to_data()})
                 continue
-            ending = "txt" if member.library == "lightgbm" else "json"
+            booster = member.mean if isinstance(member, Grown) else member
+            ending = "txt" if booster.library == "lightgbm" else "json"
             name = f"{part.name}.{ending}" if len(part.members) == 1 else f"{part.name}.{number}.{ending}"
-            files[name] = member.text.encode()
-            members.append({"library": member.library, "file": name})
+            files[name] = booster.text.encode()
+            entry: dict[str, object] = {"library": booster.library, "file": name}
+            if isinstance(member, Grown):
+                entry["mean_of_classes"] = member.classification
+            members.append(entry)
         parts.append({"name": part.name, "weight": part.weight, "view": part.view.to_data(), "members": members})
     document = {
         "format": model_format,
@@ -103,7 +107,7 @@ def _part(data: Mapping[str, object], files: Mapping[str, bytes]) -> Part:
     return Part(str(data["name"]), float(weight), View.from_data(view), tuple(_member(m, files) for m in members))
 
 
-def _member(data: Mapping[str, object], files: Mapping[str, bytes]) -> Linear | Boosted:
+def _member(data: Mapping[str, object], files: Mapping[str, bytes]) -> Linear | Boosted | Grown:
     linear = data.get("linear")
     if isinstance(linear, Mapping):
         return Linear(
@@ -114,4 +118,5 @@ def _member(data: Mapping[str, object], files: Mapping[str, bytes]) -> Linear | 
     library = data["library"]
     if library not in ("lightgbm", "xgboost"):
         raise ValueError(f"unknown library {library!r}")
-    return Boosted("lightgbm" if library == "lightgbm" else "xgboost", files[str(data["file"])].decode())
+    booster = Boosted("lightgbm" if library == "lightgbm" else "xgboost", files[str(data["file"])].decode())
+    return Grown(booster, bool(data["mean_of_classes"])) if "mean_of_classes" in data else booster

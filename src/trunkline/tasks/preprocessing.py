@@ -54,7 +54,7 @@ class Preprocessing(_Declared):
         indicators: Add a 0/1 column for each base column that has nulls in the fold's training rows.
         encode: How categories become numbers.
         encode_by: Exceptions from ``encode`` by feature.
-        one_hot_most: Categories with more values than this are target encoded where one-hot is declared for all.
+        target_above: Categories with more values than this are target encoded unless ``encode_by`` names them.
         target_smoothing: Rows' worth of the overall mean mixed into each category's mean; None lets the variances
             decide (empirical Bayes).
         outliers: Limits of numbers, learned in the fold.
@@ -72,7 +72,7 @@ class Preprocessing(_Declared):
     indicators: bool = False
     encode: Encoding = "one_hot"
     encode_by: Mapping[str, Encoding] = {}
-    one_hot_most: int = Field(default=40, ge=1)
+    target_above: int = Field(default=20, ge=1)
     target_smoothing: float | None = Field(default=None, gt=0)
     outliers: QuantileLimits | TukeyFences | None = Field(default=None, discriminator="kind")
     scale: Literal["none", "standard", "min_max", "robust"] = "standard"

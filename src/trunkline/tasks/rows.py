@@ -30,6 +30,7 @@ class TrainingRows:
         test: Rows set aside; may be empty.
         structure: Groups and order of all labelled rows.
         given: Rows handed in.
+        places: Where each labelled row stands among those handed in, shape (rows,).
     """
 
     table: pa.Table
@@ -40,6 +41,7 @@ class TrainingRows:
     test: Places
     structure: Structure
     given: int
+    places: Places
 
 
 def labelled(table: pa.Table, *, label: str, classification: bool) -> tuple[pa.Table, Floats]:
@@ -113,7 +115,8 @@ def prepare_rows(task: Supervised, table: pa.Table, *, classification: bool, see
             next_step="give rows of both classes over the whole time and all groups",
         )
     base = BaseMatrix.learn(rows.take(pa.array(train)), features=task.features, row_features=task.row_features)
-    return TrainingRows(rows, base, base.from_table(rows), target, train, test, structure, table.num_rows)
+    places = np.flatnonzero(np.isfinite(number_column(table, task.label)))
+    return TrainingRows(rows, base, base.from_table(rows), target, train, test, structure, table.num_rows, places)
 
 
 def _refuse_flat(task: Supervised, target: Floats) -> None:

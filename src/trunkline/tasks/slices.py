@@ -1,6 +1,7 @@
 """Cut rows by the values of a declared column: categories and flags as they are, numbers at their quartiles."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -48,7 +49,7 @@ def _number_slices(values: Floats) -> list[str | None]:
         return [None if np.isnan(value) else f"{value:g}" for value in values]
     edges = np.unique(np.quantile(present, [0.25, 0.5, 0.75]))
     bounds = [-np.inf, *edges, np.inf]
-    names = [f"{low:g} to {high:g}" for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+    names = [f"{low:g} to {high:g}" for low, high in pairwise(bounds)]
     names[0], names[-1] = f"up to {edges[0]:g}", f"above {edges[-1]:g}"
     places = np.searchsorted(edges, values, side="left")
     return [None if np.isnan(value) else names[at] for value, at in zip(values, places, strict=True)]

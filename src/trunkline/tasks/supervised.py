@@ -5,13 +5,16 @@ Takes nothing, gives a frozen declaration that JSON holds without loss, so that 
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trunkline.errors import UseCaseError
+from trunkline.errors import SchemaError, UseCaseError
 from trunkline.tasks.features import Expression, Feature
 from trunkline.tasks.learners import Learner
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Supervised"]
 
@@ -99,3 +102,36 @@ class Supervised(BaseModel):
         read = {feature.name for feature in self.features}.union(*(e.columns() for e in self.row_features.values()))
         extra = {name for name in (self.label, self.group, self.order) if name is not None}
         return tuple(sorted(read | extra | set(self.slices)))
+
+    def present_in(self, table: "pa.Table") -> Self:
+        """Leave out the inputs that a table does not have: columns that are absent, or null in every row.
+
+        Args:
+            table: The rows to learn from.
+
+        Returns:
+            The same declaration without those features, the row features that read them, and such slices; so that one
+            wide contract serves sources that bring different columns.
+
+        Raises:
+            SchemaError: No input is left.
+        """
+        missing = {
+            name for name in self.columns if name not in table.column_names or table[name].null_count == table.num_rows
+        } - {self.label}
+        features = tuple(feature for feature in self.features if feature.name not in missing)
+        if table.num_rows and not features:
+            raise SchemaError(
+                "the rows have none of the columns that the task learns from",
+                where=f"{type(self).__name__.lower()} of {self.label!r}",
+                allowed=[feature.name for feature in self.features],
+            )
+        if not missing or not table.num_rows:
+            return self
+        return self.model_copy(
+            update={
+                "features": features,
+                "row_features": {n: e for n, e in self.row_features.items() if not e.columns() & missing},
+                "slices": tuple(name for name in self.slices if name not in missing),
+            }
+        )

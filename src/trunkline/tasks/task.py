@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from trunkline.tasks.features import Feature
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from trunkline.tasks.folds import Places
     from trunkline.tasks.model import Model
     from trunkline.tasks.report import TrainingReport
 
@@ -25,14 +26,21 @@ class Trained:
     Attributes:
         model: The model.
         report: Everything that was measured on the way.
+        fitted_rows: Places, in the table handed in, of the rows the model was fitted to, rising, shape (rows,).
     """
 
     model: "Model"
     report: "TrainingReport"
+    fitted_rows: "Places"
 
 
 class Task(Protocol):
     """A kind of learning, declared as data."""
+
+    @property
+    def name(self) -> str:
+        """The kind of learning."""
+        ...
 
     @property
     def label(self) -> str:
@@ -47,6 +55,10 @@ class Task(Protocol):
     @property
     def columns(self) -> tuple[str, ...]:
         """Every table column that training reads."""
+        ...
+
+    def present_in(self, table: "pa.Table") -> Self:
+        """Leave out the inputs that a table does not have."""
         ...
 
     def train(

@@ -7,6 +7,7 @@ median of the earlier ones after a fold is given up. A time ceiling is a ceiling
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from trunkline.tasks.folds import Fold
 from trunkline.tasks.learners import Learner, Parameter
 from trunkline.tasks.report import Trial, TuningReport
 from trunkline.tasks.validation import Score, cross_validate
+
+if TYPE_CHECKING:
+    import optuna
 
 __all__ = ["Ground", "search", "try_grid"]
 
@@ -160,7 +164,7 @@ def search(
     return with_parameters(learner, best.parameters), report
 
 
-def _chosen(trial: "optuna.trial.Trial", learner: Learner) -> dict[str, Parameter]:  # noqa: F821
+def _chosen(trial: "optuna.trial.Trial", learner: Learner) -> dict[str, Parameter]:
     chosen: dict[str, Parameter] = {}
     for name, space in learner.search.items():
         if space.choices:

@@ -7,6 +7,7 @@ other rows (cross-fitting), otherwise the column would tell the learner its own 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -107,7 +108,7 @@ def _parts(base: Matrix, target: Floats, columns: Columns, preprocessing: Prepro
     for at in used:
         if columns.kinds[at] == "category":
             how = preprocessing.encode
-            if how == "one_hot" and columns.sizes[at] > preprocessing.one_hot_most:
+            if columns.sizes[at] > preprocessing.target_above:
                 how = "target"
             encoded[preprocessing.encode_by.get(columns.names[at], how)].append(at)
     parts: list[_Part] = []
@@ -213,7 +214,7 @@ def _bins(base: Matrix, at: list[int], columns: Columns, bins: int) -> _Part:
         values = _finite(base[:, column])
         inner = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1])) if values.size else np.array([0.0])
         edges = [-np.inf, *inner.astype(np.float32), np.inf]
-        for start, end in zip(edges[:-1], edges[1:], strict=True):
+        for start, end in pairwise(edges):
             places.append(column)
             low.append(start)
             high.append(end)
@@ -254,7 +255,8 @@ def _target_means(
         cv=(StratifiedKFold if binary else KFold)(_TARGET_FOLDS, shuffle=True, random_state=seed),
     )
     training = encoder.fit_transform(codes, target).astype(np.float32)
-    starts, table = [], []
+    starts: list[int] = []
+    table: list[float] = []
     for column, categories, means in zip(at, encoder.categories_, encoder.encodings_, strict=True):
         part = np.full(columns.sizes[column] + 2, encoder.target_mean_)
         part[categories.astype(np.int64) + 2] = means

@@ -37,7 +37,11 @@ class Block(Protocol):
     """Some columns computed from the base matrix."""
 
     op: ClassVar[str]
-    columns: Places
+
+    @property
+    def columns(self) -> Places:
+        """Base column of each output, shape (n,)."""
+        ...
 
     def apply(self, base: Matrix) -> Matrix:
         """Give shape (rows, len(columns)) from shape (rows, base columns)."""
@@ -118,7 +122,7 @@ class OneHot:
     def apply(self, base: Matrix) -> Matrix:
         """See :class:`Block`."""
         cells = base[:, self.columns]
-        return (np.where(np.isnan(cells), self.fill, cells) == self.codes).astype(np.float32)
+        return np.asarray(np.where(np.isnan(cells), self.fill, cells) == self.codes, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,8 @@ class Products:
 
     def sources(self, so_far: Floats) -> Floats:
         """Share a product equally between its two factors."""
-        return np.concatenate([so_far, (so_far[self.left] + so_far[self.right]) / 2])
+        halves = 0.5 * so_far
+        return np.concatenate([so_far, halves[self.left] + halves[self.right]])
 
 
 @dataclass(frozen=True)
@@ -191,7 +196,7 @@ class Projection:
 
     def apply(self, matrix: Matrix) -> Matrix:
         """See :class:`Tail`."""
-        return (matrix - self.mean) @ self.components
+        return np.asarray((matrix - self.mean) @ self.components, dtype=np.float32)
 
     def sources(self, so_far: Floats) -> Floats:
         """Share a component by the absolute loadings of its columns."""
@@ -215,9 +220,8 @@ class Selection:
         return so_far[self.kept]
 
 
-_OPERATIONS: Mapping[str, type] = {
-    kind.op: kind for kind in (Numbers, Indicators, OneHot, Lookup, Bins, Products, Projection, Selection)
-}
+_BLOCKS: Mapping[str, type[Block]] = {kind.op: kind for kind in (Numbers, Indicators, OneHot, Lookup, Bins)}
+_TAILS: Mapping[str, type[Tail]] = {kind.op: kind for kind in (Products, Projection, Selection)}
 
 
 @dataclass(frozen=True)
@@ -277,12 +281,13 @@ class View:
         """Read back what ``to_data`` gave.
 
         Raises:
-            ValueError: The data is malformed.
+            ValueError: An operation is unknown.
+            TypeError: The data is malformed.
         """
         blocks, tails, names = data["blocks"], data["tails"], data["names"]
         if not isinstance(blocks, list) or not isinstance(tails, list) or not isinstance(names, list):
-            raise ValueError("malformed view")
-        return cls([_step(step) for step in blocks], [_step(step) for step in tails], tuple(names))
+            raise TypeError("malformed view")
+        return cls([_block(step) for step in blocks], [_tail(step) for step in tails], tuple(names))
 
 
 _WHOLE = frozenset({"columns", "starts", "left", "right", "kept"})
@@ -302,14 +307,22 @@ def _float_texts(array: npt.NDArray[np.generic]) -> list[object]:
     return [value if np.isfinite(value) else str(value) for value in array.astype(np.float64).tolist()]
 
 
-def _step(data: Mapping[str, object]) -> "Block | Tail":
-    kind = _OPERATIONS.get(str(data["op"]))
+def _block(data: Mapping[str, object]) -> Block:
+    kind = _BLOCKS.get(str(data["op"]))
     if kind is None:
         raise ValueError(f"unknown operation {data['op']!r}")
-    made: Block | Tail = kind(
-        **{
-            field.name: np.array(data[field.name], dtype=np.int64 if field.name in _WHOLE else np.float32)
-            for field in fields(kind)
-        }
-    )
-    return made
+    return kind(**_arrays(kind, data))
+
+
+def _tail(data: Mapping[str, object]) -> Tail:
+    kind = _TAILS.get(str(data["op"]))
+    if kind is None:
+        raise ValueError(f"unknown operation {data['op']!r}")
+    return kind(**_arrays(kind, data))
+
+
+def _arrays(kind: type, data: Mapping[str, object]) -> dict[str, npt.NDArray[np.generic]]:
+    return {
+        field.name: np.array(data[field.name], dtype=np.int64 if field.name in _WHOLE else np.float32)
+        for field in fields(kind)
+    }
