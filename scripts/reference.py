@@ -22,7 +22,7 @@ def commands() -> str:
     """Render every command with its options."""
     from trunkline.cli import app
 
-    return NOTICE + app.generate_docs(output_format="markdown").strip() + "\n"
+    return NOTICE + app().generate_docs(output_format="markdown").strip() + "\n"
 
 
 def undocumented_commands(page: str) -> list[str]:
