@@ -1,9 +1,10 @@
 """Kill -9 of a producer at every point of the durable log, and at moments of chance under full load.
 
-A child process appends numbered records from many tasks at once and writes the number of each acknowledged one to a pipe.
-The parent kills it (at a named point, or from outside after some acknowledgements), then reads the file with plain
-SQLite: every acknowledged record must be there, once, in its producer's order, offsets without a gap; the file must pass
-SQLite's own integrity check; and a new process must be able to go on. Prints one JSON line.
+A child process appends numbered records from many tasks at once and writes the number of each acknowledged one to a
+pipe. The parent kills it (at a named point, or from outside after some acknowledgements), then reads the file with
+plain
+SQLite: every acknowledged record must be there, once, in its producer's order, offsets without a gap; the file must
+pass SQLite's own integrity check; and a new process must be able to go on. Prints one JSON line.
 """
 
 import asyncio
