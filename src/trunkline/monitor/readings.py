@@ -14,7 +14,7 @@ from trunkline.contracts.records import Alert, Reading
 from trunkline.spec import Watch
 from trunkline.stats.drift import CategoryDrift, NumberDrift, category_drift, number_drift
 from trunkline.stats.profiles import NumberProfile
-from trunkline.tasks import ModelInfo
+from trunkline.tasks.info import ModelInfo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,7 +157,7 @@ def estimate_readings(
 
     estimated = estimate_performance(scores, threshold=info.threshold, seed=seed)
     readings = []
-    for name, found in estimated.items():
+    for name, found in estimated.metrics.items():
         limit = _floor(info, name, watch) if name == metric else None
         crossed = limit is not None and found.high < limit
         readings.append(

@@ -7,9 +7,11 @@ loaded when they are first needed.
 
 from trunkline.tasks.classification import Classification, Profit
 from trunkline.tasks.features import Feature, RowFeatures, features_of
+from trunkline.tasks.info import ModelInfo
 from trunkline.tasks.learners import Learner, SearchRange, default_classifiers, default_regressors
 from trunkline.tasks.model import Model
 from trunkline.tasks.preprocessing import Preprocessing, QuantileLimits, TukeyFences
+from trunkline.tasks.regression import Regression
 from trunkline.tasks.report import TrainingReport
 from trunkline.tasks.task import Task, Trained
 
@@ -18,9 +20,11 @@ __all__ = [
     "Feature",
     "Learner",
     "Model",
+    "ModelInfo",
     "Preprocessing",
     "Profit",
     "QuantileLimits",
+    "Regression",
     "RowFeatures",
     "SearchRange",
     "Task",

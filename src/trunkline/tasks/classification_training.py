@@ -28,8 +28,8 @@ from trunkline.stats.profit import cumulative_gains, profit_curve
 from trunkline.tasks.base_matrix import Floats, Matrix
 from trunkline.tasks.choice import Choice, Trials, choose, metrics_of
 from trunkline.tasks.classification import Classification
-from trunkline.tasks.equality import compare_answers, hard_rows, time_rows
-from trunkline.tasks.estimators import FitSettings, FittedLearner
+from trunkline.tasks.equality import compare_answers, hard_rows
+from trunkline.tasks.estimators import FittedLearner
 from trunkline.tasks.finishing import (
     Phases,
     combined_margin,
@@ -41,6 +41,8 @@ from trunkline.tasks.finishing import (
     model_parts,
     package_versions,
     profiles,
+    split_text,
+    time_model,
     typical_row,
 )
 from trunkline.tasks.folds import Places, make_folds
@@ -55,7 +57,6 @@ from trunkline.tasks.validation import probability_score, sigmoid
 
 __all__ = ["best_f1_threshold", "classification_trials", "train"]
 
-_TIMED_ROWS = 200
 _MOST_HELD_OUT = 20_000
 
 
@@ -70,7 +71,7 @@ def classification_trials(
         target=target,
         structure=structure,
         folds=make_folds(target, folds=task.folds, repeats=task.repeats, structure=structure, seed=seed),
-        settings=fit_settings(task, rows),
+        settings=task.fit_settings(rows.base),
         scores={
             name: probability_score(name) for name in dict.fromkeys((task.metric, *metrics_of(classification=True)))
         },
@@ -78,11 +79,6 @@ def classification_trials(
         threads=threads,
         clock=clock,
     )
-
-
-def fit_settings(task: Classification, rows: TrainingRows) -> FitSettings:
-    """Say what all learners of the task share."""
-    return FitSettings(columns=rows.base, classification=True, resampling=task.resample, class_weight=task.class_weight)
 
 
 def train(
@@ -169,9 +165,7 @@ def train(
     )
     importances, warning = feature_importances(model, matrix=held_out, seed=seed)
     findings = leakage(rows, columns=rows.train, limit=task.leakage_limit, classification=True, seed=seed)
-    places = rows.test if len(rows.test) else rows.train
-    timed = rows.table.select(list(rows.base.columns)).take(pa.array(places[:_TIMED_ROWS])).to_pylist()
-    latency = time_rows(model.predict_row, timed, clock=clock)
+    latency = time_model(model, rows, clock=clock)
     slices = slice_reports(
         rows.table.take(pa.array(rows.train[judged])),
         columns=task.slices,
@@ -217,12 +211,6 @@ def train(
     )
     progress("evidence", 1.0)
     return Trained(model, report, rows.places[used])
-
-
-def split_text(group: str | None, order: str | None) -> str:
-    """Say how rows were parted."""
-    parts = [f"grouped by {group}" if group else "", f"ordered by {order}" if order else ""]
-    return ", ".join(part for part in parts if part) or "random"
 
 
 def _calibrated(task: Classification, choice: Choice, trials: Trials) -> tuple[Floats, Calibration]:

@@ -1,0 +1,147 @@
+"""The report step: gathers the records of a run and writes its page, the same bytes for the same records."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.checks import arrow_schema
+from trunkline.contracts.records import RunRecord, StepRecord
+from trunkline.plan import StepName
+from trunkline.run.predicting import PredictDocument
+from trunkline.run.steps import STEPS_TABLE, IngestDocument, RegisterDocument, RolloutDocument, StepContext
+from trunkline.run.watching import MonitorDocument
+from trunkline.train import EvaluateDocument, TrainDocument
+
+if TYPE_CHECKING:
+    from trunkline.report import ReportContent
+
+__all__ = ["ReportDocument", "report"]
+
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+class ReportDocument(BaseModel):
+    """Where the page is.
+
+    Attributes:
+        path: Below the workspace.
+        sha256: Hash of the page.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    sha256: str
+
+
+def report(context: StepContext) -> ReportDocument:
+    """Render the run's page into ``runs/<run_id>/report.html``."""
+    import hashlib
+
+    from trunkline.report import render
+
+    context.progress("report", 0.0)
+    page = render(gather(context)).encode()
+    folder = context.workspace.folder(f"runs/{context.run_id}")
+    path, part = folder / "report.html", folder / ".report.html.part"
+    part.write_bytes(page)
+    part.replace(path)
+    relative = path.relative_to(context.workspace.root.resolve())
+    return ReportDocument(path=str(relative), sha256=hashlib.sha256(page).hexdigest())
+
+
+def gather(context: StepContext) -> "ReportContent":
+    """Collect what the lake holds of a run.
+
+    Args:
+        context: Names the run.
+
+    Returns:
+        The content of its page; steps that have not finished are left out.
+    """
+    from trunkline.report import (
+        Lineage,
+        ModelFacts,
+        PredictionsSummary,
+        ReportContent,
+        StepTime,
+        UseCaseFacts,
+    )
+    from trunkline.tasks import Model
+
+    workspace = context.workspace
+    taken = _parsed(context, "ingest", IngestDocument)
+    trained = _parsed(context, "train", TrainDocument)
+    judged = _parsed(context, "evaluate", EvaluateDocument)
+    registered = _parsed(context, "register", RegisterDocument)
+    released = _parsed(context, "rollout", RolloutDocument)
+    scored = _parsed(context, "predict", PredictDocument)
+    watched = _parsed(context, "monitor", MonitorDocument)
+    info = None
+    if trained is not None:
+        folder = (
+            workspace.registry.folder(context.usecase.name, registered.version)
+            if registered
+            else workspace.root / trained.folder
+        )
+        info = Model.load(Path(folder)).info
+    started = _started_at(context)
+    return ReportContent(
+        usecase=UseCaseFacts.of(context.usecase),
+        run_id=context.run_id,
+        state="refused" if judged is not None and not judged.passed else "finished",
+        started_at=started,
+        code_version=context.code_version,
+        steps=tuple(StepTime(step=name, seconds=seconds) for name, seconds in _step_times(context)),
+        receipts=taken.receipts if taken else (),
+        simulated=taken.simulated if taken else False,
+        best_score=taken.best_score if taken else None,
+        training=trained.report if trained else None,
+        info=info,
+        evaluation=judged,
+        model=ModelFacts(
+            version=registered.version,
+            alias=released.alias if released else None,
+            previous=released.previous if released else None,
+        )
+        if registered
+        else None,
+        predictions=PredictionsSummary(**scored.model_dump(exclude={"table_version"})) if scored else None,
+        readings=watched.readings if watched else (),
+        alerts=watched.alerts if watched else (),
+        lineage=Lineage(
+            table_versions=trained.table_versions,
+            contract_fingerprints=trained.contract_fingerprints,
+            seed=trained.report.seed,
+            packages=info.packages if info else {},
+        )
+        if trained
+        else Lineage(),
+    )
+
+
+def _parsed(context: StepContext, step: StepName, kind: type[Document]) -> Document | None:
+    stored = context.document(step)
+    return None if stored is None else kind.model_validate_json(stored)
+
+
+def _step_times(context: StepContext) -> list[tuple[str, float]]:
+    rows = context.workspace.lake.arrow(
+        STEPS_TABLE,
+        schema=arrow_schema(StepRecord),
+        where=lambda table: (table["run_id"] == context.run_id) & (table["step"] != "report"),
+    ).sort_by("finished_at")
+    return list(zip(rows.column("step").to_pylist(), rows.column("seconds").to_pylist(), strict=True))
+
+
+def _started_at(context: StepContext) -> datetime | None:
+    rows = context.workspace.lake.arrow(
+        "platform.runs",
+        schema=arrow_schema(RunRecord),
+        where=lambda table: table["run_id"] == context.run_id,
+    ).sort_by("changed_at")
+    started_at: list[datetime] = rows.column("started_at").to_pylist()
+    return started_at[0] if started_at else None
