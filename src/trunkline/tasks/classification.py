@@ -19,6 +19,9 @@ from trunkline.tasks.task import Progress, Trained
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from trunkline.tasks.base_matrix import BaseMatrix
+    from trunkline.tasks.estimators import FitSettings
+
 __all__ = ["Classification", "Profit"]
 
 
@@ -78,6 +81,14 @@ class Classification(Supervised):
     def name(self) -> str:
         """The kind of task."""
         return self.kind
+
+    def fit_settings(self, columns: "BaseMatrix") -> "FitSettings":
+        """Say what all learners of the task share."""
+        from trunkline.tasks.estimators import FitSettings
+
+        return FitSettings(
+            columns=columns, classification=True, resampling=self.resample, class_weight=self.class_weight
+        )
 
     def train(
         self,

@@ -165,7 +165,7 @@ def train(
     )
     importances, warning = feature_importances(model, matrix=held_out, seed=seed)
     findings = leakage(rows, columns=rows.train, limit=task.leakage_limit, classification=True, seed=seed)
-    latency = time_model(model, rows, clock=clock)
+    latency = time_model(model, rows)
     slices = slice_reports(
         rows.table.take(pa.array(rows.train[judged])),
         columns=task.slices,

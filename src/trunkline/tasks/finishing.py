@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import metadata
+from time import thread_time
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from trunkline.stats.calibration import Calibration
 from trunkline.stats.delong import delong_interval
 from trunkline.stats.profiles import CategoryProfile, NumberProfile, category_profile, number_profile
 from trunkline.tasks.base_matrix import BaseMatrix, Floats, Matrix
+from trunkline.tasks.equality import time_rows
 from trunkline.tasks.estimators import FitSettings, FittedLearner, fit_learner
 from trunkline.tasks.explanation import contributions
 from trunkline.tasks.features import FeatureKind
@@ -24,7 +26,7 @@ from trunkline.tasks.learners import Learner
 from trunkline.tasks.members import Boosted, Grown, Linear
 from trunkline.tasks.model import Model, Part
 from trunkline.tasks.preprocessing import Preprocessing
-from trunkline.tasks.report import Importance, Leakage
+from trunkline.tasks.report import Importance, Latency, Leakage
 from trunkline.tasks.rows import TrainingRows
 from trunkline.tasks.view_fitting import fit_view
 
@@ -39,12 +41,15 @@ __all__ = [
     "model_parts",
     "package_versions",
     "profiles",
+    "split_text",
+    "time_model",
     "typical_row",
 ]
 
 _EXPLAINED_ROWS = 1_000
 _EXPLAINED_ROWS_DEEP = 300
 _PERMUTED_ROWS = 50
+_TIMED_ROWS = 200
 _PACKAGES = (
     "trunkline",
     "numpy",
@@ -214,6 +219,20 @@ def feature_importances(model: Model, *, matrix: Matrix, seed: int) -> tuple[tup
     mean = np.abs(moved).mean(axis=0)
     order = np.argsort(-mean, kind="stable")
     return tuple(Importance(feature=model.base.names[at], mean_absolute=float(mean[at])) for at in order), ""
+
+
+def split_text(group: str | None, order: str | None) -> str:
+    """Say how rows were parted."""
+    parts = [f"grouped by {group}" if group else "", f"ordered by {order}" if order else ""]
+    return ", ".join(part for part in parts if part) or "random"
+
+
+def time_model(model: Model, rows: TrainingRows) -> Latency:
+    """Time single rows of the test set (of the training rows where there is none)."""
+    places = rows.test if len(rows.test) else rows.train
+    timed = rows.table.select(list(rows.base.columns)).take(pa.array(places[:_TIMED_ROWS])).to_pylist()
+    # the thread's own time: a gate must not refuse a model because the machine had other things to do
+    return time_rows(model.predict_row, timed, clock=thread_time)
 
 
 def leakage(rows: TrainingRows, *, columns: Places, limit: float, classification: bool, seed: int) -> Leakage:

@@ -174,7 +174,8 @@ class Grown:
     def contributions(self, matrix: Matrix) -> Floats:
         """Give exact TreeSHAP values of the mean, shape (rows, columns + 1).
 
-        For a classification they are stretched to log-odds. The stretch is the slope of the log-odds between the base value and the row, so rows sum to the margin.
+        For a classification they are stretched to log-odds by the slope between the base value and the row, so rows
+        sum to the margin.
         """
         found = self.mean.contributions(matrix)
         if not self.classification:

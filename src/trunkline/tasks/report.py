@@ -228,7 +228,7 @@ class Equality(_Record):
 
 
 class Latency(_Record):
-    """One row through encoding and model, in this process.
+    """One row through encoding and model, in processor time of the answering thread.
 
     Attributes:
         p50_us: Median, microseconds.

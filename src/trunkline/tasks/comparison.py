@@ -1,0 +1,369 @@
+"""Judge models for the gates: on new labelled rows, against each other, or refitted beside each other.
+
+A comparison is honest on rows that neither model has seen (``compare``). Where there are none, both recipes are fitted
+anew in the same folds (``compare_refitted``), which judges the recipes.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.errors import InputError
+from trunkline.stats.bootstrap import paired_bootstrap
+from trunkline.stats.calibration import Calibration, ece, fit_beta, fit_logistic
+from trunkline.stats.classification import headline, regression_headline
+from trunkline.stats.delong import delong_test
+from trunkline.stats.intervals import Interval, corrected_resampled_test
+from trunkline.stats.metrics import evaluate
+from trunkline.tasks.base_matrix import Floats
+from trunkline.tasks.blending import cross_fitted_blend
+from trunkline.tasks.classification import Classification
+from trunkline.tasks.finishing import cross_fitted
+from trunkline.tasks.folds import Fold, make_folds
+from trunkline.tasks.info import ModelInfo
+from trunkline.tasks.learners import Learner
+from trunkline.tasks.model import Model
+from trunkline.tasks.regression import Regression
+from trunkline.tasks.rows import TrainingRows, labelled, prepare_rows
+from trunkline.tasks.validation import OutOfFold, cross_validate, sigmoid
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "PairedComparison",
+    "RecipeScores",
+    "compare",
+    "compare_refitted",
+    "recipe_of",
+    "recipe_scores",
+    "score",
+]
+
+
+class PairedComparison(BaseModel):
+    """Candidate against champion on the same rows.
+
+    Attributes:
+        metric: Scorer name; greater is better.
+        method: ``delong``, ``bootstrap`` (both on unseen rows) or ``refitted`` (corrected resampled t over folds).
+        rows: Rows both were judged on.
+        candidate: The candidate's figure.
+        champion: The champion's figure.
+        difference: Candidate minus champion; ``low`` is the one-sided lower bound at ``confidence``.
+        p_value: Two-sided, of no difference.
+        confidence: Confidence of each of the two bounds taken alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metric: str
+    method: Literal["delong", "bootstrap", "refitted"]
+    rows: int
+    candidate: float
+    champion: float
+    difference: Interval
+    p_value: float
+    confidence: float
+
+
+class RecipeScores(BaseModel):
+    """A recipe judged on folds.
+
+    Attributes:
+        fold_scores: By metric, one score per fold.
+        ece: Expected calibration error of the cross-fitted, calibrated scores of each repetition, pooled over its
+            folds; empty for a regression.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fold_scores: dict[str, tuple[float, ...]]
+    ece: tuple[float, ...] = ()
+
+
+def score(model: Model, table: "pa.Table", *, seed: int) -> dict[str, Interval]:
+    """Judge a model on labelled rows it has never seen.
+
+    Args:
+        model: The model.
+        table: Rows with the model's columns and its label; rows without a label are left out.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        Headline metrics with 95 % intervals.
+
+    Raises:
+        InputError: There are no rows.
+        SchemaError: A column is missing or of another type.
+        LabelError: The label is null in every row, or has one class.
+    """
+    classification = model.info.task == "classification"
+    rows, target = labelled(table, label=model.info.label, classification=classification)
+    answers = model.scores(model.base.from_table(rows))
+    if classification:
+        return headline(target, answers, threshold=model.info.threshold or 0.0, seed=seed)
+    return regression_headline(target, answers, seed=seed)
+
+
+def compare(
+    candidate: Model, champion: Model, unseen: "pa.Table", *, metric: str, seed: int, confidence: float = 0.95
+) -> PairedComparison:
+    """Compare two models on rows that neither has seen.
+
+    Args:
+        candidate: The new model.
+        champion: The one that is live.
+        unseen: Labelled rows with the columns of both.
+        metric: Scorer name; greater is better.
+        seed: Seed of the bootstrap; DeLong's test for ROC AUC needs none.
+        confidence: Of each bound of the difference taken alone, in (0.5, 1).
+
+    Returns:
+        The comparison.
+
+    Raises:
+        InputError: There are no rows, or the two predict different labels.
+        SchemaError: A column is missing or of another type.
+        LabelError: The label is null in every row, or has one class.
+    """
+    _refuse_different(candidate.info, champion.info)
+    classification = candidate.info.task == "classification"
+    rows, target = labelled(unseen, label=candidate.info.label, classification=classification)
+    a = candidate.scores(candidate.base.from_table(rows))
+    b = champion.scores(champion.base.from_table(rows))
+    level = 2 * confidence - 1
+    if metric == "roc_auc":
+        exact = delong_test(target, a, b, level=level)
+        return PairedComparison(
+            metric=metric,
+            method="delong",
+            rows=len(target),
+            candidate=evaluate(target, a, metric=metric),
+            champion=evaluate(target, b, metric=metric),
+            difference=exact.difference,
+            p_value=exact.p_value,
+            confidence=confidence,
+        )
+    drawn = paired_bootstrap(
+        target, a, b, metric=metric, seed=seed, threshold=candidate.info.threshold or 0.5, level=level
+    )
+    return PairedComparison(
+        metric=metric,
+        method="bootstrap",
+        rows=len(target),
+        candidate=drawn.a,
+        champion=drawn.b,
+        difference=drawn.difference,
+        p_value=drawn.p_value,
+        confidence=confidence,
+    )
+
+
+def _refuse_different(candidate: ModelInfo, champion: ModelInfo) -> None:
+    if (candidate.task, candidate.label) != (champion.task, champion.label):
+        raise InputError(
+            f"candidate predicts {candidate.label!r}, the champion {champion.label!r}",
+            next_step="retire the champion first",
+        )
+
+
+def recipe_of(info: ModelInfo) -> Classification | Regression:
+    """Give the task that fits this model's learners again, with its parameters and weights settled.
+
+    Args:
+        info: A model's record.
+
+    Returns:
+        The task: nothing is searched or weighed anew.
+    """
+    kind = Classification if info.task == "classification" else Regression
+    settled: Classification | Regression = kind.model_validate(dict(info.recipe))
+    learners = tuple(
+        Learner(
+            name=one.name,
+            kind=one.kind,
+            parameters=one.parameters,
+            preprocessing=one.preprocessing,
+            bags=one.bags,
+        )
+        for one in info.learners
+    )
+    weights = {one.name: one.weight for one in info.learners}
+    return settled.model_copy(update={"learners": learners, "weights": weights, "tune": "none", "test_share": 0.0})
+
+
+def recipe_scores(
+    task: Classification | Regression,
+    table: "pa.Table",
+    *,
+    metrics: Sequence[str],
+    seed: int,
+    threads: int = 1,
+    folds: Sequence[Fold] | None = None,
+) -> RecipeScores:
+    """Judge a recipe as it stands: no search, no test set, every fold fitted anew.
+
+    Args:
+        task: The recipe. With ``weights`` its blend is those; otherwise several eligible learners are blended with
+            weights learned on the other folds.
+        table: Labelled rows.
+        metrics: Scorer names.
+        seed: Seed of folds and fits.
+        threads: Fits at a time.
+        folds: Rows of each fold among the labelled rows; None cuts ``task.folds`` x ``task.repeats``.
+
+    Returns:
+        One score per fold and metric.
+
+    Raises:
+        InputError: There are no rows.
+        SchemaError: A column is missing or of the wrong type.
+        LabelError: The label cannot be learned from.
+        UseCaseError: A declaration does not fit the data.
+    """
+    rows, margins, used = _refitted(task, table, seed=seed, threads=threads, folds=folds)
+    scores = {
+        name: tuple(_judge(task, rows.target[fold.judge], margins[fold.repeat, fold.judge], name) for fold in used)
+        for name in metrics
+    }
+    if isinstance(task, Regression):
+        return RecipeScores(fold_scores=scores)
+    return RecipeScores(fold_scores=scores, ece=tuple(_pooled_ece(task, rows, margins, used)))
+
+
+def _pooled_ece(task: Classification, rows: TrainingRows, margins: Floats, folds: Sequence[Fold]) -> list[float]:
+    def fit(truth: Floats, raw: Floats) -> Calibration:
+        if task.calibration == "none":
+            return Calibration()
+        return fit_logistic(truth, raw) if task.calibration == "logistic" else fit_beta(truth, raw)
+
+    found = []
+    for repeat, margin in enumerate(margins):
+        parts = [fold.judge for fold in folds if fold.repeat == repeat]
+        scores, _ = cross_fitted(margin, rows.target, parts=parts, fit=fit)
+        judged = np.isfinite(scores)
+        found.append(ece(rows.target[judged], scores[judged]))
+    return found
+
+
+def _refitted(
+    task: Classification | Regression,
+    table: "pa.Table",
+    *,
+    seed: int,
+    threads: int,
+    folds: Sequence[Fold] | None,
+) -> tuple[TrainingRows, Floats, Sequence[Fold]]:
+    """Rows, out-of-fold margins of the recipe, shape (repeats, rows), and the folds."""
+    classification = isinstance(task, Classification)
+    rows = prepare_rows(task.model_copy(update={"test_share": 0.0}), table, classification=classification, seed=seed)
+    used = folds or make_folds(rows.target, folds=task.folds, repeats=task.repeats, structure=rows.structure, seed=seed)
+    learners = [
+        learner for learner in task.learners if learner.eligible and (not task.weights or learner.name in task.weights)
+    ]
+    target = np.log1p(rows.target) if isinstance(task, Regression) and task.log_target else rows.target
+    found = cross_validate(
+        learners,
+        base=rows.matrix,
+        target=target,
+        folds=used,
+        settings=task.fit_settings(rows.base),
+        seed=seed,
+        threads=threads,
+    )
+    return rows, _blended(task, learners, found, target, used), used
+
+
+def _blended(
+    task: Classification | Regression,
+    learners: Sequence[Learner],
+    found: Sequence[OutOfFold],
+    target: Floats,
+    folds: Sequence[Fold],
+) -> Floats:
+    margins = np.stack([one.margins for one in found], axis=2)
+    if len(learners) == 1:
+        return margins[:, :, 0]
+    if task.weights:
+        weights = np.array([task.weights[learner.name] for learner in learners])
+        return np.asarray(margins @ (weights / weights.sum()), dtype=np.float64)
+    return np.stack(
+        [
+            cross_fitted_blend(
+                margins[repeat],
+                target,
+                folds=[fold for fold in folds if fold.repeat == repeat],
+                classification=isinstance(task, Classification),
+            )
+            for repeat in range(len(margins))
+        ]
+    )
+
+
+def _judge(task: Classification | Regression, target: Floats, margin: Floats, metric: str) -> float:
+    if isinstance(task, Classification):
+        return evaluate(target, sigmoid(margin), metric=metric)
+    return evaluate(target, np.expm1(margin) if task.log_target else margin, metric=metric)
+
+
+def compare_refitted(
+    candidate: ModelInfo,
+    champion: ModelInfo,
+    table: "pa.Table",
+    *,
+    metric: str,
+    seed: int,
+    threads: int = 1,
+    repeats: int = 1,
+    confidence: float = 0.95,
+) -> PairedComparison:
+    """Fit both models' recipes anew in the same folds and compare them fold by fold.
+
+    Args:
+        candidate: The new model's record.
+        champion: The live model's record.
+        table: Labelled rows with the columns of both.
+        metric: Scorer name; greater is better.
+        seed: Seed of folds and fits.
+        threads: Fits at a time.
+        repeats: Repetitions of the candidate's folds.
+        confidence: Of each bound of the difference taken alone, in (0.5, 1).
+
+    Returns:
+        The comparison; the test is the corrected resampled t of Nadeau and Bengio.
+
+    Raises:
+        InputError: There are no rows, or the two predict different labels.
+        SchemaError: A column is missing or of the wrong type.
+        LabelError: The label cannot be learned from.
+    """
+    _refuse_different(candidate, champion)
+    new, old = recipe_of(candidate), recipe_of(champion)
+    classification = isinstance(new, Classification)
+    rows = prepare_rows(new, table, classification=classification, seed=seed)
+    folds = make_folds(rows.target, folds=new.folds, repeats=repeats, structure=rows.structure, seed=seed)
+    a, b = (
+        np.array(
+            recipe_scores(one, table, metrics=[metric], seed=seed, threads=threads, folds=folds).fold_scores[metric]
+        )
+        for one in (new, old)
+    )
+    test = corrected_resampled_test(
+        a - b,
+        train_rows=float(np.mean([len(fold.train) for fold in folds])),
+        test_rows=float(np.mean([len(fold.judge) for fold in folds])),
+        level=2 * confidence - 1,
+    )
+    return PairedComparison(
+        metric=metric,
+        method="refitted",
+        rows=len(rows.target),
+        candidate=float(a.mean()),
+        champion=float(b.mean()),
+        difference=test.mean,
+        p_value=test.p_value,
+        confidence=confidence,
+    )

@@ -1,0 +1,217 @@
+"""Train a regression: split, compare, try grids, tune, blend, fit, judge.
+
+Takes a declaration and typed rows, gives a model and a report. The test set is looked at once, at the end.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from trunkline.errors import LabelError
+from trunkline.stats.calibration import Calibration
+from trunkline.stats.classification import regression_headline
+from trunkline.stats.metrics import REGRESSION_METRICS, evaluate
+from trunkline.stats.profiles import number_profile
+from trunkline.tasks.base_matrix import Floats, Matrix
+from trunkline.tasks.choice import Trials, choose
+from trunkline.tasks.equality import compare_answers, hard_rows
+from trunkline.tasks.finishing import (
+    Phases,
+    combined_margin,
+    feature_importances,
+    fit_parts,
+    leakage,
+    learner_infos,
+    model_parts,
+    package_versions,
+    profiles,
+    split_text,
+    time_model,
+    typical_row,
+)
+from trunkline.tasks.folds import make_folds
+from trunkline.tasks.graph import regressor_graph
+from trunkline.tasks.info import ModelInfo
+from trunkline.tasks.model import Model
+from trunkline.tasks.regression import Regression
+from trunkline.tasks.report import Residuals, Rows, TrainingReport
+from trunkline.tasks.rows import prepare_rows
+from trunkline.tasks.task import Progress, Trained
+from trunkline.tasks.validation import Score
+
+__all__ = ["residuals", "train"]
+
+_MOST_POINTS = 400
+_MOST_HELD_OUT = 20_000
+_QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+def train(
+    task: Regression,
+    table: pa.Table,
+    *,
+    seed: int,
+    threads: int,
+    progress: Progress,
+    clock: Callable[[], float],
+) -> Trained:
+    """Train; see ``Regression.train``."""
+    phases = Phases(clock)
+    phases.begin("encode")
+    progress("encode", 0.0)
+    rows = prepare_rows(task, table, classification=False, seed=seed)
+    if task.log_target and rows.target.min() < 0:
+        raise LabelError(f"label {task.label!r} has negative values", next_step="declare log_target=False")
+    learned = np.log1p(rows.target) if task.log_target else rows.target
+    structure = rows.structure.of(rows.train)
+    trials = Trials(
+        matrix=rows.matrix[rows.train],
+        target=learned[rows.train],
+        structure=structure,
+        folds=make_folds(learned[rows.train], folds=task.folds, repeats=task.repeats, structure=structure, seed=seed),
+        settings=task.fit_settings(rows.base),
+        scores={name: _score(name, log_target=task.log_target) for name in REGRESSION_METRICS},
+        seed=seed,
+        threads=threads,
+        clock=clock,
+    )
+    phases.begin("compare and tune")
+    choice = choose(task, trials=trials, progress=progress)
+    judged = np.isfinite(choice.margins[0])
+    out_of_fold = _units(choice.margins[0][judged], log_target=task.log_target)
+    truth = rows.target[rows.train][judged]
+    phases.begin("fit")
+    progress("fit", 0.0)
+
+    def answers(matrix: Matrix) -> Floats:
+        return _units(combined_margin(final, matrix), log_target=task.log_target)
+
+    final = fit_parts(
+        choice.parts,
+        matrix=trials.matrix,
+        target=trials.target,
+        settings=trials.settings,
+        seed=seed,
+        threads=threads,
+    )
+    phases.begin("judge")
+    progress("judge", 0.0)
+    test = rows.matrix[rows.test]
+    test_answers = answers(test) if len(test) else np.zeros(0)
+    metrics = regression_headline(truth, out_of_fold, seed=seed)
+    test_metrics = regression_headline(rows.target[rows.test], test_answers, seed=seed) if len(test) else {}
+    used = rows.train
+    if task.refit_on_all and len(rows.test):
+        used = np.arange(len(rows.target))
+        final = fit_parts(
+            choice.parts, matrix=rows.matrix, target=learned, settings=trials.settings, seed=seed, threads=threads
+        )
+    info = ModelInfo(
+        task="regression",
+        label=task.label,
+        classes=(),
+        features=task.features,
+        row_features={name: expr.to_data() for name, expr in task.row_features.items()},
+        columns=rows.base.columns,
+        learners=learner_infos(choice.parts),
+        calibration=Calibration(),
+        log_target=task.log_target,
+        metrics=metrics,
+        test_metrics=test_metrics,
+        seed=seed,
+        trained_rows=len(used),
+        packages=package_versions(),
+        profiles=profiles(rows.table.take(pa.array(used)), rows.base, rows.matrix[used]),
+        score_profile=number_profile(out_of_fold),
+        recipe=task.model_dump(mode="json"),
+    )
+    model = Model(
+        info=info,
+        base=rows.base,
+        onnx=regressor_graph(final, log_target=task.log_target, columns=len(rows.base.names)),
+        parts=model_parts(final),
+        typical=typical_row(rows.matrix[used], rows.base),
+    )
+    phases.begin("evidence")
+    progress("evidence", 0.0)
+    held_out = (test if len(test) else trials.matrix)[:_MOST_HELD_OUT]
+    equality = compare_answers(
+        hard_rows(held_out, kinds=rows.base.kinds, fitted=[one for one, _ in final]),
+        trainer=answers,
+        onnx=model.scores,
+        relative=True,
+    )
+    importances, warning = feature_importances(model, matrix=held_out, seed=seed)
+    findings = leakage(rows, columns=rows.train, limit=task.leakage_limit, classification=False, seed=seed)
+    latency = time_model(model, rows)
+    phases.end()
+    warnings = (*choice.warnings, *([warning] if warning else []))
+    if findings.suspicious:
+        warnings += (f"single features know the answer: {', '.join(findings.suspicious)}",)
+    report = TrainingReport(
+        task="regression",
+        label=task.label,
+        seed=seed,
+        folds=task.folds,
+        repeats=task.repeats,
+        split=split_text(task.group, task.order),
+        metric=task.metric,
+        rows=Rows(
+            given=rows.given,
+            unlabelled=rows.given - len(rows.target),
+            train=len(rows.train),
+            test=len(rows.test),
+        ),
+        learners=choice.learners,
+        tuning=choice.tuning,
+        champion=choice.champion,
+        metrics=metrics,
+        test_metrics=test_metrics,
+        residuals=residuals(rows.target[rows.test], test_answers) if len(test) else residuals(truth, out_of_fold),
+        importances=importances,
+        leakage=findings,
+        equality=equality,
+        latency=latency,
+        seconds=phases.seconds,
+        warnings=warnings,
+    )
+    progress("evidence", 1.0)
+    return Trained(model, report, rows.places[used])
+
+
+def _units(margin: Floats, *, log_target: bool) -> Floats:
+    return np.expm1(margin) if log_target else margin
+
+
+def _score(metric: str, *, log_target: bool) -> Score:
+    def judge(target: Floats, margin: Floats) -> float:
+        return evaluate(_units(target, log_target=log_target), _units(margin, log_target=log_target), metric=metric)
+
+    return judge
+
+
+def residuals(actual: Floats, predicted: Floats) -> Residuals:
+    """Thin predictions for residual pictures.
+
+    Args:
+        actual: True values, shape (rows,).
+        predicted: Predictions of the same rows.
+
+    Returns:
+        Points evenly over the sorted predictions, quantiles and a histogram of the residuals (the outermost percent
+        on either side is counted in the outer bins).
+    """
+    order = np.argsort(predicted, kind="stable")
+    kept = order[np.unique(np.linspace(0, len(order) - 1, min(_MOST_POINTS, len(order))).round().astype(np.int64))]
+    left = actual - predicted
+    low, high = np.quantile(left, [0.01, 0.99])
+    edges = np.linspace(low, high if high > low else low + 1.0, 41)
+    counts, _ = np.histogram(np.clip(left, edges[0], edges[-1]), bins=edges)
+    return Residuals(
+        predicted=tuple(predicted[kept].tolist()),
+        actual=tuple(actual[kept].tolist()),
+        quantiles=tuple(np.quantile(left, _QUANTILES).tolist()),
+        histogram_edges=tuple(edges.tolist()),
+        histogram_counts=tuple(int(count) for count in counts),
+    )
