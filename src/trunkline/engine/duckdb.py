@@ -28,7 +28,7 @@ _CAPABILITIES = Capabilities(name="duckdb", distributed=False, reads_object_stor
 
 
 class DuckDB:
-    """An in-memory DuckDB database behind Ibis.
+    """An in-memory DuckDB database behind Ibis, opened when it is first needed.
 
     Args:
         memory_limit_mb: Most memory of the database, in MiB; None is DuckDB's default of 80 % of the machine.
@@ -39,19 +39,10 @@ class DuckDB:
     def __init__(
         self, *, memory_limit_mb: int | None = None, threads: int | None = None, temp_dir: Path | None = None
     ) -> None:
-        import ibis
-
-        config: dict[str, object] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-        if memory_limit_mb is not None:
-            config["memory_limit"] = f"{memory_limit_mb}MiB"
-        if threads is not None:
-            config["threads"] = threads
-        if temp_dir is not None:
-            config["temp_directory"] = str(temp_dir)
-        self._backend: Backend = ibis.duckdb.connect(**config)
-        # GLOBAL, so that the cursors of `batches`, which are sessions of their own, are in UTC as well.
-        self._backend.raw_sql("SET GLOBAL TimeZone = 'UTC'")
-        self._backend.raw_sql("SET enable_progress_bar = false")
+        self._memory_limit_mb = memory_limit_mb
+        self._threads = threads
+        self._temp_dir = temp_dir
+        self._backend: Backend | None = None
         self._names = count()
         self._is_open = True
 
@@ -69,7 +60,25 @@ class DuckDB:
         """
         if not self._is_open:
             raise AuthorError("this engine was closed", where="engine duckdb", next_step="open another one")
+        if self._backend is None:  # only now: a process that only appends to a lake never loads Ibis
+            self._backend = self._connect()
         return self._backend
+
+    def _connect(self) -> Backend:
+        import ibis
+
+        config: dict[str, object] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        if self._memory_limit_mb is not None:
+            config["memory_limit"] = f"{self._memory_limit_mb}MiB"
+        if self._threads is not None:
+            config["threads"] = self._threads
+        if self._temp_dir is not None:
+            config["temp_directory"] = str(self._temp_dir)
+        backend = ibis.duckdb.connect(**config)
+        # GLOBAL, so that the cursors of `batches`, which are sessions of their own, are in UTC as well.
+        backend.raw_sql("SET GLOBAL TimeZone = 'UTC'")
+        backend.raw_sql("SET enable_progress_bar = false")
+        return backend
 
     def parquet(self, paths: Sequence[str], schema: pa.Schema) -> ir.Table:
         """Read Parquet files as one table of the given schema; see :class:`~trunkline.engine.Engine`."""
@@ -137,9 +146,10 @@ class DuckDB:
 
     def close(self) -> None:
         """Close the database and free its memory; closing twice is allowed."""
-        if self._is_open:
-            self._is_open = False
+        self._is_open = False
+        if self._backend is not None:
             self._backend.disconnect()
+            self._backend = None
 
     def __enter__(self) -> Self:
         """Enter a ``with`` block."""
@@ -167,7 +177,7 @@ class DuckDB:
         return self.connection.sql(query, schema=types)
 
     def _drop(self, name: str) -> None:
-        if self._is_open:
+        if self._backend is not None:
             self._backend.con.sql(f'DROP TABLE IF EXISTS "{name}"')
 
 

@@ -5,6 +5,7 @@ package loads neither ``deltalake`` nor Ibis. The rules and why they are so: doc
 """
 
 from trunkline.lake.erasure import Erasure
+from trunkline.lake.flusher import Flusher
 from trunkline.lake.locks import held
 from trunkline.lake.log import Commit
 from trunkline.lake.maintenance import Upkeep
@@ -12,4 +13,15 @@ from trunkline.lake.reading import LakeReader
 from trunkline.lake.tables import CRASH_POINTS, Lake, Upsert
 from trunkline.lake.writing import Transaction
 
-__all__ = ["CRASH_POINTS", "Commit", "Erasure", "Lake", "LakeReader", "Transaction", "Upkeep", "Upsert", "held"]
+__all__ = [
+    "CRASH_POINTS",
+    "Commit",
+    "Erasure",
+    "Flusher",
+    "Lake",
+    "LakeReader",
+    "Transaction",
+    "Upkeep",
+    "Upsert",
+    "held",
+]

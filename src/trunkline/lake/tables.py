@@ -17,6 +17,7 @@ from trunkline.engine import Engine
 from trunkline.errors import AuthorError, InputError
 from trunkline.lake import delta, erasure, maintenance, names, writing
 from trunkline.lake.erasure import Erasure
+from trunkline.lake.leases import PostgresLeases
 from trunkline.lake.locks import FileLocks, TableLocks
 from trunkline.lake.maintenance import Upkeep
 from trunkline.lake.place import Place
@@ -300,18 +301,37 @@ class Lake(LakeReader):
     # Inside
 
     @property
+    def settings(self) -> LakeSettings:
+        """Retention, locks, compaction."""
+        return self._settings
+
+    @property
+    def lock_folder(self) -> Path:
+        """The folder of this host's lock files.
+
+        Raises:
+            AuthorError: The lake is on an object store and the settings name no folder.
+        """
+        if self._settings.lock_folder is not None:
+            return self._settings.lock_folder
+        if self._is_url:
+            raise AuthorError(
+                "a lake on an object store needs locks before it can be written",
+                where=self._root,
+                allowed=("lake.lock_folder for one host", "lake.lease_url for several"),
+            )
+        return Path(self._root) / _LOCKS_FOLDER
+
+    @property
     def _locks(self) -> TableLocks:
         if self._lock_store is None:
-            folder = self._settings.lock_folder
-            if folder is None:
-                if self._is_url:
-                    raise AuthorError(
-                        "a lake on an object store needs locks before it can be written",
-                        where=self._root,
-                        allowed=("lake.lock_folder for one host", "lake.lease_url for several"),
-                    )
-                folder = Path(self._root) / _LOCKS_FOLDER
-            self._lock_store = FileLocks(folder, timeout_s=self._settings.lock_timeout_s, clock=self._clock)
+            lease_url = self._settings.lease_url
+            timeout_s = self._settings.lock_timeout_s
+            if lease_url is None:
+                self._lock_store = FileLocks(self.lock_folder, timeout_s=timeout_s, clock=self._clock)
+            else:
+                url = lease_url.get_secret_value()
+                self._lock_store = PostgresLeases(url, scope=self._root, timeout_s=timeout_s)
         return self._lock_store
 
     def _existing(self, table: str) -> Place:

@@ -64,6 +64,9 @@ class LakeSettings(BaseModel, frozen=True, extra="forbid"):
     commit_attempts: int = Field(
         5, ge=1, description="How often a commit is tried when writers outside Trunkline conflict with it (attempts)."
     )
+    flush_every_s: float = Field(
+        1.0, ge=0, description="Least time between two commits of a flusher to a hot table (seconds)."
+    )
     lock_folder: Path | None = Field(
         None,
         description="Folder for the lock files; none means `.locks` below a local lake. A lake on an object store that "

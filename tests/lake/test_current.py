@@ -1,0 +1,66 @@
+"""The newest row per key, against a plain reading of the rule."""
+
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trunkline.engine import Engine
+from trunkline.errors import SchemaError
+from trunkline.lake import Lake
+from trunkline.lake.reading import newest
+
+Row = Mapping[str, object]
+
+SCHEMA = pa.schema(
+    [("a", pa.string()), ("b", pa.int64()), ("at", pa.int64()), ("seq", pa.int64()), ("_row", pa.int64())]
+)
+
+rows_strategy = st.lists(
+    st.tuples(
+        st.sampled_from(["x", "y", "", None]),
+        st.sampled_from([0, 1, None]),
+        st.one_of(st.none(), st.integers(-2, 2)),
+        st.one_of(st.none(), st.integers(0, 1)),
+    ),
+    max_size=30,
+)
+
+
+def oracle(rows: Iterable[Row]) -> list[Row]:
+    """Keep, per key, the row with the greatest order; NULL is below everything; the later row wins a tie."""
+    best: dict[tuple[object, object], tuple[tuple[tuple[bool, int], ...], Row]] = {}
+    for row in rows:
+        order = tuple((row[name] is not None, int(str(row[name] or 0))) for name in ("at", "seq", "_row"))
+        key = (row["a"], row["b"])
+        if key not in best or order > best[key][0]:
+            best[key] = (order, row)
+    return sorted((row for _, row in best.values()), key=lambda row: int(str(row["_row"])))
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=rows_strategy, data=st.data())
+def test_current_keeps_the_newest_row_of_each_key(
+    engine: Engine, values: list[tuple[object, ...]], data: st.DataObject
+) -> None:
+    rows = [
+        dict(zip(("a", "b", "at", "seq", "_row"), (*value, number), strict=True)) for number, value in enumerate(values)
+    ]
+    shuffled = data.draw(st.permutations(rows))
+    table = engine.table(pa.Table.from_pylist(shuffled, schema=SCHEMA))
+    found = engine.arrow(newest(table, key=["a", "b"], newest_by=["at", "seq"], table="t"))
+    assert found.schema.names == SCHEMA.names
+    assert sorted(found.to_pylist(), key=lambda row: int(row["_row"])) == oracle(rows)
+
+
+def test_current_reads_a_table_at_a_version(lake: Lake, engine: Engine) -> None:
+    lake.append("a.b", pa.table({"id": ["x", "y"], "at": [1, 1]}))
+    lake.append("a.b", pa.table({"id": ["x"], "at": [2], "new": [True]}))
+    now = engine.arrow(lake.current("a.b", key=["id"], newest_by=["at"]))
+    assert sorted((row["id"], row["at"]) for row in now.to_pylist()) == [("x", 2), ("y", 1)]
+    then = engine.arrow(lake.current("a.b", key=["id"], newest_by=["at"], version=0))
+    assert sorted((row["id"], row["at"]) for row in then.to_pylist()) == [("x", 1), ("y", 1)]
+    with pytest.raises(SchemaError, match="lacks the column nope"):
+        lake.current("a.b", key=["nope"], newest_by=["at"])
