@@ -339,13 +339,13 @@ def _figure(value: float | None) -> str:
 
 def _paired_evidence(context: StepContext, trained: TrainDocument) -> PairedEvidence | None:
     """Compare the candidate with the champion, on unseen rows where there are enough of them."""
-    from trunkline.tasks import Model, compare, compare_refitted
-    from trunkline.train import unseen_rows
-
     workspace, usecase = context.workspace, context.usecase
     champion = workspace.registry.live(usecase.name).champion
     if champion is None or usecase.task is None:
         return None
+    from trunkline.tasks import Model, compare, compare_refitted
+    from trunkline.train import unseen_rows
+
     rows, _ = main_table(usecase, workspace.lake, batches=trained.batches)
     candidate_at = workspace.root / trained.folder
     champion_at = workspace.registry.folder(usecase.name)

@@ -66,12 +66,12 @@ class FairSlices(_Gate):
     """The metric inside each declared slice is not far below the whole.
 
     Attributes:
-        metric: Scorer name; greater is better.
+        metric: ``roc_auc``, ``f1`` or ``precision``.
         max_gap: Largest accepted shortfall of a slice's upper 95 % bound against the whole.
     """
 
     name: Literal["slice_fairness"] = "slice_fairness"
-    metric: str = "roc_auc"
+    metric: Literal["roc_auc", "f1", "precision"] = "roc_auc"
     max_gap: float = 0.10
 
 
@@ -105,7 +105,8 @@ class Latency(_Gate):
     """One row is answered in time.
 
     Attributes:
-        p99_us: Largest accepted 99th percentile of one row through encoding and model, microseconds.
+        p99_us: Largest accepted 99th percentile of one row through encoding and model, microseconds of the thread's own
+            processor time, so that a busy machine does not refuse a model.
     """
 
     name: Literal["latency"] = "latency"

@@ -178,16 +178,21 @@ def _calibrated(gate: Calibrated, evidence: Evidence) -> GateResult:
 
 
 def _fair_slices(gate: FairSlices, evidence: Evidence) -> GateResult:
-    judged = [(part, part.metrics[gate.metric]) for part in evidence.report.slices if gate.metric in part.metrics]
     whole = evidence.report.metrics.get(gate.metric)
+    judged = [
+        (column, part, found)
+        for column, report in evidence.report.slices.items()
+        for part in report.slices
+        if (found := getattr(part, gate.metric)) is not None and not part.too_small
+    ]
     if not judged or whole is None:
         return _not_applicable(gate.name, "no slice is declared and large enough", gate.max_gap)
-    worst, found = min(judged, key=lambda pair: pair[1].high)
+    column, worst, found = min(judged, key=lambda one: one[2].high)
     return _at_most(
         gate.name,
         whole.value - found.high,
         gate.max_gap,
-        f"shortfall of the upper bound of {gate.metric} where {worst.column} = {worst.value}, worst of {len(judged)}",
+        f"shortfall of the upper bound of {gate.metric} where {column} = {worst.name}, worst of {len(judged)} slices",
     )
 
 

@@ -121,7 +121,8 @@ def train_candidate(
     """
     if usecase.task is None:
         raise UseCaseError(f"the use case {usecase.name!r} has no task, so there is nothing to learn")
-    trained: Trained = usecase.task.train(rows, seed=seed, threads=threads, progress=progress)
+    task = usecase.task.present_in(rows)
+    trained: Trained = task.train(rows, seed=seed, threads=threads, progress=progress)
     seen = rows.take(trained.fitted_rows) if usecase.entity_key else rows.slice(0, 0)
     trained.model.with_lineage(**lineage).save(folder)
     (folder / SEEN_FILE).write_bytes(_seen_bytes(usecase, seen))

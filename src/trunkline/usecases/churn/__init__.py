@@ -14,6 +14,7 @@ from trunkline.spec import (
 from trunkline.tasks import Classification, Profit, features_of
 from trunkline.usecases.churn.contracts import Subscriber
 from trunkline.usecases.churn.features import ROW_FEATURES
+from trunkline.usecases.churn.learners import LEARNERS
 from trunkline.usecases.churn.simulate import simulate
 
 usecase = UseCase(
@@ -24,8 +25,10 @@ usecase = UseCase(
     main="subscribers",
     task=Classification(
         label="churned",
-        features=features_of(Subscriber, without=("churned",), minimum_count=20, most_values=800),
+        features=features_of(Subscriber, without=("churned",), minimum_count=5, most_values=1_000),
         row_features=ROW_FEATURES,
+        learners=LEARNERS,
+        trials=15,
         slices=("gender", "senior_citizen", "marital_status"),
         # an average contact with an offer costs 15, keeping a leaver for the next months is worth 60
         profit=Profit(value=60.0, cost=15.0),
