@@ -1,0 +1,204 @@
+"""What a report is made of: the stored records of one run, gathered, and nothing else.
+
+Takes records of the stages, gives one frozen value that goes into JSON and back. A step that has not happened is None
+or empty, and the page says so. There is no clock in it: the same records make the same page.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.contracts.records import Alert, Reading, Receipt
+from trunkline.spec import UseCase
+from trunkline.tasks import ModelInfo, TrainingReport
+from trunkline.train import EvaluateDocument
+
+__all__ = [
+    "FieldFacts",
+    "Lineage",
+    "ModelFacts",
+    "PredictionsSummary",
+    "ReportContent",
+    "RunState",
+    "StepTime",
+    "UseCaseFacts",
+]
+
+RunState = Literal["started", "finished", "refused", "failed"]
+"""How a run stands, as in ``platform.runs``."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FieldFacts(_Record):
+    """One field of the main contract, for people.
+
+    Attributes:
+        name: Its name.
+        kind: Kind of its values.
+        description: What it means; empty where the contract does not say.
+        unit: Unit of a number; empty for pure numbers.
+    """
+
+    name: str
+    kind: str = ""
+    description: str = ""
+    unit: str = ""
+
+
+class UseCaseFacts(_Record):
+    """What the use case says of itself.
+
+    Attributes:
+        name: Its name on the command line.
+        title: A few words for people.
+        question: The question it answers.
+        metric: Scorer name of the headline metric.
+        fields: Fields of the main contract.
+        horizon_days: How far ahead the label looks.
+        label_delay_days: Days after the horizon until the label is known.
+        justified: Columns that may post-date the observation, each with the written reason.
+        profit_value: What a contacted row of class True is worth; None where no profit is declared.
+        profit_cost: What any contact costs, same unit.
+    """
+
+    name: str
+    title: str
+    question: str
+    metric: str
+    fields: tuple[FieldFacts, ...] = ()
+    horizon_days: float = 0.0
+    label_delay_days: float = 0.0
+    justified: Mapping[str, str] = {}
+    profit_value: float | None = None
+    profit_cost: float | None = None
+
+    @classmethod
+    def of(cls, usecase: UseCase) -> Self:
+        """Read the facts off a use case."""
+        profit = getattr(usecase.task, "profit", None)
+        return cls(
+            name=usecase.name,
+            title=usecase.title,
+            question=usecase.question,
+            metric=usecase.metric,
+            fields=tuple(
+                FieldFacts(name=column.name, kind=column.kind, description=column.description, unit=column.unit)
+                for column in usecase.contract.columns
+            ),
+            horizon_days=usecase.horizon_days,
+            label_delay_days=usecase.label_delay_days,
+            justified=dict(usecase.justified or {}),
+            profit_value=getattr(profit, "value", None),
+            profit_cost=getattr(profit, "cost", None),
+        )
+
+    def field(self, name: str) -> FieldFacts:
+        """Find a field; one that the contract does not know has its name only."""
+        return next((field for field in self.fields if field.name == name), FieldFacts(name=name))
+
+
+class StepTime(_Record):
+    """How long one step took.
+
+    Attributes:
+        step: Its name.
+        seconds: Wall time.
+    """
+
+    step: str
+    seconds: float
+
+
+class ModelFacts(_Record):
+    """What became of the candidate in the registry.
+
+    Attributes:
+        version: The version it was registered as.
+        alias: The alias it was given; None when it got none.
+        previous: The version that had the alias before; None for the first.
+    """
+
+    version: str
+    alias: str | None = None
+    previous: str | None = None
+
+
+class PredictionsSummary(_Record):
+    """What the run scored.
+
+    Attributes:
+        rows: Rows scored.
+        model_version: Version that scored them.
+        mean_score: Mean score, or mean prediction.
+        decided: Rows at or above the threshold; None for a regression.
+    """
+
+    rows: int
+    model_version: str
+    mean_score: float
+    decided: int | None = None
+
+
+class Lineage(_Record):
+    """What the run can be repeated from.
+
+    Attributes:
+        table_versions: Lake table to the version that was read.
+        contract_fingerprints: Dataset to fingerprint.
+        seed: Seed of everything random; None when nothing was trained.
+        packages: Library to version.
+    """
+
+    table_versions: Mapping[str, int] = {}
+    contract_fingerprints: Mapping[str, str] = {}
+    seed: int | None = None
+    packages: Mapping[str, str] = {}
+
+
+class ReportContent(_Record):
+    """Everything that the page of one run shows.
+
+    Attributes:
+        usecase: The use case.
+        run_id: The run.
+        state: How it stands.
+        started_at: When it began, UTC.
+        code_version: Version of the package and commit.
+        problem: Why the run failed; empty when it did not.
+        steps: Finished steps in their order.
+        receipts: One per ingested batch.
+        simulated: Whether the rows came from the simulator.
+        best_score: The best score possible on simulated rows.
+        training: The training report; None when nothing was trained.
+        info: What the trained model says of itself; None when nothing was trained.
+        evaluation: Verdicts of the gates and the comparison with the champion; None when not judged.
+        model: What the registry made of the candidate; None when it was not registered.
+        predictions: What was scored; None when nothing was.
+        readings: Monitored numbers of this run.
+        alerts: Alerts that this run raised.
+        lineage: What it can be repeated from.
+    """
+
+    usecase: UseCaseFacts
+    run_id: str
+    state: RunState = "finished"
+    started_at: datetime | None = None
+    code_version: str = ""
+    problem: str = ""
+    steps: tuple[StepTime, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    simulated: bool = False
+    best_score: float | None = None
+    training: TrainingReport | None = None
+    info: ModelInfo | None = None
+    evaluation: EvaluateDocument | None = None
+    model: ModelFacts | None = None
+    predictions: PredictionsSummary | None = None
+    readings: tuple[Reading, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    lineage: Lineage = Lineage()

@@ -1,0 +1,250 @@
+"""Renders the page of one run: a pure function of its records.
+
+Takes a :class:`~trunkline.report.content.ReportContent`, gives one HTML text that needs neither network nor scripts.
+The same content gives the same bytes: no clock, no random ids, drawings included. Every text from data is escaped.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from markupsafe import Markup
+
+from trunkline.contracts.records import Reading, Receipt
+from trunkline.report import charts, figures, summary
+from trunkline.report.content import ReportContent
+from trunkline.report.drawing import Drawing, draw
+from trunkline.tasks.learners import Parameter
+from trunkline.tasks.preprocessing import Preprocessing
+from trunkline.tasks.report import TrainingReport, Trial, TuningReport
+
+if TYPE_CHECKING:
+    import jinja2
+
+__all__ = ["SECTIONS", "TEMPLATES", "environment", "render", "style"]
+
+TEMPLATES: Final = Path(__file__).resolve().parent / "templates"
+"""Folder of the templates and of the style sheet that the console shares."""
+
+SECTIONS: Final = (
+    ("summary", "Summary"),
+    ("model-card", "Model card"),
+    ("learners", "Learners compared"),
+    ("quality", "Quality of the champion"),
+    ("slices", "Slices"),
+    ("features", "Features and leakage"),
+    ("tuning", "Tuning"),
+    ("monitoring", "Monitoring"),
+    ("data", "Data"),
+    ("lineage", "Lineage"),
+)
+"""Anchor and title of each section; all are on every page, with a sentence where the run has nothing to say."""
+
+_QUALITY_CHARTS: Final = (
+    "roc",
+    "precision_recall",
+    "reliability",
+    "profit",
+    "gains",
+    "predicted_true",
+    "residuals",
+    "residual_histogram",
+)
+_LEARNER_METRICS: Final = ("roc_auc", "average_precision", "neg_log_loss", "neg_brier_score", "f1")
+
+
+def render(content: ReportContent) -> str:
+    """Render the page of a run.
+
+    Args:
+        content: The records of the run; any step may be missing.
+
+    Returns:
+        A complete HTML document.
+    """
+    drawings = _drawings(content)
+    training = content.training
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            content=content,
+            sections=SECTIONS,
+            style=style(),
+            drawings=drawings,
+            verdict=summary.verdict(content),
+            tiles=summary.tiles(content),
+            limits=summary.limits(content),
+            against_champion=summary.against_champion(content.evaluation.paired if content.evaluation else None),
+            quality_charts=_QUALITY_CHARTS,
+            learner_metrics=_learner_metrics(training),
+            main_learner=_main_learner(training),
+            reading_tables=_reading_tables(content.readings),
+            lineage_tables=_lineage_tables(content),
+            target_unit=content.usecase.field(training.label).unit if training else "",
+        )
+    )
+
+
+@cache
+def environment() -> "jinja2.Environment":
+    """Give the template environment: everything escaped, nothing undefined tolerated."""
+    import jinja2
+
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "number": figures.number,
+        "signed": figures.signed,
+        "share": figures.share,
+        "count": figures.count,
+        "duration": figures.duration,
+        "instant": figures.instant,
+        "words": figures.words,
+        "short": figures.bytes_short,
+        "label": lambda name: figures.metric(name).label,
+        "parameter": parameter,
+    }
+    made.globals |= {
+        "shown": figures.shown,
+        "metric": figures.metric,
+        "figure": lambda name, value: figures.metric(name).text(value),
+        "reasons": reasons,
+        "listed": listed,
+        "preparation": _preparation,
+        "best_trial": _best_trial,
+    }
+    return made
+
+
+@cache
+def style() -> Markup:
+    """Read the style sheet, ready to stand in a ``<style>`` element."""
+    return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
+
+
+def _drawings(content: ReportContent) -> dict[str, Drawing]:
+    wanted = [*charts.monitoring_charts(content.readings, metric_name=content.usecase.metric)]
+    if content.training is not None:
+        wanted += charts.training_charts(content.training)
+    return {chart.name: draw(chart) for chart in wanted}
+
+
+def _learner_metrics(training: TrainingReport | None) -> tuple[str, ...]:
+    """Metrics of the comparison: the headline first, then the usual ones, or all of a regression."""
+    if training is None:
+        return ()
+    known = dict.fromkeys(name for learner in training.learners for name in learner.scores)
+    wanted = list(known) if training.task == "regression" else [name for name in _LEARNER_METRICS if name in known]
+    head = [training.metric] if training.metric in known else []
+    return tuple(dict.fromkeys([*head, *wanted]))
+
+
+def _main_learner(training: TrainingReport | None) -> str:
+    if training is None or not training.champion.weights:
+        return ""
+    return max(training.champion.weights, key=lambda name: training.champion.weights[name])
+
+
+def _reading_tables(readings: Sequence[Reading]) -> tuple[tuple[str, tuple[Reading, ...]], ...]:
+    families = (
+        ("Drift of features and score", ("drift", "score_drift")),
+        ("Performance, measured and estimated", ("performance", "estimate")),
+        ("Freshness and volume", ("freshness", "volume")),
+    )
+    return tuple(
+        (
+            title,
+            tuple(
+                sorted(
+                    (reading for reading in readings if reading.family in kinds),
+                    key=lambda reading: (
+                        not reading.crossed,
+                        reading.family != "score_drift",
+                        reading.subject,
+                        reading.metric,
+                    ),
+                )
+            ),
+        )
+        for title, kinds in families
+    )
+
+
+def _lineage_tables(content: ReportContent) -> tuple[tuple[str, str, str, tuple[tuple[str, str], ...]], ...]:
+    lineage = content.lineage
+    return (
+        ("Lake tables", "Table", "Version", _pairs((name, str(v)) for name, v in lineage.table_versions.items())),
+        (
+            "Contracts",
+            "Dataset",
+            "Fingerprint",
+            _pairs((name, figures.bytes_short(v)) for name, v in lineage.contract_fingerprints.items()),
+        ),
+        ("Packages", "Package", "Version", _pairs(lineage.packages.items())),
+        (
+            "Steps",
+            "Step",
+            "Time",
+            tuple((step.step, figures.duration(step.seconds)) for step in content.steps),
+        ),
+        (
+            "Phases of training",
+            "Phase",
+            "Time",
+            tuple((figures.words(name), figures.duration(s)) for name, s in content.training.seconds.items())
+            if content.training
+            else (),
+        ),
+    )
+
+
+def _pairs(items: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(items))
+
+
+def reasons(receipt: Receipt) -> tuple[tuple[str, int], ...]:
+    """Read the reasons of a receipt, the most frequent first."""
+    found = json.loads(receipt.reasons or "{}")
+    return tuple(sorted(((str(name), int(rows)) for name, rows in found.items()), key=lambda pair: (-pair[1], pair[0])))
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Read a JSON list of names."""
+    return tuple(str(name) for name in json.loads(text or "[]"))
+
+
+def parameter(value: Parameter) -> str:
+    """Write a parameter shortly."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _best_trial(tuning: TuningReport) -> Trial | None:
+    return next((trial for trial in tuning.trials if trial.number == tuning.best), None)
+
+
+def _preparation(prepared: Preprocessing) -> str:
+    """Say what is done beyond imputing, encoding, limiting and scaling."""
+    said = []
+    if prepared.bins:
+        said.append(f"{prepared.bins} quantile bins of {', '.join(prepared.bins_of) or 'numbers'}")
+    if prepared.interactions:
+        said.append("products of pairs")
+    if prepared.pca_share is not None:
+        said.append(f"principal components with {figures.share(prepared.pca_share, digits=0)} of the variance")
+    if prepared.select is not None:
+        said.append(
+            f"best {prepared.select:.0f} columns" if prepared.select >= 1 else f"columns with p < {prepared.select:g}"
+        )
+    if prepared.only:
+        said.append(f"only {', '.join(prepared.only)}")
+    if prepared.without:
+        said.append(f"without {', '.join(prepared.without)}")
+    return "; ".join(said) or figures.NOTHING
