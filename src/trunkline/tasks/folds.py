@@ -103,7 +103,8 @@ def make_folds(target: Floats, *, folds: int, repeats: int, structure: Structure
         seed: Seed of the first repetition.
 
     Returns:
-        ``folds * repeats`` folds. With an order in time the earliest part is trained on only.
+        ``folds * repeats`` folds; without groups and order those of scikit-learn's ``RepeatedStratifiedKFold`` (or
+        ``RepeatedKFold``) with that ``random_state``. With an order in time the earliest part is trained on only.
 
     Raises:
         LabelError: There are fewer groups than folds.
@@ -113,16 +114,22 @@ def make_folds(target: Floats, *, folds: int, repeats: int, structure: Structure
             f"{folds} folds need at least {folds} groups, and there are {len(np.unique(structure.groups))}",
             next_step="declare fewer folds",
         )
-    repeated = 1 if structure.order is not None else repeats
     return [
-        Fold(repeat, number, np.sort(train), np.sort(judge))
-        for repeat in range(repeated)
-        for number, (train, judge) in enumerate(_cut(target, folds, structure, seed + repeat))
+        Fold(position // folds, position % folds, np.sort(train), np.sort(judge))
+        for position, (train, judge) in enumerate(_cut(target, folds, repeats, structure, seed))
     ]
 
 
-def _cut(target: Floats, folds: int, structure: Structure, seed: int) -> Iterator[tuple[Places, Places]]:
-    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, TimeSeriesSplit
+def _cut(
+    target: Floats, folds: int, repeats: int, structure: Structure, seed: int
+) -> Iterator[tuple[Places, Places]]:
+    from sklearn.model_selection import (
+        GroupKFold,
+        RepeatedKFold,
+        RepeatedStratifiedKFold,
+        StratifiedGroupKFold,
+        TimeSeriesSplit,
+    )
 
     rows = np.arange(len(target))
     if structure.order is not None:
@@ -135,10 +142,12 @@ def _cut(target: Floats, folds: int, structure: Structure, seed: int) -> Iterato
         return
     if structure.groups is not None:
         kind = StratifiedGroupKFold if structure.stratified else GroupKFold
-        yield from kind(n_splits=folds, shuffle=True, random_state=seed).split(rows, target, structure.groups)
+        for repeat in range(repeats):
+            parts = kind(n_splits=folds, shuffle=True, random_state=seed + repeat)
+            yield from parts.split(rows, target, structure.groups)
         return
-    plain = StratifiedKFold if structure.stratified else KFold
-    yield from plain(n_splits=folds, shuffle=True, random_state=seed).split(rows, target)
+    plain = RepeatedStratifiedKFold if structure.stratified else RepeatedKFold
+    yield from plain(n_splits=folds, n_repeats=repeats, random_state=seed).split(rows, target)
 
 
 def refuse_few(target: Floats, *, folds: int, test_share: float, label: str) -> None:
