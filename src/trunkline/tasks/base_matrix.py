@@ -4,7 +4,8 @@ Takes an Arrow table or one row, gives float32 columns: numbers as they are, fla
 of their value in the vocabulary learned at training (unknown or rare = -1), then the row features. Null is NaN
 throughout. The vectorised and the per-row path give the same bits, so that training and serving cannot drift apart.
 
-Numbers beyond +-1e15 are cut there: squares of float32 values stay finite in every learner.
+Numbers beyond +-1e15 are cut there: squares of float32 values stay finite in every learner. Those nearer to 0 than
+1e-30 are 0: LightGBM reads them so.
 """
 
 import math
@@ -24,13 +25,16 @@ from trunkline.tasks.features import Feature, FeatureKind, RowFeatures
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LIMIT", "BaseMatrix", "Floats", "Matrix", "number_column"]
+__all__ = ["LIMIT", "TINY", "BaseMatrix", "Floats", "Matrix", "number_column"]
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 
 LIMIT: Final = 1e15
 """Largest magnitude of a cell."""
+
+TINY: Final = 1e-30
+"""Smallest magnitude of a cell that is not 0."""
 
 _UNKNOWN: Final = -1.0
 
@@ -185,6 +189,7 @@ _INFINITE: Final = (math.inf, -math.inf)
 def _cut(cells: Floats) -> Matrix:
     np.minimum(cells, LIMIT, out=cells)
     np.maximum(cells, -LIMIT, out=cells)
+    cells[np.abs(cells) < TINY] = 0.0
     return cells.astype(np.float32)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from trunkline.contracts.expressions import RowValue
-from trunkline.tasks.base_matrix import LIMIT, Floats, Matrix
+from trunkline.tasks.base_matrix import LIMIT, TINY, Floats, Matrix
 from trunkline.tasks.estimators import FittedLearner
 from trunkline.tasks.features import FeatureKind
 from trunkline.tasks.members import Boosted, Grown
@@ -68,7 +68,7 @@ def _at_thresholds(donor: Matrix, fitted: Sequence[FittedLearner]) -> Matrix:
         for member in learner.members:
             if isinstance(member, Boosted | Grown):
                 points.update((plain[column], value) for column, value in member.forest.thresholds() if column in plain)
-    ordered = sorted(points)
+    ordered = sorted(point for point in points if TINY < abs(point[1]) < LIMIT)
     step = max(1, len(ordered) // _MOST_THRESHOLDS)
     ordered = ordered[::step]
     rows = np.repeat(donor, int(np.ceil(3 * len(ordered) / len(donor))), axis=0)[: 3 * len(ordered)].copy()

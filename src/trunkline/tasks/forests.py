@@ -224,7 +224,9 @@ def _as_xgboost(
     for children in (left, right):
         parents[children[~leaf]] = np.flatnonzero(~leaf)
     value = np.asarray(tree.value, dtype=np.float64)[order, 0, -1] / count
-    edge = np.nextafter(rounded_down(np.asarray(tree.threshold, dtype=np.float64)[order]), np.float32(np.inf))
+    # scikit-learn parts null from all numbers at a threshold of infinity, which JSON cannot say
+    thresholds = np.minimum(np.asarray(tree.threshold, dtype=np.float64)[order], np.finfo(np.float32).max / 2)
+    edge = np.nextafter(rounded_down(thresholds), np.float32(np.inf))
     return {
         **blank,
         "id": number,

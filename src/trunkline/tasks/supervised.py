@@ -4,6 +4,7 @@ Takes nothing, gives a frozen declaration that JSON holds without loss, so that 
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -89,6 +90,15 @@ class Supervised(BaseModel):
             raise UseCaseError(f"learners are named twice: {', '.join(names)}", where=where)
         if not any(learner.eligible for learner in self.learners):
             raise UseCaseError("no learner may become the champion", where=where, next_step="set eligible=True on one")
+        for learner in self.learners:
+            declared = learner.preprocessing
+            named = {*declared.only, *declared.without, *declared.encode_by, *declared.bins_of}
+            if unknown := sorted(named - set(inputs)):
+                raise UseCaseError(
+                    f"the preprocessing of {learner.name} names unknown columns: {', '.join(unknown)}",
+                    where=where,
+                    allowed=inputs,
+                )
         eligible = {learner.name for learner in self.learners if learner.eligible}
         if unknown := sorted(set(self.weights) - eligible):
             raise UseCaseError(f"weights for unknown learners: {', '.join(unknown)}", where=where, allowed=eligible)
@@ -128,10 +138,33 @@ class Supervised(BaseModel):
             )
         if not missing or not table.num_rows:
             return self
+        row_features = {name: expr for name, expr in self.row_features.items() if not expr.columns() & missing}
+        inputs = {*(feature.name for feature in features), *row_features}
+        learners = tuple(kept for learner in self.learners if (kept := _narrowed(learner, inputs)) is not None)
         return self.model_copy(
             update={
                 "features": features,
-                "row_features": {n: e for n, e in self.row_features.items() if not e.columns() & missing},
+                "row_features": row_features,
+                "learners": learners,
+                "weights": {
+                    name: weight for name, weight in self.weights.items() if name in {one.name for one in learners}
+                },
                 "slices": tuple(name for name in self.slices if name not in missing),
             }
         )
+
+
+def _narrowed(learner: Learner, inputs: AbstractSet[str]) -> Learner | None:
+    """Leave absent inputs out of a learner's preparation; None where none is left that it asks for."""
+    declared = learner.preprocessing
+    if declared.only and not inputs & set(declared.only):
+        return None
+    narrowed = declared.model_copy(
+        update={
+            "only": tuple(name for name in declared.only if name in inputs),
+            "without": tuple(name for name in declared.without if name in inputs),
+            "bins_of": tuple(name for name in declared.bins_of if name in inputs),
+            "encode_by": {name: how for name, how in declared.encode_by.items() if name in inputs},
+        }
+    )
+    return learner.model_copy(update={"preprocessing": narrowed})

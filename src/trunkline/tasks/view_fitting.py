@@ -81,7 +81,7 @@ def fit_view(
         The view for any row, and the training matrix, shape (rows, columns of the view).
 
     Raises:
-        UseCaseError: A named column does not exist, no column is left, or there would be too many products.
+        UseCaseError: No column is left, or there would be too many products.
     """
     parts = list(_parts(base, target, columns, preprocessing, seed))
     if not parts:
@@ -127,10 +127,6 @@ def _parts(base: Matrix, target: Floats, columns: Columns, preprocessing: Prepro
 
 
 def _used(columns: Columns, preprocessing: Preprocessing) -> list[int]:
-    named = {*preprocessing.only, *preprocessing.without, *preprocessing.encode_by, *preprocessing.bins_of}
-    unknown = sorted(named - set(columns.names))
-    if unknown:
-        raise UseCaseError(f"preprocessing names unknown columns: {', '.join(unknown)}", allowed=columns.names)
     return [
         at
         for at, name in enumerate(columns.names)
