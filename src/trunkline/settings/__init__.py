@@ -13,10 +13,20 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from trunkline.errors import InputError
+from trunkline.settings.brokers import BrokerSettings
 from trunkline.settings.lake import LakeSettings
 from trunkline.settings.registry import RegistrySettings
+from trunkline.settings.serve import ServeSettings
 
-__all__ = ["SETTINGS_FILE", "LakeSettings", "RegistrySettings", "Settings", "load_settings"]
+__all__ = [
+    "SETTINGS_FILE",
+    "BrokerSettings",
+    "LakeSettings",
+    "RegistrySettings",
+    "ServeSettings",
+    "Settings",
+    "load_settings",
+]
 
 SETTINGS_FILE: Final = "trunkline.toml"
 """Name of the settings file, looked for in the current folder."""
@@ -38,6 +48,8 @@ class Settings(BaseSettings):
     )
     lake: LakeSettings = Field(LakeSettings(), description="Retention, locks and compaction of tables.")
     registry: RegistrySettings = Field(RegistrySettings(), description="Where model versions are tracked.")
+    broker: BrokerSettings = Field(BrokerSettings(), description="Durability and size of the embedded log.")
+    serve: ServeSettings = Field(ServeSettings(), description="Where the API listens, and who may ask.")
 
     @classmethod
     def settings_customise_sources(
