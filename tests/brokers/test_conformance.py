@@ -39,6 +39,12 @@ def test_reading_starts_after_an_offset_and_stops_at_a_limit(broker: Broker) -> 
     assert broker.read("a", after=5, limit=2) == []
 
 
+def test_reading_stops_at_a_size_but_gives_one_record_at_least(broker: Broker) -> None:
+    broker.publish({"a": messages("x" * 100, "y" * 100, "z" * 100)})
+    assert [record.value[:1] for record in broker.read("a", after=0, limit=9, max_bytes=150)] == [b"x", b"y"]
+    assert [record.value[:1] for record in broker.read("a", after=0, limit=9, max_bytes=1)] == [b"x"]
+
+
 def test_a_topic_nobody_wrote_to_is_empty(broker: Broker) -> None:
     assert broker.read("nothing", after=0, limit=10) == []
     assert broker.end("nothing") == 0

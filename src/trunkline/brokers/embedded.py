@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from trunkline.brokers.protocol import Capabilities, Message, Record, Trimmed
+from trunkline.brokers.protocol import MAX_BYTES, Capabilities, Message, Record, Trimmed
 from trunkline.errors import InputError, TamperedError, UnavailableError
 from trunkline.settings import drills
 from trunkline.settings.brokers import BrokerSettings
@@ -124,14 +124,29 @@ class EmbeddedLog:
             drills.point("log.after_commit")
         return ends
 
-    def read(self, topic: str, *, after: int, limit: int, partition: int = 0) -> Sequence[Record]:
+    def read(
+        self, topic: str, *, after: int, limit: int, max_bytes: int = MAX_BYTES, partition: int = 0
+    ) -> Sequence[Record]:
         """Read records in order; see :class:`Broker`."""
-        return [Record(*row) for row in self._query(_READ, topic, partition, after, limit)]
+        table = _table(topic, partition)
+        found: list[Record] = []
+        with self._reading(topic) as is_known:
+            if is_known:
+                cursor = self._reader.execute(_on(_READ, table), (after, limit))
+                for row in cursor:
+                    found.append(Record(*row))
+                    max_bytes -= len(found[-1].value)
+                    if max_bytes <= 0:
+                        break
+                cursor.close()
+        return found
 
     def end(self, topic: str, *, partition: int = 0) -> int:
         """Offset of the newest record; 0 when there is none."""
-        rows = self._query(_NEWEST, topic, partition)
-        return int(rows[0][0] or 0) if rows else 0
+        table = _table(topic, partition)
+        with self._reading(topic) as is_known:
+            newest = self._reader.execute(_on(_NEWEST, table)).fetchall()[0][0] if is_known else None
+        return int(newest or 0)
 
     def commit(self, topic: str, *, group: str, offset: int, partition: int = 0) -> None:
         """Note how far a group is; see :class:`Broker`."""
@@ -225,14 +240,11 @@ class EmbeddedLog:
             self._writer.execute("INSERT OR IGNORE INTO topics VALUES (?)", (topic,))
         self._topics[topic] = (_on(_INSERT, table), _on(_NEWEST, table))
 
-    def _query(
-        self, statement: str, topic: str, partition: int, *values: int
-    ) -> list[tuple[int, bytes, bytes | None, int]]:
-        """Run one short read; no rows for a topic that nobody wrote to."""
-        table = _table(topic, partition)
+    @contextmanager
+    def _reading(self, topic: str) -> Iterator[bool]:
+        """Hold the reader; says whether anybody ever wrote to the topic."""
         with self._read_lock, self._told():
-            known = self._reader.execute("SELECT 1 FROM topics WHERE topic = ?", (topic,)).fetchall()
-            return self._reader.execute(_on(statement, table), values).fetchall() if known else []
+            yield bool(self._reader.execute("SELECT 1 FROM topics WHERE topic = ?", (topic,)).fetchall())
 
     def _trim_some(self, topic: str, *, before_us: int | None) -> int:
         """Remove a few of a topic's oldest records, if they may go; gives their number."""

@@ -9,9 +9,12 @@ which offset it holds the records (exactly once).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
-__all__ = ["Broker", "Capabilities", "Message", "Record", "Trimmed"]
+__all__ = ["MAX_BYTES", "Broker", "Capabilities", "Message", "Record", "Trimmed"]
+
+MAX_BYTES: Final = 16 << 20
+"""Content that one ``read`` gives unless it is told otherwise, bytes."""
 
 
 class Message(NamedTuple):
@@ -93,13 +96,16 @@ class Broker(Protocol):
         """
         ...
 
-    def read(self, topic: str, *, after: int, limit: int, partition: int = 0) -> Sequence[Record]:
+    def read(
+        self, topic: str, *, after: int, limit: int, max_bytes: int = MAX_BYTES, partition: int = 0
+    ) -> Sequence[Record]:
         """Read records in order.
 
         Args:
             topic: The topic; one that nobody wrote to has no records.
             after: Offset of the last record known; 0 reads from the start.
             limit: At most so many records.
+            max_bytes: No more than the record that reaches this size of all values together, bytes.
             partition: The partition.
 
         Raises:

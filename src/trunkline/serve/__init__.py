@@ -1,0 +1,6 @@
+"""The prediction server: HTTP in, scores out, everything logged. Never imports MLflow or a training library."""
+
+from trunkline.serve.app import create_app
+from trunkline.serve.listening import listen
+
+__all__ = ["create_app", "listen"]

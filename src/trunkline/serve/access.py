@@ -1,0 +1,95 @@
+"""Who may ask what: API keys and their roles.
+
+Takes the headers of a request, gives the role of its sender. Without keys everybody on loopback is an admin; binding
+wider without a key is refused before the socket is opened.
+"""
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from trunkline.errors import InputError
+from trunkline.serve.refusals import RefusedRequestError
+from trunkline.settings.serve import ApiKey, Role
+
+__all__ = ["Access", "refuse_open_binding"]
+
+_RANK: Final[dict[Role, int]] = {"reader": 1, "operator": 2, "admin": 3}
+
+
+class Access:
+    """The keys of one server.
+
+    Args:
+        keys: All keys; none lets everybody do everything.
+    """
+
+    def __init__(self, keys: Iterable[ApiKey]) -> None:
+        # Digests are looked up, so that the time of a comparison says nothing about a key.
+        self._ranks = {_digest(key.key.get_secret_value().encode()): _RANK[key.role] for key in keys}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may do everything."""
+        return not self._ranks
+
+    def require(self, role: Role, *, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Let a request pass or refuse it.
+
+        Args:
+            role: The least role that may do it.
+            headers: The request's headers, names in lower case: ``authorization: Bearer KEY`` or ``x-api-key: KEY``.
+
+        Raises:
+            RefusedRequestError: 401 without a known key, 403 when its role is not enough.
+        """
+        if not self._ranks:
+            return
+        rank = 0
+        for name, value in headers:
+            if name == b"x-api-key":
+                rank = self._ranks.get(_digest(value), 0)
+                break
+            if name == b"authorization" and value[:7].lower() == b"bearer ":
+                rank = self._ranks.get(_digest(value[7:].strip()), 0)
+                break
+        if rank == 0:
+            raise RefusedRequestError(
+                "an API key is needed", status=401, next_step="send the header: authorization: Bearer KEY"
+            )
+        if rank < _RANK[role]:
+            raise RefusedRequestError(f"this needs the role {role}", status=403, next_step="ask for another key")
+
+
+def refuse_open_binding(host: str, *, keys: Sequence[ApiKey]) -> None:
+    """Refuse to listen beyond this machine without a key.
+
+    Args:
+        host: The address to bind.
+        keys: The keys that would be asked for.
+
+    Raises:
+        InputError: The address is wider than loopback and there is no key.
+    """
+    if keys or _is_loopback(host):
+        return
+    raise InputError(
+        "binding wider than loopback needs an API key",
+        where=f"serve.host = {host}",
+        allowed=("127.0.0.1", "::1", "localhost"),
+        next_step='set TRUNKLINE_SERVE__API_KEYS=\'[{"name": "...", "role": "reader", "key": "..."}]\'',
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

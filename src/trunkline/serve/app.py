@@ -1,0 +1,277 @@
+"""The application: routes, start-up and shutdown of one prediction server.
+
+``create_app`` touches nothing; the log is opened, models are loaded and the flusher starts when the server starts up.
+At the end of start-up the garbage collector forgets what is there (``gc.freeze``), without which its full collections
+take 36 to 47 ms out of some requests.
+"""
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Route
+
+from trunkline.brokers import EmbeddedLog, GroupCommit
+from trunkline.errors import TrunklineError
+from trunkline.serve.access import Access
+from trunkline.serve.deployments import Deployment
+from trunkline.serve.flusher import Flusher, FlushState
+from trunkline.serve.inference_protocol import InferEndpoint, ModelMetadata, metadata
+from trunkline.serve.metrics import Metrics
+from trunkline.serve.openapi import describe
+from trunkline.serve.plain import OutcomesEndpoint, PredictEndpoint
+from trunkline.serve.refusals import Answer, RefusedRequestError, refusal
+from trunkline.serve.service import Service
+from trunkline.settings.brokers import BrokerSettings
+from trunkline.settings.serve import ServeSettings
+from trunkline.spec import UseCase
+
+if TYPE_CHECKING:
+    from trunkline.lake import Lake
+
+__all__ = ["create_app"]
+
+_logger = logging.getLogger(__name__)
+
+
+def create_app(
+    workspace: Path,
+    *,
+    usecases: Mapping[str, UseCase],
+    lake: "Callable[[], Lake]",
+    clock: Callable[[], datetime],
+    settings: ServeSettings | None = None,
+    log: BrokerSettings | None = None,
+    flush_every_s: float = 1.0,
+) -> FastAPI:
+    """Make the application of one workspace.
+
+    Args:
+        workspace: Holds ``live/`` and ``models/``, which are read, and ``log/``, which is written.
+        usecases: What is served, by name; use cases without a task are left out.
+        lake: Opens the lake; called once, in the thread that moves the log into it.
+        clock: Gives the present instant, UTC.
+        settings: Limits and keys.
+        log: Durability and size of the log.
+        flush_every_s: Least time between two commits to a lake table, in seconds.
+
+    Returns:
+        The application; :func:`trunkline.serve.listen` serves it.
+    """
+    settings = settings or ServeSettings()
+    deployments = {
+        name: Deployment(usecase, workspace=workspace) for name, usecase in usecases.items() if usecase.task is not None
+    }
+    running = _Running(
+        workspace, deployments=deployments, log=log or BrokerSettings(), lake=lake, clock=clock, every_s=flush_every_s
+    )
+    service = Service(
+        deployments=deployments,
+        settings=settings,
+        access=Access(settings.api_keys),
+        metrics=Metrics(waiting=lambda: running.flush_state.waiting),
+        clock=clock,
+    )
+    app = FastAPI(
+        title="Trunkline",
+        description="Predictions and outcomes of the use cases of this workspace.",
+        lifespan=lambda _app: running.around(service),
+    )
+    # Bare ASGI routes first: FastAPI's own are matched after them.
+    app.router.routes[:0] = _hot_routes(service)
+    _add_health(app, service, running)
+    _add_models(app, service)
+    _add_refusals(app)
+    describe(app, usecases={name: deployment.usecase for name, deployment in deployments.items()})
+    return app
+
+
+class _Running:
+    """What lives from start-up to shutdown."""
+
+    def __init__(
+        self,
+        workspace: Path,
+        *,
+        deployments: Mapping[str, Deployment],
+        log: BrokerSettings,
+        lake: "Callable[[], Lake]",
+        clock: Callable[[], datetime],
+        every_s: float,
+    ) -> None:
+        self._workspace = workspace
+        self._deployments = deployments
+        self._log_settings = log
+        self._lake = lake
+        self._clock = clock
+        self._every_s = every_s
+        self._flusher: Flusher | None = None
+
+    @property
+    def flush_state(self) -> FlushState:
+        """How the flusher is; before start-up it has nothing to do."""
+        return self._flusher.state if self._flusher else FlushState(is_flushing=False, problem="", waiting=0)
+
+    def around(self, service: Service) -> AbstractAsyncContextManager[None]:
+        """Start up, and shut down at the end."""
+        return self._around(service)
+
+    @asynccontextmanager
+    async def _around(self, service: Service) -> AsyncIterator[None]:
+        log = EmbeddedLog(self._workspace / "log" / "log.db", settings=self._log_settings, clock=self._clock)
+        self._flusher = Flusher(
+            log,
+            lake=self._lake,
+            lock=self._workspace / "locks" / "flusher.lock",
+            every_s=self._every_s,
+            clock=self._clock,
+        )
+        for deployment in self._deployments.values():
+            deployment.refresh()
+        service.log = GroupCommit(log, max_waiting=self._log_settings.max_waiting)
+        self._flusher.start()
+        watching = asyncio.create_task(self._watch(service))
+        gc.collect()
+        gc.freeze()
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+            appends, service.log = service.log, None
+            await appends.close()
+            await asyncio.to_thread(self._flusher.stop)
+            log.close()
+            gc.unfreeze()
+
+    async def _watch(self, service: Service) -> None:
+        """Swap in new champions as they are promoted."""
+        while True:
+            await asyncio.sleep(service.settings.reload_every_s)
+            for name, deployment in self._deployments.items():
+                if not deployment.has_news:
+                    continue
+                if await asyncio.to_thread(deployment.refresh):
+                    service.metrics.swaps.labels(name).inc()
+                    _logger.info("%s: version %s answers now", name, deployment.loaded().live.version)
+                elif deployment.problem:
+                    _logger.error("%s: the new champion was not taken over: %s", name, deployment.problem)
+
+
+def _hot_routes(service: Service) -> list[BaseRoute]:
+    routes: list[BaseRoute] = []
+    for name, deployment in service.deployments.items():
+        predict, outcomes = (kind(service, deployment=deployment) for kind in (PredictEndpoint, OutcomesEndpoint))
+        routes.append(Route(f"/v1/{name}/predict", predict, methods=["POST"]))
+        routes.append(Route(f"/v1/{name}/outcomes", outcomes, methods=["POST"]))
+    infer = InferEndpoint(service)
+    routes.append(Route("/v2/models/{model}/infer", infer, methods=["POST"]))
+    routes.append(Route("/v2/models/{model}/versions/{version}/infer", infer, methods=["POST"]))
+    return routes
+
+
+def _add_health(app: FastAPI, service: Service, running: _Running) -> None:
+    def _reader(request: Request) -> None:
+        service.access.require("reader", headers=request.scope["headers"])
+
+    @app.get("/v2/health/live", tags=["health"])
+    async def live() -> dict[str, bool]:
+        """Say that the process answers."""
+        return {"live": True}
+
+    @app.get("/v2/health/ready", tags=["health"])
+    async def ready() -> JSONResponse:
+        """Say whether every use case with a champion can answer, and what is wrong if something is."""
+        flush = running.flush_state
+        found = {
+            name: {
+                "version": deployment.current.live.version if deployment.current else None,
+                "problem": deployment.problem,
+            }
+            for name, deployment in service.deployments.items()
+        }
+        answers = all(one["version"] or not one["problem"] for one in found.values())
+        is_ready = service.log is not None and answers
+        log = {"problem": flush.problem, "waiting": flush.waiting, "is_flushing": flush.is_flushing}
+        return JSONResponse({"ready": is_ready, "usecases": found, "log": log}, 200 if is_ready else 503)
+
+    @app.get("/metrics", tags=["health"], dependencies=[Depends(_reader)])
+    async def metrics() -> Response:
+        """Give the counters in Prometheus' text format."""
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_models(app: FastAPI, service: Service) -> None:
+    def _reader(request: Request) -> None:
+        service.access.require("reader", headers=request.scope["headers"])
+
+    allowed = [Depends(_reader)]
+
+    @app.get("/v2", tags=["open inference protocol"], dependencies=allowed)
+    async def server() -> dict[str, object]:
+        """Name the server."""
+        from trunkline import __version__
+
+        return {"name": "trunkline", "version": __version__, "extensions": []}
+
+    @app.get("/v2/models/{model}", tags=["open inference protocol"], dependencies=allowed)
+    async def model(model: str) -> ModelMetadata:
+        """Describe the model that answers for a use case."""
+        deployment = service.deployment(model)
+        return metadata(deployment, deployment.loaded())
+
+    @app.get("/v2/models/{model}/versions/{version}", tags=["open inference protocol"], dependencies=allowed)
+    async def model_version(model: str, version: str) -> ModelMetadata:
+        """Describe one version, if it answers."""
+        deployment = service.deployment(model)
+        return metadata(deployment, deployment.version(version))
+
+    @app.get("/v2/models/{model}/ready", tags=["open inference protocol"])
+    async def model_ready(model: str) -> JSONResponse:
+        """Say whether a model answers."""
+        is_ready = service.deployment(model).current is not None
+        return JSONResponse({"name": model, "ready": is_ready}, 200 if is_ready else 503)
+
+    @app.get("/v2/models/{model}/versions/{version}/ready", tags=["open inference protocol"])
+    async def model_version_ready(model: str, version: str) -> JSONResponse:
+        """Say whether a version answers."""
+        current = service.deployment(model).current
+        is_ready = current is not None and current.live.version == version
+        return JSONResponse({"name": model, "ready": is_ready}, 200 if is_ready else 503)
+
+
+def _add_refusals(app: FastAPI) -> None:
+    """Make every error a JSON object without a traceback, for routes that are not bare ASGI as well."""
+
+    def answered(answer: Answer) -> Response:
+        return Response(
+            answer.body, answer.status, {name.decode(): value.decode() for name, value in answer.headers}
+        )
+
+    @app.exception_handler(TrunklineError)
+    async def known(_request: Request, error: Exception) -> Response:
+        return answered(refusal(error))
+
+    @app.exception_handler(HTTPException)
+    async def http(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        said = {404: "there is no such path", 405: "the path does not take this method"}
+        refused = RefusedRequestError(
+            said.get(error.status_code, "refused"), status=error.status_code, next_step="see /docs"
+        )
+        response = answered(refusal(refused))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(Exception)
+    async def unknown(_request: Request, error: Exception) -> Response:
+        return answered(refusal(error))

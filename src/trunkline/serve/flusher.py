@@ -1,0 +1,183 @@
+"""From the durable log into the lake, exactly once.
+
+One thread moves what the server wrote down into ``platform.predictions`` and ``platform.outcomes``, at most one commit
+a second and table. The lake itself says up to which offset it holds the log (an application transaction in the same
+commit as the rows), so a flusher killed at any moment goes on where the table ends: nothing is lost, nothing is there
+twice. Of several servers on one workspace one flushes, and another takes over when it ends.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from trunkline.brokers import EmbeddedLog
+from trunkline.errors import BusyError, TrunklineError
+from trunkline.serve.recording import TOPICS, record_table
+from trunkline.settings import drills
+
+if TYPE_CHECKING:
+    from trunkline.lake import Lake
+
+__all__ = ["CRASH_POINTS", "GROUP", "FlushState", "Flusher"]
+
+CRASH_POINTS: tuple[str, ...] = ("serve.before_flush", "serve.after_flush", "serve.after_flush_commit")
+"""Points at which a fault drill may kill a process that flushes."""
+
+GROUP: Final = "lake"
+"""The consumer group of the flusher."""
+
+_MOST_RECORDS: Final = 20_000
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FlushState:
+    """How the flusher is.
+
+    Attributes:
+        is_flushing: Whether this process flushes; another one may.
+        problem: Why the last flush failed; empty when it did not.
+        waiting: Records in the log that the lake does not hold yet.
+    """
+
+    is_flushing: bool
+    problem: str
+    waiting: int
+
+
+class Flusher:
+    """Moves records from a log into the lake.
+
+    Args:
+        log: The durable log.
+        lake: Opens the lake; called once, in the flusher's own thread.
+        lock: File whose lock the one flusher of a workspace holds.
+        every_s: Least time between two commits to a table, in seconds.
+        clock: Gives the present instant, UTC.
+    """
+
+    def __init__(
+        self,
+        log: EmbeddedLog,
+        *,
+        lake: "Callable[[], Lake]",
+        lock: Path,
+        every_s: float,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._log = log
+        self._open_lake = lake
+        self._lock = lock
+        self._every_s = every_s
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lake: Lake | None = None
+        self._done: dict[str, int] = {}
+        self._held: ExitStack | None = None
+        self._problem = ""
+        for topic in TOPICS:  # from now on retention keeps what the lake does not hold
+            log.commit(topic, group=GROUP, offset=0)
+
+    @property
+    def state(self) -> FlushState:
+        """How it is; reads the log."""
+        waiting = sum(
+            max(0, self._log.end(topic) - max(self._done.get(topic, 0), self._log.committed(topic, group=GROUP)))
+            for topic in TOPICS
+        )
+        return FlushState(is_flushing=self._held is not None, problem=self._problem, waiting=waiting)
+
+    def start(self) -> None:
+        """Begin to flush in a thread, first what an earlier process left."""
+        self._thread = threading.Thread(target=self._run, name="flusher", daemon=True)
+        self._thread.start()
+
+    def stop(self, *, timeout_s: float = 30.0) -> None:
+        """Flush what there is, then end the thread.
+
+        Args:
+            timeout_s: Longest wait in seconds; what is not flushed by then is flushed by the next process.
+        """
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def flush(self) -> int:
+        """Move everything there is now; call it from one thread only.
+
+        Returns:
+            Records moved; 0 also when another process flushes.
+
+        Raises:
+            TrunklineError: The lake or the log did not work; nothing is lost, the next call tries again.
+        """
+        if not self._is_ours():
+            return 0
+        return sum(self._flush_topic(topic) for topic in TOPICS)
+
+    def _run(self) -> None:
+        while True:
+            last = self._stop.is_set()
+            try:
+                while self.flush() and self._is_behind():
+                    pass
+                self._log.trim(now=self._clock())
+                self._log.checkpoint()
+                self._problem = ""
+            except Exception as error:  # the thread must live: whatever it is, it is shown, logged and tried again
+                self._problem = error.what if isinstance(error, TrunklineError) else type(error).__name__
+                _logger.exception("the durable log could not be moved into the lake; trying again")
+            if last:
+                break
+            self._stop.wait(self._every_s)
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    def _is_behind(self) -> bool:
+        """Whether there is more than one commit's worth, or this is the last chance."""
+        waiting = self.state.waiting
+        return waiting > _MOST_RECORDS or (self._stop.is_set() and waiting > 0)
+
+    def _is_ours(self) -> bool:
+        """Take the workspace's flusher lock unless it is held already, here or by another process."""
+        from trunkline.lake import held
+
+        if self._held is None:
+            stack = ExitStack()
+            try:
+                stack.enter_context(held(self._lock, what="flusher of the durable log", clock=self._clock))
+            except BusyError:
+                return False
+            self._held = stack
+            self._done.clear()
+        return True
+
+    def _flush_topic(self, topic: str) -> int:
+        from trunkline.lake import Transaction
+
+        table, contract = TOPICS[topic]
+        source = self._log.source_id(topic)
+        if self._lake is None:
+            self._lake = self._open_lake()
+        if topic not in self._done:
+            self._done[topic] = (self._lake.transaction_version(table, source) or 1) - 1
+            self._log.commit(topic, group=GROUP, offset=self._done[topic])
+        records = self._log.read(topic, after=self._done[topic], limit=_MOST_RECORDS)
+        if not records:
+            return 0
+        last = records[-1].offset
+        rows = record_table(contract, [record.value for record in records])
+        drills.point("serve.before_flush")
+        self._lake.append(table, rows, transaction=Transaction(source, last + 1))
+        drills.point("serve.after_flush")
+        self._done[topic] = last
+        self._log.commit(topic, group=GROUP, offset=last)
+        drills.point("serve.after_flush_commit")
+        return len(records)

@@ -1,0 +1,76 @@
+"""The plain form of the API: rows as the contract's JSON, answers as people read them.
+
+``POST /v1/{usecase}/predict`` and ``POST /v1/{usecase}/outcomes`` take one object, an array, ``{"rows": [...]}`` or one
+object per line. If any row breaks the contract the answer is 422 with the reasons of each such row, and nothing was
+done.
+"""
+
+from typing import Final
+
+from starlette.types import Scope
+
+from trunkline.checks.edge import edge_validator
+from trunkline.serve.deployments import Deployment
+from trunkline.serve.recording import OUTCOMES, OutcomeMessage, outcome_lines, request_id
+from trunkline.serve.refusals import Answer, json_answer
+from trunkline.serve.service import Endpoint, RefusedRowsError, Service, wanted_reasons
+
+__all__ = ["OutcomesEndpoint", "PredictEndpoint"]
+
+_CLASSES: Final = (0.0, 1.0)
+
+
+class PredictEndpoint(Endpoint):
+    """``POST /v1/{usecase}/predict``."""
+
+    def __init__(self, service: Service, *, deployment: Deployment) -> None:
+        super().__init__(service, route="predict", role="reader")
+        self._deployment = deployment
+
+    async def answer(self, scope: Scope, body: bytes) -> Answer:
+        """Answer rows, with reasons on request."""
+        deployment = self._deployment
+        reasons = wanted_reasons(scope)
+        loaded = deployment.loaded()
+        found = await self.service.predict(deployment, loaded, deployment.validator.rows(body), reasons=reasons)
+        rows: list[dict[str, object]] = [
+            {"prediction_id": f"{found.request}-{position}", "score": score, "decision": decision}
+            for position, (score, decision) in enumerate(zip(found.scores, found.decisions, strict=True))
+        ]
+        if found.reasons is not None:
+            for row, named in zip(rows, found.reasons, strict=True):
+                row["reasons"] = [{"feature": name, "contribution": moved} for name, moved in named]
+        return json_answer(
+            {
+                "request_id": found.request,
+                "usecase": deployment.usecase.name,
+                "model_version": loaded.live.version,
+                "alias": loaded.alias,
+                "rows": rows,
+            }
+        )
+
+
+class OutcomesEndpoint(Endpoint):
+    """``POST /v1/{usecase}/outcomes``."""
+
+    def __init__(self, service: Service, *, deployment: Deployment) -> None:
+        super().__init__(service, route="outcomes", role="operator")
+        self._deployment = deployment
+        self._validator = edge_validator(OutcomeMessage)
+        task = deployment.usecase.task
+        self._is_class = task is not None and task.name == "classification"
+
+    async def answer(self, scope: Scope, body: bytes) -> Answer:  # noqa: ARG002 - every endpoint has this form
+        """Take ground truths in; answered when they are durable."""
+        usecase = self._deployment.usecase.name
+        judged = self._validator.rows(body)
+        rows = self.service.accepted(usecase, judged)
+        if self._is_class:
+            odd = {at: ("value.class",) for at, row in enumerate(rows) if row["value"] not in _CLASSES}
+            if odd:
+                raise RefusedRowsError(odd, rows=len(rows))
+        lines, ids = outcome_lines(rows, usecase=usecase, at=self.service.clock())
+        await self.service.append(OUTCOMES, lines)
+        self.service.metrics.outcomes.labels(usecase).inc(len(rows))
+        return json_answer({"request_id": request_id(), "usecase": usecase, "accepted": len(ids), "outcome_ids": ids})

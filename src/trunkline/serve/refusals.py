@@ -1,0 +1,97 @@
+"""Exceptions as HTTP answers: the only place that knows which status an error is.
+
+Every refusal is one JSON object, ``{"error": what, "where": ..., "allowed": [...], "next": ...}``. Neither tracebacks
+nor values of a request are in it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import orjson
+
+from trunkline.errors import (
+    BusyError,
+    InputError,
+    RowsRefusedError,
+    SchemaError,
+    TamperedError,
+    TrunklineError,
+    UnknownNameError,
+    WorldError,
+)
+
+__all__ = ["Answer", "RefusedRequestError", "json_answer", "refusal"]
+
+_JSON: Final = (b"content-type", b"application/json")
+_MOST_ALLOWED: Final = 12
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, ready to be sent.
+
+    Attributes:
+        status: HTTP status.
+        body: The bytes.
+        headers: All headers but the length.
+    """
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=(_JSON,))
+
+
+class RefusedRequestError(InputError):
+    """A request that cannot be answered, for a reason that only HTTP knows.
+
+    Attributes:
+        status: HTTP status.
+    """
+
+    def __init__(self, what: str, *, status: int, next_step: str = "") -> None:
+        super().__init__(what, next_step=next_step)
+        self.status = status
+
+
+def json_answer(document: object, *, status: int = 200) -> Answer:
+    """Put a document into an answer."""
+    return Answer(status, orjson.dumps(document))
+
+
+def refusal(error: Exception, *, extra: Mapping[str, object] | None = None) -> Answer:
+    """Say what is wrong.
+
+    Args:
+        error: What happened; anything that is not Trunkline's is an unexplained fault, its text stays inside.
+        extra: More members of the JSON object.
+    """
+    if not isinstance(error, TrunklineError):
+        return json_answer({"error": "the server failed", "next": "see its log"}, status=500)
+    document: dict[str, object] = {"error": error.what}
+    if error.where and not isinstance(error, WorldError | TamperedError):  # those name files of the server
+        document["where"] = error.where
+    if error.allowed:
+        document["allowed"] = list(error.allowed[:_MOST_ALLOWED])
+    if error.next_step:
+        document["next"] = error.next_step
+    document.update(extra or {})
+    status = _status(error)
+    headers = (_JSON, (b"retry-after", b"1")) if status == 503 else (_JSON,)
+    return Answer(status, orjson.dumps(document), headers)
+
+
+def _status(error: TrunklineError) -> int:
+    if isinstance(error, RefusedRequestError):
+        return error.status
+    if isinstance(error, RowsRefusedError | SchemaError):
+        return 422
+    if isinstance(error, UnknownNameError):
+        return 404
+    if isinstance(error, BusyError):
+        return 409
+    if isinstance(error, TamperedError):
+        return 503
+    if isinstance(error, InputError):
+        return 400
+    return 503 if isinstance(error, WorldError) else 500

@@ -1,0 +1,273 @@
+"""What all routes share: the deployments, the log, who may ask, and how a request is answered.
+
+The routes that answer predictions are bare ASGI: one read of the body, one validator, one call of the model, one append
+to the durable log, one ready response. An answer is sent when its log record is durable.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import perf_counter
+from typing import Final, cast
+from urllib.parse import parse_qs
+
+import numpy as np
+from starlette.types import Receive, Scope, Send
+
+from trunkline.brokers import GroupCommit, Message
+from trunkline.checks.edge import Judged
+from trunkline.contracts.expressions import RowValue
+from trunkline.contracts.kinds import Scalar
+from trunkline.errors import RowsRefusedError, TrunklineError, UnavailableError, UnknownNameError
+from trunkline.serve.access import Access
+from trunkline.serve.deployments import Deployment, Loaded
+from trunkline.serve.metrics import Metrics
+from trunkline.serve.recording import PREDICTIONS, prediction_lines, request_id
+from trunkline.serve.refusals import Answer, RefusedRequestError, refusal
+from trunkline.settings.serve import Role, ServeSettings
+
+__all__ = ["Endpoint", "Predicted", "Service"]
+
+_MOST_REASONS: Final = 50
+_ROWS_ON_THE_LOOP: Final = 32
+_logger = logging.getLogger(__name__)
+
+Reasons = list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Answers to the rows of one request, in their order.
+
+    Attributes:
+        request: The request's id.
+        loaded: The model that answered.
+        scores: Calibrated probability, or the predicted value.
+        decisions: Score at or above the threshold; None for a regression.
+        reasons: The features that moved each score most; None where nobody asked.
+    """
+
+    request: str
+    loaded: Loaded
+    scores: Sequence[float]
+    decisions: Sequence[bool | None]
+    reasons: Sequence[Reasons] | None
+
+
+@dataclass
+class Service:
+    """A running server.
+
+    Attributes:
+        deployments: Use case by name.
+        settings: Limits.
+        access: Keys and roles.
+        metrics: Counters.
+        clock: Gives the present instant, UTC.
+        log: Appends to the durable log; there while the server runs.
+    """
+
+    deployments: Mapping[str, Deployment]
+    settings: ServeSettings
+    access: Access
+    metrics: Metrics
+    clock: Callable[[], datetime]
+    log: GroupCommit | None = field(default=None)
+
+    def deployment(self, name: str) -> Deployment:
+        """Find a use case.
+
+        Raises:
+            UnknownNameError: It is not served here.
+        """
+        if name not in self.deployments:
+            raise UnknownNameError(f"no model is called {name[:60]!r}", allowed=sorted(self.deployments))
+        return self.deployments[name]
+
+    async def append(self, topic: str, lines: bytes) -> None:
+        """Write a record; durable when this returns.
+
+        Raises:
+            UnavailableError: The log took nothing.
+        """
+        if self.log is None:
+            raise UnavailableError("the server is starting or stopping", next_step="try again in a second")
+        await self.log.append(topic, (Message(lines),))
+
+    async def predict(
+        self, deployment: Deployment, loaded: Loaded, judged: Sequence[Judged], *, reasons: int = 0
+    ) -> Predicted:
+        """Answer rows and log the answers.
+
+        Args:
+            deployment: The use case.
+            loaded: The model to ask.
+            judged: The rows with their verdicts.
+            reasons: Features to name per row; 0 names none.
+
+        Raises:
+            RowsRefusedError: A row breaks the contract; none is answered then.
+            RefusedRequestError: There are too many rows.
+            UnavailableError: The log took nothing; nothing was answered.
+            MissingExtraError: Reasons of this model need an extra that is not installed.
+        """
+        # No feature is an instant or a day, so what the model reads of a row is what it can read.
+        rows = cast("list[Mapping[str, RowValue]]", self.accepted(deployment.usecase.name, judged))
+        if len(rows) <= _ROWS_ON_THE_LOOP:
+            scores = loaded.scores(rows)
+        else:
+            scores = await asyncio.get_running_loop().run_in_executor(None, loaded.scores, rows)
+        named = await asyncio.to_thread(_reasons, loaded, rows, reasons) if reasons else None
+        request = request_id()
+        usecase = deployment.usecase
+        await self.append(
+            PREDICTIONS,
+            prediction_lines(
+                loaded,
+                usecase=usecase.name,
+                request=request,
+                rows=rows,
+                keys=usecase.entity_key,
+                scores=scores,
+                at=self.clock(),
+            ),
+        )
+        self.metrics.predictions.labels(usecase.name, loaded.live.version).inc(len(rows))
+        threshold = loaded.threshold
+        decisions = [None if threshold is None else score >= threshold for score in scores]
+        return Predicted(request, loaded, scores, decisions, named)
+
+    def accepted(self, usecase: str, judged: Sequence[Judged]) -> list[Mapping[str, Scalar | None]]:
+        """Give the rows if all are good.
+
+        Raises:
+            RefusedRowsError: One is not; carries the reasons of each refused row.
+            RefusedRequestError: There are too many rows.
+        """
+        if len(judged) > self.settings.max_rows:
+            raise RefusedRequestError(
+                f"{len(judged)} rows are too many for one request",
+                status=413,
+                next_step=f"send at most {self.settings.max_rows} at once, or use: trunkline predict",
+            )
+        refused = {position: one.reasons for position, one in enumerate(judged) if one.reasons}
+        if refused:
+            self.metrics.refused_rows.labels(usecase).inc(len(refused))
+            raise RefusedRowsError(refused, rows=len(judged))
+        return [one.row for one in judged]
+
+
+class RefusedRowsError(RowsRefusedError):
+    """Rows of a request break their contract.
+
+    Attributes:
+        refused: Position in the request to the reasons, 0 is the first row.
+    """
+
+    def __init__(self, refused: Mapping[int, Sequence[str]], *, rows: int) -> None:
+        counts: dict[str, int] = {}
+        for reasons in refused.values():
+            for reason in reasons:
+                counts[reason] = counts.get(reason, 0) + 1
+        super().__init__(
+            f"{len(refused)} of {rows} rows break the contract; no row was answered",
+            reasons=counts,
+            next_step="mend the rows named in errors and send all of them again",
+        )
+        self.refused = refused
+
+    def errors(self) -> list[dict[str, object]]:
+        """List the refused rows as JSON, in their order."""
+        return [{"row": row, "reasons": list(reasons)} for row, reasons in self.refused.items()]
+
+
+class Endpoint:
+    """A route as bare ASGI: role, body, answer, response.
+
+    Args:
+        service: What all routes share.
+        route: Its name in the metrics.
+        role: The least role that may use it.
+    """
+
+    def __init__(self, service: Service, *, route: str, role: Role) -> None:
+        self.service = service
+        self.role: Role = role
+        self._seconds = service.metrics.seconds.labels(route)
+        self._count = {status: service.metrics.requests.labels(route, str(status)) for status in (200, 422)}
+        self._other = service.metrics.requests
+        self._route = route
+        self._max_bytes = int(service.settings.max_body_mb * (1 << 20))
+
+    async def answer(self, scope: Scope, body: bytes) -> Answer:
+        """Answer one request; any exception becomes a refusal."""
+        raise NotImplementedError
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        begun = perf_counter()
+        try:
+            self.service.access.require(self.role, headers=scope["headers"])
+            body = await self._body(receive)
+            if body is None:
+                return
+            answer = await self.answer(scope, body)
+        except RefusedRowsError as error:
+            answer = refusal(error, extra={"errors": error.errors()})
+        except TrunklineError as error:
+            answer = refusal(error)
+        except Exception as error:
+            _logger.exception("a request failed")
+            answer = refusal(error)
+        headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+        (self._count.get(answer.status) or self._other.labels(self._route, str(answer.status))).inc()
+        self._seconds.observe(perf_counter() - begun)
+
+    async def _body(self, receive: Receive) -> bytes | None:
+        """Read the body; None when the client has gone.
+
+        Raises:
+            RefusedRequestError: It is too large.
+        """
+        body = b""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            part: bytes = message.get("body", b"")
+            body = body + part if body else part
+            if len(body) > self._max_bytes:
+                raise RefusedRequestError(
+                    "the request is too large",
+                    status=413,
+                    next_step=f"send at most {self.service.settings.max_body_mb:g} MiB at once",
+                )
+            if not message.get("more_body"):
+                return body
+
+
+def wanted_reasons(scope: Scope) -> int:
+    """Read ``?reasons=N`` of a request.
+
+    Raises:
+        RefusedRequestError: It is not a whole number from 0 to 50.
+    """
+    query: bytes = scope["query_string"]
+    if not query:
+        return 0
+    text = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("reasons", ["0"])[-1]
+    if not (text.isascii() and text.isdigit() and int(text) <= _MOST_REASONS):
+        raise RefusedRequestError(f"reasons is a whole number from 0 to {_MOST_REASONS}", status=400)
+    return int(text)
+
+
+def _reasons(loaded: Loaded, rows: Sequence[Mapping[str, RowValue]], top: int) -> list[Reasons]:
+    from trunkline.tasks.explanation import contributions, strongest
+
+    base = np.concatenate([loaded.encode(row) for row in rows])
+    moved, _ = contributions(loaded.model, base)
+    return [strongest(loaded.model.base.names, moved[position], top=top) for position in range(len(rows))]
