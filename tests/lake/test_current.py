@@ -40,7 +40,7 @@ def oracle(rows: Iterable[Row]) -> list[Row]:
     return sorted((row for _, row in best.values()), key=lambda row: int(str(row["_row"])))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(values=rows_strategy, data=st.data())
 def test_current_keeps_the_newest_row_of_each_key(
     engine: Engine, values: list[tuple[object, ...]], data: st.DataObject

@@ -189,13 +189,20 @@ def sync_properties(place: Place, *, settings: LakeSettings) -> None:
 
 
 def rewrite(
-    place: Place, kept: pa.RecordBatchReader, *, event: str, metadata: Mapping[str, str], settings: LakeSettings
+    place: Place,
+    kept: pa.RecordBatchReader,
+    *,
+    base: int,
+    event: str,
+    metadata: Mapping[str, str],
+    settings: LakeSettings,
 ) -> int:
     """Replace all rows by some of them, in one commit that names no value.
 
     Args:
         place: The table.
         kept: The rows that stay.
+        base: The version that they were read from.
         event: Prefix of the crash points.
         metadata: Noted in the commit.
         settings: Table properties.
@@ -208,5 +215,5 @@ def rewrite(
         UnavailableError: The store refused.
     """
     return writing.write(
-        place, kept, mode="overwrite", transaction=None, metadata=metadata, settings=settings, event=event
+        place, kept, mode="overwrite", transaction=None, metadata=metadata, settings=settings, event=event, base=base
     )

@@ -187,8 +187,15 @@ class Lake(LakeReader):
         with self._locks.held(table):
             if key is None or newest_by is None:
                 return maintenance.fold_files(place, settings=self._settings)
-            kept = self._engine.batches(self.current(table, key=key, newest_by=newest_by), rows=_BATCH_ROWS)
-            return maintenance.rewrite(place, kept, event="compact.", metadata={}, settings=self._settings)
+            for attempt in writing.attempts(self._settings.commit_attempts):
+                with attempt:
+                    base = int(place.newest().version())
+                    rows = self.current(table, key=key, newest_by=newest_by, version=base)
+                    kept = self._engine.batches(rows, rows=_BATCH_ROWS)
+                    return maintenance.rewrite(
+                        place, kept, base=base, event="compact.", metadata={}, settings=self._settings
+                    )
+        raise AssertionError("attempts either return or raise")
 
     def vacuum(self, table: str, *, pins: Mapping[str, Sequence[int]]) -> int:
         """Remove data files that nobody needs any more.
@@ -289,12 +296,13 @@ class Lake(LakeReader):
             reader = self._engine
             if not erasure.count_in_any_version(place, column, wanted, engine=reader):
                 return Erasure(table=table, rows=0, version=int(place.newest().version()), gone=())
-            rows = self.read(table)
+            base = int(place.newest().version())
+            rows = self.read(table, version=base)
             count = erasure.count(erasure.having(rows, column, wanted, engine=reader), engine=reader)
             if count:
                 kept = reader.batches(erasure.lacking(rows, column, wanted, engine=reader), rows=_BATCH_ROWS)
                 noted = {"erased_rows": str(count)}
-                maintenance.rewrite(place, kept, event="erase.", metadata=noted, settings=self._settings)
+                maintenance.rewrite(place, kept, base=base, event="erase.", metadata=noted, settings=self._settings)
             gone = erasure.purge(place)
             return Erasure(table=table, rows=count, version=int(place.newest().version()), gone=gone)
 

@@ -49,6 +49,7 @@ def write(
     metadata: Mapping[str, str],
     settings: LakeSettings,
     event: str,
+    base: int | None = None,
 ) -> int:
     """Write rows in one commit; the caller holds the table's lock.
 
@@ -60,6 +61,8 @@ def write(
         metadata: Noted in the commit.
         settings: Table properties and how often to try.
         event: Prefix of the crash points, ``lake.EVENTbefore_commit``.
+        base: The version from which the rows were made; a commit by others since then is a conflict. None takes the
+            newest version each time.
 
     Returns:
         The version that holds the rows.
@@ -75,7 +78,7 @@ def write(
     commit = commit_properties(metadata, transaction)
     for attempt in attempts(settings.commit_attempts if isinstance(rows, pa.Table) else 1):
         with attempt:
-            table = place.open()
+            table = place.open(base)
             if table is not None and _is_done(table, rows, transaction=transaction, mode=mode):
                 return int(table.version())
             return _commit(place, rows, table=table, mode=mode, commit=commit, settings=settings, event=event)
