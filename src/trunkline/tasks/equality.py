@@ -68,7 +68,7 @@ def _at_thresholds(donor: Matrix, fitted: Sequence[FittedLearner]) -> Matrix:
         for member in learner.members:
             if isinstance(member, Boosted | Grown):
                 points.update((plain[column], value) for column, value in member.forest.thresholds() if column in plain)
-    ordered = sorted(point for point in points if TINY < abs(point[1]) < LIMIT)
+    ordered = sorted(point for point in points if abs(point[1]) < LIMIT)
     step = max(1, len(ordered) // _MOST_THRESHOLDS)
     ordered = ordered[::step]
     rows = np.repeat(donor, int(np.ceil(3 * len(ordered) / len(donor))), axis=0)[: 3 * len(ordered)].copy()
@@ -79,6 +79,7 @@ def _at_thresholds(donor: Matrix, fitted: Sequence[FittedLearner]) -> Matrix:
             near,
             np.nextafter(near, np.float32(np.inf)),
         )
+    rows[np.abs(rows) < TINY] = 0.0  # as the base matrix has it
     return rows
 
 

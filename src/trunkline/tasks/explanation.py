@@ -7,6 +7,7 @@ the margin by a curve; contributions are scaled by its slope between the base va
 exact. Other learners are explained by permutation of the whole model (extra ``explain``).
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,10 @@ def calibrated_margin(margin: Floats, calibration: Calibration) -> Floats:
 
 def _by_permutation(model: "Model", base: Matrix) -> tuple[Floats, Floats]:
     try:
-        import shap
+        with warnings.catch_warnings():
+            # shap's own plots use what matplotlib is about to retire
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+            import shap
     except ImportError as error:
         raise MissingExtraError("shap", extra="explain") from error
 

@@ -120,9 +120,7 @@ def make_folds(target: Floats, *, folds: int, repeats: int, structure: Structure
     ]
 
 
-def _cut(
-    target: Floats, folds: int, repeats: int, structure: Structure, seed: int
-) -> Iterator[tuple[Places, Places]]:
+def _cut(target: Floats, folds: int, repeats: int, structure: Structure, seed: int) -> Iterator[tuple[Places, Places]]:
     from sklearn.model_selection import (
         GroupKFold,
         RepeatedKFold,
