@@ -139,6 +139,7 @@ _LEARNERS: Final[Mapping[str, str]] = {
     "extra_trees": "Extra trees",
     "xgboost": "XGBoost",
     "lightgbm": "LightGBM",
+    "blend": "Blend",
 }
 
 _GATES: Final[Mapping[str, str]] = {
@@ -253,10 +254,10 @@ def bytes_short(digest: str) -> str:
 
 
 def shown(name: str, found: Interval | None) -> str:
-    """Write a metric's value with its interval.
+    """Write a metric's value with its interval; the value has a digit more, by which close models are told apart.
 
     >>> shown("neg_log_loss", Interval(-0.41, -0.43, -0.39))
-    '0.410 [0.390, 0.430]'
+    '0.4100 [0.390, 0.430]'
     """
     if found is None:
         return NOTHING
@@ -264,4 +265,4 @@ def shown(name: str, found: Interval | None) -> str:
     turned = known.interval(found)
     if known.unit == "share":
         return f"{share(turned.value)} [{share(turned.low)}, {share(turned.high)}]"
-    return f"{number(turned.value)} [{number(turned.low)}, {number(turned.high)}]"
+    return f"{number(turned.value, digits=4)} [{number(turned.low)}, {number(turned.high)}]"

@@ -89,12 +89,16 @@ def render(content: ReportContent) -> str:
 
 
 @cache
-def environment() -> "jinja2.Environment":
-    """Give the template environment: everything escaped, nothing undefined tolerated."""
+def environment(*folders: Path) -> "jinja2.Environment":
+    """Give a template environment: everything escaped, nothing undefined tolerated.
+
+    Args:
+        folders: Where templates are looked for, in this order; the report's own when none is named.
+    """
     import jinja2
 
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(folders or (TEMPLATES,)),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -111,6 +115,7 @@ def environment() -> "jinja2.Environment":
         "short": figures.bytes_short,
         "label": lambda name: figures.metric(name).label,
         "parameter": parameter,
+        "capitalize_first": lambda text: text[:1].upper() + text[1:],
     }
     made.globals |= {
         "shown": figures.shown,

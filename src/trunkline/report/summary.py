@@ -117,7 +117,8 @@ def tiles(content: ReportContent) -> tuple[Tile, ...]:
 def _tiles(content: ReportContent) -> Iterator[Tile]:
     training = content.training
     if training is not None:
-        for name in dict.fromkeys((content.usecase.metric, training.metric)):
+        errors = ("neg_root_mean_squared_error", "neg_mean_absolute_error") if training.task == "regression" else ()
+        for name in dict.fromkeys((content.usecase.metric, training.metric, *errors)):
             found = training.metrics.get(name)
             if found is None:
                 continue

@@ -1,0 +1,296 @@
+"""What the console shows, as frozen records, and the protocol of who reads it.
+
+Takes nothing and does nothing: pages are made from these values, and any reader that gives them can stand behind the
+pages (the workspace in ``workspace_reader``, fixed values in a test).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from trunkline.contracts.records import Alert, Reading, Receipt
+from trunkline.registry import LedgerEntry, ModelVersion
+from trunkline.stats.intervals import Interval
+
+__all__ = [
+    "PAGE_ROWS",
+    "ConsoleReader",
+    "Listing",
+    "ModelDetail",
+    "Page",
+    "RefusedRow",
+    "RunDetail",
+    "RunRow",
+    "Series",
+    "StepRow",
+    "UseCaseRow",
+]
+
+PAGE_ROWS = 100
+"""Rows of one page; further ones are on the next."""
+
+Row_co = TypeVar("Row_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a long list.
+
+    Attributes:
+        number: From 1.
+        rows: Rows of a page.
+    """
+
+    number: int = 1
+    rows: int = PAGE_ROWS
+
+    @property
+    def offset(self) -> int:
+        """Rows before the page."""
+        return (self.number - 1) * self.rows
+
+
+@dataclass(frozen=True)
+class Listing(Generic[Row_co]):
+    """One page of a list.
+
+    Attributes:
+        rows: The rows of the page.
+        total: Rows of the whole list.
+        page: Which page it is.
+    """
+
+    rows: tuple[Row_co, ...]
+    total: int
+    page: Page
+
+    @property
+    def pages(self) -> int:
+        """Number of pages, at least 1."""
+        return max(1, -(-self.total // self.page.rows))
+
+
+@dataclass(frozen=True)
+class UseCaseRow:
+    """A use case and how it stands.
+
+    Attributes:
+        name: Its name.
+        title: A few words.
+        question: The question it answers.
+        metric: Scorer name of its headline metric; empty without a task.
+        champion: Version that answers; None when none does.
+        score: The champion's headline metric; None when unknown.
+        last_run: Its newest run; None before the first.
+        open_rows: Rows in quarantine that nobody has dealt with.
+        crossed: Readings of the newest look beyond their limits.
+    """
+
+    name: str
+    title: str
+    question: str
+    metric: str
+    champion: str | None
+    score: float | None
+    last_run: "RunRow | None"
+    open_rows: int
+    crossed: int
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run in its newest state.
+
+    Attributes:
+        run_id: Its id.
+        usecase: The use case.
+        state: started, finished, refused or failed.
+        started_at: When it began, UTC.
+        changed_at: When the state was reached, UTC.
+        code_version: Package version and commit.
+        metric: Scorer name of the headline metric; empty when nothing was trained.
+        score: The candidate's headline metric with its 95 % interval; None when nothing was trained.
+        version: The version it registered; empty when it registered none.
+        problem: Why it failed; empty when it did not.
+        has_report: Whether its page was written.
+    """
+
+    run_id: str
+    usecase: str
+    state: str
+    started_at: datetime
+    changed_at: datetime
+    code_version: str
+    metric: str = ""
+    score: Interval | None = None
+    version: str = ""
+    problem: str = ""
+    has_report: bool = False
+
+    @property
+    def seconds(self) -> float | None:
+        """Time from start to end; None while it runs."""
+        return None if self.state == "started" else (self.changed_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """A finished step.
+
+    Attributes:
+        step: Its name.
+        seconds: Wall time.
+        finished_at: When it finished, UTC.
+    """
+
+    step: str
+    seconds: float
+    finished_at: datetime
+
+
+@dataclass(frozen=True)
+class RunDetail:
+    """Everything the console knows of a run.
+
+    Attributes:
+        run: The run.
+        steps: Its finished steps in order.
+        receipts: Batches that it took in.
+        alerts: Alerts that it raised.
+    """
+
+    run: RunRow
+    steps: tuple[StepRow, ...]
+    receipts: tuple[Receipt, ...]
+    alerts: tuple[Alert, ...]
+
+
+@dataclass(frozen=True)
+class ModelDetail:
+    """One version of a model with its history.
+
+    Attributes:
+        version: The version.
+        events: What was done to it, oldest first.
+        table_versions: Lake table to the version it learned from; empty where the lake no longer says.
+        contract_fingerprints: Dataset to fingerprint.
+    """
+
+    version: ModelVersion
+    events: tuple[LedgerEntry, ...]
+    table_versions: Mapping[str, int]
+    contract_fingerprints: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One monitored number over time.
+
+    Attributes:
+        usecase: The use case.
+        family: As in ``platform.readings``.
+        metric: As there.
+        subject: As there.
+        readings: Oldest first, at least one, the newest few dozen.
+    """
+
+    usecase: str
+    family: str
+    metric: str
+    subject: str
+    readings: tuple[Reading, ...]
+
+    @property
+    def newest(self) -> Reading:
+        """The newest reading."""
+        return self.readings[-1]
+
+
+@dataclass(frozen=True)
+class RefusedRow:
+    """A row in quarantine, its values masked.
+
+    Attributes:
+        batch_id: Its batch.
+        usecase: The use case.
+        dataset: The dataset.
+        source: Where it came from.
+        row_number: 1 is the first data row of the source.
+        reasons: All reasons.
+        values: Column of the source to its value; None where the value is hidden.
+        state: open, replayed or discarded.
+        changed_at: When that state was reached, UTC.
+    """
+
+    batch_id: str
+    usecase: str
+    dataset: str
+    source: str
+    row_number: int
+    reasons: tuple[str, ...]
+    values: Mapping[str, str | None]
+    state: str
+    changed_at: datetime
+
+
+class ConsoleReader(Protocol):
+    """Reads what the pages show; may be called from any thread."""
+
+    def usecases(self) -> Sequence[UseCaseRow]:
+        """List the installed use cases."""
+        ...
+
+    def runs(self, *, usecase: str | None, page: Page) -> Listing[RunRow]:
+        """List runs, the newest first."""
+        ...
+
+    def run(self, run_id: str) -> RunDetail:
+        """Give one run.
+
+        Raises:
+            UnknownNameError: There is no such run.
+        """
+        ...
+
+    def report(self, run_id: str) -> bytes:
+        """Give the report page of a run.
+
+        Raises:
+            UnknownNameError: There is no such run, or it has no page.
+        """
+        ...
+
+    def models(self, *, usecase: str | None) -> Sequence[ModelVersion]:
+        """List model versions by use case, the newest first."""
+        ...
+
+    def model(self, usecase: str, version: str) -> ModelDetail:
+        """Give one version.
+
+        Raises:
+            UnknownNameError: There is no such use case or version.
+        """
+        ...
+
+    def ledger(self, *, usecase: str | None, page: Page) -> Listing[LedgerEntry]:
+        """List what was done to models, the newest first."""
+        ...
+
+    def readings(self, *, usecase: str | None, family: str | None, page: Page) -> Listing[Series]:
+        """List monitored numbers, those beyond their limits first."""
+        ...
+
+    def alerts(self, *, usecase: str | None, page: Page) -> Listing[Alert]:
+        """List alerts, the newest first."""
+        ...
+
+    def receipts(self, *, usecase: str | None, page: Page) -> Listing[Receipt]:
+        """List receipts, the newest first."""
+        ...
+
+    def quarantine(
+        self, *, usecase: str | None, batch: str | None, state: str | None, page: Page
+    ) -> Listing[RefusedRow]:
+        """List rows in quarantine in their newest state, the newest batch first, values masked."""
+        ...

@@ -1,0 +1,318 @@
+"""Reads a workspace for the console: lake, registry and report pages, and writes nothing.
+
+A lake and its engine belong to one thread, and pages are asked for from many: all lake work happens in one thread of
+this reader, which opens the lake when the first page needs it.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from trunkline.console.listing import (
+    Listing,
+    ModelDetail,
+    Page,
+    RefusedRow,
+    RunDetail,
+    RunRow,
+    Series,
+    StepRow,
+    UseCaseRow,
+)
+from trunkline.console.masking import masked
+from trunkline.console.queries import (
+    Stored,
+    instant,
+    interval,
+    mapping,
+    page_of,
+    parsed,
+    series_of,
+    training_metrics,
+    whole,
+)
+from trunkline.contracts.records import Alert, Receipt
+from trunkline.errors import UnknownNameError
+from trunkline.registry import LedgerEntry, ModelVersion, Registry
+from trunkline.spec import UseCase
+
+if TYPE_CHECKING:
+    from trunkline.lake import Lake
+
+__all__ = ["WorkspaceReader"]
+
+_RUNS: Final = "platform.runs"
+_STEPS: Final = "platform.steps"
+_RECEIPTS: Final = "platform.receipts"
+_QUARANTINE: Final = "platform.quarantine"
+_ALERTS: Final = "platform.alerts"
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
+_ALL: Final = Page(1, 1000)
+
+Found = TypeVar("Found")
+
+
+class WorkspaceReader:
+    """The console's reader over one workspace; a :class:`~trunkline.console.listing.ConsoleReader`."""
+
+    def __init__(
+        self,
+        *,
+        lake: "Callable[[], Lake]",
+        registry: Registry,
+        usecases: Mapping[str, UseCase],
+        reports: Path,
+    ) -> None:
+        """Point at the parts; nothing is opened yet.
+
+        Args:
+            lake: Opens the lake; called once, in the reader's own thread.
+            registry: The registry; only its reading half is used.
+            usecases: Installed use cases by name.
+            reports: Folder of the report pages, ``RUN_ID/report.html`` below it.
+        """
+        self._open_lake = lake
+        self._lake: Lake | None = None
+        self._registry = registry
+        self._usecases = dict(usecases)
+        self._reports = reports
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trunkline-console")
+
+    def close(self) -> None:
+        """Close the lake's engine and end the thread; pages asked for afterwards fail."""
+        self._thread.submit(self._close_lake).result()
+        self._thread.shutdown()
+
+    # Pages
+
+    def usecases(self) -> tuple[UseCaseRow, ...]:
+        """List the installed use cases."""
+        return self._in_thread(lambda lake: tuple(self._usecase(lake, usecase) for usecase in self._sorted()))
+
+    def runs(self, *, usecase: str | None, page: Page) -> Listing[RunRow]:
+        """List runs, the newest first."""
+        return self._in_thread(lambda lake: self._runs(lake, usecase=usecase, run_id=None, page=page))
+
+    def run(self, run_id: str) -> RunDetail:
+        """Give one run.
+
+        Raises:
+            UnknownNameError: There is no such run.
+        """
+        return self._in_thread(lambda lake: self._run(lake, run_id))
+
+    def report(self, run_id: str) -> bytes:
+        """Give the report page of a run.
+
+        Raises:
+            UnknownNameError: There is no such run, or it has no page.
+        """
+        path = self._report_path(run_id)
+        if path is None:
+            raise UnknownNameError(f"run {run_id[:64]!r} has no report page", next_step="see the run's steps")
+        return path.read_bytes()
+
+    def models(self, *, usecase: str | None) -> tuple[ModelVersion, ...]:
+        """List model versions by use case, the newest first."""
+        return tuple(
+            version
+            for found in self._sorted()
+            if usecase in (None, found.name)
+            for version in reversed(self._registry.versions(found.name))
+        )
+
+    def model(self, usecase: str, version: str) -> ModelDetail:
+        """Give one version.
+
+        Raises:
+            UnknownNameError: There is no such use case or version.
+        """
+        if usecase not in self._usecases:
+            raise UnknownNameError(f"there is no use case {usecase[:40]!r}", allowed=self._usecases)
+        found = self._registry.get(usecase, version)
+        trained = self._in_thread(lambda lake: _training_document(lake, found.run_id))
+        return ModelDetail(
+            version=found,
+            events=tuple(
+                entry
+                for entry in self._registry.ledger.entries()
+                if entry.usecase == usecase and entry.version == found.version
+            ),
+            table_versions={name: whole(value) for name, value in mapping(trained, "table_versions").items()},
+            contract_fingerprints={
+                name: str(value) for name, value in mapping(trained, "contract_fingerprints").items()
+            },
+        )
+
+    def ledger(self, *, usecase: str | None, page: Page) -> Listing[LedgerEntry]:
+        """List what was done to models, the newest first."""
+        entries = [entry for entry in self._registry.ledger.entries() if usecase in (None, entry.usecase)]
+        entries.reverse()
+        return Listing(tuple(entries[page.offset : page.offset + page.rows]), len(entries), page)
+
+    def readings(self, *, usecase: str | None, family: str | None, page: Page) -> Listing[Series]:
+        """List monitored numbers, those beyond their limits first."""
+        series = self._in_thread(lambda lake: series_of(lake, usecase=usecase, family=family))
+        return Listing(series[page.offset : page.offset + page.rows], len(series), page)
+
+    def alerts(self, *, usecase: str | None, page: Page) -> Listing[Alert]:
+        """List alerts, the newest first."""
+
+        def read(lake: "Lake") -> Listing[Alert]:
+            rows, total = page_of(
+                lake, _ALERTS, page=page, equal={"usecase": usecase}, newest_first=("raised_at", "alert_id")
+            )
+            return Listing(tuple(Alert.model_validate(row) for row in rows), total, page)
+
+        return self._in_thread(read)
+
+    def receipts(self, *, usecase: str | None, page: Page) -> Listing[Receipt]:
+        """List receipts, the newest first."""
+
+        def read(lake: "Lake") -> Listing[Receipt]:
+            rows, total = page_of(
+                lake, _RECEIPTS, page=page, equal={"usecase": usecase}, newest_first=("finished_at", "batch_id")
+            )
+            return Listing(tuple(Receipt.model_validate(row) for row in rows), total, page)
+
+        return self._in_thread(read)
+
+    def quarantine(
+        self, *, usecase: str | None, batch: str | None, state: str | None, page: Page
+    ) -> Listing[RefusedRow]:
+        """List rows in quarantine in their newest state, the newest batch first, values masked."""
+        equal = {"usecase": usecase, "batch_id": batch, "state": state}
+
+        def read(lake: "Lake") -> Listing[RefusedRow]:
+            rows, total = page_of(
+                lake, _QUARANTINE, page=page, equal=equal, newest_first=("changed_at", "batch_id"), then=("row_number",)
+            )
+            return Listing(tuple(self._refused(row) for row in rows), total, page)
+
+        return self._in_thread(read)
+
+    # Inside
+
+    def _in_thread(self, read: "Callable[[Lake], Found]") -> Found:
+        def opened() -> Found:
+            if self._lake is None:
+                self._lake = self._open_lake()
+            return read(self._lake)
+
+        return self._thread.submit(opened).result()
+
+    def _close_lake(self) -> None:
+        if self._lake is not None:
+            self._lake.engine.close()
+            self._lake = None
+
+    def _sorted(self) -> list[UseCase]:
+        return [self._usecases[name] for name in sorted(self._usecases)]
+
+    def _usecase(self, lake: "Lake", usecase: UseCase) -> UseCaseRow:
+        champion = self._registry.live(usecase.name).champion
+        score = None
+        if champion is not None:
+            score = self._registry.get(usecase.name, champion.version).metrics.get(usecase.metric)
+        runs = self._runs(lake, usecase=usecase.name, run_id=None, page=Page(1, 1)).rows
+        _, open_rows = page_of(
+            lake,
+            _QUARANTINE,
+            page=Page(1, 1),
+            equal={"usecase": usecase.name, "state": "open"},
+            newest_first=("changed_at",),
+        )
+        series = series_of(lake, usecase=usecase.name, family=None)
+        return UseCaseRow(
+            name=usecase.name,
+            title=usecase.title,
+            question=usecase.question,
+            metric=usecase.metric if usecase.task is not None else "",
+            champion=None if champion is None else champion.version,
+            score=score,
+            last_run=runs[0] if runs else None,
+            open_rows=open_rows,
+            crossed=sum(found.newest.crossed for found in series),
+        )
+
+    def _runs(self, lake: "Lake", *, usecase: str | None, run_id: str | None, page: Page) -> Listing[RunRow]:
+        equal = {"usecase": usecase, "run_id": run_id}
+        rows, total = page_of(lake, _RUNS, page=page, equal=equal, newest_first=("started_at", "run_id"))
+        trained = training_metrics(lake, [str(row["run_id"]) for row in rows])
+        versions = {
+            (name, version.run_id): version.version
+            for name in {str(row["usecase"]) for row in rows}
+            for version in self._registry.versions(name)
+        }
+        return Listing(tuple(self._run_row(row, trained, versions) for row in rows), total, page)
+
+    def _run_row(self, row: Stored, trained: Mapping[str, Stored], versions: Mapping[tuple[str, str], str]) -> RunRow:
+        run_id, name = str(row["run_id"]), str(row["usecase"])
+        known = self._usecases.get(name)
+        metrics = trained.get(run_id, {})
+        metric = known.metric if known is not None else ""
+        return RunRow(
+            run_id=run_id,
+            usecase=name,
+            state=str(row["state"]),
+            started_at=instant(row["started_at"]),
+            changed_at=instant(row["changed_at"]),
+            code_version=str(row["code_version"]),
+            metric=metric if metric in metrics else "",
+            score=interval(metrics.get(metric)),
+            version=versions.get((name, run_id), ""),
+            problem=str(parsed(str(row["document"])).get("text", "")) if row["state"] == "failed" else "",
+            has_report=self._report_path(run_id) is not None,
+        )
+
+    def _run(self, lake: "Lake", run_id: str) -> RunDetail:
+        found = self._runs(lake, usecase=None, run_id=run_id, page=Page(1, 1)).rows
+        if not found:
+            raise UnknownNameError(f"there is no run {run_id[:64]!r}", next_step="see the list of runs")
+        equal: dict[str, str | None] = {"run_id": run_id}
+        steps, _ = page_of(lake, _STEPS, page=_ALL, equal=equal, newest_first=("finished_at",))
+        receipts, _ = page_of(lake, _RECEIPTS, page=_ALL, equal=equal, newest_first=("finished_at",))
+        alerts, _ = page_of(lake, _ALERTS, page=_ALL, equal=equal, newest_first=("raised_at",))
+        return RunDetail(
+            run=found[0],
+            steps=tuple(
+                StepRow(
+                    step=str(row["step"]), seconds=float(str(row["seconds"])), finished_at=instant(row["finished_at"])
+                )
+                for row in reversed(steps)
+            ),
+            receipts=tuple(Receipt.model_validate(row) for row in reversed(receipts)),
+            alerts=tuple(Alert.model_validate(row) for row in alerts),
+        )
+
+    def _refused(self, row: Stored) -> RefusedRow:
+        usecase = self._usecases.get(str(row["usecase"]))
+        contract = usecase.datasets.get(str(row["dataset"])) if usecase else None
+        return RefusedRow(
+            batch_id=str(row["batch_id"]),
+            usecase=str(row["usecase"]),
+            dataset=str(row["dataset"]),
+            source=str(row["source"]),
+            row_number=whole(row["row_number"]),
+            reasons=tuple(str(reason) for reason in json.loads(str(row["reasons"]))),
+            values=masked(parsed(str(row["row"])), contract),
+            state=str(row["state"]),
+            changed_at=instant(row["changed_at"]),
+        )
+
+    def _report_path(self, run_id: str) -> Path | None:
+        """The page of a run; ids that are no folder's name have none, whatever they point at."""
+        if not _RUN_ID.match(run_id):
+            return None
+        path = self._reports / run_id / "report.html"
+        return path if path.is_file() else None
+
+
+def _training_document(lake: "Lake", run_id: str) -> Stored:
+    rows, _ = page_of(
+        lake, _STEPS, page=Page(1, 1), equal={"run_id": run_id, "step": "train"}, newest_first=("finished_at",)
+    )
+    return parsed(str(rows[0]["document"])) if rows else {}
