@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 
 from trunkline.engine import FilesVanishedError
 from trunkline.errors import AuthorError, SchemaError, UnknownNameError
@@ -196,6 +197,26 @@ def test_erasure_reaches_versions_that_no_longer_have_the_rows_in_the_newest(mak
         row for name in data_files(lake) for row in pq.read_table(folder(lake) / name)["id"].to_pylist()
     }
     assert len(data_files(lake)) == 1
+
+
+@pytest.mark.parametrize("where", ["checkpoint", "commit"])
+@pytest.mark.parametrize("value", ["SECRET", "SECRET that is longer than what statistics keep of a text"])
+def test_erasure_finds_values_that_only_the_statistics_of_the_log_still_have(
+    make_lake: Callable[..., Lake], value: str, where: str
+) -> None:
+    lake = make_lake(vacuum_grace=0, deleted_file_retention=0)
+    lake.append(T, pa.table({"id": [value], "a": [1]}))
+    if where == "checkpoint":
+        DeltaTable(folder(lake)).create_checkpoint()
+    lake.replace(T, pa.table({"id": ["x"], "a": [2]}))
+    lake.vacuum(T, pins={})
+    if where == "checkpoint":
+        (folder(lake) / "_delta_log" / f"{0:020d}.json").unlink()
+    assert len(data_files(lake)) == 1
+    assert "SECRET" in everything_in(folder(lake))
+    assert lake.erase(T, "id", [value]).rows == 0
+    assert "SECRET" not in everything_in(folder(lake))
+    assert values(lake) == [2]
 
 
 def test_erasure_touches_nothing_when_nobody_is_there(lake: Lake) -> None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
+_KEPT_TEXT = 31
+"""Characters of a text that Delta's statistics surely keep; the last of 32 may be raised to make a bound."""
+
 CRASH_POINTS: tuple[str, ...] = (
     "lake.erase.before_commit",
     "lake.erase.after_commit",
@@ -92,8 +95,8 @@ def count(rows: ir.Table, *, engine: Engine) -> int:
     return int(engine.arrow(rows.aggregate(count=rows.count())).column("count")[0].as_py())
 
 
-def count_in_any_version(place: Place, column: str, wanted: pa.Table, *, engine: Engine) -> int:
-    """Count the rows with one of the values in all data files of the folder, of whatever version, and orphans.
+def is_anywhere(place: Place, column: str, wanted: pa.Table, *, engine: Engine) -> bool:
+    """Say whether a table's folder has one of the values: in data files of any version, in orphans, in the log.
 
     Compared as text, in one engine's spelling, because a replaced table may have had another type before.
 
@@ -104,24 +107,38 @@ def count_in_any_version(place: Place, column: str, wanted: pa.Table, *, engine:
         engine: What reads the files.
 
     Returns:
-        The number of rows, counted once in each file.
+        True if a row of any data file has one, or the statistics of a file that was vacuumed already might.
     """
+    values = engine.table(wanted)
+    spelled = engine.arrow(values.select(value=values["value"].cast("string")))
+    return _is_in_files(place, column, spelled, engine=engine) or _is_in_statistics(place, column, spelled)
+
+
+def _is_in_files(place: Place, column: str, spelled: pa.Table, *, engine: Engine) -> bool:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    store = delta.filesystem(place.uri, place.options)
     paths = data_files(place)
     text = pa.schema([pa.field(column, pa.string())])
-    values = engine.table(wanted)
-    spelled = engine.arrow(values.select(value=values["value"].cast("string")))
     if not place.is_url or engine.capabilities.reads_object_stores:
         rows = engine.parquet([f"{place.uri}/{path.lstrip('/')}" for path in paths], text)
-        return count(having(rows, column, spelled, engine=engine), engine=engine)
-    found = 0
+        return count(having(rows, column, spelled, engine=engine), engine=engine) > 0
+    store = delta.filesystem(place.uri, place.options)
     for path in paths:  # one by one: a dataset has one type per column
         rows = engine.dataset(ds.dataset(path, filesystem=store, format="parquet"), text)
-        found += count(having(rows, column, spelled, engine=engine), engine=engine)
-    return found
+        if count(having(rows, column, spelled, engine=engine), engine=engine):
+            return True
+    return False
+
+
+def _is_in_statistics(place: Place, column: str, spelled: pa.Table) -> bool:
+    """Whether the least or greatest value of a file is one of them, as far as the log keeps long texts."""
+    begins = {str(value)[:_KEPT_TEXT] for value in spelled.column("value").to_pylist() if value is not None}
+    for stats in log.statistics(delta.filesystem(place.uri, place.options)):
+        for bound in ("minValues", "maxValues"):
+            if str(stats.get(bound, {}).get(column))[:_KEPT_TEXT] in begins:
+                return True
+    return False
 
 
 def purge(place: Place) -> tuple[int, ...]:

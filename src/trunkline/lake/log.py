@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
@@ -152,12 +152,40 @@ def history(store: pafs.FileSystem, *, limit: int | None) -> list[Commit]:
     return [_commit(store, file) for file in commits[:limit]]
 
 
-def _commit(store: pafs.FileSystem, file: LogFile) -> Commit:
+def statistics(store: pafs.FileSystem) -> Iterator[Mapping[str, Mapping[str, object]]]:
+    """Read the statistics of every data file that the log names, of vacuumed ones, too.
+
+    Args:
+        store: Files below the table's folder.
+
+    Yields:
+        What Delta keeps about one file: ``minValues`` and ``maxValues`` by column, and counts.
+    """
+    import pyarrow.parquet as pq
+
+    for file in listing(store):
+        if file.is_commit:
+            adds = [entry["add"] for entry in _actions(store, file) if "add" in entry]
+            texts = [add.get("stats") for add in adds]
+        elif file.is_checkpoint:
+            with store.open_input_file(file.path) as source:
+                adds = pq.read_table(source, columns=["add"]).column("add").to_pylist()
+            texts = [add.get("stats") for add in adds if add is not None]
+        else:
+            continue
+        for text in texts:
+            if text:
+                yield json.loads(text)
+
+
+def _actions(store: pafs.FileSystem, file: LogFile) -> list[dict[str, dict[str, Any]]]:
     with store.open_input_stream(file.path) as stream:
-        lines = stream.read().decode("utf-8").splitlines()
-    facts: dict[str, object] = next(
-        (entry["commitInfo"] for entry in map(json.loads, lines) if "commitInfo" in entry), {}
-    )
+        return [json.loads(line) for line in stream.read().decode("utf-8").splitlines()]
+
+
+def _commit(store: pafs.FileSystem, file: LogFile) -> Commit:
+    infos = [entry["commitInfo"] for entry in _actions(store, file) if "commitInfo" in entry]
+    facts = infos[0] if infos else {}
     # Delta's own facts are in camel case or no strings; what a Lake notes is in lower case.
     noted = {name: value for name, value in facts.items() if name.islower() and isinstance(value, str)}
     operation = noted.pop("operation", "")

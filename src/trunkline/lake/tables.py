@@ -294,7 +294,7 @@ class Lake(LakeReader):
         wanted = erasure.typed(values, delta.schema(place.newest()), table=table, column=column)
         with self._locks.held(table):
             reader = self._engine
-            if not erasure.count_in_any_version(place, column, wanted, engine=reader):
+            if not erasure.is_anywhere(place, column, wanted, engine=reader):
                 return Erasure(table=table, rows=0, version=int(place.newest().version()), gone=())
             base = int(place.newest().version())
             rows = self.read(table, version=base)
