@@ -49,7 +49,7 @@ usecase = UseCase(
     horizon_days=31,
     label_delay_days=7,
     justified={
-        "retention_calls": "calls to the retention team happen before the subscriber leaves and are known on the day of "
+        "retention_calls": "calls to the retention team come before the subscriber leaves and are known on the day of "
         "scoring; where they are logged after the notice of termination, leave the column out",
         "retention_offers_accepted": "as retention_calls",
         "called_retention": "as retention_calls",

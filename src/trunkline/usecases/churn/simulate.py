@@ -1,9 +1,9 @@
 """Simulated churn: subscribers whose reasons to leave are known.
 
-Causes, in log-odds: short tenure, month-to-month contract, a fibre line without tech support, a bill above what the services
-are worth, dropped calls, calls to customer care, falling minutes, an old handset; commitment and bundles hold people.
-``gender`` and ``paperless_billing`` are decoys. The label is drawn from the true probability, so the best possible score
-is known.
+Causes, in log-odds: short tenure, month-to-month contract, a fibre line without tech support, a bill above what the
+services are worth, dropped calls, calls to customer care, falling minutes, an old handset; commitment and bundles hold
+people. ``gender`` and ``paperless_billing`` are decoys. The label is drawn from the true probability, so the best
+possible score is known.
 """
 
 from typing import TYPE_CHECKING

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from trunkline.checks import arrow_schema, edge_validator
 from trunkline.contracts.expressions import row_function
+from trunkline.testing import check_usecase, judged
 from trunkline.usecases.churn import usecase
 from trunkline.usecases.churn.features import ROW_FEATURES
 
@@ -22,24 +22,24 @@ CELL2CELL = (
 
 
 def test_a_row_of_ibm_telco_passes_as_it_is() -> None:
-    (judged,) = edge_validator(usecase.contract).rows(IBM)
-    assert judged.reasons == ()
-    assert judged.row["total_charges"] is None
-    assert judged.row["multiple_lines"] == "no_phone"
-    assert judged.row["churned"] is False
+    verdict = judged(usecase, IBM)
+    assert verdict.reasons == ()
+    assert verdict.row["total_charges"] is None
+    assert verdict.row["multiple_lines"] == "no_phone"
+    assert verdict.row["churned"] is False
 
 
 def test_a_row_of_cell2cell_passes_as_it_is() -> None:
-    (judged,) = edge_validator(usecase.contract).rows(CELL2CELL)
-    assert judged.reasons == ()
-    assert judged.row["current_equipment_days"] == 361
-    assert judged.row["handset_price"] is None
-    assert judged.row["credit_rating"] == 1
+    verdict = judged(usecase, CELL2CELL)
+    assert verdict.reasons == ()
+    assert verdict.row["current_equipment_days"] == 361
+    assert verdict.row["handset_price"] is None
+    assert verdict.row["credit_rating"] == 1
 
 
 def test_more_active_than_there_are_is_refused() -> None:
-    (judged,) = edge_validator(usecase.contract).rows(CELL2CELL.replace(b'"ActiveSubs": "1"', b'"ActiveSubs": "3"'))
-    assert judged.reasons == ("active_among_unique",)
+    verdict = judged(usecase, CELL2CELL.replace(b'"ActiveSubs": "1"', b'"ActiveSubs": "3"'))
+    assert verdict.reasons == ("active_among_unique",)
 
 
 def test_simulated_rows_fit_the_contract_and_repeat() -> None:
@@ -47,7 +47,6 @@ def test_simulated_rows_fit_the_contract_and_repeat() -> None:
     made = usecase.simulate(rows=2_000, seed=3)
     table = made.tables["subscribers"]
     assert table.equals(usecase.simulate(rows=2_000, seed=3).tables["subscribers"])
-    assert set(table.column_names) <= set(arrow_schema(usecase.contract).names)
     churned = table["churned"].to_numpy(zero_copy_only=False)
     assert np.mean(churned) == pytest.approx(0.24, abs=0.03)
     assert 0.75 < made.best_score < 0.95
@@ -65,3 +64,7 @@ def test_recent_minutes_are_the_mean_and_its_change() -> None:
     recent = row_function(ROW_FEATURES["recent_minutes"])
     assert recent({"monthly_minutes": 219.0, "change_minutes": -157.0}) == 62.0
     assert recent({"monthly_minutes": 219.0}) is None
+
+
+def test_it_holds_what_every_use_case_must() -> None:
+    check_usecase(usecase)

@@ -12,7 +12,9 @@ class Sale(Contract):
     table: ClassVar[Table] = Table(
         key=("house_id", "sold_on"),
         # a rule speaks about several fields of one row; null passes
-        rules=(Rule("above_within_living", col("area_above_sqft") <= col("area_sqft"), "a floor is part of the house"),),
+        rules=(
+            Rule("above_within_living", col("area_above_sqft") <= col("area_sqft"), "a floor is part of the house"),
+        ),
     )
 
     # aliases are the names under which sources bring the column; matched ignoring case
@@ -32,7 +34,9 @@ class Sale(Contract):
     area_above_sqft: Number = field("Above ground", unit="sqft", minimum=0, aliases=("sqft_above",))
     area_basement_sqft: Number = field("Basement", unit="sqft", minimum=0, aliases=("sqft_basement",))
     built_year: Integer = field("Year of construction", minimum=1700, maximum=2100, aliases=("yr_built",))
-    renovated_year: Integer = field("Year of renovation; 0 for none", minimum=0, maximum=2100, aliases=("yr_renovated",))
+    renovated_year: Integer = field(
+        "Year of renovation; 0 for none", minimum=0, maximum=2100, aliases=("yr_renovated",)
+    )
     # digits that are a name, not a quantity: text keeps leading zeros
     zip_code: Text = field(max_length=10, aliases=("zipcode",))
     latitude: Number = field(unit="deg", minimum=-90, maximum=90, aliases=("lat",))

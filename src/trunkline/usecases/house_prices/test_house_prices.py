@@ -1,6 +1,6 @@
 """The contract takes real rows as they are, and refuses broken ones."""
 
-from trunkline.checks import edge_validator
+from trunkline.testing import check_usecase, judged
 from trunkline.usecases.house_prices import usecase
 
 SALE = (
@@ -12,18 +12,22 @@ SALE = (
 
 
 def test_a_sale_as_the_county_writes_it_passes() -> None:
-    (judged,) = edge_validator(usecase.contract).rows(SALE)
-    assert judged.reasons == ()
-    assert judged.row["price_usd"] == 221_900.0
-    assert judged.row["waterfront"] is False
+    verdict = judged(usecase, SALE)
+    assert verdict.reasons == ()
+    assert verdict.row["price_usd"] == 221_900.0
+    assert verdict.row["waterfront"] is False
 
 
 def test_every_reason_is_named() -> None:
     broken = SALE.replace(b'"bedrooms": 3', b'"bedrooms": -1').replace(b'"sqft_above": 1180', b'"sqft_above": 2000')
-    (judged,) = edge_validator(usecase.contract).rows(broken)
-    assert set(judged.reasons) == {"bedrooms.minimum", "above_within_living"}
+    verdict = judged(usecase, broken)
+    assert set(verdict.reasons) == {"bedrooms.minimum", "above_within_living"}
 
 
 def test_the_identity_of_a_house_is_no_feature() -> None:
     assert usecase.task is not None
     assert "house_id" not in {feature.name for feature in usecase.task.features}
+
+
+def test_it_holds_what_every_use_case_must() -> None:
+    check_usecase(usecase)
