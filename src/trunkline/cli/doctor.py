@@ -51,8 +51,9 @@ def doctor(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
 
 def _machine() -> list[_Finding]:
     right = sys.version_info >= (3, 11)
+    state, mend = ("ok", "") if right else ("broken", "use Python >= 3.11")
     return [
-        _Finding("python", "ok" if right else "broken", platform.python_version(), "" if right else "use Python >= 3.11"),
+        _Finding("python", state, platform.python_version(), mend),
         _Finding("cores", "ok", str(len(os.sched_getaffinity(0))), ""),
     ]
 

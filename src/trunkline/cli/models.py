@@ -1,13 +1,15 @@
 """``models``: the registry and its ledger."""
 
 import getpass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from trunkline.cli.output import Common, emit, opened, table
 
 app = App(name="models", help="List, show, promote, roll back and retire versions.")
+
+Alias = Annotated[Literal["champion", "challenger"], Parameter(help="champion or challenger.", show_choices=False)]
 
 Approver = Annotated[str | None, Parameter(help="Who decides; your login by default.")]
 
@@ -77,9 +79,7 @@ def show(usecase: str, version: str = "champion", /, *, common: Common = Common(
         for entry in history:
             print(f"  {entry['at']}  {entry['event']} by {entry['approver']}")
 
-    emit(
-        {"version": found.model_dump(mode="json"), "model": model, "ledger": history}, common=common, text=text
-    )
+    emit({"version": found.model_dump(mode="json"), "model": model, "ledger": history}, common=common, text=text)
     return 0
 
 
@@ -89,7 +89,7 @@ def promote(
     version: str,
     /,
     *,
-    alias: Annotated[str, Parameter(help="champion or challenger.")] = "champion",
+    alias: Alias = "champion",
     approver: Approver = None,
     common: Common = Common(),  # noqa: B008 - a frozen value
 ) -> int:
@@ -102,17 +102,12 @@ def promote(
         approver: Who decides; your login by default.
         common: Options of every command.
     """
-    from trunkline.errors import InputError
-
-    if alias != "champion" and alias != "challenger":
-        raise InputError(f"there is no alias {alias!r}", allowed=("champion", "challenger"))
     with opened(common) as workspace:
         live = workspace.registry.promote(
             usecase, version, alias=alias, approver=approver or getpass.getuser(), evidence={"by": "command line"}
         )
-    emit(
-        live.model_dump(mode="json"), common=common, text=lambda: print(f"version {version} of {usecase} is the {alias}")
-    )
+    said = f"version {version} of {usecase} is the {alias}"
+    emit(live.model_dump(mode="json"), common=common, text=lambda: print(said))
     return 0
 
 
@@ -157,5 +152,6 @@ def verify(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
     """Check the ledger's hash chain and the files of every version."""
     with opened(common) as workspace:
         entries = workspace.registry.verify()
-    emit({"entries": entries, "verified": True}, common=common, text=lambda: print(f"{entries} entries, all as written"))
+    said = f"{entries} entries, all as written"
+    emit({"entries": entries, "verified": True}, common=common, text=lambda: print(said))
     return 0

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import CycloptsError, Parameter
 
-from trunkline.errors import GateRefusedError, InputError, TrunklineError
+from trunkline.errors import InputError, TrunklineError, UnavailableError
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Common", "emit", "opened", "progress", "run_command", "table"]
 
-_BAD_INPUT: Final = 2
+_WIDE: Final = 160
+
+DEBUG: Final = "TRUNKLINE_DEBUG"
+"""Environment variable that, set to anything, shows the traceback of a fault."""
 
 
 @Parameter(name="*")
@@ -65,6 +69,10 @@ def run_command(app: "App", arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of a pipe has gone, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:  # noqa: BLE001 - the last door: a user sees one clear text and never a traceback
+        if os.environ.get(DEBUG):
+            traceback.print_exception(error)
+        return _fail(_fault(error), as_json=as_json)
     return result if isinstance(result, int) else 0
 
 
@@ -72,8 +80,24 @@ def _said(error: CycloptsError) -> str:
     return " ".join(str(error).split())
 
 
+def _fault(error: Exception) -> TrunklineError:
+    """Tell a fault of the world from one of the program, and say either in one sentence."""
+    if isinstance(error, OSError) and error.errno is not None:
+        named = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return UnavailableError(
+            f"the system refused: {error.strerror or type(error).__name__}",
+            where=", ".join(named),
+            next_step="check space, permissions and limits there, then repeat the command: it goes on where it stopped",
+        )
+    first = next((line for line in str(error).splitlines() if line.strip()), "no text")
+    return TrunklineError(
+        f"something unforeseen: {type(error).__name__}: {first.strip()}",
+        next_step=f"repeat the command; if it fails again, report it with the traceback that {DEBUG}=1 shows",
+    )
+
+
 def _fail(error: TrunklineError, *, as_json: bool) -> int:
-    if as_json and not isinstance(error, GateRefusedError):
+    if as_json:
         document = {
             "error": {
                 "kind": type(error).__name__,
@@ -113,7 +137,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
         drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(_cell(cell)) for cell in row))
-    Console().print(drawn)
+    # a pipe or a file has no width: whoever reads it can fold lines, but not unfold them
+    console = Console()
+    (console if console.is_terminal else Console(width=_WIDE)).print(drawn)
 
 
 def _cell(cell: object) -> str:

@@ -61,9 +61,7 @@ def ingest(
         run_id: Go on with this run.
         common: Options of every command.
     """
-    return _execute(
-        usecase, common, source=sources, map_file=map_file, dataset=dataset, run_id=run_id, only="ingest"
-    )
+    return _execute(usecase, common, source=sources, map_file=map_file, dataset=dataset, run_id=run_id, only="ingest")
 
 
 def train(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
@@ -202,7 +200,7 @@ def report(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) 
     return _execute(usecase, common, run_id=wanted, only="report", again=True)
 
 
-def _execute(
+def _execute(  # noqa: PLR0913 - the options of the commands
     usecase: str,
     common: Common,
     *,

@@ -1,7 +1,7 @@
 """Monitored numbers: drift against training, performance where the truth is known, an estimate where it is not.
 
-Pure: takes what the model says of its training, rows, scores and outcomes as values, and gives readings. Which rows belong to
-a window is decided by the caller.
+Pure: takes what the model says of its training, rows, scores and outcomes as values, and gives readings. Which rows
+belong to a window is decided by the caller.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ class Window:
     start_at: datetime | None = None
     end_at: datetime | None = None
 
-    def reading(
+    def reading(  # noqa: PLR0913 - the fields of a record
         self,
         family: Family,
         metric: str,
@@ -140,8 +140,8 @@ def estimate_readings(
 ) -> tuple[Reading, ...]:
     """Estimate the performance before outcomes are known (CBPE), with its sampling band.
 
-    The estimate trusts the calibration of the deployed scores: it is blind to concept drift, that is, to a change of what
-    the features mean for the label.
+    The estimate trusts the calibration of the deployed scores: it is blind to concept drift, that is, to a change of
+    what the features mean for the label.
 
     Args:
         info: What the model says of its training; a regression has no estimate.
@@ -254,7 +254,8 @@ def _alerts(readings: tuple[Reading, ...], window: Window) -> Iterator[Alert]:
             run_id=window.run_id,
             usecase=window.usecase,
             severity=severity,
-            title=f"{window.usecase}: {family.replace('_', ' ')} of version {window.model_version}, {len(worst)} crossed",
+            title=f"{window.usecase}: {family.replace('_', ' ')} of version {window.model_version}, "
+            f"{len(worst)} crossed",
             text=f"{named}{more}",
             raised_at=window.read_at,
         )

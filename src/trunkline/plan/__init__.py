@@ -75,7 +75,7 @@ class Plan:
         names = [step.name for step in self.steps]
         if last not in names:
             raise UnknownNameError(f"there is no step {last!r} in the plan of {self.usecase!r}", allowed=names)
-        return Plan(self.usecase, self.steps[: names.index(last) + 1])  # type: ignore[arg-type]  # checked just above
+        return Plan(self.usecase, self.steps[: names.index(last) + 1])
 
 
 def plan_of(usecase: UseCase) -> Plan:

@@ -1,8 +1,9 @@
 """Executes plans here: the composition root, the steps, the run locks."""
 
 from trunkline.run.evaluating import Evaluated, evaluate_files
-from trunkline.run.execute import CRASH_POINTS, RunResult, execute, latest_run_id, new_run_id
+from trunkline.run.execute import CRASH_POINTS, RunResult, execute, new_run_id
 from trunkline.run.predicting import PredictDocument, ScoredFile, live_model, predict_file
+from trunkline.run.records import latest_run_id
 from trunkline.run.steps import IngestDocument, read_mapping, simulate_files, source_files
 from trunkline.run.watching import MonitorDocument
 from trunkline.run.workspace import SCHEMA_VERSION, Workspace, utc_now

@@ -1,13 +1,13 @@
 """Scoring the champion on labelled rows of a file that it has never seen."""
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from trunkline.errors import LabelError, RowsRefusedError, UseCaseError
+from trunkline.errors import LabelError, UseCaseError
+from trunkline.run.looking import fitting_rows
 from trunkline.run.predicting import live_model
 from trunkline.stats.calibration import NoiseFloor
 from trunkline.stats.intervals import Interval
@@ -65,10 +65,8 @@ def evaluate_files(
         RowsRefusedError: No row fits the contract.
         LabelError: No row that is new to the champion has a label, or all have the same.
     """
-    import pyarrow as pa
     import pyarrow.compute as pc
 
-    from trunkline.ingest import checked_rows
     from trunkline.stats.calibration import ece_noise_floor
     from trunkline.tasks import score
     from trunkline.train import unseen_rows
@@ -76,17 +74,8 @@ def evaluate_files(
     if usecase.task is None:
         raise UseCaseError(f"the use case {usecase.name!r} has no task, so there is nothing to score")
     version, model = live_model(workspace, usecase)
-    tables, reasons, read = [], Counter[str](), 0
-    for path in files:
-        good, raw, refused = checked_rows(path, usecase.contract, lake=workspace.lake, mapping=mapping)
-        tables.append(good)
-        reasons += refused
-        read += raw.num_rows
-    rows = pa.concat_tables(tables)
-    if rows.num_rows == 0:
-        raise RowsRefusedError(
-            f"none of the {read} rows fits the contract", reasons=dict(reasons), where=", ".join(map(str, files))
-        )
+    given = fitting_rows(workspace, usecase, files=files, mapping=mapping)
+    rows = given.rows
     unseen = unseen_rows(usecase, rows, [workspace.registry.folder(usecase.name)]) if usecase.entity_key else rows
     labelled = unseen.filter(pc.is_valid(unseen.column(usecase.task.label)))
     if labelled.num_rows == 0:
@@ -106,7 +95,7 @@ def evaluate_files(
         rows=labelled.num_rows,
         seen=rows.num_rows - unseen.num_rows,
         unlabelled=unseen.num_rows - labelled.num_rows,
-        refused=read - rows.num_rows,
+        refused=given.refused,
         metrics=metrics,
         ece_noise=noise,
     )

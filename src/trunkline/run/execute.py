@@ -3,7 +3,6 @@
 A run is resumable: a step whose record is in the lake is not done again. One run per use case at a time.
 """
 
-import json
 import secrets
 import subprocess
 import time
@@ -16,19 +15,17 @@ from typing import Final
 from pydantic import BaseModel
 
 from trunkline import __version__
-from trunkline.checks import arrow_schema, table_from_rows
-from trunkline.contracts.records import RunRecord, StepRecord
-from trunkline.errors import GateRefusedError, InputError, TrunklineError, UnknownNameError
+from trunkline.errors import GateRefusedError, InputError, UnknownNameError
+from trunkline.ingest.files import content_sha256
 from trunkline.plan import Plan, StepName, plan_of
 from trunkline.run import predicting, steps, watching, writing
-from trunkline.run.steps import StepContext
+from trunkline.run.records import PastRun, Recorder, latest_run_id, past_run
+from trunkline.run.steps import IngestDocument, StepContext
 from trunkline.run.workspace import Workspace
 from trunkline.settings.drills import point
 from trunkline.train import EvaluateDocument
 
-__all__ = ["CRASH_POINTS", "Progress", "RunResult", "code_version", "execute", "latest_run_id", "new_run_id"]
-
-RUNS_TABLE: Final = "platform.runs"
+__all__ = ["CRASH_POINTS", "Progress", "RunResult", "code_version", "execute", "new_run_id"]
 
 CRASH_POINTS: Final = (
     *(f"run.before_{name}" for name in ("ingest", "train", "evaluate", "register", "rollout", "predict", "monitor")),
@@ -48,6 +45,18 @@ _STEP_FUNCTIONS: Final[Mapping[StepName, Callable[[StepContext], BaseModel]]] = 
     "monitor": watching.monitor,
     "report": writing.report,
 }
+
+
+_FOLLOWS: Final[Mapping[str, StepName | None]] = {
+    "evaluate": "train",
+    "register": "evaluate",
+    "rollout": "register",
+    "report": None,
+}
+"""Steps that are nothing without another: alone and without a run id they take the newest run that has that one."""
+
+_NOT_WHEN_REFUSED: Final = ("register", "rollout", "predict", "monitor")
+_REFUSABLE: Final = (None, "evaluate", "register", "rollout")
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,8 @@ def code_version() -> str:
     """Version of the package and, in a checkout, the commit."""
     folder = Path(__file__).resolve().parent
     try:
-        found = subprocess.run(  # noqa: S603 - a fixed command
-            ["git", "-C", str(folder), "describe", "--always", "--dirty"],  # noqa: S607 - whatever git the user has
+        found = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty"],
             capture_output=True,
             text=True,
             timeout=5,
@@ -92,7 +101,7 @@ def code_version() -> str:
     return f"{__version__}+{commit}" if found.returncode == 0 and commit else __version__
 
 
-def execute(
+def execute(  # noqa: PLR0913 - the options of one command
     workspace: Workspace,
     usecase_name: str,
     *,
@@ -116,7 +125,8 @@ def execute(
         until: Last step to execute.
         only: Execute this step alone, under ``run_id``.
         again: Execute the step of ``only`` even if it has finished: for steps that only render.
-        run_id: Id of a run to go on with; None starts a new one.
+        run_id: Id of a run to go on with, with the sources it was started with; None starts a new one, but a step that
+            needs another (``evaluate`` needs ``train``) takes the newest run that has it.
         progress: Told what is being done and which share of it.
 
     Returns:
@@ -124,6 +134,8 @@ def execute(
 
     Raises:
         BusyError: Another run of the use case is going on.
+        InputError: The run id is malformed or another use case's, or the run has taken in other sources.
+        UnknownNameError: There is no such use case, step or run.
         TrunklineError: Whatever stopped a step; the run's record says so. A refused gate does not raise: the run goes
             on to its report, and the refusal is in the result.
     """
@@ -134,62 +146,104 @@ def execute(
             f"there is no step {only!r} in the plan of {usecase.name!r}", allowed=[step.name for step in plan.steps]
         )
     steps.source_files(sources)  # a missing source must not leave a started run behind
-    resumed = run_id is not None
-    run_id = run_id or new_run_id(workspace)
-    _refuse_malformed(run_id)
+    if run_id is not None:
+        _refuse_malformed(run_id)
+    elif only is not None and only in _FOLLOWS:
+        run_id = latest_run_id(workspace, usecase.name, having=_FOLLOWS[only])
     began = time.monotonic()
+    past = past_run(workspace, run_id) if run_id is not None and workspace.root.exists() else None
+    if past is not None and past.usecase != usecase.name:
+        raise InputError(
+            f"run {run_id!r} belongs to the use case {past.usecase!r}",
+            where=f"--run-id, use case {usecase.name!r}",
+            next_step="name a run of this use case, or leave --run-id out",
+        )
+    if past is None and only == "report":
+        raise UnknownNameError(
+            f"there is no run {run_id!r}", where=str(workspace.root), next_step="leave --run-id out for the newest run"
+        )
     context = StepContext(
         workspace=workspace,
         usecase=usecase,
-        run_id=run_id,
+        run_id=run_id or new_run_id(workspace),
         progress=progress,
         sources=sources,
         dataset=dataset,
         mapping=mapping or {},
         code_version=code_version(),
     )
-    with workspace.run_lock(usecase.name, run_id=run_id):
-        recorder = _Recorder(context, arguments={"sources": sources, "until": until, "only": only})
+    if past is not None:
+        _go_on(context, past, only=only)
+    arguments = {
+        "sources": [str(Path(source).absolute()) for source in context.sources],
+        "dataset": context.dataset,
+        "mapping": dict(context.mapping),
+        "until": until,
+        "only": only,
+    }
+    recorder = Recorder(
+        context, arguments=arguments, started_at=past.started_at if past else None, silent=only == "report"
+    )
+    with workspace.run_lock(usecase.name):
         try:
-            documents, refused = _steps(context, plan, recorder, only=only, again=again, resumed=resumed)
-        except TrunklineError as error:
-            recorder.run("failed", {"error": type(error).__name__, "text": str(error)})
+            documents, refused = _steps(context, plan, recorder, only=only, again=again, resumed=past is not None)
+        except Exception as error:
+            recorder.fail(error)
             raise
         if refused is not None:
-            recorder.run("refused", {"failed": refused.failed})
+            recorder.end("refused", {"failed": refused.failed})
         else:
-            recorder.run("finished", {})
-    return RunResult(run_id, usecase.name, documents, time.monotonic() - began, refused)
+            recorder.end("finished", {})
+    return RunResult(context.run_id, usecase.name, documents, time.monotonic() - began, refused)
 
 
-def latest_run_id(workspace: Workspace, usecase: str) -> str:
-    """Give the run of a use case that started last.
+def _go_on(context: StepContext, past: PastRun, *, only: StepName | None) -> None:
+    """Take the sources that the run was started with where none are given, and refuse others than it has taken in.
 
     Raises:
-        UnknownNameError: There is none.
+        InputError: The run has taken in other files, or has looked at others.
     """
-    found: list[str] = []
-    if workspace.lake.exists(RUNS_TABLE):
-        rows = workspace.lake.arrow(
-            RUNS_TABLE, schema=arrow_schema(RunRecord), where=lambda table: table["usecase"] == usecase
-        ).sort_by("started_at")
-        found = rows.column("run_id").to_pylist()
-    if not found:
-        raise UnknownNameError(
-            f"the use case {usecase!r} has no run yet", next_step=f"start one: trunkline run {usecase} --source FILE"
+    if only == "monitor" and context.sources and context.document("monitor") is not None:
+        raise InputError(
+            f"run {past.run_id!r} has its readings already", where="--run-id", next_step="leave --run-id out"
         )
-    return found[-1]
+    if only not in (None, "ingest"):
+        return
+    if not context.sources:
+        recorded = past.arguments
+        context.sources = tuple(str(source) for source in _listed(recorded.get("sources")))
+        context.dataset = context.dataset or (str(recorded["dataset"]) if recorded.get("dataset") else None)
+        mapping = recorded.get("mapping")
+        context.mapping = context.mapping or (dict(mapping) if isinstance(mapping, dict) else {})
+        return
+    stored = context.document("ingest")
+    if stored is None:
+        return
+    taken = {receipt.content_sha256 for receipt in IngestDocument.model_validate_json(stored).receipts}
+    other = [path for path in steps.source_files(context.sources) if content_sha256(path) not in taken]
+    if other:
+        raise InputError(
+            f"run {past.run_id!r} has taken in other files",
+            where=", ".join(map(str, other)),
+            next_step="leave --run-id out to start a new run with them",
+        )
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _refuse_malformed(run_id: str) -> None:
     if not run_id.replace("-", "").replace("_", "").isalnum() or len(run_id) > 64 or not run_id.isascii():
         raise InputError(
-            "a run id is letters, digits, '-' and '_', 64 at most", where="--run-id", allowed=("20261122T101500-1a2b3c",)
+            "a run id is letters, digits, '-' and '_', 64 at most",
+            where="--run-id",
+            allowed=("20261122T101500-1a2b3c",),
         )
 
 
 def _steps(
-    context: StepContext, plan: Plan, recorder: "_Recorder", *, only: StepName | None, again: bool, resumed: bool
+    context: StepContext, plan: Plan, recorder: Recorder, *, only: StepName | None, again: bool, resumed: bool
 ) -> tuple[dict[str, str], GateRefusedError | None]:
     documents: dict[str, str] = {}
     refused: GateRefusedError | None = None
@@ -198,10 +252,9 @@ def _steps(
         wanted = only is None or step.name == only
         if again and step.name == only:
             stored = None
-        if stored is None and wanted and not (refused and step.name in ("register", "rollout", "predict", "monitor")):
+        if stored is None and wanted and not (refused and step.name in _NOT_WHEN_REFUSED):
             point(f"run.before_{step.name}")
-            if not documents:
-                recorder.run("started", recorder.arguments)
+            recorder.start()
             began = time.monotonic()
             document = _STEP_FUNCTIONS[step.name](context)
             stored = document.model_dump_json()
@@ -209,7 +262,9 @@ def _steps(
             point(f"run.after_{step.name}")
         if stored is not None:
             documents[step.name] = stored
-        if step.name == "evaluate" and stored is not None:
+        if step.name == "ingest" and only is None:
+            context.sources = ()  # they are in the lake: later steps read them there
+        if step.name == "evaluate" and stored is not None and only in _REFUSABLE:
             refused = _refusal(context, stored)
     context.progress("done", 1.0)
     return documents, refused
@@ -222,45 +277,3 @@ def _refusal(context: StepContext, stored: str) -> GateRefusedError | None:
     except GateRefusedError as refusal:
         return refusal
     return None
-
-
-class _Recorder:
-    """Writes the records of one run."""
-
-    def __init__(self, context: StepContext, *, arguments: Mapping[str, object]) -> None:
-        self._context = context
-        self._started_at = context.workspace.clock()
-        self.arguments = arguments
-
-    def run(self, state: str, document: Mapping[str, object]) -> None:
-        context = self._context
-        record = RunRecord.model_validate(
-            {
-                "run_id": context.run_id,
-                "usecase": context.usecase.name,
-                "state": state,
-                "started_at": self._started_at,
-                "changed_at": context.workspace.clock(),
-                "code_version": context.code_version,
-                "document": json.dumps(document),
-            }
-        )
-        context.workspace.lake.append(RUNS_TABLE, table_from_rows(RunRecord, [record.model_dump()]))
-
-    def step(self, name: StepName, document: str, *, seconds: float) -> None:
-        from trunkline.lake import Transaction
-
-        context = self._context
-        record = StepRecord(
-            run_id=context.run_id,
-            usecase=context.usecase.name,
-            step=name,
-            document=document,
-            seconds=seconds,
-            finished_at=context.workspace.clock(),
-        )
-        context.workspace.lake.append(
-            steps.STEPS_TABLE,
-            table_from_rows(StepRecord, [record.model_dump()]),
-            transaction=Transaction(f"step:{context.run_id}:{name}", 1),
-        )

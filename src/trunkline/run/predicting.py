@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import PredictionLog
-from trunkline.errors import InputError, RowsRefusedError, SchemaError, UnknownNameError
+from trunkline.errors import InputError, SchemaError, UnknownNameError
+from trunkline.run.looking import fitting_rows
 from trunkline.run.steps import StepContext, scored_rows
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class ScoredFile(BaseModel):
         scored: Rows with a prediction.
         refused: Rows that broke the contract, with no prediction.
         reasons: How many rows failed for each reason.
+        absent: Columns that the model reads and the file lacks, or has null throughout.
         model_version: Version that scored them.
         out: Where the predictions are.
     """
@@ -63,6 +65,7 @@ class ScoredFile(BaseModel):
     scored: int
     refused: int
     reasons: Mapping[str, int]
+    absent: tuple[str, ...]
     model_version: str
     out: str
 
@@ -110,7 +113,7 @@ def predict(context: StepContext) -> PredictDocument:
     table_version = workspace.lake.append(PREDICTIONS, log, transaction=Transaction(f"predict:{context.run_id}", 1))
     scores = answers.column(0)
     decided = int(pc.sum(answers.column("decision")).as_py() or 0) if "decision" in answers.column_names else None
-    assert isinstance(rows, pa.Table)  # noqa: S101 - for the type checker
+    assert isinstance(rows, pa.Table)
     return PredictDocument(
         rows=rows.num_rows,
         model_version=version,
@@ -120,9 +123,7 @@ def predict(context: StepContext) -> PredictDocument:
     )
 
 
-def _log(
-    context: StepContext, rows: "pa.Table", answers: "pa.Table", version: str, model: "Model"
-) -> "pa.Table":
+def _log(context: StepContext, rows: "pa.Table", answers: "pa.Table", version: str, model: "Model") -> "pa.Table":
     import pyarrow as pa
 
     from trunkline.train import entity_keys
@@ -175,31 +176,23 @@ def predict_file(
         reasons: How many reasons to give per row; 0 gives none.
 
     Raises:
-        InputError: The form of ``out`` is unknown, or its folder does not exist.
+        InputError: The form of ``out`` is unknown, its folder does not exist, or it is the source.
+        SourceError: The source cannot be read whole, or has no rows.
         RowsRefusedError: No row fits the contract; nothing is written.
         SchemaError: A column that the model reads is absent.
     """
     import pyarrow as pa
 
-    from trunkline.ingest import checked_rows
-
-    if out.suffix.lower() not in OUT_SUFFIXES:
-        raise InputError("the form of the output is unknown", where=str(out), allowed=OUT_SUFFIXES)
-    if not out.parent.is_dir():
-        raise InputError("the folder of the output does not exist", where=str(out.parent))
+    _refuse_out(out, source)
+    if reasons < 0:
+        raise InputError("the number of reasons must be at least 0", where="--reasons")
     version, model = live_model(workspace, usecase)
-    good, raw, refused = checked_rows(source, usecase.contract, lake=workspace.lake, mapping=mapping)
-    missing = [name for name in model.info.columns if name not in usecase.entity_key and _all_null(good, name)]
-    if good.num_rows and missing and len(missing) == len(model.info.columns):
-        raise SchemaError("the source has none of the columns that the model reads", where=str(source), allowed=missing)
-    if good.num_rows == 0:
-        shown = ", ".join(f"{reason} ({count})" for reason, count in refused.most_common(6))
-        raise RowsRefusedError(
-            f"none of the {raw.num_rows} rows fits the contract: {shown}",
-            reasons=dict(refused),
-            where=str(source),
-            next_step="a mapping (--map) may be missing",
-        )
+    given = fitting_rows(workspace, usecase, files=[source], mapping=mapping)
+    good = given.rows
+    read = [name for name in model.info.columns if name not in usecase.entity_key]
+    absent = [name for name in read if _all_null(good, name)]
+    if absent == read:
+        raise SchemaError("the source has none of the columns that the model reads", where=str(source), allowed=read)
     answers = model.predict(good)
     columns = {name: good.column(name) for name in usecase.entity_key}
     columns |= {name: answers.column(name) for name in answers.column_names}
@@ -208,13 +201,25 @@ def predict_file(
         columns["reasons"] = pa.chunked_array([[json.dumps(row) for row in explained]])
     _write(pa.table(columns), out)
     return ScoredFile(
-        rows=raw.num_rows + refused.get("line.malformed", 0),
+        rows=given.read,
         scored=good.num_rows,
-        refused=raw.num_rows - good.num_rows + refused.get("line.malformed", 0),
-        reasons=dict(refused.most_common()),
+        refused=given.refused,
+        reasons=given.reasons,
+        absent=tuple(absent),
         model_version=version,
         out=str(out),
     )
+
+
+def _refuse_out(out: Path, source: Path) -> None:
+    if out.suffix.lower() not in OUT_SUFFIXES:
+        raise InputError("the form of the output is unknown", where=str(out), allowed=OUT_SUFFIXES)
+    if not out.parent.is_dir():
+        raise InputError("the folder of the output does not exist", where=str(out.parent))
+    if out.is_dir():
+        raise InputError("a folder stands where the output is to go", where=str(out))
+    if out.exists() and source.exists() and out.samefile(source):
+        raise InputError("the output would take the place of the source", where=str(out))
 
 
 def _all_null(rows: "pa.Table", name: str) -> bool:

@@ -16,17 +16,27 @@ from trunkline.contracts.records import Receipt, StepRecord
 from trunkline.errors import GateRefusedError, InputError, SourceError, UnknownNameError
 from trunkline.ingest import FILE_SUFFIXES, Target, ingest_file
 from trunkline.plan import StepName
+from trunkline.run.records import STEPS_TABLE
 from trunkline.run.workspace import Workspace
 from trunkline.settings.drills import point
 from trunkline.spec import UseCase
-from trunkline.train import EvaluateDocument, Evidence, PairedEvidence, TrainDocument, judge, main_table, train_candidate
+from trunkline.train import (
+    EvaluateDocument,
+    Evidence,
+    PairedEvidence,
+    TrainDocument,
+    judge,
+    main_table,
+    train_candidate,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["IngestDocument", "RegisterDocument", "RolloutDocument", "StepContext", "read_mapping", "source_files"]
 
-STEPS_TABLE: Final = "platform.steps"
+RECEIPTS: Final = "platform.receipts"
+_SIMULATED: Final = "tmp/simulated"
 
 
 class _Document(BaseModel):
@@ -185,13 +195,19 @@ def _is_data_file(path: Path) -> bool:
 
 
 def ingest(context: StepContext) -> IngestDocument:
-    """Take the sources in; without sources and with an empty lake, simulate some."""
+    """Take the sources in.
+
+    Without sources the rows that the lake has are taken as they are; where it has none but simulated ones, they are
+    simulated, so that real and simulated rows never mix unasked.
+    """
     workspace, usecase = context.workspace, context.usecase
     dataset = context.dataset or usecase.main
     if dataset not in usecase.datasets:
         raise UnknownNameError(f"{usecase.name!r} has no dataset {dataset!r}", allowed=usecase.datasets)
     sources: dict[Path, str] = dict.fromkeys(source_files(context.sources), dataset)
     best_score = None
+    if not context.sources and _has_real_rows(context, dataset):
+        return IngestDocument(receipts=(), known=(), batches=())
     simulated = not context.sources
     if simulated:
         if usecase.simulate is None:
@@ -200,7 +216,7 @@ def ingest(context: StepContext) -> IngestDocument:
                 next_step=f"trunkline run {usecase.name} --source FILE",
             )
         files, best_score = simulate_files(
-            usecase, rows=usecase.simulated_rows, seed=workspace.settings.seed, out=workspace.folder("tmp/simulated")
+            usecase, rows=usecase.simulated_rows, seed=workspace.settings.seed, out=workspace.folder(_SIMULATED)
         )
         sources = {path: name for name, path in files.items()}
     receipts, known, batches = [], [], []
@@ -226,6 +242,21 @@ def ingest(context: StepContext) -> IngestDocument:
         simulated=simulated,
         best_score=best_score,
     )
+
+
+def _has_real_rows(context: StepContext, dataset: str) -> bool:
+    lake, usecase = context.workspace.lake, context.usecase
+    if not lake.exists(RECEIPTS):
+        return False
+    receipts = lake.arrow(
+        RECEIPTS,
+        schema=arrow_schema(Receipt),
+        where=lambda table: (
+            (table["usecase"] == usecase.name) & (table["dataset"] == dataset) & (table["accepted"] > 0)
+        ),
+    )
+    simulated = context.workspace.root / _SIMULATED
+    return any(not Path(source).is_relative_to(simulated) for source in receipts.column("source").to_pylist())
 
 
 def simulate_files(usecase: UseCase, *, rows: int, seed: int, out: Path) -> tuple[dict[str, Path], float]:
@@ -356,9 +387,7 @@ def _paired_evidence(context: StepContext, trained: TrainDocument) -> PairedEvid
     if enough:
         found = compare(usecase.task, candidate_model, champion_model, unseen, metric=usecase.metric, seed=seed)
     else:
-        found = compare_refitted(
-            usecase.task, candidate_model, champion_model, rows, metric=usecase.metric, seed=seed
-        )
+        found = compare_refitted(usecase.task, candidate_model, champion_model, rows, metric=usecase.metric, seed=seed)
     return PairedEvidence(
         metric=usecase.metric,
         champion=champion.version,

@@ -78,7 +78,9 @@ def _links(workspace: "Workspace", identity: str) -> Iterator[Link]:
     if answers and answers[0]["prediction_id"] == identity:
         first = answers[0]
         yield Link(
-            kind="answer", identity=identity, facts={name: str(first[name]) for name in ("usecase", "score", "entity_key")}
+            kind="answer",
+            identity=identity,
+            facts={name: str(first[name]) for name in ("usecase", "score", "entity_key")},
         )
         yield from _version(workspace, str(first["usecase"]), str(first["model_version"]))
         return

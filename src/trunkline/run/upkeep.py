@@ -87,5 +87,3 @@ def _pins(workspace: "Workspace") -> dict[str, list[int]]:
                 if name.startswith("table:"):
                     pins.setdefault(name.removeprefix("table:"), []).append(int(str(version)))
     return pins
-
-

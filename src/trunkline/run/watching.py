@@ -1,14 +1,12 @@
 """The monitor step: which rows belong to the window, and what is written of the readings."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.contracts.records import Alert, Outcome, PredictionLog, Reading
-from trunkline.errors import SourceError
 from trunkline.monitor import (
     Window,
     alerts_of,
@@ -17,13 +15,16 @@ from trunkline.monitor import (
     performance_readings,
     score_readings,
 )
+from trunkline.run.looking import fitting_rows
 from trunkline.run.predicting import PREDICTIONS, live_model
-from trunkline.run.steps import StepContext
+from trunkline.run.steps import StepContext, source_files
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
+
+    from trunkline.tasks import Model
 
 __all__ = ["MonitorDocument", "monitor"]
 
@@ -68,8 +69,9 @@ def monitor(context: StepContext) -> MonitorDocument:
     workspace, usecase = context.workspace, context.usecase
     version, model = live_model(workspace, usecase)
     now = workspace.clock()
-    if context.sources and context.document("ingest") is None:
-        rows, scores, span = *_source_rows(context, model), (None, None)
+    span: tuple[datetime | None, datetime | None] = (None, None)
+    if context.sources:
+        rows, scores = _source_rows(context, model)
         keys: list[str] = []
     else:
         rows, scores, keys, span = _logged(context, version, since=now - timedelta(days=WINDOW_DAYS))
@@ -79,9 +81,7 @@ def monitor(context: StepContext) -> MonitorDocument:
     readings = (
         *drift_readings(model.info, rows, window=window, watch=usecase.watch),
         *score_readings(model.info, scores, window=window, watch=usecase.watch),
-        *estimate_readings(
-            model.info, scores, window=window, watch=usecase.watch, metric=usecase.metric, seed=seed
-        ),
+        *estimate_readings(model.info, scores, window=window, watch=usecase.watch, metric=usecase.metric, seed=seed),
         *performance_readings(
             model.info, truth, judged, window=window, watch=usecase.watch, metric=usecase.metric, seed=seed
         ),
@@ -93,21 +93,10 @@ def monitor(context: StepContext) -> MonitorDocument:
     )
 
 
-def _source_rows(context: StepContext, model: object) -> "tuple[pa.Table, npt.NDArray[np.float64]]":
-    import pyarrow as pa
-
-    from trunkline.ingest import checked_rows
-    from trunkline.run.steps import source_files
-    from trunkline.tasks import Model
-
-    assert isinstance(model, Model)  # noqa: S101 - for the type checker
-    tables = [
-        checked_rows(Path(path), context.usecase.contract, lake=context.workspace.lake, mapping=context.mapping)[0]
-        for path in source_files(context.sources)
-    ]
-    rows = pa.concat_tables(tables)
-    if rows.num_rows == 0:
-        raise SourceError("no row of the source fits the contract", where=", ".join(context.sources))
+def _source_rows(context: StepContext, model: "Model") -> "tuple[pa.Table, npt.NDArray[np.float64]]":
+    rows = fitting_rows(
+        context.workspace, context.usecase, files=source_files(context.sources), mapping=context.mapping
+    ).rows
     return rows, model.predict(rows).column(0).to_numpy()
 
 

@@ -89,7 +89,9 @@ class Workspace:
         """Give a folder of the workspace, made if it is not there."""
         if not (self.root / "VERSION").exists():
             self.root.mkdir(parents=True, exist_ok=True)
-            (self.root / "VERSION").write_text(f"{SCHEMA_VERSION}\n")
+            part = self.root / f".VERSION.{os.getpid()}"
+            part.write_text(f"{SCHEMA_VERSION}\n")
+            part.replace(self.root / "VERSION")  # whole or not there, whenever the process ends
         path = (self.root / name).resolve()
         path.mkdir(parents=True, exist_ok=True)
         return path
@@ -107,7 +109,7 @@ class Workspace:
         return usecase_names(plugin_dir=self.settings.plugin_dir)
 
     @contextmanager
-    def run_lock(self, usecase: str, *, run_id: str) -> Iterator[None]:
+    def run_lock(self, usecase: str) -> Iterator[None]:
         """Hold the use case: one run at a time.
 
         Raises:
@@ -116,7 +118,7 @@ class Workspace:
         from trunkline.lake.locks import held
 
         path = self.folder("locks") / f"run-{usecase}.lock"
-        with held(path, what=f"a run of {usecase!r} (run {run_id})", timeout_s=0.0):
+        with held(path, what=f"use case {usecase!r}, in which one run goes on at a time", timeout_s=0.0):
             yield
 
     def close(self) -> None:

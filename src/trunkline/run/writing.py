@@ -1,16 +1,16 @@
 """The report step: gathers the records of a run and writes its page, the same bytes for the same records."""
 
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import RunRecord, StepRecord
+from trunkline.contracts.records import StepRecord
 from trunkline.plan import StepName
 from trunkline.run.predicting import PredictDocument
-from trunkline.run.steps import STEPS_TABLE, IngestDocument, RegisterDocument, RolloutDocument, StepContext
+from trunkline.run.records import STEPS_TABLE, PastRun, past_run
+from trunkline.run.steps import IngestDocument, RegisterDocument, RolloutDocument, StepContext
 from trunkline.run.watching import MonitorDocument
 from trunkline.train import EvaluateDocument, TrainDocument
 
@@ -88,12 +88,12 @@ def gather(context: StepContext) -> "ReportContent":
             else workspace.root / trained.folder
         )
         info = Model.load(Path(folder)).info
-    started = _started_at(context)
+    past = past_run(workspace, context.run_id)
     return ReportContent(
         usecase=UseCaseFacts.of(context.usecase),
         run_id=context.run_id,
-        state="refused" if judged is not None and not judged.passed else "finished",
-        started_at=started,
+        state=_state(past, judged),
+        started_at=past.started_at if past else None,
         code_version=context.code_version,
         steps=tuple(StepTime(step=name, seconds=seconds) for name, seconds in _step_times(context)),
         receipts=taken.receipts if taken else (),
@@ -123,6 +123,13 @@ def gather(context: StepContext) -> "ReportContent":
     )
 
 
+def _state(past: PastRun | None, judged: EvaluateDocument | None) -> Literal["finished", "refused", "failed"]:
+    """How the run stands; while it writes its own page it counts as finished."""
+    if judged is not None and not judged.passed:
+        return "refused"
+    return "failed" if past is not None and past.state == "failed" else "finished"
+
+
 def _parsed(context: StepContext, step: StepName, kind: type[Document]) -> Document | None:
     stored = context.document(step)
     return None if stored is None else kind.model_validate_json(stored)
@@ -135,13 +142,3 @@ def _step_times(context: StepContext) -> list[tuple[str, float]]:
         where=lambda table: (table["run_id"] == context.run_id) & (table["step"] != "report"),
     ).sort_by("finished_at")
     return list(zip(rows.column("step").to_pylist(), rows.column("seconds").to_pylist(), strict=True))
-
-
-def _started_at(context: StepContext) -> datetime | None:
-    rows = context.workspace.lake.arrow(
-        "platform.runs",
-        schema=arrow_schema(RunRecord),
-        where=lambda table: table["run_id"] == context.run_id,
-    ).sort_by("changed_at")
-    started_at: list[datetime] = rows.column("started_at").to_pylist()
-    return started_at[0] if started_at else None

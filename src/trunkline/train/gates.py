@@ -1,7 +1,7 @@
 """The gates: evidence against declared conditions, one result each.
 
-Pure: takes the gates as data and the gathered evidence as values, gives results. A gate that does not apply (no champion to
-compare with, no slices declared) passes and says so.
+Pure: takes the gates as data and the gathered evidence as values, gives results. A gate that does not apply (no
+champion to compare with, no slices declared) passes and says so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -124,7 +124,8 @@ def _judge(gate: Gate, evidence: Evidence) -> GateResult:
                 gate.name, equality.largest_difference, gate.limit, f"largest difference over {compared} rows"
             )
         case Latency():
-            return _at_most(gate.name, evidence.report.latency.p99_us, gate.p99_us, "99th percentile of one row, microseconds")
+            said = "99th percentile of one row, microseconds"
+            return _at_most(gate.name, evidence.report.latency.p99_us, gate.p99_us, said)
         case _:
             assert_never(gate)
 

@@ -1,7 +1,7 @@
 """From lake tables to a candidate model: which rows are learned from, and what is written down about them.
 
-Takes a use case, the lake and the batches of the run; gives a saved model folder and a document. Refuses an empty table.
-The learning itself is the task's (``trunkline.tasks``).
+Takes a use case, the lake and the batches of the run; gives a saved model folder and a document. Refuses an empty
+table. The learning itself is the task's (``trunkline.tasks``).
 """
 
 import hashlib

@@ -1,0 +1,174 @@
+"""What is written down of runs: their states and finished steps, and the questions that later commands ask of them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from trunkline.checks import arrow_schema, table_from_rows
+from trunkline.contracts.records import RunRecord, StepRecord
+from trunkline.errors import TrunklineError, UnknownNameError
+
+if TYPE_CHECKING:
+    from trunkline.plan import StepName
+    from trunkline.run.steps import StepContext
+    from trunkline.run.workspace import Workspace
+
+__all__ = ["RUNS_TABLE", "STEPS_TABLE", "PastRun", "Recorder", "latest_run_id", "past_run"]
+
+RUNS_TABLE: Final = "platform.runs"
+STEPS_TABLE: Final = "platform.steps"
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A run that has been started before.
+
+    Attributes:
+        run_id: Its id.
+        usecase: The use case it belongs to.
+        state: Its newest state.
+        started_at: When it was first started.
+        arguments: What it was started with, as :class:`Recorder` wrote it.
+    """
+
+    run_id: str
+    usecase: str
+    state: str
+    started_at: datetime
+    arguments: Mapping[str, object] = field(default_factory=dict)
+
+
+def past_run(workspace: "Workspace", run_id: str) -> PastRun | None:
+    """Read what is known of a run; None where nothing is."""
+    if not workspace.lake.exists(RUNS_TABLE):
+        return None
+    rows = (
+        workspace.lake.arrow(RUNS_TABLE, schema=arrow_schema(RunRecord), where=lambda table: table["run_id"] == run_id)
+        .sort_by("changed_at")
+        .to_pylist()
+    )
+    if not rows:
+        return None
+    started = next((row for row in rows if row["state"] == "started"), None)
+    return PastRun(
+        run_id=run_id,
+        usecase=str(rows[0]["usecase"]),
+        state=str(rows[-1]["state"]),
+        started_at=rows[0]["started_at"],
+        arguments=json.loads(started["document"]) if started else {},
+    )
+
+
+def latest_run_id(workspace: "Workspace", usecase: str, *, having: "StepName | None" = None) -> str:
+    """Give the run of a use case whose step finished last.
+
+    Args:
+        workspace: The workspace.
+        usecase: The use case's name.
+        having: The step; any by default.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    found: list[str] = []
+    if workspace.lake.exists(STEPS_TABLE):
+        rows = workspace.lake.arrow(
+            STEPS_TABLE,
+            schema=arrow_schema(StepRecord),
+            where=lambda table: (
+                (table["usecase"] == usecase) & (table["step"] == having if having else table["step"] != "report")
+            ),
+        ).sort_by("finished_at")
+        found = rows.column("run_id").to_pylist()
+    if not found:
+        raise UnknownNameError(
+            f"the use case {usecase!r} has no run with a finished step {having!r} yet"
+            if having
+            else f"the use case {usecase!r} has no run yet",
+            where=str(workspace.root),
+            next_step=f"start one: trunkline {having or 'run'} {usecase}",
+        )
+    return found[-1]
+
+
+class Recorder:
+    """Writes the records of one run: its arguments when it starts, how it ended, each finished step."""
+
+    def __init__(
+        self,
+        context: "StepContext",
+        *,
+        arguments: Mapping[str, object],
+        started_at: datetime | None = None,
+        silent: bool = False,
+    ) -> None:
+        """Take what the records have in common.
+
+        Args:
+            context: Names the run.
+            arguments: What the run was started with.
+            started_at: When it was first started; now by default.
+            silent: Write no states, for a look at a run that leaves it as it stands.
+        """
+        self._context = context
+        self._started_at = started_at or context.workspace.clock()
+        self._arguments = arguments
+        self._silent = silent
+        self._started = False
+
+    def start(self) -> None:
+        """Write once that the run has been started, or gone on with."""
+        if not self._started:
+            self._state("started", self._arguments)
+            self._started = True
+
+    def end(self, state: str, document: Mapping[str, object]) -> None:
+        """Write how the run ended; nothing where it did not start."""
+        if self._started:
+            self._state(state, document)
+
+    def fail(self, error: Exception) -> None:
+        """Write why the run stopped, as far as the disk still takes it: the error itself must reach the user."""
+        said = str(error) if isinstance(error, TrunklineError) else repr(error)[:300]
+        try:
+            self.end("failed", {"error": type(error).__name__, "text": said})
+        except (OSError, TrunklineError) as second:
+            error.add_note(f"the failure could not be written down: {second}")
+
+    def step(self, name: "StepName", document: str, *, seconds: float) -> None:
+        """Write the document of a finished step, exactly once per run."""
+        from trunkline.lake import Transaction
+
+        context = self._context
+        record = StepRecord(
+            run_id=context.run_id,
+            usecase=context.usecase.name,
+            step=name,
+            document=document,
+            seconds=seconds,
+            finished_at=context.workspace.clock(),
+        )
+        context.workspace.lake.append(
+            STEPS_TABLE,
+            table_from_rows(StepRecord, [record.model_dump()]),
+            transaction=Transaction(f"step:{context.run_id}:{name}", 1),
+        )
+
+    def _state(self, state: str, document: Mapping[str, object]) -> None:
+        if self._silent:
+            return
+        context = self._context
+        record = RunRecord.model_validate(
+            {
+                "run_id": context.run_id,
+                "usecase": context.usecase.name,
+                "state": state,
+                "started_at": self._started_at,
+                "changed_at": context.workspace.clock(),
+                "code_version": context.code_version,
+                "document": json.dumps(document),
+            }
+        )
+        context.workspace.lake.append(RUNS_TABLE, table_from_rows(RunRecord, [record.model_dump()]))
