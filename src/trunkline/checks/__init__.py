@@ -3,7 +3,7 @@
 from trunkline.checks.columns import Resolution, resolve_columns
 from trunkline.checks.edge import EdgeValidator, Judged, edge_validator
 from trunkline.checks.schemas import arrow_schema, json_schema, table_from_rows
-from trunkline.checks.split import ROW, Split, split_expression
+from trunkline.checks.split import ROW, Split, split_expression, unfused
 
 __all__ = [
     "ROW",
@@ -17,4 +17,5 @@ __all__ = [
     "resolve_columns",
     "split_expression",
     "table_from_rows",
+    "unfused",
 ]

@@ -1,8 +1,8 @@
 """Which column of a source is which field of a contract.
 
-Takes the header of a source and gives a resolution, or refuses with ``SchemaError``: a needed field has no column, or two
-columns claim one field. Names match ignoring case and surrounding white space, first by the user's mapping, then by
-the field's own name, then by its aliases.
+Takes the header of a source and gives a resolution, or refuses with ``SchemaError``: a needed field has no column, or
+two columns claim one field. Names match ignoring case and surrounding white space, first by the user's mapping, then
+by the field's own name, then by its aliases.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,15 @@ class Resolution:
 
     Attributes:
         source_of: Field name to source column.
-        absent: Nullable fields that the source lacks; they are null.
+        absent: Fields that the source lacks and may lack; they are null, or what their contract imputes.
         extra: Source columns that no field claims; kept aside and reported.
+        optional: Fields that may be null in this source although they are not nullable.
     """
 
     source_of: Mapping[str, str]
     absent: tuple[str, ...]
     extra: tuple[str, ...]
+    optional: tuple[str, ...] = ()
 
 
 def resolve_columns(
@@ -45,7 +47,7 @@ def resolve_columns(
         header: Column names as the source spells them.
         mapping: Source column to field name, from the user; it wins over names and aliases.
         where: The source, for the error.
-        optional: Fields that may be absent although they are not nullable.
+        optional: Fields that may be absent or null although they are not nullable.
 
     Returns:
         The resolution.
@@ -81,7 +83,7 @@ def resolve_columns(
             allowed=[f"{name} (or {_aliases(contract, name)})" for name in missing],
             next_step=f"name the columns with --map FILE.toml; the source has: {', '.join(header) or 'none'}",
         )
-    return Resolution(source_of, tuple(column.name for column in absent), tuple(extra))
+    return Resolution(source_of, tuple(column.name for column in absent), tuple(extra), tuple(optional))
 
 
 def _refuse_unknown(mapping: Mapping[str, str], header: Sequence[str], fields: Sequence[str], where: str) -> None:

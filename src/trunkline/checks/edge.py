@@ -1,36 +1,17 @@
 """The edge validator: JSON bytes to validated rows, one pass, every reason of every row.
 
-It gives the verdicts that the vectorised split gives, from the same grammars and limits. It is prebuilt once per
-contract: one closure per field, no reflection on the way of a request.
+It gives the verdicts that the vectorised split gives, from the same grammars and limits, and is built once per
+contract. One thing differs on purpose: an unknown key of a message is a reason (a misspelt field would silently be
+null), whereas further columns of a file are reported in its receipt.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
 
-from trunkline.contracts import Column, Contract
-from trunkline.contracts.contract import broken_limits, column_names
-from trunkline.contracts.expressions import RowValue, row_function
-from trunkline.contracts.kinds import WHITE_SPACE, Malformed, Scalar, parse
+from trunkline.contracts import Contract
+from trunkline.contracts.judging import Judged, RowJudge
 from trunkline.errors import InputError
 
 __all__ = ["EdgeValidator", "Judged", "edge_validator"]
-
-_SAFE_INTEGER: Final = 10**18
-_FieldCheck = Callable[[object, list[str]], Scalar | None]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One row and the verdict on it.
-
-    Attributes:
-        row: Typed values by field; meaningless where there are reasons.
-        reasons: Every broken check, ``field.check`` or a rule's name; empty for a good row.
-    """
-
-    row: Mapping[str, Scalar | None]
-    reasons: tuple[str, ...]
 
 
 class EdgeValidator:
@@ -38,13 +19,7 @@ class EdgeValidator:
 
     def __init__(self, contract: type[Contract], *, optional: Sequence[str] = ()) -> None:
         self.contract = contract
-        self._names = column_names(contract)
-        self._checks: tuple[tuple[str, _FieldCheck], ...] = tuple(
-            (column.name, _field_check(contract, column, needed=column.name not in optional))
-            for column in contract.columns
-        )
-        self._exact = {column.name: column.name for column in contract.columns}
-        self._rules = tuple((rule.name, row_function(rule.condition)) for rule in contract.table.rules)
+        self._judge = RowJudge(contract.columns, contract.table, optional=optional)
 
     def judge(self, message: object) -> Judged:
         """Judge one decoded JSON value.
@@ -56,23 +31,7 @@ class EdgeValidator:
             The row with its verdict. Unknown keys are reasons (``name.unknown``), so that a misspelt field is not
             silently null.
         """
-        if not isinstance(message, dict):
-            return Judged({}, ("row.not_an_object",))
-        reasons: list[str] = []
-        given: dict[str, object] = {}
-        for key, value in message.items():
-            name = self._exact.get(key) or self._names.get(str(key).strip().lower())
-            if name is None:
-                reasons.append(f"{str(key)[:40]}.unknown")
-            elif name in given:
-                reasons.append(f"{name}.twice")
-            else:
-                given[name] = value
-        row: dict[str, Scalar | None] = {}
-        for name, check in self._checks:
-            row[name] = check(given.get(name), reasons)
-        reasons += [name for name, holds in self._rules if holds(_plain(row)) is False]
-        return Judged(row, tuple(reasons))
+        return self._judge.judge(message)
 
     def rows(self, body: bytes) -> list[Judged]:
         """Judge every row of a request body: one object, an array, ``{"rows": [...]}`` or NDJSON.
@@ -115,64 +74,9 @@ def edge_validator(contract: type[Contract], *, optional: Sequence[str] = ()) ->
 
     Args:
         contract: The contract.
-        optional: Fields that may be absent although they are not nullable, e.g. the label of rows to predict.
+        optional: Fields that may be absent or null although they are not nullable, e.g. the label of rows to predict.
 
     Returns:
         A validator to keep for the life of the process.
     """
     return EdgeValidator(contract, optional=optional)
-
-
-def _plain(row: Mapping[str, Scalar | None]) -> Mapping[str, RowValue]:
-    return row  # type: ignore[return-value]  # rules over dates and instants only compare them, which works on the values
-
-
-def _field_check(contract: type[Contract], column: Column, *, needed: bool) -> _FieldCheck:
-    name, kind, impute, mapping = column.name, column.kind, column.impute, column.mapping
-    null_tokens = frozenset((*contract.table.null_tokens, *column.null_tokens))
-    null_refused = needed and not column.nullable and impute is None
-    limited = bool(
-        column.minimum is not None or column.maximum is not None or kind in ("text", "category") or column.pattern
-    )
-
-    def check(value: object, reasons: list[str]) -> Scalar | None:
-        if isinstance(value, str):
-            value = value.strip(WHITE_SPACE)
-            if value in null_tokens:
-                value = None
-            elif mapping:
-                value = mapping.get(value, value)
-        if value is None:
-            if null_refused:
-                reasons.append(f"{name}.null")
-            return impute
-        typed: Scalar
-        if kind == "number" and type(value) is float and column.scale is None:
-            typed = value  # JSON has no NaN or infinity: a float is finite here
-        elif kind == "integer" and type(value) is int and -_SAFE_INTEGER < value < _SAFE_INTEGER and not column.scale:
-            typed = value
-        elif kind == "flag" and type(value) is bool:
-            typed = value
-        else:
-            try:
-                typed = _parse(column, value)
-            except Malformed:
-                reasons.append(f"{name}.type")
-                return None
-        if limited:
-            reasons.extend(f"{name}.{limit}" for limit in broken_limits(column, typed))
-        return typed
-
-    return check
-
-
-def _parse(column: Column, value: object) -> Scalar:
-    if column.scale is None:
-        return parse(column.kind, value, zone=column.zone)
-    number = parse("number", value)
-    scaled = float(number) * column.scale  # type: ignore[arg-type]  # parse("number") gives a float
-    if column.kind == "integer":
-        if scaled != round(scaled):
-            raise Malformed("not a whole number after scaling")
-        return round(scaled)
-    return scaled

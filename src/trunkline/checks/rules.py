@@ -1,5 +1,6 @@
 """Expressions of contracts as Ibis expressions, so that DuckDB and Spark evaluate them over whole tables."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
@@ -11,9 +12,6 @@ if TYPE_CHECKING:
 __all__ = ["ibis_value"]
 
 _OPERATIONS: Final[Mapping[str, Callable[..., object]]] = {
-    "add": lambda a, b: a + b,
-    "subtract": lambda a, b: a - b,
-    "multiply": lambda a, b: a * b,
     "eq": lambda a, b: a == b,
     "ne": lambda a, b: a != b,
     "lt": lambda a, b: a < b,
@@ -25,6 +23,15 @@ _OPERATIONS: Final[Mapping[str, Callable[..., object]]] = {
     "not": lambda a: ~a,
     "abs": lambda a: a.abs(),
     "is_null": lambda a: a.isnull(),
+    "coalesce": lambda a, b: a.fill_null(b),
+    "as_number": lambda a: a.cast("float64"),
+}
+
+_ARITHMETIC: Final[Mapping[str, Callable[..., object]]] = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / b.nullif(0.0),
 }
 
 
@@ -32,34 +39,29 @@ def ibis_value(expr: Expr, table: "ir.Table") -> "ir.Value":
     """Translate an expression to Ibis over the columns of a table.
 
     Args:
-        expr: The expression.
+        expr: The expression, of the types that rules have.
         table: A table that has all its columns, typed by their contract.
 
     Returns:
-        An Ibis value with the null behaviour that ``trunkline.contracts.expressions`` states.
+        An Ibis value with the null behaviour that ``trunkline.contracts.expressions`` states. Numbers are float64, also
+        those of integer columns: whole numbers would overflow where floats do not.
     """
     import ibis
 
     if expr.op == "column":
-        return table[str(expr.args[0])]
+        column = table[str(expr.args[0])]
+        return column.cast("float64") if column.type().is_integer() else column
     if expr.op == "literal":
-        return cast("ir.Value", ibis.literal(expr.args[0]))
+        constant = expr.args[0]
+        is_number = isinstance(constant, int | float) and not isinstance(constant, bool)
+        return cast("ir.Value", ibis.literal(float(constant), "float64") if is_number else ibis.literal(constant))  # type: ignore[arg-type]  # a number, as was just asked
     parts = [ibis_value(arg, table) for arg in expr.args if isinstance(arg, Expr)]
-    if expr.op == "divide":
-        return cast("ir.Value", _number(parts[0]) / _number(parts[1]).nullif(0.0))  # type: ignore[operator]  # numeric by contract
-    if expr.op == "coalesce":
-        return ibis.coalesce(*parts)
-    if expr.op == "as_number":
-        return _number(parts[0])
-    if expr.op == "log1p":
-        number = _number(parts[0])
-        return cast("ir.Value", ibis.ifelse(number > -1.0, (number + 1.0).ln(), ibis.null("float64")))  # type: ignore[attr-defined]  # numeric
+    if expr.op in _ARITHMETIC:
+        # finite operands give no NaN, and infinity counts as null
+        number = cast("ir.NumericValue", _ARITHMETIC[expr.op](*parts))
+        return cast("ir.Value", number.nullif(math.inf).nullif(-math.inf))
     if expr.op in ("minimum", "maximum"):
         choose = ibis.least if expr.op == "minimum" else ibis.greatest
         both = parts[0].notnull() & parts[1].notnull()
-        return cast("ir.Value", ibis.ifelse(both, choose(*parts), ibis.null(parts[0].type())))
+        return cast("ir.Value", ibis.ifelse(both, choose(*parts), ibis.null("float64")))
     return cast("ir.Value", _OPERATIONS[expr.op](*parts))
-
-
-def _number(value: "ir.Value") -> "ir.Value":
-    return value.cast("float64")

@@ -3,22 +3,30 @@
 Takes a raw table whose columns are text (plus ``_row``) and gives an expression with the contract's typed columns and
 bit masks of failed checks: a row is good where all masks are zero. Nothing is executed here; the engine that owns the
 table computes it, so the same expression runs on DuckDB and on Spark.
+
+Only columns that the source has are judged; the others become typed NULLs (or their imputed value) at the end. Each of
+the three selects stands on the one before: run them with ``unfused``, or Ibis writes them into one another and every
+text is trimmed and cast once per check.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from trunkline.checks.columns import Resolution
 from trunkline.checks.rules import ibis_value
+from trunkline.checks.typed import typed_value
 from trunkline.contracts import Column, Contract
 from trunkline.contracts.contract import LONGEST_TEXT
-from trunkline.contracts.kinds import FALSE_TOKENS, GRAMMAR, LOCAL_INSTANT, TRUE_TOKENS
+from trunkline.contracts.judging import limit_of
+from trunkline.contracts.kinds import WHITE_SPACE, parse
+from trunkline.contracts.patterns import without_anchors
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-__all__ = ["ROW", "Split", "split_expression"]
+__all__ = ["ROW", "Split", "split_expression", "unfused"]
 
 ROW: Final = "_row"
 """Column with the 1-based position of the row in its batch."""
@@ -67,6 +75,19 @@ class Split:
         ]
 
 
+@contextmanager
+def unfused() -> Iterator[None]:
+    """Let Ibis keep the selects of a split apart while an expression over it is compiled."""
+    import ibis
+
+    before = ibis.options.sql.fuse_selects
+    ibis.options.sql.fuse_selects = False
+    try:
+        yield
+    finally:
+        ibis.options.sql.fuse_selects = before
+
+
 def split_expression(contract: type[Contract], raw: "ir.Table", resolution: Resolution) -> Split:
     """Write the query that types and judges a batch.
 
@@ -80,136 +101,84 @@ def split_expression(contract: type[Contract], raw: "ir.Table", resolution: Reso
     """
     import ibis
 
-    texts = raw.select(
-        raw[ROW], **{column.name: _text(contract, column, raw, resolution) for column in contract.columns}
-    )
-    typed = texts.select(
-        texts[ROW],
-        **{_text_name(column): texts[column.name] for column in contract.columns},
-        **{column.name: _typed(column, texts[column.name]) for column in contract.columns},
-    )
-    checks = list(_checks(contract, typed))
+    present = [column for column in contract.columns if column.name in resolution.source_of]
+    texts = raw.select(raw[ROW], **{_text_name(column): _text(contract, column, raw, resolution) for column in present})
+    typed = texts.mutate(**{column.name: _imputed(column, texts[_text_name(column)]) for column in present})
+    read = frozenset[str]().union(*(rule.condition.columns() for rule in contract.table.rules))
+    absent = {column.name: _absent(column) for column in contract.columns if column not in present}
+    read_absent = {name: value for name, value in absent.items() if name in read}
+    whole = typed.mutate(**read_absent) if read_absent else typed
+    checks = list(_checks(contract, present, whole, optional=resolution.optional))
     masks = {}
     for position in range(0, max(len(checks), 1), _BITS):
         mask: ir.Value = ibis.literal(0, type="int64")
         for bit, (_, failed) in enumerate(checks[position : position + _BITS]):
-            mask = mask + ibis.ifelse(failed, ibis.literal(1 << bit, type="int64"), ibis.literal(0, type="int64"))  # type: ignore[operator]  # both int64
+            mask = mask + ibis.ifelse(failed, ibis.literal(1 << bit, type="int64"), ibis.literal(0, type="int64"))
         masks[f"_mask{position // _BITS}"] = mask
-    final = {column.name: _finished(column, typed[column.name]) for column in contract.columns}
-    return Split(typed.select(typed[ROW], **final, **masks), tuple(masks), tuple(reason for reason, _ in checks))
+    final = {name: absent[name] if name in absent else whole[name] for name in contract.model_fields}
+    return Split(whole.select(whole[ROW], **final, **masks), tuple(masks), tuple(reason for reason, _ in checks))
 
 
 def _text_name(column: Column) -> str:
     return f"_text_{column.name}"
 
 
-def _text(contract: type[Contract], column: Column, raw: "ir.Table", resolution: Resolution) -> "ir.StringValue":
+def _text(contract: type[Contract], column: Column, raw: "ir.Table", resolution: Resolution) -> "ir.Value":
     """Trim, apply null tokens and the field's mapping."""
     import ibis
 
-    source = resolution.source_of.get(column.name)
-    if source is None:
-        return cast("ir.StringValue", ibis.null("string"))
-    # the white space stated in the grammar, and no more: engines' own strip() differ on what else they take away
-    text = raw[source].cast("string").strip()
-    null = text.isin([*contract.table.null_tokens, *column.null_tokens])
+    text = cast("ir.StringValue", raw[resolution.source_of[column.name]])
+    # trimming is dear and hardly ever needed; Ibis strips exactly the grammar's white space on every engine
+    highest = ord(max(WHITE_SPACE))
+    edged = (text.ascii_str() <= highest) | (text.right(1).ascii_str() <= highest)
+    text = cast("ir.StringValue", ibis.ifelse(edged, text.strip(), text))
+    cases = [(token, ibis.null("string")) for token in (*contract.table.null_tokens, *column.null_tokens)]
+    null = text.isin([token for token, _ in cases])
     value = ibis.ifelse(null, ibis.null("string"), text)
-    if column.mapping:
-        value = value.cases(*column.mapping.items(), else_=value)
-    return cast("ir.StringValue", value)
+    return value.cases(*column.mapping.items(), else_=value) if column.mapping else value
 
 
-def _typed(column: Column, text: "ir.Value") -> "ir.Value":
-    """Match the grammar, then cast; null where either fails."""
+def _imputed(column: Column, text: "ir.Value") -> "ir.Value":
+    """Type a text; what is imputed stands for null, not for what is malformed."""
     import ibis
 
-    words = cast("ir.StringValue", text)
-    kind = column.kind
-    if kind in ("text", "category"):
-        return text
-    if kind == "flag":
-        folded = words.lower()
-        return cast(
-            "ir.Value",
-            ibis.cases(
-                (folded.isin(list(TRUE_TOKENS)), ibis.literal(value=True)),
-                (folded.isin(list(FALSE_TOKENS)), ibis.literal(value=False)),
-                else_=ibis.null("boolean"),
-            ),
-        )
-    grammar = LOCAL_INSTANT if kind == "instant" and column.zone else GRAMMAR[kind]
-    if kind == "integer" and column.scale is not None:
-        grammar = GRAMMAR["number"]
-    matched = ibis.ifelse(words.re_search(grammar), words, ibis.null("string"))
-    if kind == "day":
-        compact = matched.length() != len("2026-11-22")
-        dashed = matched.substr(0, 4) + "-" + matched.substr(4, 2) + "-" + matched.substr(6, 2)
-        return cast("ir.Value", ibis.ifelse(compact, dashed, matched).try_cast("date"))
-    if kind == "instant":
-        return _instant(column, matched)
-    number = matched.try_cast("int64" if kind == "integer" and column.scale is None else "float64")
-    if kind == "number" or column.scale is not None:
-        number = ibis.ifelse(number.isinf(), ibis.null("float64"), number)
-    if column.scale is not None:
-        number = number * column.scale
-        if kind == "integer":
-            number = ibis.ifelse(number == number.round(), number, ibis.null("float64")).cast("int64")
-    return cast("ir.Value", number)
+    value = typed_value(column, cast("ir.StringValue", text))
+    return value if column.impute is None else ibis.ifelse(text.isnull(), _absent(column), value)
 
 
-def _instant(column: Column, matched: "ir.StringValue") -> "ir.Value":
+def _absent(column: Column) -> "ir.Value":
+    """The value of null: typed NULL, or what is imputed."""
     import ibis
 
-    moment = matched.try_cast("timestamp('UTC', 6)")
-    if not column.zone:
-        return cast("ir.Value", moment)
-    has_offset = matched.re_search(r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$") & (matched.length() > len("2026-11-22"))
-    local = matched.try_cast("timestamp(6)")
-    in_zone = cast("ir.Value", _at_zone(local, ibis.literal(column.zone)))
-    return cast("ir.Value", ibis.ifelse(has_offset, moment, in_zone))
+    if column.impute is None:
+        return cast("ir.Value", ibis.null(_IBIS_TYPES[column.kind]))
+    return cast("ir.Value", ibis.literal(parse(column.kind, column.impute, zone=column.zone), _IBIS_TYPES[column.kind]))
 
 
-def _at_zone(local: "ir.Value", zone: "ir.Value") -> "ir.Value":
-    """Interpret a local timestamp in a zone (``timezone(zone, local)`` on DuckDB, PostgreSQL)."""
-    import ibis
-
-    @ibis.udf.scalar.builtin(name="timezone", signature=(("string", "timestamp(6)"), "timestamp('UTC', 6)"))
-    def timezone(zone: str, local: object) -> object: ...  # type: ignore[empty-body]  # a builtin of the engine has no body here
-
-    return cast("ir.Value", timezone(zone, local))
-
-
-def _checks(contract: type[Contract], typed: "ir.Table") -> "Iterator[tuple[str, ir.BooleanValue]]":
+def _checks(
+    contract: type[Contract], present: Sequence[Column], typed: "ir.Table", *, optional: Sequence[str]
+) -> "Iterator[tuple[str, ir.BooleanValue]]":
     """Give every check with the condition under which it *fails*; never null."""
-    for column in contract.columns:
+    for column in present:
         value = typed[column.name]
         text = typed[_text_name(column)]
-        if not column.nullable and column.impute is None:
+        if not column.nullable and column.impute is None and column.name not in optional:
             yield f"{column.name}.null", text.isnull()
-        if column.kind not in ("text", "category"):
-            yield f"{column.name}.type", text.notnull() & value.isnull()
+        yield f"{column.name}.type", cast("ir.BooleanValue", text.notnull() & value.isnull())
+        number, words = cast("ir.NumericValue", value), cast("ir.StringValue", value)
         if column.minimum is not None:
-            yield f"{column.name}.minimum", _surely(cast("ir.NumericValue", value) < column.minimum)
+            yield f"{column.name}.minimum", _surely(number < limit_of(column, column.minimum))
         if column.maximum is not None:
-            yield f"{column.name}.maximum", _surely(cast("ir.NumericValue", value) > column.maximum)
-        if column.kind in ("text", "category"):
-            words = cast("ir.StringValue", value)
-            if column.kind == "category":
-                yield f"{column.name}.category", _surely(~words.isin(list(column.values)))
+            yield f"{column.name}.maximum", _surely(number > limit_of(column, column.maximum))
+        if column.kind == "category":
+            yield f"{column.name}.category", _surely(words.notin(list(column.values)))
+        if column.kind == "text":
             yield f"{column.name}.length", _surely(words.length() > (column.max_length or LONGEST_TEXT))
             if column.pattern:
-                yield f"{column.name}.pattern", _surely(~words.re_search(rf"^(?:{column.pattern})$"))
+                yield f"{column.name}.pattern", _surely(~words.re_search(rf"^(?:{without_anchors(column.pattern)})\z"))
     for rule in contract.table.rules:
         yield rule.name, _surely(~cast("ir.BooleanValue", ibis_value(rule.condition, typed)))
 
 
 def _surely(condition: "ir.Value") -> "ir.BooleanValue":
-    return cast("ir.BooleanValue", condition.fill_null(False))  # noqa: FBT003 - the value that replaces null
-
-
-def _finished(column: Column, value: "ir.Value") -> "ir.Value":
-    if column.impute is not None:
-        value = value.fill_null(column.impute)  # type: ignore[arg-type]  # of the column's kind, by the contract
-    return value.cast(_IBIS_TYPES[column.kind])
-
-
+    return cast("ir.BooleanValue", condition.fill_null(False))

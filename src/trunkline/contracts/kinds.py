@@ -28,22 +28,39 @@ WHITE_SPACE: Final = " \t\n\r\v\f"
 TRUE_TOKENS: Final = ("true", "t", "yes", "y", "1")
 FALSE_TOKENS: Final = ("false", "f", "no", "n", "0")
 
-_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
-_OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+INTEGER_LIMIT: Final = 10**18
+"""Whole numbers are smaller than this in size: 18 digits fit into 64 bits with room for sums."""
+
+_DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_COMPACT_DAY = r"[0-9]{4}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])"
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
+_OFFSET = r"(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)"
+
+
+def _in_any_case(*words: str) -> str:
+    """Spell out both cases: ``(?i)`` folds some letters beyond ASCII, and not the same ones on every engine."""
+    return "|".join("".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in word) for word in words)
+
 
 GRAMMAR: Final[Mapping[KindName, str]] = {
     # pandas writes an integer column with nulls as "361.0": a zero fraction is part of the grammar
     "integer": r"^[+-]?[0-9]{1,18}(\.0*)?$",
     "number": r"^[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?$",
-    "flag": rf"^(?i:{'|'.join(TRUE_TOKENS + FALSE_TOKENS)})$",
+    "flag": rf"^({_in_any_case(*TRUE_TOKENS, *FALSE_TOKENS)})$",
     "instant": rf"^{_DAY}[T ]{_CLOCK}{_OFFSET}$",
-    "day": rf"^({_DAY}|[0-9]{{8}}(T000000)?)$",
+    # pandas writes days as midnights, and some registers as 20141013T000000
+    "day": rf"^({_DAY}([T ]00:00(:00(\.0*)?)?)?|{_COMPACT_DAY}(T000000)?)$",
 }
-"""Anchored pattern of each kind after trimming; ``text`` and ``category`` take any text."""
+"""Anchored pattern of each kind after trimming. ``text`` and ``category`` take any text without U+0000."""
 
 LOCAL_INSTANT: Final = rf"^{_DAY}[T ]{_CLOCK}{_OFFSET}?$"
 """The grammar of an instant whose field names a time zone: the offset may be absent."""
+
+OFFSET: Final = rf"{_OFFSET}$"
+"""How an instant with an offset ends, unlike one without."""
+
+NUL: Final = "\x00"
+"""The one character that no text may hold: databases that rows are published to cannot store it."""
 
 _ARTICLE: Final[Mapping[KindName, str]] = {
     "integer": "a whole number of at most 18 digits",
@@ -71,7 +88,8 @@ def canonical_text(value: object) -> str:
         value: A string, or a scalar as JSON or a typed column delivers it.
 
     Returns:
-        The string itself, ``true``/``false``, ISO 8601 for dates and instants, ``repr`` for numbers.
+        The string itself, ``true``/``false``, ISO 8601 for dates and instants (in UTC where they have a zone), ``repr``
+        for numbers. Integers beyond 64 bits are judged as floats, because that is how JSON parsers read them.
 
     Raises:
         Malformed: For anything that is not a scalar.
@@ -80,9 +98,21 @@ def canonical_text(value: object) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, datetime | date):
+    if isinstance(value, int):
+        if -(1 << 63) <= value < 1 << 64:
+            return int.__repr__(value)
+        try:
+            return repr(float(value))
+        except OverflowError:
+            return "inf"
+    if isinstance(value, float):
+        return float.__repr__(value)
+    if isinstance(value, datetime):
+        try:
+            return (value if value.tzinfo is None else value.astimezone(UTC)).isoformat()
+        except OverflowError as error:
+            raise Malformed("beyond the years 1 to 9999 in UTC") from error
+    if isinstance(value, date):
         return value.isoformat()
     raise Malformed("not a scalar")
 
@@ -93,8 +123,9 @@ def parse(kind: KindName, value: object, *, zone: str | None = None) -> Scalar:
     Args:
         kind: The kind to cast to.
         value: Text, or a scalar that is judged by its canonical text; not None.
-        zone: For ``instant``: the IANA zone of texts without an offset; without it those are malformed. Of two local
-            times that exist twice (clocks set back) the earlier instant is meant.
+        zone: For ``instant``: the IANA zone of texts without an offset; without it those are malformed. Of a local time
+            that exists twice (clocks set back) the earlier instant is meant; one that never was (clocks set
+            forward) counts by the offset that held before.
 
     Returns:
         ``str``, ``int`` (64 bits), finite ``float``, ``bool``, ``date``, or ``datetime`` in UTC.
@@ -107,6 +138,8 @@ def parse(kind: KindName, value: object, *, zone: str | None = None) -> Scalar:
     """
     text = canonical_text(value).strip(WHITE_SPACE)
     if kind in ("text", "category"):
+        if NUL in text:
+            raise Malformed("text without U+0000")
         return text
     pattern = _COMPILED_LOCAL if kind == "instant" and zone else _COMPILED[kind]
     if not pattern.fullmatch(text):
@@ -114,21 +147,46 @@ def parse(kind: KindName, value: object, *, zone: str | None = None) -> Scalar:
     if kind == "integer":
         return int(text.partition(".")[0])
     if kind == "number":
-        number = float(text)
-        if not math.isfinite(number):
-            raise Malformed("overflow")
-        return number
+        return _finite(float(text))
     if kind == "flag":
         return text.lower() in TRUE_TOKENS
     try:
         if kind == "day":
-            return date.fromisoformat(text.partition("T")[0])
+            return date.fromisoformat(text[:10] if "-" in text else text[:8])
         instant = datetime.fromisoformat(text)
         if instant.tzinfo is None:
             instant = instant.replace(tzinfo=ZoneInfo(zone or "UTC"))
         return instant.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Malformed(f"not {_ARTICLE[kind]}") from error
+
+
+def parse_scaled(kind: KindName, value: object, *, scale: float) -> Scalar:
+    """Cast a scalar to a number, multiplied from the source's unit to the field's.
+
+    Args:
+        kind: ``number`` or ``integer``.
+        value: A number or its text; not None.
+        scale: The factor, in 64-bit floats.
+
+    Returns:
+        A finite ``float``; for ``integer`` an ``int`` below 10^18 in size.
+
+    Raises:
+        Malformed: Not a number, an overflow, or not whole where the kind is ``integer``.
+    """
+    scaled = _finite(float(parse("number", value)) * scale)  # type: ignore[arg-type]  # parse("number") gives a float
+    if kind != "integer":
+        return scaled
+    if scaled != math.floor(scaled) or abs(scaled) >= INTEGER_LIMIT:
+        raise Malformed(f"not {_ARTICLE['integer']} after scaling")
+    return int(scaled)
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise Malformed("overflow")
+    return number
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The platform's own tables: what the stages tell each other through the lake.
 
-Every table is a contract like any other. ``document`` fields hold one JSON text whose shape belongs to the writer of the
-record; everything that is filtered or joined on has a column of its own.
+Every table is a contract like any other. ``document`` fields hold one JSON text whose shape belongs to the writer of
+the record; everything that is filtered or joined on has a column of its own.
 """
 
 from typing import ClassVar, Final, Literal

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from trunkline.checks import ROW, Split, arrow_schema, resolve_columns, split_expression, table_from_rows
+from trunkline.checks import ROW, Split, arrow_schema, resolve_columns, split_expression, table_from_rows, unfused
 from trunkline.contracts import Contract
 from trunkline.contracts.records import QuarantinedRow, Receipt
 from trunkline.errors import RowsRefusedError, SourceError
@@ -296,7 +296,8 @@ def _judge(
         duplicate = ibis.literal(value=False)
     connection = lake.engine.connection
     connection.drop_table(name, force=True)
-    table = connection.create_table(name, split.table.mutate(_duplicate=duplicate))
+    with unfused():
+        table = connection.create_table(name, split.table.mutate(_duplicate=duplicate))
     computed = Split(table, split.masks, split.reasons)
     counts = lake.engine.arrow(
         table.aggregate(

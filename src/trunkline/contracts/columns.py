@@ -1,0 +1,158 @@
+"""What can be said of a table and of its columns: plain frozen data, read off a contract's class.
+
+Nothing is executed here: ``judging`` and ``trunkline.checks`` turn it into verdicts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from trunkline.contracts.expressions import Expr
+from trunkline.contracts.kinds import KindName
+
+__all__ = ["LONGEST_TEXT", "NULL_TOKENS", "Column", "Keep", "Rule", "Said", "Table", "field"]
+
+NULL_TOKENS: Final = ("", "NA", "N/A", "NULL", "null", "None", "NaN", "nan", "?")
+"""Texts that mean null unless a table says otherwise; compared after trimming."""
+
+LONGEST_TEXT: Final = 10_000
+"""Characters (code points) a text may have unless its field says otherwise."""
+
+Keep = Literal["first", "last"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A condition over the columns of one row.
+
+    Attributes:
+        name: Identifies the rule in reasons; unique within its contract.
+        condition: Broken where it is false; null passes.
+        message: What a person reads in the quarantine.
+    """
+
+    name: str
+    condition: Expr
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is said of the table as a whole.
+
+    Attributes:
+        key: Fields that identify a row; empty when rows have no identity.
+        event_at: The instant field that orders versions of a row; None when the order of arrival does.
+        keep: Which of several rows with one key in a batch is kept; the others count as duplicates.
+        null_tokens: Texts that mean null.
+        rules: Conditions over several fields.
+    """
+
+    key: tuple[str, ...] = ()
+    event_at: str | None = None
+    keep: Keep = "last"
+    null_tokens: tuple[str, ...] = NULL_TOKENS
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field of a contract, read off its class.
+
+    Attributes:
+        name: The field's name, also the column's name in the lake.
+        kind: The kind of its values.
+        nullable: Whether null is allowed; a column that is not nullable must be present in a source.
+        description: What it means, for people.
+        unit: Unit of a number, e.g. ``months``, ``Mbit/s``; empty for pure numbers.
+        minimum: Smallest allowed number, inclusive.
+        maximum: Largest allowed number, inclusive.
+        max_length: Most characters (code points) of a text; None means ``LONGEST_TEXT``.
+        pattern: Regular expression the whole text must match, in the subset RE2, Rust and Java share.
+        values: The closed set of a category.
+        aliases: Other names under which real-world sources carry the column; matched ignoring case.
+        null_tokens: Texts that mean null in this column, beside the table's.
+        mapping: Texts replaced after trimming and before the grammar applies, e.g. ``{"Two year": "two_year"}``.
+        impute: Value that replaces null, also where null is not allowed; limits and rules see it. None imputes nothing.
+        scale: Factor from the source's unit to ``unit``; a whole number must be whole afterwards.
+        zone: IANA zone of instants without an offset.
+        pii: Identifier type of personal data (``subscriber``, ``phone``, ...); empty for none.
+    """
+
+    name: str
+    kind: KindName
+    nullable: bool
+    description: str = ""
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+    values: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    null_tokens: tuple[str, ...] = ()
+    mapping: Mapping[str, str] = dataclass_field(default_factory=dict)
+    impute: str | int | float | bool | None = None
+    scale: float | None = None
+    zone: str | None = None
+    pii: str = ""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What ``field`` was told, before the annotation is known."""
+
+    unit: str
+    minimum: float | None
+    maximum: float | None
+    max_length: int | None
+    pattern: str | None
+    aliases: tuple[str, ...]
+    null_tokens: tuple[str, ...]
+    mapping: Mapping[str, str]
+    impute: str | int | float | bool | None
+    scale: float | None
+    zone: str | None
+    pii: str
+
+
+def field(  # noqa: PLR0913 - one keyword per thing that can be said of a column
+    description: str = "",
+    *,
+    unit: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    max_length: int | None = None,
+    pattern: str | None = None,
+    aliases: Sequence[str] = (),
+    null_tokens: Sequence[str] = (),
+    mapping: Mapping[str, str] | None = None,
+    impute: str | float | bool | None = None,
+    scale: float | None = None,
+    zone: str | None = None,
+    pii: str = "",
+) -> Any:  # noqa: ANN401 - like pydantic.Field, it stands where a value of the field's type is expected
+    """Say more about a field than its type does; see :class:`Column` for each keyword.
+
+    A nullable field (``Number | None``) may be absent from a source or message and is null then.
+    """
+    said = Said(
+        unit=unit,
+        minimum=minimum,
+        maximum=maximum,
+        max_length=max_length,
+        pattern=pattern,
+        aliases=tuple(aliases),
+        null_tokens=tuple(null_tokens),
+        mapping=dict(mapping or {}),
+        impute=impute,
+        scale=scale,
+        zone=zone,
+        pii=pii,
+    )
+    info: Any = Field(description=description or None)
+    info.metadata.append(said)
+    return info

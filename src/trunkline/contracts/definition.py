@@ -1,0 +1,176 @@
+"""Reads the columns off a contract's class, and refuses what cannot be checked on every engine."""
+
+import typing
+from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic.fields import FieldInfo
+
+from trunkline.contracts.columns import Column, Said
+from trunkline.contracts.judging import broken_limits, names_of
+from trunkline.contracts.kinds import WHITE_SPACE, Kind, KindName, Malformed, parse
+from trunkline.contracts.patterns import outside_subset
+from trunkline.contracts.rule_types import refuse_mistyped
+from trunkline.errors import ContractError
+
+if TYPE_CHECKING:
+    from trunkline.contracts.contract import Contract
+
+__all__ = ["column_of", "refuse_contradictions", "refuse_validators"]
+
+OWN_VALIDATOR = "_judge"
+"""The one model validator that a contract has."""
+
+
+def refuse_validators(cls: "type[Contract]") -> None:
+    """Refuse free Python validators: an engine cannot repeat their verdicts.
+
+    Raises:
+        ContractError: The class has one.
+    """
+    decorators = cls.__pydantic_decorators__
+    own = [
+        name
+        for group in (decorators.field_validators, decorators.validators, decorators.root_validators)
+        for name in group
+    ]
+    own += [name for name in decorators.model_validators if name != OWN_VALIDATOR]
+    if own:
+        raise ContractError(
+            f"contract {cls.__name__} has free Python validators: {', '.join(own)}",
+            where=_where(cls),
+            next_step="write the condition as a Rule over col(...), which every engine can evaluate",
+        )
+
+
+def column_of(cls: "type[Contract]", name: str, info: FieldInfo) -> Column:
+    """Read one column off its annotation and what ``field`` was told.
+
+    Raises:
+        ContractError: The annotation is not one of the kinds, or says what its kind cannot have.
+    """
+    where = f"{_where(cls)}.{name}"
+    annotation, nullable = _without_none(info.annotation)
+    marks = [mark for mark in info.metadata if isinstance(mark, Kind)]
+    if get_origin(annotation) is typing.Annotated:
+        base, *rest = get_args(annotation)
+        marks += [mark for mark in rest if isinstance(mark, Kind)]
+        annotation = base
+    values: tuple[str, ...] = ()
+    if get_origin(annotation) is Literal and all(isinstance(value, str) for value in get_args(annotation)):
+        values = get_args(annotation)
+        kind: KindName = "category"
+    elif marks:
+        kind = marks[0].name
+    else:
+        raise ContractError(
+            "a field must have one of the kinds of a contract",
+            where=where,
+            allowed=("Text", "Integer", "Number", "Flag", "Instant", "Day", "Literal[texts]", "each with | None"),
+        )
+    if not info.is_required():
+        raise ContractError(
+            "a field has no default", where=where, next_step="field(impute=...) replaces null; `| None` allows it"
+        )
+    said = next((mark for mark in info.metadata if isinstance(mark, Said)), None)
+    told = {} if said is None else {key: getattr(said, key) for key in said.__dataclass_fields__}
+    column = Column(name, kind, nullable, description=info.description or "", values=values, **told)
+    _refuse_misfits(column, where)
+    _refuse_cleansing(cls, column, where)
+    return column
+
+
+def _without_none(annotation: object) -> tuple[object, bool]:
+    import types
+
+    if get_origin(annotation) in (Union, types.UnionType):
+        parts = [part for part in get_args(annotation) if part is not type(None)]
+        if len(parts) == 1:
+            return parts[0], True
+    return annotation, False
+
+
+def _refuse_misfits(column: Column, where: str) -> None:
+    """Refuse what is said of a kind that cannot have it."""
+    kinds: dict[str, tuple[KindName, ...]] = {
+        "minimum": ("integer", "number"),
+        "maximum": ("integer", "number"),
+        "scale": ("integer", "number"),
+        "max_length": ("text",),
+        "pattern": ("text",),
+        "zone": ("instant",),
+    }
+    for said, fitting in kinds.items():
+        if getattr(column, said) is not None and column.kind not in fitting:
+            raise ContractError(f"{said} is said of a {column.kind}", where=where, allowed=fitting)
+    if column.pattern is not None and (outside := outside_subset(column.pattern)):
+        raise ContractError(
+            f"the pattern holds {outside}",
+            where=where,
+            allowed=("what RE2, Rust and Java read alike: literals, classes, groups, alternatives, repetitions",),
+        )
+    if column.zone is not None:
+        try:
+            ZoneInfo(column.zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ContractError(
+                f"there is no time zone {column.zone!r}", where=where, allowed=("IANA names, e.g. Europe/Berlin",)
+            ) from None
+
+
+def _refuse_cleansing(cls: "type[Contract]", column: Column, where: str) -> None:
+    """Refuse mappings, null tokens and imputed values that could never count, or would break their own contract."""
+    nulls = {*cls.table.null_tokens, *column.null_tokens}
+    for text in (*nulls, *column.mapping, *column.mapping.values(), *column.values):
+        if text != text.strip(WHITE_SPACE):
+            raise ContractError(f"{text!r} has white space around it, which is trimmed from values", where=where)
+    if lost := sorted(nulls & {*column.mapping, *column.values}):
+        raise ContractError(
+            f"{', '.join(map(repr, lost))} means null here and can be neither mapped nor a category", where=where
+        )
+    if column.kind == "category" and (odd := sorted({*column.mapping.values()} - {*column.values})):
+        raise ContractError(f"mapped to {', '.join(map(repr, odd))}", where=where, allowed=column.values)
+    if column.impute is None:
+        return
+    try:
+        broken = broken_limits(column, parse(column.kind, column.impute, zone=column.zone))
+    except Malformed:
+        broken = ["type"]
+    if broken:
+        raise ContractError(f"the imputed value {column.impute!r} breaks: {', '.join(broken)}", where=where)
+
+
+def refuse_contradictions(cls: "type[Contract]") -> None:
+    """Refuse what the columns and the table say against each other.
+
+    Raises:
+        ContractError: Two fields claim one name; key, event time or a rule is wrong.
+    """
+    where = _where(cls)
+    kinds = {column.name: column.kind for column in cls.columns}
+    names = names_of(cls.columns)
+    for column in cls.columns:
+        for name in (column.name, *column.aliases):
+            claimed = names[name.strip().lower()]
+            if claimed != column.name:
+                raise ContractError(f"{claimed!r} and {column.name!r} both claim {name!r}", where=where)
+    missing = [name for name in (*cls.table.key, *filter(None, [cls.table.event_at])) if name not in kinds]
+    if missing:
+        raise ContractError(f"key or event time is not a field: {', '.join(missing)}", where=where, allowed=kinds)
+    if cls.table.event_at and kinds[cls.table.event_at] not in ("instant", "day"):
+        raise ContractError(f"the event time {cls.table.event_at!r} is neither an instant nor a day", where=where)
+    nullable_key = [column.name for column in cls.columns if column.name in cls.table.key and column.nullable]
+    if nullable_key:
+        raise ContractError(f"key fields may not be null: {', '.join(nullable_key)}", where=where)
+    rules: set[str] = set()
+    for rule in cls.table.rules:
+        if rule.name in rules or not rule.name or "." in rule.name:
+            raise ContractError(
+                f"a rule cannot be called {rule.name!r}", where=where, allowed=("a name of its own, without a dot",)
+            )
+        rules.add(rule.name)
+        refuse_mistyped(rule.condition, kinds=kinds, where=f"{where}, rule {rule.name}")
+
+
+def _where(cls: "type[Contract]") -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -1,0 +1,187 @@
+"""The verdict on one row, given as Python values: every reason, from the kinds' grammars, limits and rules.
+
+``Contract.model_validate`` and the edge validator both judge here; the vectorised split gives the same verdicts. Built
+once per contract: one closure per field, no reflection on the way of a row.
+
+The order, per field: trim, null tokens, mapping, null (imputed or refused), grammar and scale, limits; then the rules,
+which see imputed values, and null where a value was malformed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from trunkline.contracts.columns import LONGEST_TEXT, Column, Table
+from trunkline.contracts.evaluation import RowValue, row_function
+from trunkline.contracts.kinds import (
+    INTEGER_LIMIT,
+    WHITE_SPACE,
+    Malformed,
+    Scalar,
+    canonical_text,
+    parse,
+    parse_scaled,
+)
+from trunkline.contracts.patterns import compiled
+
+__all__ = ["Judged", "RowJudge", "broken_limits", "limit_of", "names_of", "value_of"]
+
+_LONGEST_NAME: Final = 40
+_FieldCheck = Callable[[object, list[str]], Scalar | None]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One row and the verdict on it.
+
+    Attributes:
+        row: Typed values by field; meaningless where there are reasons.
+        reasons: Every broken check, ``field.check`` or a rule's name; empty for a good row.
+    """
+
+    row: Mapping[str, Scalar | None]
+    reasons: tuple[str, ...]
+
+
+class RowJudge:
+    """Judges rows of one contract.
+
+    Args:
+        columns: The contract's columns.
+        table: What is said of its table.
+        optional: Fields that may be null although they are not nullable, e.g. the label of rows to predict.
+    """
+
+    def __init__(self, columns: Sequence[Column], table: Table, *, optional: Sequence[str] = ()) -> None:
+        self._names = names_of(columns)
+        self._exact = {column.name: column.name for column in columns}
+        self._checks: tuple[tuple[str, _FieldCheck], ...] = tuple(
+            (column.name, _field_check(table, column, needed=column.name not in optional)) for column in columns
+        )
+        self._rules = tuple((rule.name, row_function(rule.condition)) for rule in table.rules)
+
+    def judge(self, message: object) -> Judged:
+        """Judge one message.
+
+        Args:
+            message: A mapping whose keys are field names or aliases, ignoring case.
+
+        Returns:
+            The row with its verdict. Unknown keys are reasons (``name.unknown``), so that a misspelt field is not
+            silently null.
+        """
+        if not isinstance(message, Mapping):
+            return Judged({}, ("row.not_an_object",))
+        reasons: list[str] = []
+        given: dict[str, object] = {}
+        for key, value in message.items():
+            name = self._exact.get(key) or self._names.get(str(key).strip().lower())
+            if name is None:
+                reasons.append(f"{str(key)[:_LONGEST_NAME]}.unknown")
+            elif name in given:
+                reasons.append(f"{name}.twice")
+            else:
+                given[name] = value
+        row: dict[str, Scalar | None] = {}
+        for name, check in self._checks:
+            row[name] = check(given.get(name), reasons)
+        if self._rules:
+            # rules over dates and instants only compare them, which works on the values
+            values = cast("Mapping[str, RowValue]", row)
+            reasons += [name for name, holds in self._rules if holds(values) is False]
+        return Judged(row, tuple(reasons))
+
+
+def names_of(columns: Sequence[Column]) -> dict[str, str]:
+    """Give every lower-case name (own and alias) under which a column may arrive, and the field it means."""
+    return {name.strip().lower(): column.name for column in columns for name in (*column.aliases, column.name)}
+
+
+def value_of(column: Column, value: object) -> Scalar:
+    """Cast one scalar, not null, to its column's kind: zone and scale applied, limits not.
+
+    Raises:
+        Malformed: It is outside the kind's grammar.
+    """
+    if column.scale is not None:
+        return parse_scaled(column.kind, value, scale=column.scale)
+    return parse(column.kind, value, zone=column.zone)
+
+
+def limit_of(column: Column, limit: float) -> float:
+    """Give a numeric limit in the kind of its column, so that whole numbers beyond 2^53 are compared exactly."""
+    return int(limit) if column.kind == "integer" and float(limit).is_integer() else limit
+
+
+def broken_limits(column: Column, value: object) -> list[str]:
+    """Name the limits of a column (``minimum``, ``maximum``, ``category``, ``length``, ``pattern``) a value breaks."""
+    broken = []
+    if isinstance(value, str):
+        if column.kind == "category":
+            return [] if value in column.values else ["category"]
+        if len(value) > (column.max_length or LONGEST_TEXT):
+            broken.append("length")
+        if column.pattern and not compiled(column.pattern).fullmatch(value):
+            broken.append("pattern")
+    elif isinstance(value, int | float):
+        if column.minimum is not None and value < limit_of(column, column.minimum):
+            broken.append("minimum")
+        if column.maximum is not None and value > limit_of(column, column.maximum):
+            broken.append("maximum")
+    return broken
+
+
+def _is_judged_by_text(table: Table, column: Column) -> bool:
+    """Whether a typed scalar must go by its text, because a null token or a mapping may stand for it."""
+    if column.scale is not None:
+        return True
+    for text in (*table.null_tokens, *column.null_tokens, *column.mapping):
+        if text in ("true", "false"):
+            return True
+        try:
+            parse("number", text)
+        except Malformed:
+            continue
+        return True
+    return False
+
+
+def _field_check(table: Table, column: Column, *, needed: bool) -> _FieldCheck:
+    name, kind, impute, mapping = column.name, column.kind, column.impute, column.mapping
+    null_tokens = frozenset((*table.null_tokens, *column.null_tokens))
+    null_refused = needed and not column.nullable and impute is None
+    imputed = None if impute is None else parse(kind, impute, zone=column.zone)
+    limited = column.minimum is not None or column.maximum is not None or kind in ("text", "category")
+    by_text = _is_judged_by_text(table, column)
+    plain = {"number": float, "integer": int, "flag": bool}.get(kind)
+
+    def check(value: object, reasons: list[str]) -> Scalar | None:
+        typed: Scalar
+        if type(value) is plain and not by_text and _is_plain(value):
+            typed = cast("Scalar", value)
+        else:
+            try:
+                if value is not None:
+                    value = canonical_text(value).strip(WHITE_SPACE)
+                    if value in null_tokens:
+                        value = None
+                    elif mapping:
+                        value = mapping.get(value, value)
+                if value is None:
+                    if null_refused:
+                        reasons.append(f"{name}.null")
+                    return imputed
+                typed = value_of(column, value)
+            except Malformed:
+                reasons.append(f"{name}.type")
+                return None
+        if limited:
+            reasons.extend(f"{name}.{limit}" for limit in broken_limits(column, typed))
+        return typed
+
+    return check
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a number is its own verdict: finite, and within 18 digits if whole; others go by their text."""
+    return isinstance(value, int | float) and -INTEGER_LIMIT < value < INTEGER_LIMIT
