@@ -51,6 +51,7 @@ def produce(path: Path, pipe: int, *, synchronous: str, crash_at: str) -> None:
             text = f"{os.getpid()} {name} {number}"
             await group.append("a", [Message(text.encode() + b" " + b"x" * 500)])
             os.write(pipe, text.encode() + b"\n")
+            await asyncio.sleep(0)
 
     async def upkeep() -> None:
         while True:

@@ -9,6 +9,7 @@ Several processes may use one log. It must lie on a local disk. Records that a c
 never removed; a full log refuses new ones instead.
 """
 
+import os
 import re
 import sqlite3
 import threading
@@ -54,7 +55,7 @@ _MAKE = (
     'CREATE TABLE IF NOT EXISTS {table} ("offset" INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, key BLOB, '
     "value BLOB NOT NULL)"
 )
-_INSERT = "INSERT INTO {table} VALUES (?, ?, ?, ?)"
+_INSERT = "INSERT INTO {table} (at_us, key, value) VALUES (?, ?, ?)"
 _NEWEST = 'SELECT max("offset") FROM {table}'
 _READ = 'SELECT "offset", value, key, at_us FROM {table} WHERE "offset" > ? ORDER BY "offset" LIMIT ?'
 _TRIM = (
@@ -80,8 +81,10 @@ class EmbeddedLog:
         self._path = path
         self._settings = settings
         self._clock = clock
-        self._full = False
-        self._topics: dict[str, tuple[str, str]] = {}
+        self._is_full = False
+        self._inserts: dict[str, str] = {}
+        # A drill names its point before the log is opened; without one, nothing is looked up on the way of a record.
+        self._point: Callable[[str], None] = drills.point if os.environ.get(drills.VARIABLE) else _pass
         self._closed = False
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._told():
@@ -99,29 +102,39 @@ class EmbeddedLog:
     def publish(self, batches: Mapping[str, Sequence[Message]]) -> Mapping[str, int]:
         """Store messages, all or none; see :class:`Broker`."""
         at_us = (self._clock() - _EPOCH) // _MICROSECOND
-        ends: dict[str, int] = {}
-        with self._write_lock, self._told():
-            if self._full:
-                raise UnavailableError(
-                    "the durable log is full of records that no consumer has taken yet",
-                    where=str(self._path),
-                    next_step="let the consumer catch up, or raise brokers.max_mb",
-                )
-            for topic in batches:
-                if topic not in self._topics:
-                    self._make(topic)
-            with self._transaction():
-                for topic, messages in batches.items():
-                    insert, newest = self._topics[topic]
-                    offset = self._writer.execute(newest).fetchall()[0][0] or 0
-                    rows = [
-                        (offset + place, at_us, message.key, message.value)
-                        for place, message in enumerate(messages, start=1)
-                    ]
-                    self._writer.executemany(insert, rows)
-                    ends[topic] = offset + len(rows)
-                drills.point("log.before_commit")
-            drills.point("log.after_commit")
+        with self._write_lock:
+            try:
+                return self._publish(batches, at_us)
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+
+    def _publish(self, batches: Mapping[str, Sequence[Message]], at_us: int) -> Mapping[str, int]:
+        if self._is_full:
+            raise UnavailableError(
+                "the durable log is full of records that no consumer has taken yet",
+                where=str(self._path),
+                next_step="let the consumer catch up, or raise brokers.max_mb",
+            )
+        inserts = self._inserts
+        for topic in batches:
+            if topic not in inserts:
+                self._make(topic)
+        if len(batches) == 1:
+            ((topic, messages),) = batches.items()
+            if len(messages) == 1:  # the way of one request: one statement is a transaction of its own
+                value, key = messages[0]
+                self._point("log.before_commit")
+                cursor = self._writer.execute(inserts[topic], (at_us, key, value))
+                self._point("log.after_commit")
+                return {topic: cursor.lastrowid or 0}
+        ends = {}
+        with self._transaction():
+            for topic, messages in batches.items():
+                self._writer.executemany(inserts[topic], [(at_us, key, value) for value, key in messages])
+                newest = "SELECT last_insert_rowid()" if messages else _on(_NEWEST, _table(topic))
+                ends[topic] = self._writer.execute(newest).fetchall()[0][0] or 0
+            self._point("log.before_commit")
+        self._point("log.after_commit")
         return ends
 
     def read(
@@ -157,8 +170,8 @@ class EmbeddedLog:
                 "ON CONFLICT DO UPDATE SET committed = max(committed, excluded.committed)",
                 (topic, group, offset),
             )
-            drills.point("log.before_group_commit")
-        drills.point("log.after_group_commit")
+            self._point("log.before_group_commit")
+        self._point("log.after_group_commit")
 
     def committed(self, topic: str, *, group: str, partition: int = 0) -> int:
         """Up to where a group is done; 0 when it never committed."""
@@ -187,8 +200,8 @@ class EmbeddedLog:
             while self._size() > self._settings.max_mb << 20 and (count := self._trim_some(topic, before_us=None)):
                 removed += count
         size = self._size()
-        self._full = size > self._settings.max_mb << 20
-        drills.point("log.after_trim")
+        self._is_full = size > self._settings.max_mb << 20
+        self._point("log.after_trim")
         return Trimmed(removed=removed, bytes=size)
 
     def checkpoint(self) -> None:
@@ -196,12 +209,12 @@ class EmbeddedLog:
 
         Producers go on meanwhile. Only a WAL that readers and writers kept from ever being emptied is cut by force.
         """
-        drills.point("log.before_checkpoint")
+        self._point("log.before_checkpoint")
         with self._read_lock, self._told():
             pages = self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()[0][1]
             if pages > _LONGEST_WAL_PAGES:
                 self._reader.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        drills.point("log.after_checkpoint")
+        self._point("log.after_checkpoint")
 
     def topics(self) -> list[str]:
         """List the topics that somebody wrote to, sorted."""
@@ -233,12 +246,12 @@ class EmbeddedLog:
         return str(self._writer.execute("SELECT id FROM log").fetchall()[0][0])
 
     def _make(self, topic: str) -> None:
-        """Make a topic's table if need be, and keep its statements ready."""
+        """Make a topic's table if need be, and keep its statement ready."""
         table = _table(topic)
         with self._transaction():
             self._writer.execute(_on(_MAKE, table))
             self._writer.execute("INSERT OR IGNORE INTO topics VALUES (?)", (topic,))
-        self._topics[topic] = (_on(_INSERT, table), _on(_NEWEST, table))
+        self._inserts[topic] = _on(_INSERT, table)
 
     @contextmanager
     def _reading(self, topic: str) -> Iterator[bool]:
@@ -249,7 +262,7 @@ class EmbeddedLog:
     def _trim_some(self, topic: str, *, before_us: int | None) -> int:
         """Remove a few of a topic's oldest records, if they may go; gives their number."""
         table = _table(topic)
-        drills.point("log.before_trim")
+        self._point("log.before_trim")
         with self._write_lock, self._told(), self._transaction():
             done = self._writer.execute("SELECT min(committed) FROM groups WHERE topic = ?", (topic,)).fetchall()
             newest = self._writer.execute(_on(_NEWEST, table)).fetchall()[0][0] or 0
@@ -281,20 +294,28 @@ class EmbeddedLog:
         """Turn SQLite's errors into ours."""
         try:
             yield
-        except sqlite3.OperationalError as error:
-            raise UnavailableError(
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: sqlite3.Error) -> Exception:
+        """Say what an error of SQLite means here; one that is a fault of ours stays as it is."""
+        if isinstance(error, sqlite3.OperationalError):
+            return UnavailableError(
                 f"the durable log did not take or give a record ({error.sqlite_errorname})",
                 where=str(self._path),
                 next_step="see that the disk is not full and that no other process keeps the file locked",
-            ) from error
-        except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:  # a fault of ours, such as a value that cannot be stored
-                raise
-            raise TamperedError(
+            )
+        if type(error) is sqlite3.DatabaseError:
+            return TamperedError(
                 "the durable log is damaged",
                 where=str(self._path),
                 next_step="move the file away and keep it: a new one is made; what no table holds yet is in it",
-            ) from error
+            )
+        return error
+
+
+def _pass(_name: str) -> None:
+    """Do nothing."""
 
 
 def _on(statement: str, table: str) -> str:

@@ -1,15 +1,13 @@
-"""Group commit for event loops: many requests, one commit.
+"""Durable appends from an event loop.
 
-``append`` gives a future that is done when the messages are durable. All messages that arrive in one turn of the loop,
-or while a commit is under way, share the next commit. Where the broker commits within microseconds this happens on the
-loop
-itself: measured, a hand-over to a thread and back costs more than the commit, and under load waits for the
-interpreter's lock. Where it waits for a disk, one thread does it.
+Where the broker commits within microseconds, ``append`` commits at once, on the loop: measured, handing over to a
+thread and back costs more than the commit, and under load waits for the interpreter's lock. Where a commit waits for a
+disk, one thread does it, and all messages that arrive meanwhile share the next one (group commit).
 """
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 from trunkline.brokers.protocol import Broker, Message
 from trunkline.errors import UnavailableError
@@ -32,55 +30,50 @@ class GroupCommit:
         self._batches: dict[str, list[Message]] = {}
         self._waiters: list[asyncio.Future[None]] = []
         self._waiting = 0
-        self._busy = False
+        self._is_busy = False
         self._thread = None if broker.capabilities.quick_commit else ThreadPoolExecutor(1, "group-commit")
 
-    def append(self, topic: str, messages: Sequence[Message]) -> "asyncio.Future[None]":
-        """Hand over messages of one topic.
+    async def append(self, topic: str, messages: Sequence[Message]) -> None:
+        """Store messages of one topic, together and in order; durable on return.
 
         Args:
             topic: The topic.
-            messages: The messages, stored together and in order.
-
-        Returns:
-            A future, done when they are durable; it raises what ``Broker.publish`` raises.
+            messages: The messages.
 
         Raises:
-            UnavailableError: Too many messages wait already.
+            UnavailableError: Too many messages wait already, or nothing was stored.
+            InputError: The topic's name is malformed.
         """
+        if self._thread is None:
+            self._broker.publish({topic: messages})
+            return
         if self._waiting + len(messages) > self._max_waiting and self._waiting:
             raise UnavailableError("too many records wait for the disk", next_step="try again in a second")
         waiter = self._loop.create_future()
         self._batches.setdefault(topic, []).extend(messages)
         self._waiters.append(waiter)
         self._waiting += len(messages)
-        if not self._busy:
-            self._busy = True
-            self._loop.call_soon(self._begin)
-        return waiter
+        if not self._is_busy:
+            self._is_busy = True
+            self._loop.call_soon(self._begin, self._thread)
+        await waiter
 
     async def close(self) -> None:
         """Wait for what was handed over, and end the thread."""
-        while self._busy:
-            await asyncio.wait(list(self._waiters)) if self._waiters else await asyncio.sleep(0)
         if self._thread is not None:
+            while self._is_busy:
+                await self._loop.run_in_executor(self._thread, int)  # behind the commit that is under way
             self._thread.shutdown()
 
-    def _begin(self) -> None:
+    def _begin(self, thread: Executor) -> None:
         batches, waiters = self._batches, self._waiters
         self._batches, self._waiters, self._waiting = {}, [], 0
-        if self._thread is not None:
-            commit = self._loop.run_in_executor(self._thread, self._broker.publish, batches)
-            commit.add_done_callback(lambda done: self._finish(waiters, done.exception()))
-            return
-        failure: BaseException | None = None
-        try:
-            self._broker.publish(batches)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait
-            failure = error
-        self._finish(waiters, failure)
+        commit = self._loop.run_in_executor(thread, self._broker.publish, batches)
+        commit.add_done_callback(lambda done: self._finish(thread, waiters, done.exception()))
 
-    def _finish(self, waiters: Sequence["asyncio.Future[None]"], failure: BaseException | None) -> None:
+    def _finish(
+        self, thread: Executor, waiters: Sequence["asyncio.Future[None]"], failure: BaseException | None
+    ) -> None:
         for waiter in waiters:
             if waiter.done():  # its request was cancelled meanwhile
                 continue
@@ -89,6 +82,6 @@ class GroupCommit:
             else:
                 waiter.set_exception(failure)
         if self._waiters:
-            self._loop.call_soon(self._begin)
+            self._loop.call_soon(self._begin, thread)
         else:
-            self._busy = False
+            self._is_busy = False

@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from trunkline.brokers import EmbeddedLog, GroupCommit
 from trunkline.errors import TrunklineError
@@ -29,7 +30,7 @@ from trunkline.serve.metrics import Metrics
 from trunkline.serve.openapi import describe
 from trunkline.serve.plain import OutcomesEndpoint, PredictEndpoint
 from trunkline.serve.refusals import Answer, RefusedRequestError, refusal
-from trunkline.serve.service import Service
+from trunkline.serve.service import Endpoint, Service
 from trunkline.settings.brokers import BrokerSettings
 from trunkline.settings.serve import ServeSettings
 from trunkline.spec import UseCase
@@ -80,18 +81,43 @@ def create_app(
         metrics=Metrics(waiting=lambda: running.flush_state.waiting),
         clock=clock,
     )
-    app = FastAPI(
+    app = _Application(
         title="Trunkline",
         description="Predictions and outcomes of the use cases of this workspace.",
         lifespan=lambda _app: running.around(service),
     )
-    # Bare ASGI routes first: FastAPI's own are matched after them.
-    app.router.routes[:0] = _hot_routes(service)
+    for path, endpoint in _hot_endpoints(service).items():
+        app.router.routes.append(Route(path, endpoint, methods=["POST"]))
+        app.hot[path] = endpoint
     _add_health(app, service, running)
     _add_models(app, service)
     _add_refusals(app)
     describe(app, usecases={name: deployment.usecase for name, deployment in deployments.items()})
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI with a table of paths that are answered without its middleware and route matching.
+
+    Those cost as much as the prediction itself, and the endpoints need nothing of them: they are bare ASGI, read their
+    own body and turn every error into an answer. All other paths, and all other methods, go FastAPI's way, where the
+    same endpoints stand as routes.
+    """
+
+    hot: dict[str, Endpoint]
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - handed through to FastAPI
+        super().__init__(**settings)
+        self.hot = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            endpoint = self.hot.get(scope["path"])
+            if endpoint is not None:
+                await endpoint(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
 
 class _Running:
@@ -167,16 +193,13 @@ class _Running:
                     _logger.error("%s: the new champion was not taken over: %s", name, deployment.problem)
 
 
-def _hot_routes(service: Service) -> list[BaseRoute]:
-    routes: list[BaseRoute] = []
+def _hot_endpoints(service: Service) -> dict[str, Endpoint]:
+    endpoints: dict[str, Endpoint] = {}
     for name, deployment in service.deployments.items():
-        predict, outcomes = (kind(service, deployment=deployment) for kind in (PredictEndpoint, OutcomesEndpoint))
-        routes.append(Route(f"/v1/{name}/predict", predict, methods=["POST"]))
-        routes.append(Route(f"/v1/{name}/outcomes", outcomes, methods=["POST"]))
+        endpoints[f"/v1/{name}/predict"] = PredictEndpoint(service, deployment=deployment)
+        endpoints[f"/v1/{name}/outcomes"] = OutcomesEndpoint(service, deployment=deployment)
     infer = InferEndpoint(service)
-    routes.append(Route("/v2/models/{model}/infer", infer, methods=["POST"]))
-    routes.append(Route("/v2/models/{model}/versions/{version}/infer", infer, methods=["POST"]))
-    return routes
+    return {**endpoints, "/v2/models/{model}/infer": infer, "/v2/models/{model}/versions/{version}/infer": infer}
 
 
 def _add_health(app: FastAPI, service: Service, running: _Running) -> None:
@@ -253,9 +276,7 @@ def _add_refusals(app: FastAPI) -> None:
     """Make every error a JSON object without a traceback, for routes that are not bare ASGI as well."""
 
     def answered(answer: Answer) -> Response:
-        return Response(
-            answer.body, answer.status, {name.decode(): value.decode() for name, value in answer.headers}
-        )
+        return Response(answer.body, answer.status, {name.decode(): value.decode() for name, value in answer.headers})
 
     @app.exception_handler(TrunklineError)
     async def known(_request: Request, error: Exception) -> Response:

@@ -42,6 +42,8 @@ def listen(app: FastAPI, *, settings: ServeSettings, announce: Callable[[str], N
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,
+        ws="none",
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
         limit_concurrency=settings.max_connections,

@@ -42,6 +42,15 @@ class Metrics:
             "trunkline_log_waiting_records", "Records in the durable log, not in the lake", registry=self._registry
         ).set_function(waiting)
 
+        self._predictions: dict[tuple[str, str], Counter] = {}
+
+    def count_predictions(self, usecase: str, *, version: str, rows: int) -> None:
+        """Count answered rows; the counter of a version is looked up once."""
+        counter = self._predictions.get((usecase, version))
+        if counter is None:
+            counter = self._predictions[usecase, version] = self.predictions.labels(usecase, version)
+        counter.inc(rows)
+
     def text(self) -> bytes:
         """Give all of them in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from trunkline.checks.edge import edge_validator
 from trunkline.serve.deployments import Deployment
-from trunkline.serve.recording import OUTCOMES, OutcomeMessage, outcome_lines, request_id
+from trunkline.serve.recording import OUTCOMES, OutcomeMessage, outcome_lines
 from trunkline.serve.refusals import Answer, json_answer
 from trunkline.serve.service import Endpoint, RefusedRowsError, Service, wanted_reasons
 
@@ -73,4 +73,6 @@ class OutcomesEndpoint(Endpoint):
         lines, ids = outcome_lines(rows, usecase=usecase, at=self.service.clock())
         await self.service.append(OUTCOMES, lines)
         self.service.metrics.outcomes.labels(usecase).inc(len(rows))
-        return json_answer({"request_id": request_id(), "usecase": usecase, "accepted": len(ids), "outcome_ids": ids})
+        return json_answer(
+            {"request_id": self.service.request_id(), "usecase": usecase, "accepted": len(ids), "outcome_ids": ids}
+        )

@@ -5,6 +5,7 @@ that the flusher turns thousands of lines into an Arrow table without Python per
 """
 
 import hashlib
+import itertools
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,11 +26,11 @@ __all__ = [
     "PREDICTIONS",
     "TOPICS",
     "OutcomeMessage",
+    "RequestIds",
     "entity_key",
     "outcome_lines",
     "prediction_lines",
     "record_table",
-    "request_id",
 ]
 
 PREDICTIONS: Final = "predictions"
@@ -59,9 +60,16 @@ class OutcomeMessage(Contract):
     )
 
 
-def request_id() -> str:
-    """Make an id for a request; ids are random, so servers need not agree on them."""
-    return uuid.uuid4().hex
+class RequestIds:
+    """Gives ids that no other request has: a random part for this server, then a count."""
+
+    def __init__(self) -> None:
+        self._server = uuid.uuid4().hex[:20]
+        self._count = itertools.count(1)
+
+    def __call__(self) -> str:
+        """Give the next id, 32 hexadecimal digits."""
+        return f"{self._server}{next(self._count):012x}"
 
 
 def entity_key(row: Mapping[str, Scalar | None], *, fields: Sequence[str]) -> str | None:

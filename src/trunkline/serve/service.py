@@ -24,7 +24,7 @@ from trunkline.errors import RowsRefusedError, TrunklineError, UnavailableError,
 from trunkline.serve.access import Access
 from trunkline.serve.deployments import Deployment, Loaded
 from trunkline.serve.metrics import Metrics
-from trunkline.serve.recording import PREDICTIONS, prediction_lines, request_id
+from trunkline.serve.recording import PREDICTIONS, RequestIds, prediction_lines
 from trunkline.serve.refusals import Answer, RefusedRequestError, refusal
 from trunkline.settings.serve import Role, ServeSettings
 
@@ -67,6 +67,7 @@ class Service:
         metrics: Counters.
         clock: Gives the present instant, UTC.
         log: Appends to the durable log; there while the server runs.
+        request_id: Gives the id of the next request.
     """
 
     deployments: Mapping[str, Deployment]
@@ -74,7 +75,8 @@ class Service:
     access: Access
     metrics: Metrics
     clock: Callable[[], datetime]
-    log: GroupCommit | None = field(default=None)
+    log: GroupCommit | None = None
+    request_id: RequestIds = field(default_factory=RequestIds)
 
     def deployment(self, name: str) -> Deployment:
         """Find a use case.
@@ -120,7 +122,7 @@ class Service:
         else:
             scores = await asyncio.get_running_loop().run_in_executor(None, loaded.scores, rows)
         named = await asyncio.to_thread(_reasons, loaded, rows, reasons) if reasons else None
-        request = request_id()
+        request = self.request_id()
         usecase = deployment.usecase
         await self.append(
             PREDICTIONS,
@@ -134,7 +136,7 @@ class Service:
                 at=self.clock(),
             ),
         )
-        self.metrics.predictions.labels(usecase.name, loaded.live.version).inc(len(rows))
+        self.metrics.count_predictions(usecase.name, version=loaded.live.version, rows=len(rows))
         threshold = loaded.threshold
         decisions = [None if threshold is None else score >= threshold for score in scores]
         return Predicted(request, loaded, scores, decisions, named)
