@@ -11,6 +11,7 @@ from trunkline.stats.calibration import Calibration
 from trunkline.tasks.base_matrix import Matrix
 from trunkline.tasks.equality import hard_rows
 from trunkline.tasks.estimators import FitSettings, fit_learner
+from trunkline.tasks.features import FeatureKind
 from trunkline.tasks.forests import rounded_down
 from trunkline.tasks.graph import classifier_graph
 from trunkline.tasks.learners import Learner, LearnerKind
@@ -20,9 +21,9 @@ from trunkline.tasks.validation import sigmoid
 
 
 class Columns:
-    names = ("a", "b", "c")
-    kinds = ("number", "number", "number")
-    sizes = (0, 0, 0)
+    names: tuple[str, ...] = ("a", "b", "c")
+    kinds: tuple[FeatureKind, ...] = ("number", "number", "number")
+    sizes: tuple[int, ...] = (0, 0, 0)
 
 
 SETTINGS = FitSettings(columns=Columns(), classification=True)
@@ -65,7 +66,7 @@ def test_onnx_answers_as_the_library_on_hard_rows(kind: LearnerKind, *, nulls: b
     fitted = fit_learner(learner, base=rows, target=target, settings=SETTINGS, seed=1)
     graph = classifier_graph([(fitted, 1.0)], calibration=Calibration(), columns=3)
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    for case, hard in hard_rows(rows, kinds=Columns.kinds, fitted=[fitted]).items():  # type: ignore[arg-type]  # literals
+    for case, hard in hard_rows(rows, kinds=Columns.kinds, fitted=[fitted]).items():
         if len(hard):
             np.testing.assert_allclose(
                 session.run(None, {"base": hard})[0], sigmoid(fitted.margin(hard)), atol=1e-5, err_msg=case

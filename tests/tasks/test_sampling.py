@@ -5,6 +5,7 @@ import pytest
 
 from trunkline.errors import LabelError, UseCaseError
 from trunkline.tasks.base_matrix import Matrix
+from trunkline.tasks.features import FeatureKind
 from trunkline.tasks.preprocessing import Preprocessing
 from trunkline.tasks.sampling import Resampling, resample
 from trunkline.tasks.view_fitting import fit_view
@@ -12,9 +13,9 @@ from trunkline.tasks.views import View
 
 
 class Columns:
-    names = ("x", "z", "plan", "flag")
-    kinds = ("number", "number", "category", "flag")
-    sizes = (0, 0, 3, 0)
+    names: tuple[str, ...] = ("x", "z", "plan", "flag")
+    kinds: tuple[FeatureKind, ...] = ("number", "number", "category", "flag")
+    sizes: tuple[int, ...] = (0, 0, 3, 0)
 
 
 def make(*, nulls: bool = False, rare: int = 30) -> tuple[Matrix, np.ndarray, View, Matrix]:

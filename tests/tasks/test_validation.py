@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from trunkline.tasks import Classification, Feature, Learner, Preprocessing, QuantileLimits
 from trunkline.tasks import estimators as fitting
-from trunkline.tasks.base_matrix import BaseMatrix, Floats, Matrix
+from trunkline.tasks.base_matrix import BaseMatrix, Floats
 from trunkline.tasks.estimators import FitSettings
 from trunkline.tasks.folds import Fold, Structure, make_folds, split_off
 from trunkline.tasks.learners import default_classifiers
+from trunkline.tasks.sampling import resample
 from trunkline.tasks.validation import cross_validate, probability_score
+from trunkline.tasks.view_fitting import fit_view
 
 ROWS = 240
 
@@ -55,7 +57,7 @@ def test_preparation_resampling_and_fit_see_their_fold_only(learner: str, monkey
         outliers=QuantileLimits(), encode_by={"word": "target"}, indicators=True, pca_share=0.99, select=2
     )
     declared = declared.model_copy(update={"preprocessing": everything})
-    views, samplers = _Spy(fitting.fit_view, "base"), _Spy(fitting.resample, "base")
+    views, samplers = _Spy(fit_view, "base"), _Spy(resample, "base")
     monkeypatch.setattr(fitting, "fit_view", views)
     monkeypatch.setattr(fitting, "resample", samplers)
     folds = make_folds(target, folds=4, repeats=1, structure=Structure(stratified=True), seed=1)
@@ -89,7 +91,7 @@ def test_rows_that_are_judged_do_not_change_what_is_learned() -> None:
         (found,) = cross_validate(
             [learner], base=matrix, target=labels, folds=[fold], settings=settings, seed=0, threads=1
         )
-        return found.margins[0, fold.judge]
+        return np.asarray(found.margins[0, fold.judge], dtype=np.float64)
 
     np.testing.assert_array_equal(judged(target), judged(scrambled))
 
@@ -129,7 +131,7 @@ def test_threads_change_nothing() -> None:
     )
     learners = [one for one in default_classifiers() if one.name != "random_forest"]
 
-    def margins(threads: int) -> list[Matrix]:
+    def margins(threads: int) -> list[Floats]:
         settings = FitSettings(columns=base, classification=True)
         found = cross_validate(
             learners, base=matrix, target=target, folds=folds, settings=settings, seed=0, threads=threads

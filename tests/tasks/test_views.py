@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from trunkline.stats.calibration import Calibration
 from trunkline.tasks.base_matrix import Matrix
 from trunkline.tasks.estimators import FittedLearner
+from trunkline.tasks.features import FeatureKind
 from trunkline.tasks.graph import classifier_graph
 from trunkline.tasks.learners import Learner
 from trunkline.tasks.members import Linear
@@ -20,9 +21,9 @@ from trunkline.tasks.views import View
 
 
 class Columns:
-    names = ("x", "skewed", "flag", "plan", "area")
-    kinds = ("number", "number", "flag", "category", "category")
-    sizes = (0, 0, 0, 3, 40)
+    names: tuple[str, ...] = ("x", "skewed", "flag", "plan", "area")
+    kinds: tuple[FeatureKind, ...] = ("number", "number", "flag", "category", "category")
+    sizes: tuple[int, ...] = (0, 0, 0, 3, 40)
 
 
 def make_base(rows: int = 400, seed: int = 0) -> tuple[Matrix, np.ndarray]:
