@@ -1,10 +1,10 @@
 """How well churn ranks and how honest its probabilities are, on both public tables, by the protocol of the field.
 
-``RepeatedStratifiedKFold(5, 5, random_state=0)`` over all labelled rows; everything that is fitted (encoding, limits, scaling,
-learners, blend weights, calibration) is fitted outside the rows it is judged on; parameters were settled beforehand on other
-splits. Prints one JSON line per table: mean ROC AUC over the 25 folds with the corrected 95 % interval, the expected
-calibration error of the pooled out-of-fold probabilities (10 equal-mass bins, mean over repeats, with its noise floor), and
-the figures of each learner alone beside it. ``ratio`` is the AUC of the champion over that of each learner.
+``RepeatedStratifiedKFold(5, 5, random_state=0)`` over all labelled rows; everything that is fitted (encoding, limits,
+scaling, learners, blend weights, calibration) is fitted outside the rows it is judged on; parameters were settled
+beforehand on other splits. Prints one JSON line per table: mean ROC AUC over the 25 folds with the corrected 95 %
+interval, the expected calibration error of the pooled out-of-fold probabilities (10 equal-mass bins, mean over repeats,
+with its noise floor), and each learner alone beside it. ``ratio`` is the AUC of the champion over that of each learner.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def measure(case: str, rows: pa.Table, task: Classification) -> dict[str, object
     }
 
 
-def calibrated(margins: np.ndarray, target: np.ndarray, folds: list[Fold], repeat: int) -> np.ndarray:
+def calibrated(margins: np.ndarray, target: np.ndarray, folds: Sequence[Fold], repeat: int) -> np.ndarray:
     """Calibrate each fold's margins by a map fitted on the other folds of the same repetition."""
     scores = np.empty(len(target))
     for fold in folds:

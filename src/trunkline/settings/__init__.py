@@ -1,9 +1,9 @@
 """One tree of settings, from the environment, a file, and the command line.
 
 Every setting has a default that works on a laptop. ``TRUNKLINE_WORKSPACE=/data/w`` sets a top-level one,
-``TRUNKLINE_LAKE__LOCK_TIMEOUT_S=60`` one below; a file ``trunkline.toml`` in the current folder says the same as tables.
-The environment wins over the file, arguments of the command line win over both. Secrets are ``SecretStr`` and never
-printed.
+``TRUNKLINE_LAKE__LOCK_TIMEOUT_S=60`` one below; a file ``trunkline.toml`` in the current folder says the same as
+tables. The environment wins over the file, arguments of the command line win over both. Secrets are ``SecretStr`` and
+never printed.
 """
 
 from pathlib import Path
@@ -57,7 +57,7 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no .env file is read
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, environment, secret files, the settings file."""
