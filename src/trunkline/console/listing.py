@@ -237,6 +237,10 @@ class RefusedRow:
 class ConsoleReader(Protocol):
     """Reads what the pages show; may be called from any thread."""
 
+    def metrics(self) -> Mapping[str, str]:
+        """Give the scorer name of the headline metric of each installed use case, by its name."""
+        ...
+
     def usecases(self) -> Sequence[UseCaseRow]:
         """List the installed use cases."""
         ...
@@ -261,7 +265,7 @@ class ConsoleReader(Protocol):
         """
         ...
 
-    def models(self, *, usecase: str | None) -> Sequence[ModelVersion]:
+    def models(self, *, usecase: str | None, page: Page) -> Listing[ModelVersion]:
         """List model versions by use case, the newest first."""
         ...
 

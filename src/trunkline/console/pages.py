@@ -39,6 +39,7 @@ _MENU: Final = (
     ("/", "Use cases"),
     ("/console/runs", "Runs"),
     ("/console/models", "Models"),
+    ("/console/ledger", "Ledger"),
     ("/console/readings", "Readings"),
     ("/console/receipts", "Receipts"),
     ("/console/quarantine", "Quarantine"),
@@ -58,99 +59,108 @@ def mount(app: FastAPI, reader: ConsoleReader, *, dependencies: Sequence[Depends
         reader: Reads what is shown.
         dependencies: What every page demands first, e.g. the role of a reader.
     """
-    app.include_router(_router(reader, dependencies=dependencies))
-
-
-def _router(reader: ConsoleReader, *, dependencies: Sequence[Depends]) -> APIRouter:
     router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False, dependencies=list(dependencies))
+    pages = _Pages(reader)
+    for path, page in (
+        ("/", pages.usecases),
+        ("/console/runs", pages.runs),
+        ("/console/runs/{run_id}", pages.run),
+        ("/console/runs/{run_id}/report", pages.report),
+        ("/console/models", pages.models),
+        ("/console/models/{usecase}/{version}", pages.model),
+        ("/console/ledger", pages.ledger),
+        ("/console/readings", pages.readings),
+        ("/console/receipts", pages.receipts),
+        ("/console/quarantine", pages.quarantine),
+    ):
+        router.add_api_route(path, page, methods=["GET"])
+    app.include_router(router)
 
-    @router.get("/")
-    def usecases(request: Request) -> Response:
-        return _page(request, "usecases", "Use cases", lambda: {"usecases": reader.usecases()})
 
-    @router.get("/console/runs")
-    def runs(request: Request, usecase: Name = None, page: Number = 1) -> Response:
-        return _page(
-            request, "runs", "Runs", lambda: {"listing": reader.runs(usecase=usecase or None, page=Page(page))}
+class _Pages:
+    """One method per page; FastAPI runs them in its threads, as they are no coroutines."""
+
+    def __init__(self, reader: ConsoleReader) -> None:
+        self._reader = reader
+
+    def usecases(self, request: Request) -> Response:
+        return self._shown(request, "usecases", "Use cases", lambda: {"usecases": self._reader.usecases()})
+
+    def runs(self, request: Request, usecase: Name = None, page: Number = 1) -> Response:
+        return self._listed(
+            request, "runs", "Runs", lambda: self._reader.runs(usecase=usecase or None, page=Page(page))
         )
 
-    @router.get("/console/runs/{run_id}")
-    def run(request: Request, run_id: str) -> Response:
-        return _page(request, "run", f"Run {run_id}", lambda: {"detail": reader.run(run_id)})
+    def run(self, request: Request, run_id: str) -> Response:
+        return self._shown(request, "run", f"Run {run_id}", lambda: {"detail": self._reader.run(run_id)})
 
-    @router.get("/console/runs/{run_id}/report")
-    def report(request: Request, run_id: str) -> Response:
+    def report(self, request: Request, run_id: str) -> Response:
         try:
-            return HTMLResponse(reader.report(run_id), headers=_HEADERS)
+            return HTMLResponse(self._reader.report(run_id), headers=_HEADERS)
         except TrunklineError as error:
             return _refused(request, error)
 
-    @router.get("/console/models")
-    def models(request: Request, usecase: Name = None, page: Number = 1) -> Response:
-        return _page(
+    def models(self, request: Request, usecase: Name = None, page: Number = 1) -> Response:
+        return self._shown(
             request,
             "models",
             "Models",
             lambda: {
-                "versions": reader.models(usecase=usecase or None),
-                "listing": reader.ledger(usecase=usecase or None, page=Page(page)),
-                "metrics": {found.name: found.metric for found in reader.usecases()},
+                "listing": self._reader.models(usecase=usecase or None, page=Page(page)),
+                "ledger": self._reader.ledger(usecase=usecase or None, page=Page(1, 10)),
             },
         )
 
-    @router.get("/console/models/{usecase}/{version}")
-    def model(request: Request, usecase: str, version: str) -> Response:
-        return _page(
-            request, "model", f"{usecase}, version {version}", lambda: {"detail": reader.model(usecase, version)}
+    def model(self, request: Request, usecase: str, version: str) -> Response:
+        title = f"{usecase}, version {version}"
+        return self._shown(request, "model", title, lambda: {"detail": self._reader.model(usecase, version)})
+
+    def ledger(self, request: Request, usecase: Name = None, page: Number = 1) -> Response:
+        return self._listed(
+            request, "ledger", "Ledger", lambda: self._reader.ledger(usecase=usecase or None, page=Page(page))
         )
 
-    @router.get("/console/readings")
-    def readings(request: Request, usecase: Name = None, family: Name = None, page: Number = 1) -> Response:
-        return _page(
+    def readings(self, request: Request, usecase: Name = None, family: Name = None, page: Number = 1) -> Response:
+        return self._shown(
             request,
             "readings",
             "Readings",
             lambda: {
-                "listing": reader.readings(usecase=usecase or None, family=family or None, page=Page(page)),
-                "alerts": reader.alerts(usecase=usecase or None, page=Page(1, 10)),
+                "listing": self._reader.readings(usecase=usecase or None, family=family or None, page=Page(page)),
+                "alerts": self._reader.alerts(usecase=usecase or None, page=Page(1, 10)),
                 "families": _FAMILIES,
             },
         )
 
-    @router.get("/console/receipts")
-    def receipts(request: Request, usecase: Name = None, page: Number = 1) -> Response:
-        return _page(
-            request,
-            "receipts",
-            "Receipts",
-            lambda: {"listing": reader.receipts(usecase=usecase or None, page=Page(page))},
+    def receipts(self, request: Request, usecase: Name = None, page: Number = 1) -> Response:
+        return self._listed(
+            request, "receipts", "Receipts", lambda: self._reader.receipts(usecase=usecase or None, page=Page(page))
         )
 
-    @router.get("/console/quarantine")
     def quarantine(
-        request: Request, usecase: Name = None, batch: Name = None, state: Name = None, page: Number = 1
+        self, request: Request, usecase: Name = None, batch: Name = None, state: Name = None, page: Number = 1
     ) -> Response:
-        return _page(
+        return self._shown(
             request,
             "quarantine",
             "Quarantine",
             lambda: {
-                "listing": reader.quarantine(
+                "listing": self._reader.quarantine(
                     usecase=usecase or None, batch=batch or None, state=state or None, page=Page(page)
                 ),
                 "states": _STATES,
             },
         )
 
-    return router
+    def _listed(self, request: Request, template: str, title: str, read: Callable[[], Listing[object]]) -> Response:
+        return self._shown(request, template, title, lambda: {"listing": read()})
 
-
-def _page(request: Request, template: str, title: str, read: "Callable[[], dict[str, object]]") -> Response:
-    try:
-        facts = read()
-    except TrunklineError as error:
-        return _refused(request, error)
-    return _rendered(request, template, title, facts, status=200)
+    def _shown(self, request: Request, template: str, title: str, read: Callable[[], dict[str, object]]) -> Response:
+        try:
+            facts = {"metrics": self._reader.metrics(), **read()}
+        except TrunklineError as error:
+            return _refused(request, error)
+        return _rendered(request, template, title, facts, status=200)
 
 
 def _refused(request: Request, error: TrunklineError) -> Response:

@@ -133,12 +133,13 @@ def series_of(lake: "Lake", *, usecase: str | None, family: str | None) -> tuple
     return tuple(series)
 
 
-def _importance(series: Series) -> tuple[bool, str, int, str, str]:
+def _importance(series: Series) -> tuple[bool, str, int, str, bool, str]:
     return (
         not series.newest.crossed,
         series.usecase,
         _FAMILIES.index(series.family),
         series.subject,
+        series.metric != "psi",
         series.metric,
     )
 

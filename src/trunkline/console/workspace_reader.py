@@ -6,7 +6,7 @@ this reader, which opens the lake when the first page needs it.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -88,6 +88,10 @@ class WorkspaceReader:
 
     # Pages
 
+    def metrics(self) -> dict[str, str]:
+        """Give the scorer name of the headline metric of each installed use case, by its name."""
+        return {usecase.name: usecase.metric for usecase in self._sorted()}
+
     def usecases(self) -> tuple[UseCaseRow, ...]:
         """List the installed use cases."""
         return self._in_thread(lambda lake: tuple(self._usecase(lake, usecase) for usecase in self._sorted()))
@@ -115,14 +119,15 @@ class WorkspaceReader:
             raise UnknownNameError(f"run {run_id[:64]!r} has no report page", next_step="see the run's steps")
         return path.read_bytes()
 
-    def models(self, *, usecase: str | None) -> tuple[ModelVersion, ...]:
+    def models(self, *, usecase: str | None, page: Page) -> Listing[ModelVersion]:
         """List model versions by use case, the newest first."""
-        return tuple(
+        versions = [
             version
             for found in self._sorted()
             if usecase in (None, found.name)
             for version in reversed(self._registry.versions(found.name))
-        )
+        ]
+        return _paged(versions, page)
 
     def model(self, usecase: str, version: str) -> ModelDetail:
         """Give one version.
@@ -150,13 +155,12 @@ class WorkspaceReader:
     def ledger(self, *, usecase: str | None, page: Page) -> Listing[LedgerEntry]:
         """List what was done to models, the newest first."""
         entries = [entry for entry in self._registry.ledger.entries() if usecase in (None, entry.usecase)]
-        entries.reverse()
-        return Listing(tuple(entries[page.offset : page.offset + page.rows]), len(entries), page)
+        return _paged(entries[::-1], page)
 
     def readings(self, *, usecase: str | None, family: str | None, page: Page) -> Listing[Series]:
         """List monitored numbers, those beyond their limits first."""
         series = self._in_thread(lambda lake: series_of(lake, usecase=usecase, family=family))
-        return Listing(series[page.offset : page.offset + page.rows], len(series), page)
+        return _paged(series, page)
 
     def alerts(self, *, usecase: str | None, page: Page) -> Listing[Alert]:
         """List alerts, the newest first."""
@@ -309,6 +313,10 @@ class WorkspaceReader:
             return None
         path = self._reports / run_id / "report.html"
         return path if path.is_file() else None
+
+
+def _paged(rows: Sequence[Found], page: Page) -> Listing[Found]:
+    return Listing(tuple(rows[page.offset : page.offset + page.rows]), len(rows), page)
 
 
 def _training_document(lake: "Lake", run_id: str) -> Stored:

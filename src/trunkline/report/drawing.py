@@ -54,7 +54,7 @@ _CONFIG: Final[Spec] = {
     "point": {"filled": True, "size": 42},
 }
 
-_LONG_NUMBER: Final = re.compile(r"(?<![\w#])(-?\d+\.\d{2})\d+")
+_LONG_NUMBER: Final = re.compile(r"(\d\.\d{2})\d+")
 _TEXT: Final = re.compile(r"(<text\b[^>]*>)([^<]*)(</text>)")
 _IDENTIFIER: Final = re.compile(r'id="([^"]+)"')
 _ROOT: Final = re.compile(r"<svg\b[^>]*?width=\"([\d.]+)\" height=\"([\d.]+)\"[^>]*>")

@@ -19,6 +19,7 @@ __all__ = [
     "duration",
     "instant",
     "metric",
+    "minute",
     "number",
     "share",
     "shown",
@@ -203,10 +204,10 @@ def signed(value: float | None, *, digits: int = 4) -> str:
 
 
 def share(value: float | None, *, digits: int = 1) -> str:
-    """Write a share in [0, 1] as percent.
+    """Write a share in [0, 1] as percent, with a space that does not break.
 
-    >>> share(0.2653), share(1.0, digits=0)
-    ('26.5 %', '100 %')
+    >>> share(0.2653).split(), share(1.0, digits=0).split()
+    (['26.5', '%'], ['100', '%'])
     """
     if value is None or value != value:  # noqa: PLR0124 - NaN is not equal to itself
         return NOTHING
@@ -246,6 +247,11 @@ def instant(at: datetime | None) -> str:
         return NOTHING
     known = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     return f"{known:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def minute(at: datetime | None) -> str:
+    """Write an instant in UTC to the minute, for lists that name the zone once."""
+    return NOTHING if at is None else instant(at)[:16]
 
 
 def bytes_short(digest: str) -> str:

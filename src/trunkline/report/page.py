@@ -111,6 +111,7 @@ def environment(*folders: Path) -> "jinja2.Environment":
         "count": figures.count,
         "duration": figures.duration,
         "instant": figures.instant,
+        "minute": figures.minute,
         "words": figures.words,
         "short": figures.bytes_short,
         "label": lambda name: figures.metric(name).label,
@@ -171,9 +172,9 @@ def _reading_tables(readings: Sequence[Reading]) -> tuple[tuple[str, tuple[Readi
                 sorted(
                     (reading for reading in readings if reading.family in kinds),
                     key=lambda reading: (
-                        not reading.crossed,
                         reading.family != "score_drift",
                         reading.subject,
+                        reading.metric != "psi",
                         reading.metric,
                     ),
                 )

@@ -131,8 +131,8 @@ def _tiles(content: ReportContent) -> Iterator[Tile]:
         if "ece" in training.metrics and training.curves is not None:
             yield Tile(
                 metric("ece").label,
-                number(training.metrics["ece"].value),
-                f"by chance alone up to {number(training.curves.ece_noise.quantile_95)}",
+                number(training.metrics["ece"].value, digits=4),
+                f"by chance alone up to {number(training.curves.ece_noise.quantile_95, digits=4)}",
                 "How far stated probabilities lie from what came true, on average.",
             )
         if training.curves is not None and training.champion.threshold is not None:

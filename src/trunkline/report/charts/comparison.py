@@ -90,7 +90,7 @@ def leakage_chart(leakage: Leakage, *, regression: bool) -> Chart:
         "What single features know",
         f"How well each feature alone predicts the label ({'R²' if regression else 'ROC AUC; 0.5 is nothing'}). "
         f"A feature above the mark at {number(leakage.limit)} probably knows the answer.",
-        bars(rows, "R² alone" if regression else "ROC AUC alone"),
+        bars(rows, "R² alone") if regression else bars(rows, "ROC AUC alone", domain=(0.5, 1.0)),
     )
 
 

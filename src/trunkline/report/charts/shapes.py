@@ -127,19 +127,20 @@ def interval_rows(
     return {"width": _BESIDE_LABELS, "height": {"step": _DOT_STEP}, "layer": layers}
 
 
-def bars(rows: Sequence[Spec], title: str) -> Spec:
+def bars(rows: Sequence[Spec], title: str, *, domain: tuple[float, float] | None = None) -> Spec:
     """Draw level bars in the order given.
 
     Args:
         rows: Each with ``label``, ``value``, ``colour``, and perhaps a ``limit`` that gets a mark.
         title: What stands at the axis.
+        domain: Where the axis begins and ends; None begins at 0 and fits the data.
     """
     y = _labels(rows)
-    x = axis("value", title, scale={"zero": True})
+    x = axis("value", title, scale={"zero": True} if domain is None else {"domain": list(domain)})
     layers: list[Spec] = [
         {
             "data": {"values": list(rows)},
-            "mark": {"type": "bar", "height": {"band": 0.66}},
+            "mark": {"type": "bar", "height": {"band": 0.66}, "clip": True},
             "encoding": {"y": y, "x": x, "color": {"field": "colour", "type": "nominal", "scale": None}},
         }
     ]

@@ -1,0 +1,245 @@
+"""The console over a small real workspace: what is shown, what is hidden, and that nothing is written."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from fastapi import Depends, FastAPI, HTTPException
+from starlette.testclient import TestClient
+
+from trunkline.console import Page, mount
+from trunkline.console.masking import masked
+from trunkline.console.sparkline import sparkline
+from trunkline.errors import UnknownNameError
+from trunkline.lake import Lake
+
+if TYPE_CHECKING:
+    from tests.console.conftest import Console
+
+Append = Callable[[Lake, str, Sequence[Mapping[str, object]]], None]
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOSTILE = "<script>alert('x')</script>\" onload=\"y"
+PAGES = (
+    "/",
+    "/console/runs",
+    "/console/models",
+    "/console/ledger",
+    "/console/readings",
+    "/console/receipts",
+    "/console/quarantine",
+)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_an_empty_workspace_has_pages_and_stays_empty(empty: "Console", path: str) -> None:
+    assert "Trunkline" in empty.text(path)
+    assert not empty.root.exists()
+
+
+def test_use_cases_show_how_they_stand(console: "Console") -> None:
+    said = console.text("/")
+    for part in ("Leaving", "Who leaves?", "version 1", "0.851", "failed"):
+        assert part in said
+    [found] = console.reader.usecases()
+    assert (found.open_rows, found.crossed, found.champion) == (2, 1, "1")
+
+
+def test_runs_show_their_newest_state_metric_version_and_duration(console: "Console") -> None:
+    said = console.text("/console/runs")
+    assert "2 runs" in said
+    assert "run-1 leaving finished 2026-03-01 12:00 2 min 0 s 0.8512 [0.843, 0.859]" in said
+    assert said.index("run-2") < said.index("run-1")
+    assert 'href="/console/runs/run-1/report"' in console.page("/console/runs")
+    assert "started" not in said
+
+
+def test_a_run_shows_its_steps_and_links_to_its_report(console: "Console") -> None:
+    said = console.text("/console/runs/run-1")
+    for part in ("train 12.5 s", "ingest 12.5 s", "version 1", "open the report", "Drift of remark", "customers.csv"):
+        assert part in said
+    assert said.index("ingest 12.5 s") < said.index("train 12.5 s")
+    assert "the report of run-1" in console.page("/console/runs/run-1/report")
+
+
+def test_a_failed_run_says_why(console: "Console") -> None:
+    assert "the file is truncated" in console.text("/console/runs/run-2")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/console/runs/nothing",
+        "/console/runs/nothing/report",
+        "/console/runs/run-2/report",
+        "/console/runs/%2e%2e/report",
+        "/console/runs/..%2e/report",
+        "/console/models/leaving/9",
+        "/console/models/nothing/1",
+    ],
+)
+def test_what_is_not_there_is_said_in_a_page(console: "Console", path: str) -> None:
+    assert "Not found" in console.text(path, status=404)
+
+
+def test_a_report_outside_its_folder_is_not_given(console: "Console") -> None:
+    (console.root / "report.html").write_text("secret")
+    for run_id in ("..", "../runs/run-1/..", ".", "a/../..", "run-1\0"):
+        with pytest.raises(UnknownNameError, match="has no report page"):
+            console.reader.report(run_id)
+
+
+def test_models_show_aliases_ledger_and_lineage(console: "Console") -> None:
+    listed = console.text("/console/models")
+    for part in ("version 1", "champion", "0.851", "registered", "promoted to champion", "gates"):
+        assert part in listed
+    said = console.text("/console/models/leaving/1")
+    for part in ("leaving.customers 4", "customers cd", "Calibration passed", "ECE 0.0100", "model.json", "0.1.0"):
+        assert part in said
+    assert "promoted to champion" in console.text("/console/ledger")
+
+
+def test_readings_over_time_with_those_beyond_their_limit_first(console: "Console") -> None:
+    page, said = console.page("/console/readings"), console.text("/console/readings")
+    assert "3 monitored numbers" in said
+    assert said.index("0.400 ✗") < said.index("0.040")
+    assert "PSI 0.4 is beyond its limit 0.2." in said
+    assert page.count('class="spark"') == 2, "a series without any value has no drawing"
+    assert 'points="3.0' in page
+    assert "1 monitored number " in console.text("/console/readings?family=performance")
+
+
+def test_receipts_show_counts_and_reasons(console: "Console") -> None:
+    said = console.text("/console/receipts?usecase=leaving")
+    assert "leaving.customers customers.csv 12 9 2 1 tenure_months.type 2" in said
+    assert "No batch has been taken in" in console.text("/console/receipts?usecase=other")
+
+
+def test_the_quarantine_masks_and_filters(console: "Console") -> None:
+    page, said = console.page("/console/quarantine"), console.text("/console/quarantine")
+    assert "3 rows" in said
+    for hidden in ("C-0001-SECRET", "+49 151 000", "who knows", "r" * 61):
+        assert hidden not in page
+    for shown in ("tenure_months.type", "Tenure twelve", "customerID hidden", "unknown hidden", "r" * 60):
+        assert shown in said
+    assert "2 rows" in console.text("/console/quarantine?state=open")
+    assert "1 row " in console.text("/console/quarantine?batch=batch-2")
+    assert "discarded" in console.text("/console/quarantine?batch=batch-2")
+    assert "No row is in quarantine here" in console.text("/console/quarantine?batch=nothing&usecase=&state=")
+
+
+def test_masking_hides_all_of_an_unknown_use_case() -> None:
+    assert masked({"a": "1", "b": "", "c": None}, None) == {"a": None, "b": "", "c": ""}
+
+
+def test_more_than_a_hundred_rows_go_over_pages_with_their_filter(empty: "Console", append: Append) -> None:
+    rows = [
+        {
+            "quarantine_id": f"q{number}",
+            "batch_id": "b",
+            "run_id": "r",
+            "usecase": "leaving",
+            "dataset": "customers",
+            "source": "s",
+            "row_number": number,
+            "reasons": '["x"]',
+            "row": "{}",
+            "state": "open",
+            "changed_at": AT,
+        }
+        for number in range(1, 251)
+    ]
+    append(empty.lake, "platform.quarantine", rows)
+    first, last = empty.page("/console/quarantine?batch=b"), empty.page("/console/quarantine?batch=b&page=3")
+    assert "250 rows, page 1 of 3" in empty.text("/console/quarantine?batch=b")
+    assert 'rel="next" href="/console/quarantine?batch=b&amp;page=2"' in first
+    assert 'rel="prev"' not in first
+    assert 'rel="next"' not in last
+    assert first.count("<summary>") == 100
+    assert last.count("<summary>") == 50
+    shown = [
+        row.row_number
+        for number in (1, 2, 3)
+        for row in empty.reader.quarantine(usecase=None, batch=None, state=None, page=Page(number)).rows
+    ]
+    assert shown == list(range(1, 251))
+    assert "250 rows, page 9 of 3" in empty.text("/console/quarantine?page=9")
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "x", "99999999999999999999"])
+def test_a_page_that_cannot_be_is_refused(console: "Console", page: str) -> None:
+    assert console.client.get(f"/console/runs?page={page}").status_code == 422
+
+
+def test_names_from_data_are_escaped(empty: "Console", append: Append) -> None:
+    when = {"started_at": AT, "changed_at": AT + timedelta(seconds=1)}
+    append(
+        empty.lake,
+        "platform.runs",
+        [
+            {"run_id": HOSTILE, "usecase": HOSTILE, "state": "failed", "code_version": HOSTILE, **when}
+            | {"document": json.dumps({"text": HOSTILE})}
+        ],
+    )
+    append(
+        empty.lake,
+        "platform.quarantine",
+        [
+            {
+                "quarantine_id": "q",
+                "batch_id": HOSTILE,
+                "run_id": HOSTILE,
+                "usecase": "leaving",
+                "dataset": "customers",
+                "source": HOSTILE,
+                "row_number": 1,
+                "reasons": json.dumps([HOSTILE]),
+                "row": json.dumps({HOSTILE: HOSTILE, "remark": HOSTILE}),
+                "state": "open",
+                "changed_at": AT,
+            }
+        ],
+    )
+    for path in ("/console/runs", "/console/quarantine", f"/console/quarantine?batch={HOSTILE.replace('/', '%2F')}"):
+        assert "&lt;script&gt;" in empty.page(path)
+
+
+def test_nothing_but_reading_is_offered(console: "Console") -> None:
+    before = {path: path.stat().st_mtime_ns for path in console.root.rglob("*") if path.is_file()}
+    for path in PAGES:
+        console.page(path)
+        for method in ("post", "put", "delete", "patch"):
+            assert getattr(console.client, method)(path).status_code == 405
+    assert {path: path.stat().st_mtime_ns for path in console.root.rglob("*") if path.is_file()} == before
+
+
+def test_pages_may_be_asked_for_from_many_threads(console: "Console") -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda number: console.client.get(PAGES[number % len(PAGES)]).status_code, range(28)))
+    assert answers == [200] * 28
+
+
+def test_what_a_page_demands_is_demanded_first(console: "Console") -> None:
+    def nobody() -> None:
+        raise HTTPException(401)
+
+    app = FastAPI()
+    mount(app, console.reader, dependencies=[Depends(nobody)])
+    client = TestClient(app)
+    assert {client.get(path).status_code for path in (*PAGES, "/console/runs/run-1/report")} == {401}
+
+
+def test_a_damaged_ledger_is_said_in_a_page(console: "Console") -> None:
+    path = console.root / "ledger.jsonl"
+    path.write_text(path.read_text().replace("gates", "nobody"))
+    assert "The workspace cannot be read" in console.text("/console/models", status=500)
+
+
+def test_a_sparkline_leaves_gaps_and_shows_the_limit() -> None:
+    drawn = sparkline([0.1, None, 0.3, 0.4], limit=0.2)
+    assert drawn.count("<polyline") == 2
+    assert 'class="limit"' in drawn
+    assert sparkline([None, None]) == ""
+    assert "nan" not in sparkline([1.0, 1.0])
