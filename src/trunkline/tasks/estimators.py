@@ -148,7 +148,15 @@ def _fit_linear(call: _Call) -> Member:
     elif kind == "ridge":
         model = _made(Ridge, call)
     else:
-        model = _made(Lasso if kind == "lasso" else ElasticNet, call, max_iter=5_000, random_state=call.seed, tol=1e-4)
+        # the Gram matrix makes a pass cost columns^2 instead of rows x columns: collinear columns need many passes
+        model = _made(
+            Lasso if kind == "lasso" else ElasticNet,
+            call,
+            max_iter=5_000,
+            random_state=call.seed,
+            tol=1e-4,
+            precompute=True,
+        )
     with warnings.catch_warnings():
         # coordinate descent at a tiny alpha nears least squares without ever meeting its tolerance
         warnings.filterwarnings("ignore", message="Objective did not converge")
