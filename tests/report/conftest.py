@@ -225,7 +225,7 @@ def model_info(classification: TrainingReport) -> ModelInfo:
         classes=("stays", "leaves"),
         features=tuple(Feature(name) for name in FEATURES),
         row_features={"charges_per_tenure_month": ["div", ["col", "total_charges"], ["col", "tenure_months"]]},
-        columns=tuple(sorted(FEATURES)),
+        columns=(*sorted(FEATURES), "retention_calls"),
         learners=tuple(
             LearnerInfo.model_validate(
                 {
@@ -319,7 +319,10 @@ def churn_facts() -> UseCaseFacts:
         ),
         horizon_days=31,
         label_delay_days=7,
-        justified={"retention_calls": "calls to the retention team are known on the day of scoring"},
+        justified={
+            "absent_column": "never read",
+            "retention_calls": "calls to the retention team are known on the day of scoring",
+        },
         profit_value=60.0,
         profit_cost=15.0,
     )

@@ -121,8 +121,11 @@ def test_a_classification_is_told_in_figures_and_words(full_page: str) -> None:
         "scikit-learn",
         "Time since the first contract",
         "A search was ended by its time ceiling",
+        "Profit per 1,000 rows",
+        "The blend beats its best learner",
     ):
         assert part.lower() in said.lower(), part
+    assert "absent_column" not in said, "a column that the model does not read needs no justification"
 
 
 def test_negated_metrics_are_turned_round(full_page: str) -> None:

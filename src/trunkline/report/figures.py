@@ -21,6 +21,7 @@ __all__ = [
     "metric",
     "minute",
     "number",
+    "sentence",
     "share",
     "shown",
     "signed",
@@ -166,6 +167,16 @@ def words(name: str) -> str:
     ('monthly charges', 'LightGBM', 'Slice fairness')
     """
     return _LEARNERS.get(name) or _GATES.get(name) or name.replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """Begin with a capital letter and end with a full stop.
+
+    >>> sentence("the blend was chosen")
+    'The blend was chosen.'
+    """
+    whole = text[:1].upper() + text[1:]
+    return whole if not whole or whole[-1] in ".!?" else f"{whole}."
 
 
 def number(value: float | None, *, digits: int = 3) -> str:

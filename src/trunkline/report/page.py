@@ -77,6 +77,7 @@ def render(content: ReportContent) -> str:
             verdict=summary.verdict(content),
             tiles=summary.tiles(content),
             limits=summary.limits(content),
+            justified=summary.justified(content),
             against_champion=summary.against_champion(content.evaluation.paired if content.evaluation else None),
             quality_charts=_QUALITY_CHARTS,
             learner_metrics=_learner_metrics(training),
@@ -117,6 +118,7 @@ def environment(*folders: Path) -> "jinja2.Environment":
         "label": lambda name: figures.metric(name).label,
         "parameter": parameter,
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
+        "sentence": figures.sentence,
     }
     made.globals |= {
         "shown": figures.shown,
@@ -229,7 +231,7 @@ def listed(text: str) -> tuple[str, ...]:
 
 def parameter(value: Parameter) -> str:
     """Write a parameter shortly."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)  # + 0.0: no "-0"
 
 
 def _best_trial(tuning: TuningReport) -> Trial | None:

@@ -12,7 +12,7 @@ from trunkline.report.content import ReportContent
 from trunkline.report.figures import count, metric, number, share, shown, signed, words
 from trunkline.train import PairedEvidence
 
-__all__ = ["Tile", "Verdict", "against_champion", "limits", "tiles", "verdict"]
+__all__ = ["Tile", "Verdict", "against_champion", "justified", "limits", "tiles", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,21 @@ def _decision_tile(content: ReportContent) -> Iterator[Tile]:
             f"finds {share(confusion.true_positives / positives, digits=0)} of the positive rows",
             f"Of those picked, {share(confusion.true_positives / picked, digits=0)} are right.",
         )
+    profit, threshold = training.curves.profit, training.champion.threshold
+    if profit is not None and profit.points and threshold is not None:
+        chosen = min(profit.points, key=lambda point: (abs(point.threshold - threshold), point.share))
+        yield Tile(
+            "Profit per 1,000 rows",
+            number(1000 * chosen.profit_per_row, digits=0),
+            "at the threshold, out of fold",
+            f"Contacting everybody would earn {number(1000 * profit.points[-1].profit_per_row, digits=0)}.",
+        )
+
+
+def justified(content: ReportContent) -> dict[str, str]:
+    """Give the columns that may post-date the prediction, with the reason, as far as the model reads them."""
+    read = None if content.info is None else set(content.info.columns)
+    return {name: why for name, why in content.usecase.justified.items() if read is None or name in read}
 
 
 def limits(content: ReportContent) -> tuple[str, ...]:
@@ -207,7 +222,7 @@ def _limits(content: ReportContent) -> Iterator[str]:
         yield f"Too few rows to judge these slices: {_listed(small[:8])}{' and others' if len(small) > 8 else ''}."
     if any(tuning.ceiling_hit for tuning in training.tuning):
         yield "A search was ended by its time ceiling: the same rows may give another model on another machine."
-    if content.usecase.justified:
+    if justified(content):
         yield (
             "Some columns may be written after the moment of prediction; each has a stated reason below. Where that "
             "reason does not hold, leave the column out."
