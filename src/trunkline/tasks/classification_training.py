@@ -12,8 +12,6 @@ from trunkline.stats.calibration import (
     Calibration,
     calibrate,
     ece_noise_floor,
-    fit_beta,
-    fit_logistic,
     reliability_curve,
 )
 from trunkline.stats.classification import (
@@ -23,32 +21,22 @@ from trunkline.stats.classification import (
     precision_recall_curve,
     roc_curve,
 )
-from trunkline.stats.profiles import number_profile
 from trunkline.stats.profit import cumulative_gains, profit_curve
 from trunkline.tasks.base_matrix import Floats, Matrix
-from trunkline.tasks.choice import Choice, Trials, choose, metrics_of
+from trunkline.tasks.choice import Trials, choose, metrics_of
 from trunkline.tasks.classification import Classification
-from trunkline.tasks.equality import compare_answers, hard_rows
 from trunkline.tasks.estimators import FittedLearner
+from trunkline.tasks.evidence import gather
 from trunkline.tasks.finishing import (
     Phases,
+    build_model,
     combined_margin,
     cross_fitted,
-    feature_importances,
+    describe,
     fit_parts,
-    leakage,
-    learner_infos,
-    model_parts,
-    package_versions,
-    profiles,
     split_text,
-    time_model,
-    typical_row,
 )
-from trunkline.tasks.folds import Places, make_folds
-from trunkline.tasks.graph import classifier_graph
-from trunkline.tasks.info import ModelInfo
-from trunkline.tasks.model import Model
+from trunkline.tasks.folds import make_folds
 from trunkline.tasks.report import ClassificationCurves, Rows, TrainingReport
 from trunkline.tasks.rows import TrainingRows, prepare_rows
 from trunkline.tasks.slices import slice_reports
@@ -99,7 +87,8 @@ def train(
     phases.begin("compare and tune")
     choice = choose(task, trials=trials, progress=progress)
     phases.begin("calibrate")
-    probabilities, calibration = _calibrated(task, choice, trials)
+    first = [fold.judge for fold in trials.folds if fold.repeat == 0]
+    probabilities, calibration = cross_fitted(choice.margins[0], trials.target, parts=first, kind=task.calibration)
     judged = np.isfinite(probabilities)
     out_of_fold, truth = probabilities[judged], trials.target[judged]
     threshold = _threshold(task, truth, out_of_fold)
@@ -127,45 +116,35 @@ def train(
         final = fit_parts(
             choice.parts, matrix=rows.matrix, target=rows.target, settings=trials.settings, seed=seed, threads=threads
         )
-    info = ModelInfo(
-        task="classification",
-        label=task.label,
-        classes=task.classes,
-        features=task.features,
-        row_features={name: expr.to_data() for name, expr in task.row_features.items()},
-        columns=rows.base.columns,
-        learners=learner_infos(choice.parts),
-        calibration=calibration,
-        threshold=threshold,
+    info = describe(
+        task,
+        rows=rows,
+        used=used,
+        parts=choice.parts,
         metrics=metrics,
         test_metrics=test_metrics,
+        scores=out_of_fold,
         seed=seed,
-        trained_rows=len(used),
-        positives=int(rows.target[used].sum()),
-        packages=package_versions(),
-        profiles=profiles(rows.table.take(pa.array(used)), rows.base, rows.matrix[used]),
-        score_profile=number_profile(out_of_fold),
-        recipe=task.model_dump(mode="json"),
+    ).model_copy(
+        update={
+            "task": "classification",
+            "classes": task.classes,
+            "calibration": calibration,
+            "threshold": threshold,
+            "positives": int(rows.target[used].sum()),
+        }
     )
-    model = Model(
-        info=info,
-        base=rows.base,
-        onnx=classifier_graph(final, calibration=calibration, columns=len(rows.base.names)),
-        parts=model_parts(final),
-        typical=typical_row(rows.matrix[used], rows.base),
-    )
+    model = build_model(info, rows=rows, used=used, fitted=final)
     phases.begin("evidence")
     progress("evidence", 0.0)
-    held_out = (test if len(test) else trials.matrix)[:_MOST_HELD_OUT]
-    equality = compare_answers(
-        hard_rows(held_out, kinds=rows.base.kinds, fitted=[one for one, _ in final]),
+    evidence = gather(
+        model,
+        rows=rows,
+        fitted=[one for one, _ in final],
         trainer=lambda matrix: _scores(final, calibration, matrix),
-        onnx=model.scores,
-        relative=False,
+        limit=task.leakage_limit,
+        seed=seed,
     )
-    importances, warning = feature_importances(model, matrix=held_out, seed=seed)
-    findings = leakage(rows, columns=rows.train, limit=task.leakage_limit, classification=True, seed=seed)
-    latency = time_model(model, rows)
     slices = slice_reports(
         rows.table.take(pa.array(rows.train[judged])),
         columns=task.slices,
@@ -174,9 +153,6 @@ def train(
         threshold=threshold,
         seed=seed,
     )
-    warnings = (*choice.warnings, *([warning] if warning else []))
-    if findings.suspicious:
-        warnings += (f"single features know the answer: {', '.join(findings.suspicious)}",)
     phases.end()
     report = TrainingReport(
         task="classification",
@@ -202,25 +178,15 @@ def train(
         curves=_curves(task, truth, out_of_fold, threshold, seed),
         test_curves=_curves(task, rows.target[rows.test], test_scores, threshold, seed) if len(test) else None,
         slices=slices,
-        importances=importances,
-        leakage=findings,
-        equality=equality,
-        latency=latency,
+        importances=evidence.importances,
+        leakage=evidence.leakage,
+        equality=evidence.equality,
+        latency=evidence.latency,
         seconds=phases.seconds,
-        warnings=warnings,
+        warnings=(*choice.warnings, *evidence.warnings),
     )
     progress("evidence", 1.0)
     return Trained(model, report, rows.places[used])
-
-
-def _calibrated(task: Classification, choice: Choice, trials: Trials) -> tuple[Floats, Calibration]:
-    def fit(truth: Floats, raw: Floats) -> Calibration:
-        if task.calibration == "none":
-            return Calibration()
-        return fit_logistic(truth, raw) if task.calibration == "logistic" else fit_beta(truth, raw)
-
-    first: list[Places] = [fold.judge for fold in trials.folds if fold.repeat == 0]
-    return cross_fitted(choice.margins[0], trials.target, parts=first, fit=fit)
 
 
 def _threshold(task: Classification, truth: Floats, scores: Floats) -> float:

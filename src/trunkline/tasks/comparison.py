@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.errors import InputError
 from trunkline.stats.bootstrap import paired_bootstrap
-from trunkline.stats.calibration import Calibration, ece, fit_beta, fit_logistic
+from trunkline.stats.calibration import ece
 from trunkline.stats.classification import headline, regression_headline
 from trunkline.stats.delong import delong_test
 from trunkline.stats.intervals import Interval, corrected_resampled_test
@@ -235,15 +235,10 @@ def recipe_scores(
 
 
 def _pooled_ece(task: Classification, rows: TrainingRows, margins: Floats, folds: Sequence[Fold]) -> list[float]:
-    def fit(truth: Floats, raw: Floats) -> Calibration:
-        if task.calibration == "none":
-            return Calibration()
-        return fit_logistic(truth, raw) if task.calibration == "logistic" else fit_beta(truth, raw)
-
     found = []
     for repeat, margin in enumerate(margins):
         parts = [fold.judge for fold in folds if fold.repeat == repeat]
-        scores, _ = cross_fitted(margin, rows.target, parts=parts, fit=fit)
+        scores, _ = cross_fitted(margin, rows.target, parts=parts, kind=task.calibration)
         judged = np.isfinite(scores)
         found.append(ece(rows.target[judged], scores[judged]))
     return found

@@ -1,55 +1,42 @@
-"""From the chosen parts to a model: the last fit, the record of what it is, and the evidence about it.
+"""From the chosen parts to a model: the last fit, and the record of what it is.
 
 Shared by classification and regression.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import metadata
-from time import thread_time
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
-from trunkline.stats.calibration import Calibration
-from trunkline.stats.delong import delong_interval
+from trunkline.stats.calibration import Calibration, calibrate, fit_beta, fit_logistic
+from trunkline.stats.intervals import Interval
 from trunkline.stats.profiles import CategoryProfile, NumberProfile, category_profile, number_profile
 from trunkline.tasks.base_matrix import BaseMatrix, Floats, Matrix
-from trunkline.tasks.equality import time_rows
 from trunkline.tasks.estimators import FitSettings, FittedLearner, fit_learner
-from trunkline.tasks.explanation import contributions
-from trunkline.tasks.features import FeatureKind
 from trunkline.tasks.folds import Places
-from trunkline.tasks.info import LearnerInfo
+from trunkline.tasks.graph import classifier_graph, regressor_graph
+from trunkline.tasks.info import LearnerInfo, ModelInfo
 from trunkline.tasks.learners import Learner
 from trunkline.tasks.members import Boosted, Grown, Linear
 from trunkline.tasks.model import Model, Part
-from trunkline.tasks.preprocessing import Preprocessing
-from trunkline.tasks.report import Importance, Latency, Leakage
 from trunkline.tasks.rows import TrainingRows
-from trunkline.tasks.view_fitting import fit_view
+from trunkline.tasks.supervised import Supervised
+from trunkline.tasks.validation import sigmoid
 
 __all__ = [
     "Phases",
+    "build_model",
     "combined_margin",
     "cross_fitted",
-    "feature_importances",
+    "describe",
     "fit_parts",
-    "leakage",
-    "learner_infos",
-    "model_parts",
-    "package_versions",
-    "profiles",
     "split_text",
-    "time_model",
-    "typical_row",
 ]
 
-_EXPLAINED_ROWS = 1_000
-_EXPLAINED_ROWS_DEEP = 300
-_PERMUTED_ROWS = 50
-_TIMED_ROWS = 200
 _PACKAGES = (
     "trunkline",
     "numpy",
@@ -62,6 +49,15 @@ _PACKAGES = (
     "onnx",
     "onnxruntime",
 )
+
+
+CalibrationKind = Literal["logistic", "beta", "none"]
+
+_CALIBRATIONS: Mapping[CalibrationKind, Callable[[Floats, Floats], Calibration]] = {
+    "logistic": fit_logistic,
+    "beta": fit_beta,
+    "none": lambda _truth, _raw: Calibration(),
+}
 
 
 @dataclass
@@ -115,6 +111,78 @@ def fit_parts(
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         fitted = list(pool.map(fit, [learner for learner, _ in parts]))
     return [(one, weight) for one, (_, weight) in zip(fitted, parts, strict=True)]
+
+
+def describe(
+    task: Supervised,
+    *,
+    rows: TrainingRows,
+    used: Places,
+    parts: Sequence[tuple[Learner, float]],
+    metrics: Mapping[str, Interval],
+    test_metrics: Mapping[str, Interval],
+    scores: Floats,
+    seed: int,
+) -> ModelInfo:
+    """Write down what a model is, as far as it does not depend on the kind of task.
+
+    Args:
+        task: The declaration.
+        rows: The rows of its training.
+        used: Those of the last fit.
+        parts: Its learners and weights.
+        metrics: Headline metrics out of fold.
+        test_metrics: The same on the test set.
+        scores: Out-of-fold scores, for drift.
+        seed: Seed of everything random.
+
+    Returns:
+        The record of a regression; a classification adds its classes, calibration, threshold and positives.
+    """
+    return ModelInfo(
+        task="regression",
+        label=task.label,
+        classes=(),
+        features=task.features,
+        row_features={name: expr.to_data() for name, expr in task.row_features.items()},
+        columns=rows.base.columns,
+        learners=learner_infos(parts),
+        calibration=Calibration(),
+        metrics=metrics,
+        test_metrics=test_metrics,
+        seed=seed,
+        trained_rows=len(used),
+        packages=package_versions(),
+        profiles=profiles(rows.table.take(pa.array(used)), rows.base, rows.matrix[used]),
+        score_profile=number_profile(scores),
+        recipe=task.model_dump(mode="json"),
+    )
+
+
+def build_model(
+    info: ModelInfo, *, rows: TrainingRows, used: Places, fitted: Sequence[tuple[FittedLearner, float]]
+) -> Model:
+    """Put a model together and write its graph.
+
+    Args:
+        info: What it says of itself.
+        rows: The rows of its training.
+        used: Those of the last fit.
+        fitted: Its fitted learners and weights.
+
+    Returns:
+        The model.
+
+    Raises:
+        UseCaseError: A member has no exact form in ONNX.
+    """
+    columns = len(rows.base.names)
+    if info.task == "classification":
+        graph = classifier_graph(fitted, calibration=info.calibration, columns=columns)
+    else:
+        graph = regressor_graph(fitted, log_target=info.log_target, columns=columns)
+    typical = typical_row(rows.matrix[used], rows.base)
+    return Model(info=info, base=rows.base, onnx=graph, parts=model_parts(fitted), typical=typical)
 
 
 def learner_infos(parts: Sequence[tuple[Learner, float]]) -> tuple[LearnerInfo, ...]:
@@ -191,110 +259,10 @@ def profiles(table: pa.Table, base: BaseMatrix, matrix: Matrix) -> dict[str, Num
     return found
 
 
-def feature_importances(model: Model, *, matrix: Matrix, seed: int) -> tuple[tuple[Importance, ...], str]:
-    """Average the absolute contributions over a sample of rows.
-
-    Args:
-        model: The model.
-        matrix: Encoded rows to sample from.
-        seed: Seed of the sample.
-
-    Returns:
-        Features by falling importance, and a warning where they could not be computed (empty otherwise).
-    """
-    from trunkline.errors import MissingExtraError
-
-    most = _EXPLAINED_ROWS
-    if any(isinstance(member, Grown) for part in model.parts for member in part.members):
-        most = _EXPLAINED_ROWS_DEEP
-    if not all(part.members for part in model.parts):
-        most = _PERMUTED_ROWS
-    rows = np.arange(len(matrix))
-    if len(rows) > most:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-    try:
-        moved, _ = contributions(model, matrix[rows])
-    except MissingExtraError as error:
-        return (), f"importances were left out: {error.what}; {error.next_step}"
-    mean = np.abs(moved).mean(axis=0)
-    order = np.argsort(-mean, kind="stable")
-    return tuple(Importance(feature=model.base.names[at], mean_absolute=float(mean[at])) for at in order), ""
-
-
 def split_text(group: str | None, order: str | None) -> str:
     """Say how rows were parted."""
     parts = [f"grouped by {group}" if group else "", f"ordered by {order}" if order else ""]
     return ", ".join(part for part in parts if part) or "random"
-
-
-def time_model(model: Model, rows: TrainingRows) -> Latency:
-    """Time single rows of the test set (of the training rows where there is none)."""
-    places = rows.test if len(rows.test) else rows.train
-    timed = rows.table.select(list(rows.base.columns)).take(pa.array(places[:_TIMED_ROWS])).to_pylist()
-    # the thread's own time: a gate must not refuse a model because the machine had other things to do
-    return time_rows(model.predict_row, timed, clock=thread_time)
-
-
-def leakage(rows: TrainingRows, *, columns: Places, limit: float, classification: bool, seed: int) -> Leakage:
-    """Judge each input alone, on training rows.
-
-    Args:
-        rows: The training rows.
-        columns: Rows to use.
-        limit: Scores above it are suspicious.
-        classification: ROC AUC (folded to at least 0.5), or else squared correlation.
-        seed: Seed of the cross-fitting of category means.
-
-    Returns:
-        The findings.
-    """
-    matrix, target = rows.matrix[columns], rows.target[columns]
-    scores = {}
-    for at, name in enumerate(rows.base.names):
-        column = _alone(matrix[:, [at]], target, rows.base, at, seed)
-        if np.ptp(column) == 0:
-            scores[name] = 0.5 if classification else 0.0
-        elif classification:
-            area = delong_interval(target, column).value
-            scores[name] = max(area, 1 - area)
-        else:
-            scores[name] = float(np.corrcoef(column, target)[0, 1] ** 2)
-    strongest = max(scores, key=lambda name: scores[name], default="")
-    return Leakage(
-        scores=scores,
-        strongest=strongest,
-        score=scores.get(strongest, 0.0),
-        limit=limit,
-        suspicious=tuple(sorted(name for name, score in scores.items() if score > limit)),
-    )
-
-
-@dataclass(frozen=True)
-class _OneColumn:
-    names: tuple[str, ...]
-    kinds: tuple[FeatureKind, ...]
-    sizes: tuple[int, ...]
-
-
-def _alone(column: Matrix, target: Floats, base: BaseMatrix, at: int, seed: int) -> Floats:
-    """A category as its cross-fitted mean target, a number with nulls at its median."""
-    kind = base.kinds[at]
-    if kind == "category":
-        alone = _OneColumn((base.names[at],), (kind,), (base.sizes[at],))
-        _, encoded = fit_view(
-            column,
-            target=target,
-            columns=alone,
-            preprocessing=Preprocessing(encode="target", scale="none"),
-            seed=seed,
-        )
-        return encoded[:, 0].astype(np.float64)
-    values = column[:, 0].astype(np.float64)
-    null = np.isnan(values)
-    if null.all():
-        return null.astype(np.float64)
-    values[null] = np.median(values[~null])
-    return values
 
 
 def combined_margin(fitted: Sequence[tuple[FittedLearner, float]], matrix: Matrix) -> Floats:
@@ -306,7 +274,7 @@ def combined_margin(fitted: Sequence[tuple[FittedLearner, float]], matrix: Matri
 
 
 def cross_fitted(
-    margins: Floats, target: Floats, *, parts: Sequence[Places], fit: Callable[[Floats, Floats], Calibration]
+    margins: Floats, target: Floats, *, parts: Sequence[Places], kind: CalibrationKind
 ) -> tuple[Floats, Calibration]:
     """Calibrate each part with a map fitted on the others, and fit the map of all.
 
@@ -314,14 +282,12 @@ def cross_fitted(
         margins: Out-of-fold log-odds of one repetition, shape (rows,); NaN where never judged.
         target: 0/1, shape (rows,).
         parts: The judged rows of each fold.
-        fit: From (target, probability) to a map.
+        kind: The kind of map; ``none`` gives the identity.
 
     Returns:
         Cross-fitted probabilities, shape (rows,), NaN where there were none, and the map.
     """
-    from trunkline.stats.calibration import calibrate
-    from trunkline.tasks.validation import sigmoid
-
+    fit = _CALIBRATIONS[kind]
     judged = np.isfinite(margins)
     raw = np.full(len(margins), np.nan)
     raw[judged] = sigmoid(margins[judged])

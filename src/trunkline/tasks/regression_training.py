@@ -9,31 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from trunkline.errors import LabelError
-from trunkline.stats.calibration import Calibration
 from trunkline.stats.classification import regression_headline
 from trunkline.stats.metrics import REGRESSION_METRICS, evaluate
-from trunkline.stats.profiles import number_profile
 from trunkline.tasks.base_matrix import Floats, Matrix
 from trunkline.tasks.choice import Trials, choose
-from trunkline.tasks.equality import compare_answers, hard_rows
-from trunkline.tasks.finishing import (
-    Phases,
-    combined_margin,
-    feature_importances,
-    fit_parts,
-    leakage,
-    learner_infos,
-    model_parts,
-    package_versions,
-    profiles,
-    split_text,
-    time_model,
-    typical_row,
-)
+from trunkline.tasks.evidence import gather
+from trunkline.tasks.finishing import Phases, build_model, combined_margin, describe, fit_parts, split_text
 from trunkline.tasks.folds import make_folds
-from trunkline.tasks.graph import regressor_graph
-from trunkline.tasks.info import ModelInfo
-from trunkline.tasks.model import Model
 from trunkline.tasks.regression import Regression
 from trunkline.tasks.report import Residuals, Rows, TrainingReport
 from trunkline.tasks.rows import prepare_rows
@@ -107,48 +89,28 @@ def train(
         final = fit_parts(
             choice.parts, matrix=rows.matrix, target=learned, settings=trials.settings, seed=seed, threads=threads
         )
-    info = ModelInfo(
-        task="regression",
-        label=task.label,
-        classes=(),
-        features=task.features,
-        row_features={name: expr.to_data() for name, expr in task.row_features.items()},
-        columns=rows.base.columns,
-        learners=learner_infos(choice.parts),
-        calibration=Calibration(),
-        log_target=task.log_target,
+    info = describe(
+        task,
+        rows=rows,
+        used=used,
+        parts=choice.parts,
         metrics=metrics,
         test_metrics=test_metrics,
+        scores=out_of_fold,
         seed=seed,
-        trained_rows=len(used),
-        packages=package_versions(),
-        profiles=profiles(rows.table.take(pa.array(used)), rows.base, rows.matrix[used]),
-        score_profile=number_profile(out_of_fold),
-        recipe=task.model_dump(mode="json"),
-    )
-    model = Model(
-        info=info,
-        base=rows.base,
-        onnx=regressor_graph(final, log_target=task.log_target, columns=len(rows.base.names)),
-        parts=model_parts(final),
-        typical=typical_row(rows.matrix[used], rows.base),
-    )
+    ).model_copy(update={"log_target": task.log_target})
+    model = build_model(info, rows=rows, used=used, fitted=final)
     phases.begin("evidence")
     progress("evidence", 0.0)
-    held_out = (test if len(test) else trials.matrix)[:_MOST_HELD_OUT]
-    equality = compare_answers(
-        hard_rows(held_out, kinds=rows.base.kinds, fitted=[one for one, _ in final]),
+    evidence = gather(
+        model,
+        rows=rows,
+        fitted=[one for one, _ in final],
         trainer=answers,
-        onnx=model.scores,
-        relative=True,
+        limit=task.leakage_limit,
+        seed=seed,
     )
-    importances, warning = feature_importances(model, matrix=held_out, seed=seed)
-    findings = leakage(rows, columns=rows.train, limit=task.leakage_limit, classification=False, seed=seed)
-    latency = time_model(model, rows)
     phases.end()
-    warnings = (*choice.warnings, *([warning] if warning else []))
-    if findings.suspicious:
-        warnings += (f"single features know the answer: {', '.join(findings.suspicious)}",)
     report = TrainingReport(
         task="regression",
         label=task.label,
@@ -169,12 +131,12 @@ def train(
         metrics=metrics,
         test_metrics=test_metrics,
         residuals=residuals(rows.target[rows.test], test_answers) if len(test) else residuals(truth, out_of_fold),
-        importances=importances,
-        leakage=findings,
-        equality=equality,
-        latency=latency,
+        importances=evidence.importances,
+        leakage=evidence.leakage,
+        equality=evidence.equality,
+        latency=evidence.latency,
         seconds=phases.seconds,
-        warnings=warnings,
+        warnings=(*choice.warnings, *evidence.warnings),
     )
     progress("evidence", 1.0)
     return Trained(model, report, rows.places[used])
