@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
-from trunkline.checks import ROW, Split, arrow_schema, resolve_columns, split_expression, table_from_rows, unfused
+from trunkline.checks import ROW, arrow_schema, table_from_rows
 from trunkline.contracts import Contract
 from trunkline.contracts.records import QuarantinedRow, Receipt
-from trunkline.errors import RowsRefusedError, SourceError
-from trunkline.ingest.files import MalformedLine, RawFile, content_sha256, open_file
+from trunkline.errors import RowsRefusedError
+from trunkline.ingest.files import content_sha256
+from trunkline.ingest.judged import JudgedFile, Refused, judged_file
 from trunkline.lake import Lake, Transaction
 from trunkline.settings.drills import point
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
     import pyarrow as pa
 
 __all__ = ["CRASH_POINTS", "Ingested", "Target", "checked_rows", "ingest_file"]
@@ -36,8 +36,8 @@ CRASH_POINTS: Final = (
 
 RECEIPTS: Final = "platform.receipts"
 QUARANTINE: Final = "platform.quarantine"
-_MALFORMED: Final = "line.malformed"
-_QUARANTINE_ROWS: Final = 20_000
+_WRITTEN_ROWS: Final = 100_000
+_MOST_REASONS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -74,21 +74,14 @@ class Ingested:
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """A batch after the split, materialised in the engine."""
+class _Batch:
+    """Who writes what: the parts that rows, quarantine and receipt share."""
 
-    table: "ir.Table"
-    split: Split
-    malformed: tuple[MalformedLine, ...]
-    read: int
-    accepted: int
-    duplicates: int
-    absent: tuple[str, ...]
-    extra: tuple[str, ...]
-
-    @property
-    def quarantined(self) -> int:
-        return self.read - self.accepted - self.duplicates
+    batch_id: str
+    run_id: str
+    target: Target
+    source: str
+    at: datetime
 
 
 def ingest_file(
@@ -125,19 +118,11 @@ def ingest_file(
         _refuse_if_nothing_accepted(earlier)
         return Ingested(earlier, known=True)
     started_at = clock()
-    judged_name = f"judged_{batch_id}"
-    connection = lake.engine.connection
-    try:
-        opened = open_file(path)
-        raw = _load(lake, opened)
-        judged = _judge(lake, judged_name, raw, opened, target.contract, mapping, where=str(path))
-        if judged.read == 0:
-            raise SourceError(
-                "the source has a header but no rows", where=str(path), next_step="check its export; nothing was taken"
-            )
-        reasons = _write_quarantine(lake, judged, raw, target, batch_id, run_id=run_id, source=str(path), at=clock())
+    with judged_file(path, target.contract, engine=lake.engine, mapping=mapping) as judged:
+        batch = _Batch(batch_id, run_id, target, source=str(path), at=clock().astimezone(UTC))
+        reasons = _write_quarantine(lake, judged, batch)
         point("ingest.after_quarantine")
-        version = _write_rows(lake, judged, target, batch_id, run_id=run_id, at=clock())
+        version = _write_rows(lake, judged, batch)
         point("ingest.after_rows")
         receipt = Receipt(
             batch_id=batch_id,
@@ -158,14 +143,12 @@ def ingest_file(
             started_at=started_at,
             finished_at=clock(),
         )
-        lake.append(
-            RECEIPTS,
-            table_from_rows(Receipt, [receipt.model_dump()]),
-            transaction=Transaction(f"receipt:{batch_id}", 1),
-        )
-        point("ingest.after_receipt")
-    finally:
-        connection.drop_table(judged_name, force=True)
+    lake.append(
+        RECEIPTS,
+        table_from_rows(Receipt, [receipt.model_dump()]),
+        transaction=Transaction(f"receipt:{batch_id}", 1),
+    )
+    point("ingest.after_receipt")
     _refuse_if_nothing_accepted(receipt)
     return Ingested(receipt, known=False)
 
@@ -185,34 +168,20 @@ def checked_rows(
         contract: What its rows must look like.
         lake: Lends its engine.
         mapping: Source column to field name.
-        optional: Fields that may be absent although they are not nullable.
+        optional: Fields that may be absent or null although they are not nullable.
 
     Returns:
-        Good rows with ``_row`` (1-based position in the file); the raw text rows with ``_row``; and how many rows failed
-        for each reason.
+        Good rows with ``_row`` (1-based position in the file), also those that repeat a key; the raw text rows with
+        ``_row``; and how many rows failed for each reason.
 
     Raises:
         SourceError: The file cannot be read whole, or has no rows.
         SchemaError: Its columns do not fit.
     """
-    connection = lake.engine.connection
-    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    judged_name = f"judged_look_{name}"
-    try:
-        opened = open_file(path)
-        raw = _load(lake, opened)
-        judged = _judge(lake, judged_name, raw, opened, contract, mapping, where=str(path), optional=optional)
-        if judged.read == 0:
-            raise SourceError("the source has a header but no rows", where=str(path))
+    with judged_file(path, contract, engine=lake.engine, mapping=mapping, optional=optional) as judged:
         columns = [ROW, *(column.name for column in contract.columns)]
-        good = lake.engine.arrow(judged.table.filter(judged.split.good()).order_by(ROW).select(*columns))
-        counts = Counter({_MALFORMED: len(judged.malformed)}) if judged.malformed else Counter[str]()
-        for batch in _bad_rows(lake, judged, raw):
-            for row in batch:
-                counts.update(cast("list[str]", row["reasons"]))
-        return good, lake.engine.arrow(raw.order_by(ROW)), counts
-    finally:
-        connection.drop_table(judged_name, force=True)
+        good = lake.engine.arrow(judged.with_repeats().order_by(ROW).select(*columns))
+        return good, judged.texts(), judged.reasons()
 
 
 def _batch_id(content: str, target: Target, mapping: Mapping[str, str]) -> str:
@@ -233,7 +202,7 @@ def _refuse_if_nothing_accepted(receipt: Receipt) -> None:
     if receipt.accepted:
         return
     reasons: dict[str, int] = json.loads(receipt.reasons)
-    shown = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:6])
+    shown = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:_MOST_REASONS])
     raise RowsRefusedError(
         f"none of the {receipt.read} rows fits the contract: {shown}",
         reasons=reasons,
@@ -242,170 +211,64 @@ def _refuse_if_nothing_accepted(receipt: Receipt) -> None:
     )
 
 
-def _load(lake: Lake, opened: RawFile) -> "ir.Table":
-    """Stream a file into the engine as text, numbering its rows."""
+def _write_quarantine(lake: Lake, judged: JudgedFile, batch: _Batch) -> Counter[str]:
+    """Write the refused rows; gives how many failed for each reason."""
     import pyarrow as pa
-
-    schema = pa.schema([pa.field(ROW, pa.int64()), *(pa.field(column, pa.string()) for column in opened.header)])
-    refused: list[SourceError] = []
-
-    def numbered() -> "Iterator[pa.RecordBatch]":
-        position = 0
-        try:
-            for batch in opened.batches:
-                numbers = pa.array(range(position + 1, position + batch.num_rows + 1), pa.int64())
-                position += batch.num_rows
-                yield pa.RecordBatch.from_arrays([numbers, *batch.columns], schema=schema)
-        except SourceError as error:
-            refused.append(error)  # on its way through the C stream it would lose its class
-            raise
-
-    try:
-        return lake.engine.table(pa.RecordBatchReader.from_batches(schema, numbered()))
-    except Exception:
-        if refused:
-            raise refused[0] from None
-        raise
-
-
-def _judge(
-    lake: Lake,
-    name: str,
-    raw: "ir.Table",
-    opened: RawFile,
-    contract: type[Contract],
-    mapping: Mapping[str, str] | None,
-    *,
-    where: str,
-    optional: tuple[str, ...] = (),
-) -> _Judged:
-    """Compute the split once, mark duplicates by key among the good rows, and count."""
-    import ibis
-
-    resolution = resolve_columns(contract, opened.header, mapping=mapping, where=where, optional=optional)
-    split = split_expression(contract, raw, resolution)
-    good = split.good()
-    if contract.table.key:
-        ahead = [split.table[ROW].desc() if contract.table.keep == "last" else split.table[ROW]]
-        if contract.table.event_at:
-            event_at = split.table[contract.table.event_at]
-            ahead.insert(0, event_at.desc() if contract.table.keep == "last" else event_at)
-        window = ibis.window(group_by=[good, *(split.table[part] for part in contract.table.key)], order_by=ahead)
-        duplicate = good & (ibis.row_number().over(window) > 0)
-    else:
-        duplicate = ibis.literal(value=False)
-    connection = lake.engine.connection
-    connection.drop_table(name, force=True)
-    with unfused():
-        table = connection.create_table(name, split.table.mutate(_duplicate=duplicate))
-    computed = Split(table, split.masks, split.reasons)
-    counts = lake.engine.arrow(
-        table.aggregate(
-            read=table.count(),
-            good=computed.good().sum(),
-            duplicates=table["_duplicate"].sum(),
-        )
-    ).to_pylist()[0]
-    duplicates = int(counts["duplicates"] or 0)
-    return _Judged(
-        table,
-        computed,
-        tuple(opened.malformed),
-        read=int(counts["read"]) + len(opened.malformed),
-        accepted=int(counts["good"] or 0) - duplicates,
-        duplicates=duplicates,
-        absent=resolution.absent,
-        extra=resolution.extra,
-    )
-
-
-def _bad_rows(lake: Lake, judged: _Judged, raw: "ir.Table") -> Iterator[list[dict[str, object]]]:
-    """Give the refused rows in batches: ``row_number``, ``reasons``, and ``row`` as the source had it."""
-    masks = judged.table.select(ROW, *judged.split.masks)
-    bad = raw.join(masks.filter(~Split(masks, judged.split.masks, judged.split.reasons).good()), ROW).order_by(ROW)
-    source_columns = [name for name in raw.columns if name != ROW]
-    for batch in lake.engine.batches(bad, rows=_QUARANTINE_ROWS):
-        yield [
-            {
-                "row_number": row[ROW],
-                "reasons": judged.split.decode([row[mask] for mask in judged.split.masks]),
-                "row": {name: row[name] for name in source_columns},
-            }
-            for row in batch.to_pylist()
-        ]
-
-
-def _write_quarantine(
-    lake: Lake,
-    judged: _Judged,
-    raw: "ir.Table",
-    target: Target,
-    batch_id: str,
-    *,
-    run_id: str,
-    source: str,
-    at: datetime,
-) -> Counter[str]:
-    import pyarrow as pa
-
-    counts: Counter[str] = Counter()
-
-    def record(number: int, reasons: list[str], row: object) -> dict[str, object]:
-        counts.update(reasons)
-        return {
-            "quarantine_id": f"{batch_id}-{number}",
-            "batch_id": batch_id,
-            "run_id": run_id,
-            "usecase": target.usecase,
-            "dataset": target.dataset,
-            "source": source,
-            "row_number": number,
-            "reasons": json.dumps(reasons),
-            "row": json.dumps(row, ensure_ascii=False),
-            "state": "open",
-            "changed_at": at.astimezone(UTC),
-        }
-
-    def batches() -> "Iterator[pa.RecordBatch]":
-        lines = [record(line.row_number, [_MALFORMED], {"line": line.text}) for line in judged.malformed]
-        if lines:
-            yield from table_from_rows(QuarantinedRow, lines).to_batches()
-        for rows in _bad_rows(lake, judged, raw):
-            records = [
-                record(cast("int", row["row_number"]), cast("list[str]", row["reasons"]), row["row"]) for row in rows
-            ]
-            yield from table_from_rows(QuarantinedRow, records).to_batches()
 
     point("ingest.before_quarantine")
-    if judged.quarantined:
-        lake.append(
-            QUARANTINE,
-            pa.RecordBatchReader.from_batches(arrow_schema(QuarantinedRow), batches()),
-            transaction=Transaction(f"quarantine:{batch_id}", 1),
-        )
-        if not counts:  # the lake had them from an earlier, interrupted call and did not read the stream
-            for _ in batches():
-                pass
-    return counts
+    counts: Counter[str] = Counter()
+    if not judged.quarantined:
+        return counts
+    transaction = Transaction(f"quarantine:{batch.batch_id}", 1)
+    if _covered(lake, QUARANTINE, transaction):  # by an earlier, interrupted call
+        return judged.reasons()
+
+    def batches() -> "Iterator[pa.RecordBatch]":
+        for rows in judged.refused():
+            for row in rows:
+                counts.update(row.reasons)
+            yield from table_from_rows(QuarantinedRow, [_quarantined(row, batch) for row in rows]).to_batches()
+
+    lake.append(
+        QUARANTINE,
+        pa.RecordBatchReader.from_batches(arrow_schema(QuarantinedRow), batches()),
+        transaction=transaction,
+    )
+    return counts or judged.reasons()
 
 
-def _write_rows(
-    lake: Lake, judged: _Judged, target: Target, batch_id: str, *, run_id: str, at: datetime
-) -> int | None:
+def _quarantined(row: Refused, batch: _Batch) -> dict[str, object]:
+    return {
+        "quarantine_id": f"{batch.batch_id}-{row.row_number}",
+        "batch_id": batch.batch_id,
+        "run_id": batch.run_id,
+        "usecase": batch.target.usecase,
+        "dataset": batch.target.dataset,
+        "source": batch.source,
+        "row_number": row.row_number,
+        "reasons": json.dumps(row.reasons),
+        "row": json.dumps(row.row, ensure_ascii=False),
+        "state": "open",
+        "changed_at": batch.at,
+    }
+
+
+def _write_rows(lake: Lake, judged: JudgedFile, batch: _Batch) -> int | None:
+    """Write the good rows; gives the version of the table that holds them, None where there are none."""
     import ibis
     import pyarrow as pa
 
     if not judged.accepted:
         return None
-    good = judged.table.filter(judged.split.good() & ~judged.table["_duplicate"])
+    good = judged.good()
     rows = good.select(
-        *(column.name for column in target.contract.columns),
-        _run_id=ibis.literal(run_id),
-        _batch_id=ibis.literal(batch_id),
+        *(column.name for column in batch.target.contract.columns),
+        _run_id=ibis.literal(batch.run_id),
+        _batch_id=ibis.literal(batch.batch_id),
         _row=good[ROW],
-        _ingested_at=ibis.literal(at.astimezone(UTC), type="timestamp('UTC', 6)"),
+        _ingested_at=ibis.literal(batch.at, type="timestamp('UTC', 6)"),
     )
-    schema = arrow_schema(target.contract)
+    schema = arrow_schema(batch.target.contract)
     for name, kind in (
         ("_run_id", pa.string()),
         ("_batch_id", pa.string()),
@@ -413,9 +276,16 @@ def _write_rows(
         ("_ingested_at", pa.timestamp("us", tz="UTC")),
     ):
         schema = schema.append(pa.field(name, kind))
-    reader = lake.engine.batches(rows, rows=100_000)
+    reader = lake.engine.batches(rows, rows=_WRITTEN_ROWS)
     return lake.append(
-        target.table,
-        pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in reader)),
-        transaction=Transaction(f"rows:{batch_id}", 1),
+        batch.target.table,
+        pa.RecordBatchReader.from_batches(schema, (part.cast(schema) for part in reader)),
+        transaction=Transaction(f"rows:{batch.batch_id}", 1),
     )
+
+
+def _covered(lake: Lake, table: str, transaction: Transaction) -> bool:
+    if not lake.exists(table):
+        return False
+    covered = lake.transaction_version(table, transaction.app_id)
+    return covered is not None and covered >= transaction.version
