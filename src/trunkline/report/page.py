@@ -67,7 +67,7 @@ def render(content: ReportContent) -> str:
     drawings = _drawings(content)
     training = content.training
     return (
-        environment()
+        _environment()
         .get_template("report.html.j2")
         .render(
             content=content,
@@ -90,16 +90,20 @@ def render(content: ReportContent) -> str:
 
 
 @cache
+def _environment() -> "jinja2.Environment":
+    return environment(TEMPLATES)
+
+
 def environment(*folders: Path) -> "jinja2.Environment":
     """Give a template environment: everything escaped, nothing undefined tolerated.
 
     Args:
-        folders: Where templates are looked for, in this order; the report's own when none is named.
+        folders: Where templates are looked for, in this order.
     """
     import jinja2
 
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders or (TEMPLATES,)),
+        loader=jinja2.FileSystemLoader(folders),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -132,7 +136,6 @@ def environment(*folders: Path) -> "jinja2.Environment":
     return made
 
 
-@cache
 def style() -> Markup:
     """Read the style sheet, ready to stand in a ``<style>`` element."""
     return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
