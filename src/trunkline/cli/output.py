@@ -60,7 +60,9 @@ def run_command(app: "App", arguments: Sequence[str]) -> int:
             list(arguments), exit_on_error=False, print_error=False, help_on_error=False, result_action="return_value"
         )
     except CycloptsError as error:
-        return _fail(InputError(_said(error), next_step="see `trunkline --help`"), as_json=as_json)
+        chain = " ".join(("trunkline", *(error.command_chain or ())))
+        refused = InputError(_said(error), where="the command line", next_step=f"see `{chain} --help`")
+        return _fail(refused, as_json=as_json)
     except TrunklineError as error:
         return _fail(error, as_json=as_json)
     except KeyboardInterrupt:

@@ -144,10 +144,12 @@ def predict(
 
     if source is None:
         if out is not None:
-            raise InputError("--out needs --source", next_step="name the file to score")
+            raise InputError("--out needs --source", where="the command line", next_step="name the file to score")
         return _execute(usecase, common, run_id=run_id, only="predict")
     if out is None:
-        raise InputError("--source needs --out", next_step="say where the scores go, e.g. --out scores.csv")
+        raise InputError(
+            "--source needs --out", where="the command line", next_step="say where the scores go, e.g. --out scores.csv"
+        )
     from trunkline.run import predict_file, read_mapping
 
     with opened(common) as workspace, progress() as told:

@@ -68,7 +68,7 @@ def evaluate_files(
     import pyarrow.compute as pc
 
     from trunkline.stats.calibration import ece_noise_floor
-    from trunkline.tasks import score
+    from trunkline.tasks.comparison import score
     from trunkline.train import unseen_rows
 
     if usecase.task is None:
@@ -85,7 +85,7 @@ def evaluate_files(
             next_step="hand in labelled rows of entities that were not trained on",
         )
     seed = workspace.settings.seed
-    metrics = score(usecase.task, model, labelled, seed=seed)
+    metrics = score(model, labelled, seed=seed)
     noise = None
     if model.info.threshold is not None:
         noise = ece_noise_floor(model.predict(labelled).column("score").to_numpy(), seed=seed)

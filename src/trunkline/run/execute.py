@@ -158,7 +158,7 @@ def execute(  # noqa: PLR0913 - the options of one command
             where=f"--run-id, use case {usecase.name!r}",
             next_step="name a run of this use case, or leave --run-id out",
         )
-    if past is None and only == "report":
+    if past is None and only is not None and only in _FOLLOWS:
         raise UnknownNameError(
             f"there is no run {run_id!r}", where=str(workspace.root), next_step="leave --run-id out for the newest run"
         )

@@ -185,7 +185,7 @@ def predict_file(
 
     _refuse_out(out, source)
     if reasons < 0:
-        raise InputError("the number of reasons must be at least 0", where="--reasons")
+        raise InputError("the number of reasons must be at least 0", where="--reasons", next_step="e.g. --reasons 3")
     version, model = live_model(workspace, usecase)
     given = fitting_rows(workspace, usecase, files=[source], mapping=mapping)
     good = given.rows
@@ -215,11 +215,13 @@ def _refuse_out(out: Path, source: Path) -> None:
     if out.suffix.lower() not in OUT_SUFFIXES:
         raise InputError("the form of the output is unknown", where=str(out), allowed=OUT_SUFFIXES)
     if not out.parent.is_dir():
-        raise InputError("the folder of the output does not exist", where=str(out.parent))
+        raise InputError(
+            "the folder of the output does not exist", where=str(out.parent), next_step="make it, or name another"
+        )
     if out.is_dir():
-        raise InputError("a folder stands where the output is to go", where=str(out))
+        raise InputError("a folder stands where the output is to go", where=str(out), next_step="name a file")
     if out.exists() and source.exists() and out.samefile(source):
-        raise InputError("the output would take the place of the source", where=str(out))
+        raise InputError("the output would take the place of the source", where=str(out), next_step="name another file")
 
 
 def _all_null(rows: "pa.Table", name: str) -> bool:

@@ -155,6 +155,7 @@ class Recorder:
             table_from_rows(StepRecord, [record.model_dump()]),
             transaction=Transaction(f"step:{context.run_id}:{name}", 1),
         )
+        context.keep(name, document)
 
     def _state(self, state: str, document: Mapping[str, object]) -> None:
         if self._silent:

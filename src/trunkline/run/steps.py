@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import Receipt, StepRecord
-from trunkline.errors import GateRefusedError, InputError, SourceError, UnknownNameError
+from trunkline.errors import GateRefusedError, InputError, LabelError, SourceError, UnknownNameError
 from trunkline.ingest import FILE_SUFFIXES, Target, ingest_file
 from trunkline.plan import StepName
 from trunkline.run.records import STEPS_TABLE
 from trunkline.run.workspace import Workspace
 from trunkline.settings.drills import point
-from trunkline.spec import UseCase
+from trunkline.spec import NotWorseThanChampion, UseCase
 from trunkline.train import (
     EvaluateDocument,
     Evidence,
@@ -116,18 +116,26 @@ class StepContext:
     dataset: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     code_version: str = ""
+    _documents: dict[str, str] | None = field(default=None, repr=False)
 
     def document(self, step: StepName) -> str | None:
         """Read the stored document of a step of this run; None if the step has not finished."""
-        lake = self.workspace.lake
-        if not lake.exists(STEPS_TABLE):
-            return None
-        rows = lake.arrow(
-            STEPS_TABLE,
-            schema=arrow_schema(StepRecord),
-            where=lambda table: (table["run_id"] == self.run_id) & (table["step"] == step),
-        ).to_pylist()
-        return str(rows[-1]["document"]) if rows else None
+        if self._documents is None:  # one look at the lake: the run lock keeps others from adding to it
+            lake = self.workspace.lake
+            rows = (
+                lake.arrow(
+                    STEPS_TABLE, schema=arrow_schema(StepRecord), where=lambda table: table["run_id"] == self.run_id
+                ).to_pylist()
+                if lake.exists(STEPS_TABLE)
+                else []
+            )
+            self._documents = {str(row["step"]): str(row["document"]) for row in rows}
+        return self._documents.get(step)
+
+    def keep(self, step: StepName, document: str) -> None:
+        """Remember the document of a step that has just been stored."""
+        if self._documents is not None:
+            self._documents[step] = document
 
     def needed(self, step: StepName) -> str:
         """Read the stored document of a step that must have finished.
@@ -156,9 +164,15 @@ def read_mapping(path: Path | None) -> dict[str, str]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError("the mapping file does not exist", where=str(path)) from None
+        raise InputError(
+            "the mapping file does not exist", where=str(path), next_step="check the path of --map"
+        ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError("the mapping file is not TOML", where=f"{path} ({str(error)[:120]})") from None
+        raise InputError(
+            "the mapping file is not TOML",
+            where=f"{path} ({str(error)[:120]})",
+            next_step='write e.g.\n[columns]\n"Customer No" = "subscriber_id"',
+        ) from None
     columns = content.get("columns")
     if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
         raise InputError(
@@ -277,9 +291,13 @@ def simulate_files(usecase: UseCase, *, rows: int, seed: int, out: Path) -> tupl
     import pyarrow.parquet as pq
 
     if usecase.simulate is None:
-        raise InputError(f"the use case {usecase.name!r} has no simulator")
+        raise InputError(
+            f"the use case {usecase.name!r} has no simulator",
+            where=f"use case {usecase.name!r}",
+            next_step="see `trunkline usecases --json` for those that have one",
+        )
     if rows < 1:
-        raise InputError("the number of rows must be at least 1", where="--rows")
+        raise InputError("the number of rows must be at least 1", where="--rows", next_step="e.g. --rows 1000")
     made = usecase.simulate(rows=rows, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
     files = {}
@@ -298,20 +316,24 @@ def train(context: StepContext) -> TrainDocument:
     rows, versions = main_table(usecase, workspace.lake, batches=batches)
     fingerprints = {name: contract.fingerprint for name, contract in usecase.datasets.items()}
     folder = candidate_folder(context)
-    report = train_candidate(
-        usecase,
-        rows,
-        folder=folder,
-        seed=workspace.settings.seed,
-        threads=workspace.threads,
-        lineage={
-            "run_id": context.run_id,
-            "code_version": context.code_version,
-            **{f"table:{name}": str(version) for name, version in versions.items()},
-            **{f"contract:{name}": value for name, value in fingerprints.items()},
-        },
-        progress=context.progress,
-    )
+    try:
+        report = train_candidate(
+            usecase,
+            rows,
+            folder=folder,
+            seed=workspace.settings.seed,
+            threads=workspace.threads,
+            lineage={
+                "run_id": context.run_id,
+                "code_version": context.code_version,
+                **{f"table:{name}": str(version) for name, version in versions.items()},
+                **{f"contract:{name}": value for name, value in fingerprints.items()},
+            },
+            progress=context.progress,
+        )
+    except LabelError as error:  # the task knows no tables
+        error.where = error.where or f"{rows.num_rows} rows of {usecase.table_name()}"
+        raise
     return TrainDocument(
         folder=str(folder.relative_to(workspace.root)),
         rows=rows.num_rows,
@@ -334,14 +356,15 @@ def evaluate(context: StepContext) -> EvaluateDocument:
     taken = context.document("ingest")
     ceiling = IngestDocument.model_validate_json(taken).best_score if taken else None
     paired = _paired_evidence(context, trained)
-    evidence = Evidence(trained.report, {paired.metric: paired} if paired else {}, ceiling)
+    evidence = Evidence(trained.report, paired, ceiling)
     results = judge(usecase.gates, evidence)
     passed = all(result.passed for result in results)
     if not passed:
         workspace.registry.refuse(
             usecase.name, run_id=context.run_id, evidence=[result.model_dump() for result in results]
         )
-    return EvaluateDocument(gates=results, passed=passed, paired=paired)
+    headline = paired.get(usecase.metric) or next(iter(paired.values()), None)
+    return EvaluateDocument(gates=results, passed=passed, paired=headline)
 
 
 def refuse_failed(document: EvaluateDocument, *, usecase: str, run_id: str) -> None:
@@ -368,39 +391,57 @@ def _figure(value: float | None) -> str:
     return "none" if value is None else f"{value:.4g}"
 
 
-def _paired_evidence(context: StepContext, trained: TrainDocument) -> PairedEvidence | None:
-    """Compare the candidate with the champion, on unseen rows where there are enough of them."""
+def _paired_evidence(context: StepContext, trained: TrainDocument) -> dict[str, PairedEvidence]:
+    """Compare the candidate with the champion for each gate that asks, on unseen rows where there are enough of them."""
     workspace, usecase = context.workspace, context.usecase
     champion = workspace.registry.live(usecase.name).champion
-    if champion is None or usecase.task is None:
-        return None
-    from trunkline.tasks import Model, compare, compare_refitted
+    asked = [gate for gate in usecase.gates if isinstance(gate, NotWorseThanChampion)]
+    if champion is None or usecase.task is None or not asked:
+        return {}
+    import pyarrow.compute as pc
+
+    from trunkline.tasks import Model
+    from trunkline.tasks.comparison import compare, compare_refitted
     from trunkline.train import unseen_rows
 
     rows, _ = main_table(usecase, workspace.lake, batches=trained.batches)
+    rows = rows.filter(pc.is_valid(rows.column(usecase.task.label)))
     candidate_at = workspace.root / trained.folder
     champion_at = workspace.registry.folder(usecase.name)
     champion_model, candidate_model = Model.load(champion_at), Model.load(candidate_at)
     unseen = unseen_rows(usecase, rows, [candidate_at, champion_at])
-    enough = unseen.num_rows >= MINIMUM_UNSEEN and champion_model.accepts(unseen)
+    enough = unseen.num_rows >= MINIMUM_UNSEEN
     seed = workspace.settings.seed
-    if enough:
-        found = compare(usecase.task, candidate_model, champion_model, unseen, metric=usecase.metric, seed=seed)
-    else:
-        found = compare_refitted(usecase.task, candidate_model, champion_model, rows, metric=usecase.metric, seed=seed)
-    return PairedEvidence(
-        metric=usecase.metric,
-        champion=champion.version,
-        difference=found.difference,
-        low=found.low,
-        high=found.high,
-        rows=found.rows,
-        unseen=enough,
-    )
+    evidence = {}
+    for gate in asked:
+        if enough:
+            found = compare(
+                candidate_model, champion_model, unseen, metric=gate.metric, seed=seed, confidence=gate.confidence
+            )
+        else:
+            found = compare_refitted(
+                candidate_model.info,
+                champion_model.info,
+                rows,
+                metric=gate.metric,
+                seed=seed,
+                threads=workspace.threads,
+                confidence=gate.confidence,
+            )
+        evidence[gate.metric] = PairedEvidence(
+            metric=gate.metric,
+            champion=champion.version,
+            difference=found.difference.value,
+            low=found.difference.low,
+            high=found.difference.high,
+            rows=found.rows,
+            unseen=enough,
+        )
+    return evidence
 
 
 MINIMUM_UNSEEN: Final = 500
-"""Unseen rows below which candidate and champion are refitted in the same folds instead."""
+"""Unseen labelled rows below which candidate and champion are refitted in the same folds instead."""
 
 
 def register(context: StepContext) -> RegisterDocument:

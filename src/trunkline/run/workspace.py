@@ -139,7 +139,9 @@ class Workspace:
 
     def _check_version(self) -> None:
         if self.root.exists() and not self.root.is_dir():
-            raise InputError("the workspace is a file, not a folder", where=str(self.root))
+            raise InputError(
+                "the workspace is a file, not a folder", where=str(self.root), next_step="name a folder by --workspace"
+            )
         mark = self.root / "VERSION"
         if not mark.exists():
             return

@@ -6,6 +6,7 @@ tables. The environment wins over the file, arguments of the command line win ov
 never printed.
 """
 
+import tomllib
 from pathlib import Path
 from typing import Final
 
@@ -71,10 +72,16 @@ def load_settings(**given: object) -> Settings:
         given: Top-level settings; None stands for not given.
 
     Raises:
-        InputError: A value is not allowed, or a name is unknown.
+        InputError: A value is not allowed, a name is unknown, or the settings file is not TOML.
     """
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # validated by the model
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(
+            f"the settings file is not TOML: {error}",
+            where=str(Path(SETTINGS_FILE).absolute()),
+            next_step="mend it, or run the command in another folder",
+        ) from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])

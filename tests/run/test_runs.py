@@ -1,0 +1,319 @@
+"""What a run means: known files, single steps, a second candidate, going back, resuming, and the same again."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+from trunkline.run import Workspace
+from trunkline.settings import load_settings
+
+Trunkline = Callable[..., tuple[int, str, str]]
+Subscribers = Callable[..., pa.Table]
+
+
+def done(result: tuple[int, str, str]) -> dict[str, object]:
+    code, out, err = result
+    assert code == 0, err
+    document: dict[str, object] = json.loads(out)
+    return document
+
+
+def lake(workspace: Path, table: str) -> list[dict[str, object]]:
+    with Workspace(load_settings(workspace=workspace)) as opened:
+        found: list[dict[str, object]] = opened.lake.arrow(table).to_pylist()
+    return found
+
+
+def scores(path: Path) -> npt.NDArray[np.float64]:
+    table = pq.read_table(path)
+    found: npt.NDArray[np.float64] = table.sort_by("subscriber_id").column("score").to_numpy()
+    return found
+
+
+def test_a_run_prints_what_it_did(trunkline: Trunkline, tmp_path: Path, source: Path) -> None:
+    found = json.loads(
+        json.dumps(done(trunkline("run", "leavers", "--source", source, "--workspace", tmp_path, "--json")))
+    )
+    assert found["usecase"] == "leavers"
+    counts = found["ingest"]
+    assert (counts["read"], counts["accepted"], counts["quarantined"], counts["duplicates"]) == (500, 500, 0, 0)
+    assert found["model"] == {"name": "blend", "version": "1", "alias": "champion"}
+    assert {"roc_auc", "average_precision", "ece"} <= set(found["metrics"])
+    for interval in found["metrics"].values():
+        assert interval["low"] <= interval["high"]
+    assert [gate["passed"] for gate in found["gates"]] == [True] * 7
+    assert {"name", "passed", "value", "limit"} <= set(found["gates"][0])
+    assert found["predictions"]["rows"] == 500
+    assert Path(found["report"]["path"]).read_text().startswith("<!")
+    assert found["seconds"] > 0
+
+
+def test_every_row_and_answer_is_there_once(trained: Path, subscribers: Subscribers) -> None:
+    rows = lake(trained, "leavers.subscribers")
+    expected = sorted(subscribers(500).column("subscriber_id").to_pylist())
+    assert sorted(str(row["subscriber_id"]) for row in rows) == expected
+    assert {row["_run_id"] for row in rows} == {"first"}
+    answers = lake(trained, "platform.predictions")
+    assert sorted(str(answer["entity_key"]) for answer in answers) == expected
+    assert {answer["model_version"] for answer in answers} == {"1"}
+    assert set(json.loads(str(answers[0]["features"]))) >= {"tenure_months", "region"}
+    assert [row["step"] for row in sorted(lake(trained, "platform.steps"), key=lambda row: str(row["finished_at"]))] == [
+        "ingest", "train", "evaluate", "register", "rollout", "predict", "monitor", "report",
+    ]  # fmt: skip
+    assert [row["state"] for row in sorted(lake(trained, "platform.runs"), key=lambda row: str(row["changed_at"]))][
+        :2
+    ] == ["started", "finished"]
+
+
+def test_a_file_that_is_known_is_not_taken_in_twice(trunkline: Trunkline, workspace: Path, source: Path) -> None:
+    found = done(trunkline("run", "leavers", "--source", source, "--workspace", workspace, "--json"))
+    assert isinstance(found["ingest"], dict)
+    assert found["ingest"]["known"] == found["ingest"]["batches"]
+    assert len(lake(workspace, "leavers.subscribers")) == 500
+    assert len(lake(workspace, "platform.receipts")) == 1
+    assert isinstance(found["model"], dict)
+    assert found["model"]["version"] == "2"
+
+
+def test_a_run_ends_where_it_is_told(trunkline: Trunkline, tmp_path: Path, source: Path) -> None:
+    common = ("--workspace", tmp_path, "--json")
+    found = done(trunkline("run", "leavers", "--source", source, "--until", "train", "--run-id", "mine", *common))
+    assert "metrics" in found
+    assert "gates" not in found
+    assert not (tmp_path / "live").exists() or not list((tmp_path / "live").iterdir())
+    # going on under its id does the rest, without naming the source again
+    found = done(trunkline("run", "leavers", "--run-id", "mine", *common))
+    assert found["run_id"] == "mine"
+    assert isinstance(found["model"], dict)
+    assert found["model"]["alias"] == "champion"
+    assert len(lake(tmp_path, "leavers.subscribers")) == 500
+
+
+def test_steps_one_by_one_make_a_run(trunkline: Trunkline, tmp_path: Path, source: Path) -> None:
+    common = ("--workspace", tmp_path, "--json")
+    run_id = done(trunkline("ingest", "leavers", source, *common))["run_id"]
+    for step in ("train", "evaluate", "register", "rollout", "predict", "monitor", "report"):
+        # a step that needs another finds the run that has it by itself
+        chosen = () if step in ("evaluate", "register", "rollout", "report") else ("--run-id", run_id)
+        found = done(trunkline(step, "leavers", *chosen, *common))
+        assert found["run_id"] == run_id, step
+    assert {"ingest", "model", "metrics", "gates", "predictions", "monitor", "report"} <= set(found)
+
+
+def test_a_run_takes_no_other_files_under_its_id(trunkline: Trunkline, workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("subscriber_id,tenure_months\nA,1\n")
+    asked = (
+        "run",
+        "leavers",
+        "--source",
+        tmp_path / "other.csv",
+        "--run-id",
+        "first",
+        "--workspace",
+        workspace,
+        "--json",
+    )
+    code, out, _ = trunkline(*asked)
+    assert code == 2
+    assert "other.csv" in json.loads(out)["error"]["where"]
+
+
+def test_without_a_source_the_rows_of_the_lake_are_taken_and_none_simulated(
+    trunkline: Trunkline, workspace: Path
+) -> None:
+    found = done(trunkline("run", "leavers", "--until", "train", "--workspace", workspace, "--json"))
+    assert isinstance(found["ingest"], dict)
+    assert found["ingest"]["read"] == 0
+    assert len(lake(workspace, "leavers.subscribers")) == 500
+
+
+def test_simulated_rows_are_the_same_at_every_run(trunkline: Trunkline, tmp_path: Path) -> None:
+    for _ in range(2):
+        found = done(trunkline("run", "leavers", "--until", "ingest", "--workspace", tmp_path, "--json"))
+        assert isinstance(found["ingest"], dict)
+        assert found["ingest"]["read"] == 600
+    assert len(lake(tmp_path, "leavers.subscribers")) == 600
+
+
+def test_one_run_of_a_use_case_at_a_time(
+    trunkline: Trunkline, workspace: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = (
+        "import sys\n"
+        "from trunkline.run import Workspace\n"
+        "from trunkline.settings import load_settings\n"
+        f"with Workspace(load_settings(workspace={str(workspace)!r})) as workspace:\n"
+        "    with workspace.run_lock('leavers'):\n"
+        "        print('held', flush=True)\n"
+        "        sys.stdin.readline()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        code, out, err = trunkline("run", "leavers", "--source", source, "--workspace", workspace, "--json")
+        other.communicate("\n", timeout=30)
+    assert code == 2
+    error = json.loads(out)["error"]
+    assert error["kind"] == "BusyError"
+    assert f"process {other.pid} since 20" in error["where"]
+    assert os.uname().nodename in error["where"]
+    assert f"process {other.pid}" in err
+    assert len(lake(workspace, "platform.steps")) == 8, "the second did nothing"
+
+
+@pytest.mark.slow
+def test_the_second_candidate_is_compared_on_rows_that_neither_has_seen(
+    trunkline: Trunkline, tmp_path: Path, subscribers: Subscribers
+) -> None:
+    common = ("--workspace", tmp_path / "w", "--json")
+    for seed in (1, 2):
+        path = tmp_path / f"{seed}.csv"
+        pa_csv.write_csv(subscribers(2600, seed), path)
+        done(trunkline("run", "leavers", "--source", path, "--run-id", f"run{seed}", "--until", "rollout", *common))
+    (judged,) = [
+        json.loads(str(row["document"]))
+        for row in lake(tmp_path / "w", "platform.steps")
+        if row["run_id"] == "run2" and row["step"] == "evaluate"
+    ]
+    assert judged["paired"]["unseen"] is True
+    assert judged["paired"]["rows"] == 520, "the test rows of the second file"
+    assert judged["paired"]["champion"] == "1"
+    assert judged["paired"]["low"] <= judged["paired"]["difference"] <= judged["paired"]["high"]
+
+
+def test_the_second_candidate_is_refitted_beside_the_champion_where_rows_are_few(
+    trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers
+) -> None:
+    path = tmp_path / "second.csv"
+    pa_csv.write_csv(subscribers(400, seed=3), path)
+    asked = ("run", "leavers", "--source", path, "--run-id", "second", "--workspace", workspace, "--json")
+    found = done(trunkline(*asked))
+    (gate,) = [gate for gate in list(found["gates"]) if gate["name"] == "not_worse_than_champion"]  # type: ignore[call-overload]  # a list in the document
+    assert "the same folds, both refitted" in gate["detail"]
+    assert "against version 1 on 400" in gate["detail"]
+
+
+def test_a_rollback_brings_back_the_whole_pipeline(
+    trunkline: Trunkline, workspace: Path, tmp_path: Path, source: Path, subscribers: Subscribers
+) -> None:
+    common = ("--workspace", workspace, "--json")
+
+    def predictions(name: str) -> npt.NDArray[np.float64]:
+        out = tmp_path / f"{name}.parquet"
+        done(trunkline("predict", "leavers", "--source", source, "--out", out, *common))
+        return scores(out)
+
+    first = predictions("first")
+    # other units and another share of nulls: medians, scales and vocabulary of the second version differ
+    rows = subscribers(450, seed=4)
+    charges = pa.array([value * 100 for value in rows["monthly_charges"].to_pylist()])
+    rows = rows.set_column(rows.column_names.index("monthly_charges"), "monthly_charges", charges)
+    pa_csv.write_csv(rows, tmp_path / "second.csv")
+    asked = ("run", "leavers", "--source", tmp_path / "second.csv", "--until", "register", "--run-id", "second")
+    done(trunkline(*asked, *common))
+    done(trunkline("models", "promote", "leavers", "2", *common))
+    second = predictions("second")
+    assert np.abs(first - second).max() > 1e-3
+    done(trunkline("models", "rollback", "leavers", *common))
+    np.testing.assert_allclose(predictions("back"), first, rtol=0, atol=1e-12)
+
+
+def test_each_version_records_what_it_rests_on(trunkline: Trunkline, trained: Path) -> None:
+    found = json.loads(json.dumps(done(trunkline("models", "show", "leavers", "--workspace", trained, "--json"))))
+    model, lineage = found["model"], found["model"]["lineage"]
+    assert model["seed"] == 0
+    assert {"scikit-learn", "lightgbm", "onnxruntime", "numpy"} <= set(model["packages"])
+    assert lineage["run_id"] == "first"
+    assert lineage["code_version"].startswith("0.")
+    assert len(lineage["contract:subscribers"]) >= 16
+    assert int(lineage["table:leavers.subscribers"]) >= 0
+    stored = json.loads((trained / "models" / "leavers" / "1" / "model.json").read_text())
+    (logistic,) = [part for part in stored["info"]["learners"] if part["name"] == "logistic_regression"]
+    assert logistic["preprocessing"]["scale"] == "standard"
+    assert [entry["event"] for entry in found["ledger"]] == ["registered", "promoted"]
+
+
+def test_an_evaluation_leaves_out_what_the_champion_has_seen(
+    trunkline: Trunkline, trained: Path, tmp_path: Path, source: Path, subscribers: Subscribers
+) -> None:
+    common = ("--workspace", trained)
+    found = done(trunkline("evaluate", "leavers", "--source", source, *common, "--json"))
+    assert (found["rows"], found["seen"]) == (100, 400), "only the test rows are new to the champion"
+    new = tmp_path / "new.csv"
+    rows = subscribers(300, seed=7)
+    rows = rows.set_column(
+        rows.column_names.index("left"), "left", pa.array([None] * 20 + rows["left"].to_pylist()[20:])
+    )
+    pa_csv.write_csv(rows, new)
+    found = done(trunkline("evaluate", "leavers", "--source", new, *common, "--json"))
+    assert (found["rows"], found["seen"], found["unlabelled"], found["refused"]) == (280, 0, 20, 0)
+    metrics = found["metrics"]
+    assert isinstance(metrics, dict)
+    assert 0.55 < metrics["roc_auc"]["low"] < metrics["roc_auc"]["high"] < 1
+    assert isinstance(found["ece_noise"], dict)
+    code, out, _ = trunkline("evaluate", "leavers", "--source", new, *common)
+    assert code == 0
+    assert "noise floor of ece" in out
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "ndjson"])
+def test_a_file_is_scored_with_reasons(
+    trunkline: Trunkline, trained: Path, tmp_path: Path, source: Path, suffix: str
+) -> None:
+    out = tmp_path / f"scores.{suffix}"
+    asked = ("predict", "leavers", "--source", source, "--out", out, "--reasons", "2", "--workspace", trained, "--json")
+    found = done(trunkline(*asked))
+    assert (found["rows"], found["scored"], found["refused"]) == (500, 500, 0)
+    if suffix == "csv":
+        rows = pa_csv.read_csv(out).to_pylist()
+    elif suffix == "parquet":
+        rows = pq.read_table(out).to_pylist()
+    else:
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+    logged = {str(answer["entity_key"]): answer for answer in lake(trained, "platform.predictions")}
+    assert len(rows) == 500
+    for row in rows:
+        assert row["score"] == pytest.approx(logged[row["subscriber_id"]]["score"], abs=1e-12)
+        assert row["decision"] == logged[row["subscriber_id"]]["decision"]
+    reasons = json.loads(rows[0]["reasons"])
+    assert len(reasons) == 2
+    assert set(tmp_path.iterdir()) == {out}
+
+
+def test_a_report_rendered_again_has_the_same_bytes(trunkline: Trunkline, workspace: Path) -> None:
+    page = workspace / "runs" / "first" / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    found = done(trunkline("report", "leavers", "--workspace", workspace, "--json"))
+    assert found["report"] == {"path": str(page)}
+    assert page.read_bytes() == before
+
+
+def test_the_same_file_and_seed_give_the_same_model(
+    trunkline: Trunkline, trained: Path, tmp_path: Path, source: Path
+) -> None:
+    found = done(
+        trunkline("run", "leavers", "--source", source, "--workspace", tmp_path, "--run-id", "first", "--json")
+    )
+    ours, theirs = (folder / "models" / "leavers" / "1" for folder in (tmp_path, trained))
+    assert sorted(path.name for path in ours.iterdir()) == sorted(path.name for path in theirs.iterdir())
+    for path in ours.iterdir():
+        assert path.read_bytes() == (theirs / path.name).read_bytes(), path.name
+    first = done(trunkline("models", "list", "leavers", "--workspace", trained, "--json"))
+    second = done(trunkline("models", "list", "leavers", "--workspace", tmp_path, "--json"))
+    assert isinstance(first["versions"], list)
+    assert isinstance(second["versions"], list)
+    assert first["versions"][0]["metrics"] == second["versions"][0]["metrics"]
+    assert found["run_id"] == "first"
