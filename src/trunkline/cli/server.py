@@ -6,10 +6,49 @@ from typing import TYPE_CHECKING
 from trunkline.run import Workspace, utc_now
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from trunkline.console import WorkspaceReader
     from trunkline.lake import Lake
     from trunkline.settings import Settings
 
-__all__ = ["run_server"]
+__all__ = ["build_app", "run_server"]
+
+
+def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
+    """Put API and console of a workspace together.
+
+    Args:
+        settings: Who may ask, and the workspace.
+
+    Returns:
+        The application, and the console's reader, to be closed at the end.
+    """
+    from fastapi import Depends
+
+    from trunkline.console import WorkspaceReader, mount
+    from trunkline.serve import create_app, page_access
+
+    workspace = Workspace(settings)
+    usecases = {name: workspace.usecase(name) for name in workspace.usecases()}
+
+    def open_lake() -> "Lake":
+        # an engine belongs to one thread, and the flusher and the console have one each
+        return Workspace(settings).lake
+
+    app = create_app(
+        workspace.folder("."),
+        usecases=usecases,
+        lake=open_lake,
+        clock=utc_now,
+        settings=settings.serve,
+        log=settings.broker,
+    )
+    reader = WorkspaceReader(
+        lake=open_lake, registry=workspace.registry, usecases=usecases, reports=workspace.folder("runs")
+    )
+    mount(app, reader, dependencies=[Depends(page_access(settings.serve))])
+    return app, reader
 
 
 def run_server(settings: "Settings") -> int:
@@ -25,24 +64,11 @@ def run_server(settings: "Settings") -> int:
         InputError: The address is not allowed, or cannot be bound.
         BusyError: Somebody else listens there.
     """
-    from trunkline.console import LakeReader, mount
-    from trunkline.serve import create_app, listen
+    from trunkline.serve import listen
 
-    with Workspace(settings) as workspace:
-        usecases = {name: workspace.usecase(name) for name in workspace.usecases()}
-
-        def open_lake() -> "Lake":
-            # an engine belongs to one thread: the flusher opens its own
-            return Workspace(settings).lake
-
-        app = create_app(
-            workspace.folder("."),
-            usecases=usecases,
-            lake=open_lake,
-            clock=utc_now,
-            settings=settings.serve,
-            log=settings.broker,
-        )
-        mount(app, LakeReader(workspace.lake, workspace.registry, usecases))
+    app, reader = build_app(settings)
+    try:
         listen(app, settings=settings.serve, announce=lambda url: print(f"trunkline serves {url}", file=sys.stderr))
+    finally:
+        reader.close()
     return 0

@@ -1,0 +1,51 @@
+"""Who may look at pages: the roles of the API, asked for in the way a browser can answer.
+
+A browser cannot send ``x-api-key``; it asks its user for a name and a password (HTTP Basic), and the key is the password.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+
+from fastapi import HTTPException, Request
+
+from trunkline.serve.access import Access
+from trunkline.serve.refusals import RefusedRequestError
+from trunkline.settings.serve import ServeSettings
+
+__all__ = ["page_access"]
+
+
+def page_access(settings: ServeSettings) -> Callable[[Request], None]:
+    """Make the dependency that lets readers see pages.
+
+    Args:
+        settings: Holds the keys; without keys everybody on this machine may look.
+
+    Returns:
+        A FastAPI dependency: passes, or answers 401 so that the browser asks for a password.
+    """
+    access = Access(settings.api_keys)
+
+    def allowed(request: Request) -> None:
+        headers = [*request.scope["headers"], *_from_basic(request.headers.get("authorization", ""))]
+        try:
+            access.require("reader", headers=headers)
+        except RefusedRequestError as refused:
+            raise HTTPException(
+                401, detail=refused.what, headers={"www-authenticate": 'Basic realm="Trunkline", charset="UTF-8"'}
+            ) from None
+
+    return allowed
+
+
+def _from_basic(given: str) -> list[tuple[bytes, bytes]]:
+    """The password of HTTP Basic as the header that programs send."""
+    scheme, _, encoded = given.partition(" ")
+    if scheme.lower() != "basic":
+        return []
+    try:
+        _, _, password = base64.b64decode(encoded, validate=True).partition(b":")
+    except binascii.Error:
+        return []
+    return [(b"x-api-key", password)]
