@@ -166,9 +166,9 @@ def _decision_tile(content: ReportContent) -> Iterator[Tile]:
     positives = confusion.true_positives + confusion.false_negatives
     if rows and positives and picked:
         yield Tile(
-            "Picked at the threshold",
+            "Picked",
             share(picked / rows),
-            f"finds {share(confusion.true_positives / positives, digits=0)} of the positive rows",
+            f"at the threshold; finds {share(confusion.true_positives / positives, digits=0)} of the positives",
             f"Of those picked, {share(confusion.true_positives / picked, digits=0)} are right.",
         )
     profit, threshold = training.curves.profit, training.champion.threshold
