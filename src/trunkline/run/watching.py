@@ -64,17 +64,19 @@ class MonitorDocument(BaseModel):
 def monitor(context: StepContext) -> MonitorDocument:
     """Read drift and performance of the champion over the window, store the readings, raise alerts.
 
-    The window is the source's rows where one is given, and otherwise the logged answers of the last 30 days.
+    The window is what the run itself scored; in a run that scored nothing, the source's rows where one is given, and
+    otherwise the logged answers of the last 30 days.
     """
     workspace, usecase = context.workspace, context.usecase
     version, model = live_model(workspace, usecase)
     now = workspace.clock()
     span: tuple[datetime | None, datetime | None] = (None, None)
-    if context.sources:
+    scored = context.document("predict") is not None
+    if context.sources and not scored:
         rows, scores = _source_rows(context, model)
         keys: list[str] = []
     else:
-        rows, scores, keys, span = _logged(context, version, since=now - timedelta(days=WINDOW_DAYS))
+        rows, scores, keys, span = _logged(context, version, since=now - timedelta(days=WINDOW_DAYS), own=scored)
     window = Window(context.run_id, usecase.name, version, now, *span)
     truth, judged = _matured(context, keys, scores, now) if keys else (scores[:0], scores[:0])
     seed = workspace.settings.seed
@@ -101,9 +103,9 @@ def _source_rows(context: StepContext, model: "Model") -> "tuple[pa.Table, npt.N
 
 
 def _logged(
-    context: StepContext, version: str, *, since: datetime
+    context: StepContext, version: str, *, since: datetime, own: bool
 ) -> "tuple[pa.Table, npt.NDArray[np.float64], list[str], tuple[datetime | None, datetime | None]]":
-    """The features, scores and keys of logged answers, as they were used."""
+    """The features, scores and keys of logged answers, as they were used: the run's own, or all since an instant."""
     import orjson
     import pyarrow.compute as pc
 
@@ -118,7 +120,7 @@ def _logged(
             where=lambda table: (
                 (table["usecase"] == usecase.name)
                 & (table["model_version"] == version)
-                & (table["predicted_at"] >= since)
+                & ((table["request_id"] == context.run_id) if own else (table["predicted_at"] >= since))
             ),
         )
     rows = table_from_rows(usecase.contract, [orjson.loads(text) for text in log.column("features").to_pylist()])
