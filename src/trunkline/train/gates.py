@@ -156,13 +156,13 @@ def _minimum_metric(gate: MinimumMetric, evidence: Evidence) -> GateResult:
 def _not_worse(gate: NotWorseThanChampion, evidence: Evidence) -> GateResult:
     paired = evidence.paired.get(gate.metric)
     if paired is None:
-        return _not_applicable(gate.name, "there is no champion yet", -gate.tolerance)
+        return _not_applicable(gate.name, "there is no champion yet", 0.0 - gate.tolerance)
     where = "rows neither has seen" if paired.unseen else "the same folds, both refitted"
     return GateResult(
         name=gate.name,
-        passed=paired.high >= -gate.tolerance,
+        passed=paired.high >= 0.0 - gate.tolerance,
         value=paired.difference,
-        limit=-gate.tolerance,
+        limit=0.0 - gate.tolerance,
         detail=f"{gate.metric} {paired.difference:+.4f} [{paired.low:+.4f}, {paired.high:+.4f}] against version "
         f"{paired.champion} on {paired.rows} of {where}",
     )
