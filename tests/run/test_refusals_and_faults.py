@@ -1,4 +1,4 @@
-"""A refused gate ends in exit code 3 with its evidence; a fault in exit code 1 with one text; neither touches the champion."""
+"""A refused gate ends in exit code 3 with its evidence, a fault in exit code 1 with one text; the champion stays."""
 
 import json
 import os

@@ -392,7 +392,7 @@ def _figure(value: float | None) -> str:
 
 
 def _paired_evidence(context: StepContext, trained: TrainDocument) -> dict[str, PairedEvidence]:
-    """Compare the candidate with the champion for each gate that asks, on unseen rows where there are enough of them."""
+    """Compare the candidate with the champion for each gate that asks, on unseen rows where they are enough."""
     workspace, usecase = context.workspace, context.usecase
     champion = workspace.registry.live(usecase.name).champion
     asked = [gate for gate in usecase.gates if isinstance(gate, NotWorseThanChampion)]

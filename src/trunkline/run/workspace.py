@@ -63,7 +63,7 @@ class Workspace:
             "duckdb",
             memory_limit_mb=self.settings.memory_limit_mb or None,
             threads=self.threads,
-            temp_dir=self.folder("tmp"),
+            temp_dir=self._place("tmp"),
         )
 
     @cached_property
@@ -71,14 +71,14 @@ class Workspace:
         """The lake."""
         from trunkline.lake import Lake
 
-        return Lake(self.folder("lake"), engine=self.engine, settings=self.settings.lake, clock=self.clock)
+        return Lake(self._place("lake"), engine=self.engine, settings=self.settings.lake, clock=self.clock)
 
     @cached_property
     def registry(self) -> "Registry":
         """The model registry."""
         from trunkline.registry import Registry
 
-        return Registry(self.folder("."), settings=self.settings.registry, clock=self.clock)
+        return Registry(self._place("."), settings=self.settings.registry, clock=self.clock)
 
     @property
     def threads(self) -> int:
@@ -95,6 +95,10 @@ class Workspace:
         path = (self.root / name).resolve()
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def _place(self, name: str) -> Path:
+        """A folder of the workspace; where there is no workspace yet, looking for something makes none."""
+        return self.folder(name) if self.root.exists() else (self.root / name).resolve()
 
     def usecase(self, name: str) -> UseCase:
         """Import a use case by name.

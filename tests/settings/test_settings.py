@@ -1,0 +1,66 @@
+"""Where a setting comes from, who wins, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from trunkline.errors import InputError
+from trunkline.settings import SETTINGS_FILE, load_settings
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("TRUNKLINE_WORKSPACE", "TRUNKLINE_SEED", "TRUNKLINE_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_without_anything_there_are_defaults(folder: Path) -> None:
+    found = load_settings()
+    assert (found.workspace, found.seed, found.threads) == (Path("workspace"), 0, 0)
+    assert list(folder.iterdir()) == [], "nothing is made by reading"
+
+
+def test_the_file_wins_over_defaults_the_environment_over_the_file_and_arguments_over_all(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / SETTINGS_FILE).write_text('workspace = "from_file"\nseed = 1\nthreads = 1\n')
+    monkeypatch.setenv("TRUNKLINE_WORKSPACE", "from_environment")
+    monkeypatch.setenv("TRUNKLINE_SEED", "2")
+    found = load_settings(workspace=Path("from_argument"))
+    assert (found.workspace, found.seed, found.threads) == (Path("from_argument"), 2, 1)
+    assert load_settings(workspace=None).workspace == Path("from_environment"), "None is not given"
+
+
+def test_a_setting_below_another(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / SETTINGS_FILE).write_text("[registry]\nlock_timeout_s = 3\n[lake]\nlock_timeout_s = 4\n")
+    monkeypatch.setenv("TRUNKLINE_LAKE__LOCK_TIMEOUT_S", "5")
+    found = load_settings()
+    assert found.registry.lock_timeout_s == 3
+    assert found.lake.lock_timeout_s == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("seed = -1\n", "seed"),
+        ('threads = "many"\n', "threads"),
+        ("sead = 1\n", "sead"),
+        ("[lake]\nlock_timeout = 1\n", "lake.lock_timeout"),
+        ("seed = \n", "not TOML"),
+    ],
+)
+def test_what_is_not_allowed_is_named(folder: Path, content: str, named: str) -> None:
+    (folder / SETTINGS_FILE).write_text(content)
+    with pytest.raises(InputError) as refused:
+        load_settings()
+    assert named in refused.value.what
+    assert SETTINGS_FILE in refused.value.where
+
+
+def test_a_refusal_shows_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUNKLINE_SEED", "hunter2")
+    with pytest.raises(InputError) as refused:
+        load_settings()
+    assert "hunter2" not in str(refused.value)

@@ -1,0 +1,65 @@
+"""Which rows a model has not been fitted to, told by hashes of their keys."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.plugins import load_usecase
+from trunkline.train import SEEN_FILE, entity_hashes, entity_keys, unseen_rows
+
+PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
+USECASE = load_usecase("leavers", plugin_dir=PLUGINS)
+
+
+def rows(*ids: str) -> pa.Table:
+    return pa.table({"subscriber_id": list(ids)})
+
+
+def model(folder: Path, *ids: str) -> Path:
+    folder.mkdir()
+    pq.write_table(pa.table({"entity": entity_hashes(USECASE, rows(*ids))}), folder / SEEN_FILE)
+    return folder
+
+
+def test_rows_of_either_model_are_left_out_and_the_order_stays(tmp_path: Path) -> None:
+    models = [model(tmp_path / "a", "1", "2"), model(tmp_path / "b", "5")]
+    assert unseen_rows(USECASE, rows("9", "1", "5", "3", "2", "0"), models)["subscriber_id"].to_pylist() == [
+        "9",
+        "3",
+        "0",
+    ]
+
+
+def test_a_model_that_has_seen_nothing_leaves_all(tmp_path: Path) -> None:
+    assert unseen_rows(USECASE, rows("1", "2"), [model(tmp_path / "a")]).num_rows == 2
+
+
+def test_a_use_case_without_a_key_can_tell_no_row_apart(tmp_path: Path) -> None:
+    class Keyless:
+        entity_key: tuple[str, ...] = ()
+
+    found = unseen_rows(Keyless(), rows("1"), [model(tmp_path / "a")])  # type: ignore[arg-type]  # only the key is read
+    assert found.num_rows == 0
+
+
+def test_keys_of_several_parts_are_one_text() -> None:
+    class House:
+        entity_key = ("house_id", "sold_on")
+
+    table = pa.table({"house_id": ["7", "8"], "sold_on": ["2026-01-01", "2026-01-02"]})
+    assert entity_keys(House(), table) == ["7|2026-01-01", "8|2026-01-02"]  # type: ignore[arg-type]  # as above
+
+
+@given(st.lists(st.text(min_size=1, max_size=20), unique=True, max_size=50))
+def test_different_keys_have_different_hashes_and_equal_keys_equal_ones(ids: list[str]) -> None:
+    hashes = entity_hashes(USECASE, rows(*ids)).to_pylist()
+    assert len(set(hashes)) == len(ids)
+    assert hashes == entity_hashes(USECASE, rows(*ids)).to_pylist()
+
+
+def test_the_hash_is_the_one_that_stored_models_hold() -> None:
+    # BLAKE2b with a digest of 8 bytes, big-endian, computed with coreutils' b2sum -l 64
+    assert entity_hashes(USECASE, rows("7590-VHVEG")).to_pylist() == [0x85ED1A398513F985]
