@@ -191,7 +191,7 @@ PACKED = gzip.compress(("a,b\n" + "".join(f"{n},{n * 7919}\n" for n in range(500
     [
         ("empty.csv", "", "the file is empty"),
         ("empty.parquet", "", "the file is empty"),
-        ("empty.csv.gz", gzip.compress(b""), "the file is empty"),
+        ("empty.csv.gz", gzip.compress(b"", mtime=0), "the file is empty"),
         ("blank.ndjson", "\n\n", "the file is empty"),
         ("nameless.csv", "\na,b\n1,2\n", "no column names"),
         ("twice.csv", "a,b,a\n1,2,3\n", "column names occur twice: 'a'"),
@@ -204,7 +204,7 @@ PACKED = gzip.compress(("a,b\n" + "".join(f"{n},{n * 7919}\n" for n in range(500
         ("not.csv.gz", "a,b\n1,2\n", "truncated or not of its form"),
         ("cut.ndjson", '{"a": 1}\n{"a": 2', "its last line is not complete JSON"),
         ("list.ndjson", "[1]\n[2]\n", "no line is a JSON object"),
-        ("cut.ndjson.gz", gzip.compress(b'{"a": 1}\n' * 9000)[:-30], "truncated"),
+        ("cut.ndjson.gz", gzip.compress(b'{"a": 1}\n' * 9000, mtime=0)[:-30], "truncated"),
         ("cut.parquet", parquet_bytes()[:-500], "truncated"),
         ("bad.parquet", corrupted(parquet_bytes()), "truncated"),
         ("text.parquet", "a,b\n1,2\n", "truncated or not of its form"),
