@@ -27,6 +27,16 @@ def lake(tmp_path: Path, engine: Engine) -> Lake:
 
 
 @pytest.fixture
+def make_lake(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Callable[[], Lake]:
+    """Make a new, empty lake at each call."""
+
+    def made() -> Lake:
+        return Lake(tmp_path_factory.mktemp("lake"), engine=engine, settings=LakeSettings(), clock=now)
+
+    return made
+
+
+@pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, bytes | str], Path]:
     """Write a file and give its path."""
 

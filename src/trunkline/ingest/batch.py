@@ -122,11 +122,11 @@ def ingest_file(
         batch = _Batch(batch_id, run_id, target, source=str(path), at=clock().astimezone(UTC))
         reasons = _write_quarantine(lake, judged, batch)
         point("ingest.after_quarantine")
-        version = _write_rows(lake, judged, batch)
+        version, first_run_id = _write_rows(lake, judged, batch)
         point("ingest.after_rows")
         receipt = Receipt(
             batch_id=batch_id,
-            run_id=run_id,
+            run_id=first_run_id,
             usecase=target.usecase,
             dataset=target.dataset,
             source=str(path),
@@ -253,13 +253,20 @@ def _quarantined(row: Refused, batch: _Batch) -> dict[str, object]:
     }
 
 
-def _write_rows(lake: Lake, judged: JudgedFile, batch: _Batch) -> int | None:
-    """Write the good rows; gives the version of the table that holds them, None where there are none."""
+def _write_rows(lake: Lake, judged: JudgedFile, batch: _Batch) -> tuple[int | None, str]:
+    """Write the good rows; gives the version that holds them (None: there are none), and whose run wrote them."""
     import ibis
     import pyarrow as pa
 
     if not judged.accepted:
-        return None
+        return None, batch.run_id
+    transaction = Transaction(f"rows:{batch.batch_id}", 1)
+    if _covered(lake, batch.target.table, transaction):  # by an earlier, interrupted call
+        written = lake.arrow(
+            batch.target.table, columns=["_run_id"], where=lambda table: table["_batch_id"] == batch.batch_id
+        )
+        run_ids = written.column("_run_id").unique().to_pylist()
+        return lake.version(batch.target.table), str(run_ids[0]) if run_ids else batch.run_id
     good = judged.good()
     rows = good.select(
         *(column.name for column in batch.target.contract.columns),
@@ -277,11 +284,12 @@ def _write_rows(lake: Lake, judged: JudgedFile, batch: _Batch) -> int | None:
     ):
         schema = schema.append(pa.field(name, kind))
     reader = lake.engine.batches(rows, rows=_WRITTEN_ROWS)
-    return lake.append(
+    version = lake.append(
         batch.target.table,
         pa.RecordBatchReader.from_batches(schema, (part.cast(schema) for part in reader)),
-        transaction=Transaction(f"rows:{batch.batch_id}", 1),
+        transaction=transaction,
     )
+    return version, batch.run_id
 
 
 def _covered(lake: Lake, table: str, transaction: Transaction) -> bool:

@@ -183,7 +183,9 @@ def judged_file(
             extra=resolution.extra,
         )
     finally:
+        # both hold whole files; the raw one would otherwise stay until its expression is collected
         connection.drop_table(name, force=True)
+        connection.drop_table(raw.get_name(), force=True)
 
 
 def _positions(header: Sequence[str]) -> dict[str, str]:
