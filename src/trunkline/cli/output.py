@@ -37,10 +37,12 @@ class Common:
         workspace: Folder of everything that Trunkline keeps.
     """
 
-    json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document on stdout.")] = False
+    json: Annotated[
+        bool, Parameter(name="--json", negative="", show_default=False, help="Print one JSON document on stdout.")
+    ] = False
     workspace: Annotated[
         Path | None,
-        Parameter(name="--workspace", help="Folder of the workspace [default: $TRUNKLINE_WORKSPACE or ./workspace]."),
+        Parameter(name="--workspace", help="Folder of the workspace; $TRUNKLINE_WORKSPACE or ./workspace by default."),
     ] = None
 
 

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 _REFUSED: Final = 3
 
-Source = Annotated[tuple[str, ...], Parameter(name="--source", help="File or folder; may be given again.", negative="")]
+Source = Annotated[
+    tuple[str, ...],
+    Parameter(name="--source", help="File or folder; may be given again.", negative="", show_default=False),
+]
 RunId = Annotated[str | None, Parameter(name="--run-id", help="Go on with this run.")]
-Map = Annotated[Path | None, Parameter(name="--map", help="TOML file: [columns] source column = field.")]
+Map = Annotated[Path | None, Parameter(name="--map", help="TOML file with a table `columns`: source column = field.")]
 
 
 def run(
@@ -34,7 +37,7 @@ def run(
     Args:
         usecase: Name of the use case.
         source: File or folder with rows of the main dataset; without one the simulator makes some.
-        map_file: TOML file with a table [columns] of source column = field.
+        map_file: TOML file with a table ``columns`` of source column = field.
         until: Last step to execute.
         run_id: Go on with this run.
         common: Options of every command.
@@ -57,7 +60,7 @@ def ingest(
         usecase: Name of the use case.
         sources: Files or folders.
         dataset: Dataset of the rows; the main one by default.
-        map_file: TOML file with a table [columns] of source column = field.
+        map_file: TOML file with a table ``columns`` of source column = field.
         run_id: Go on with this run.
         common: Options of every command.
     """
@@ -65,7 +68,13 @@ def ingest(
 
 
 def train(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
-    """Learn a candidate from the run's rows, or from all current rows of the lake."""
+    """Learn a candidate from the run's rows, or from all current rows of the lake.
+
+    Args:
+        usecase: Name of the use case.
+        run_id: Take the rows of this run; all current rows of the lake by default.
+        common: Options of every command.
+    """
     return _execute(usecase, common, run_id=run_id, only="train")
 
 
@@ -83,8 +92,8 @@ def evaluate(
     Args:
         usecase: Name of the use case.
         source: File with labelled rows.
-        map_file: TOML file with a table [columns] of source column = field.
-        run_id: The run whose candidate is judged.
+        map_file: TOML file with a table ``columns`` of source column = field.
+        run_id: The run whose candidate is judged; the newest trained one by default.
         common: Options of every command.
     """
     if not source:
@@ -109,12 +118,24 @@ def evaluate(
 
 
 def register(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
-    """Put a run's judged candidate into the registry."""
+    """Put a run's judged candidate into the registry.
+
+    Args:
+        usecase: Name of the use case.
+        run_id: The run whose candidate it is; the newest judged one by default.
+        common: Options of every command.
+    """
     return _execute(usecase, common, run_id=run_id, only="register")
 
 
 def rollout(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
-    """Make a run's registered version the champion."""
+    """Make a run's registered version the champion.
+
+    Args:
+        usecase: Name of the use case.
+        run_id: The run that registered it; the newest one by default.
+        common: Options of every command.
+    """
     return _execute(usecase, common, run_id=run_id, only="rollout")
 
 
@@ -136,7 +157,7 @@ def predict(
         source: File with rows to score.
         out: Where the scores go: .csv, .parquet or .ndjson.
         reasons: Reasons per row, strongest first.
-        map_file: TOML file with a table [columns] of source column = field.
+        map_file: TOML file with a table ``columns`` of source column = field.
         run_id: The run to score under.
         common: Options of every command.
     """
@@ -186,7 +207,7 @@ def monitor(
     Args:
         usecase: Name of the use case.
         source: File whose rows are compared with the champion's training, without taking them in.
-        map_file: TOML file with a table [columns] of source column = field.
+        map_file: TOML file with a table ``columns`` of source column = field.
         run_id: Go on with this run.
         common: Options of every command.
     """
@@ -194,12 +215,14 @@ def monitor(
 
 
 def report(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
-    """Write the page of a run; of the newest finished one by default."""
-    from trunkline.run import latest_run_id
+    """Write the page of a run, from what is stored of it.
 
-    with opened(common) as workspace:
-        wanted = run_id or latest_run_id(workspace, usecase)
-    return _execute(usecase, common, run_id=wanted, only="report", again=True)
+    Args:
+        usecase: Name of the use case.
+        run_id: The run; the newest one by default.
+        common: Options of every command.
+    """
+    return _execute(usecase, common, run_id=run_id, only="report", again=True)
 
 
 def _execute(  # noqa: PLR0913 - the options of the commands

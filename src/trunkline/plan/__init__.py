@@ -12,6 +12,7 @@ from trunkline.spec import UseCase
 __all__ = ["STEPS", "Plan", "Step", "StepName", "plan_of"]
 
 StepName = Literal["ingest", "train", "evaluate", "register", "rollout", "predict", "monitor", "report"]
+"""Name of a step, also of its command."""
 
 STEPS: Final[tuple[StepName, ...]] = (
     "ingest",

@@ -32,8 +32,10 @@ CRASH_POINTS: Final = (
     *(f"run.after_{name}" for name in ("ingest", "train", "evaluate", "register", "predict", "report")),
     "run.after_promote",
 )
+"""Points at which a drill may kill a run."""
 
 Progress = Callable[[str, float], None]
+"""Told what is being done, and which share of it is done, in [0, 1]."""
 
 _STEP_FUNCTIONS: Final[Mapping[StepName, Callable[[StepContext], BaseModel]]] = {
     "ingest": steps.ingest,
@@ -83,9 +85,13 @@ def new_run_id(workspace: Workspace) -> str:
     return f"{workspace.clock():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
-@cache
 def code_version() -> str:
     """Version of the package and, in a checkout, the commit."""
+    return _code_version()
+
+
+@cache
+def _code_version() -> str:
     folder = Path(__file__).resolve().parent
     try:
         found = subprocess.run(

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["RUNS_TABLE", "STEPS_TABLE", "PastRun", "Recorder", "latest_run_id", "past_run"]
 
 RUNS_TABLE: Final = "platform.runs"
+"""Lake table of the states of runs."""
+
 STEPS_TABLE: Final = "platform.steps"
+"""Lake table of the documents of finished steps."""
 
 
 @dataclass(frozen=True)
