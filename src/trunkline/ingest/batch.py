@@ -139,6 +139,7 @@ def ingest_file(
             reasons=json.dumps(dict(reasons.most_common())),
             absent_columns=json.dumps(judged.absent),
             extra_columns=json.dumps(judged.extra),
+            mapping=json.dumps(dict(mapping), sort_keys=True) if mapping else None,
             table_version=version,
             started_at=started_at,
             finished_at=clock(),

@@ -3,12 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from trunkline.checks import arrow_schema, table_from_rows
-from trunkline.contracts.records import QuarantinedRow
+from trunkline.checks import ROW, arrow_schema, table_from_rows
+from trunkline.contracts.kinds import NUL
+from trunkline.contracts.records import QuarantinedRow, Receipt
 from trunkline.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["OpenBatch", "RefusedRow", "Replayed", "discard_batch", "open_batches", "refused_rows", "replay_batch"]
 
 QUARANTINE: Final = "platform.quarantine"
+_MALFORMED: Final = "line.malformed"
+_TICK: Final = timedelta(microseconds=1)
 
 
 class OpenBatch(BaseModel):
@@ -106,7 +111,7 @@ def refused_rows(workspace: "Workspace", batch: str) -> tuple[RefusedRow, ...]:
         RefusedRow(
             row_number=int(str(row["row_number"])),
             reasons=tuple(json.loads(str(row["reasons"]))),
-            row=json.loads(str(row["row"])),
+            row={name: _shown(text) for name, text in json.loads(str(row["row"])).items()},
             state=str(row["state"]),
         )
         for row in _needed(workspace, batch)
@@ -116,44 +121,61 @@ def refused_rows(workspace: "Workspace", batch: str) -> tuple[RefusedRow, ...]:
 def replay_batch(workspace: "Workspace", batch: str) -> Replayed:
     """Hand the open rows of a batch in again, by the contract as it is now; those that pass go to the lake.
 
+    Rows that still break the contract stay open as they are. Killed in between, the same call completes the replay:
+    the rows that pass have one content, so they enter the lake once.
+
     Raises:
-        UnknownNameError: The quarantine holds nothing of that batch, or its use case is gone.
+        UnknownNameError: The quarantine holds nothing of that batch, or its use case or dataset is gone.
     """
-    from trunkline.ingest import Target, ingest_file
+    from trunkline.ingest import Target, checked_rows, ingest_file
     from trunkline.run.execute import new_run_id
 
     rows = [row for row in _needed(workspace, batch) if row["state"] == "open"]
-    if not rows:
-        return Replayed(accepted=0, still_refused=0)
-    usecase = workspace.usecase(str(rows[0]["usecase"]))
-    dataset = str(rows[0]["dataset"])
-    run_id = new_run_id(workspace)
-    whole = [row for row in rows if "line.malformed" not in json.loads(str(row["reasons"]))]
+    whole = [row for row in rows if _MALFORMED not in json.loads(str(row["reasons"]))]
     if not whole:
         return Replayed(accepted=0, still_refused=len(rows))
+    usecase = workspace.usecase(str(whole[0]["usecase"]))
+    dataset = str(whole[0]["dataset"])
+    if dataset not in usecase.datasets:
+        raise UnknownNameError(f"{usecase.name!r} has no dataset {dataset!r} any more", allowed=usecase.datasets)
+    contract, mapping = usecase.datasets[dataset], _mapping(workspace, batch)
     path = workspace.folder("tmp") / f"replay-{batch}.ndjson"
-    path.write_text("".join(f"{row['row']}\n" for row in whole), encoding="utf-8")
     try:
-        from trunkline.errors import RowsRefusedError
-
-        try:
-            receipt = ingest_file(
-                path,
-                Target(usecase.name, dataset, usecase.datasets[dataset]),
-                lake=workspace.lake,
-                run_id=run_id,
-                clock=workspace.clock,
-            ).receipt
-        except RowsRefusedError:
+        _write_lines(path, whole)
+        good, _, _ = checked_rows(path, contract, lake=workspace.lake, mapping=mapping)
+        passing = [whole[position - 1] for position in good.column(ROW).to_pylist()]
+        if not passing:
             return Replayed(accepted=0, still_refused=len(rows))
-        refused = {row.row_number for row in _refused_again(workspace, receipt.batch_id)}
+        run_id = new_run_id(workspace)
+        _write_lines(path, passing)
+        receipt = ingest_file(
+            path,
+            Target(usecase.name, dataset, contract),
+            lake=workspace.lake,
+            run_id=run_id,
+            clock=workspace.clock,
+            mapping=mapping,
+        ).receipt
     finally:
         path.unlink(missing_ok=True)
-    accepted = [row for position, row in enumerate(whole, start=1) if position not in refused]
-    _mark(workspace, accepted, "replayed", run_id=run_id)
-    if refused:  # they are open under their first batch; under the replay they would be listed twice
-        _mark(workspace, _needed(workspace, receipt.batch_id), "discarded", run_id=run_id)
-    return Replayed(accepted=receipt.accepted, still_refused=len(rows) - len(accepted))
+    _mark(workspace, passing, "replayed", run_id=run_id)
+    return Replayed(accepted=receipt.accepted, still_refused=len(rows) - len(passing))
+
+
+def _write_lines(path: Path, rows: list[dict[str, object]]) -> None:
+    path.write_text("".join(f"{row['row']}\n" for row in rows), encoding="utf-8")
+
+
+def _mapping(workspace: "Workspace", batch: str) -> dict[str, str] | None:
+    """Give the mapping that the user gave with the batch's file."""
+    receipts = "platform.receipts"
+    if not workspace.lake.exists(receipts):
+        return None
+    found = workspace.lake.arrow(
+        receipts, schema=arrow_schema(Receipt), where=lambda table: table["batch_id"] == batch
+    ).to_pylist()
+    told = found[0]["mapping"] if found else None
+    return None if told is None else {str(column): str(name) for column, name in json.loads(str(told)).items()}
 
 
 def discard_batch(workspace: "Workspace", batch: str) -> int:
@@ -167,11 +189,9 @@ def discard_batch(workspace: "Workspace", batch: str) -> int:
     return len(rows)
 
 
-def _refused_again(workspace: "Workspace", batch: str) -> tuple[RefusedRow, ...]:
-    try:
-        return refused_rows(workspace, batch)
-    except UnknownNameError:
-        return ()
+def _shown(text: str | None) -> str | None:
+    # a value of JSON that is no scalar is kept with a mark before it, see trunkline.ingest.json_lines
+    return None if text is None else text.removeprefix(NUL)
 
 
 def _needed(workspace: "Workspace", batch: str) -> list[dict[str, object]]:
@@ -198,11 +218,20 @@ def _current(workspace: "Workspace", *, batch: str | None) -> list[dict[str, obj
     return rows
 
 
+def _instant(value: object) -> datetime:
+    assert isinstance(value, datetime), "a column of instants"
+    return value
+
+
 def _mark(workspace: "Workspace", rows: list[dict[str, object]], state: str, *, run_id: str) -> None:
     if not rows:
         return
     now = workspace.clock()
-    changed = [{**row, "state": state, "changed_at": now, "run_id": run_id} for row in rows]
+    # later than the state it follows, whatever the clock says
+    changed = [
+        {**row, "state": state, "run_id": run_id, "changed_at": max(now, _instant(row["changed_at"]) + _TICK)}
+        for row in rows
+    ]
     names = arrow_schema(QuarantinedRow).names
     workspace.lake.append(
         QUARANTINE, table_from_rows(QuarantinedRow, [{name: row[name] for name in names} for row in changed])
