@@ -72,13 +72,12 @@ def monitor(context: StepContext) -> MonitorDocument:
     now = workspace.clock()
     span: tuple[datetime | None, datetime | None] = (None, None)
     scored = context.document("predict") is not None
-    if context.sources and not scored:
+    if context.sources:  # a whole run has none left: its rows are in the lake
         rows, scores = _source_rows(context, model)
-        keys: list[str] = []
     else:
-        rows, scores, keys, span = _logged(context, version, since=now - timedelta(days=WINDOW_DAYS), own=scored)
+        rows, scores, span = _logged(context, version, since=now - timedelta(days=WINDOW_DAYS), own=scored)
     window = Window(context.run_id, usecase.name, version, now, *span)
-    truth, judged = _matured(context, keys, scores, now) if keys else (scores[:0], scores[:0])
+    truth, judged = _matured(context, version, now)
     seed = workspace.settings.seed
     readings = (
         *drift_readings(model.info, rows, window=window, watch=usecase.watch),
@@ -104,7 +103,7 @@ def _source_rows(context: StepContext, model: "Model") -> "tuple[pa.Table, npt.N
 
 def _logged(
     context: StepContext, version: str, *, since: datetime, own: bool
-) -> "tuple[pa.Table, npt.NDArray[np.float64], list[str], tuple[datetime | None, datetime | None]]":
+) -> "tuple[pa.Table, npt.NDArray[np.float64], tuple[datetime | None, datetime | None]]":
     """The features, scores and keys of logged answers, as they were used: the run's own, or all since an instant."""
     import orjson
     import pyarrow.compute as pc
@@ -126,30 +125,51 @@ def _logged(
     rows = table_from_rows(usecase.contract, [orjson.loads(text) for text in log.column("features").to_pylist()])
     times = log.column("predicted_at")
     span = (pc.min(times).as_py(), pc.max(times).as_py()) if log.num_rows else (None, None)
-    return rows, log.column("score").to_numpy(), log.column("entity_key").to_pylist(), span
+    return rows, log.column("score").to_numpy(), span
 
 
 def _matured(
-    context: StepContext, keys: list[str], scores: "npt.NDArray[np.float64]", now: datetime
+    context: StepContext, version: str, now: datetime
 ) -> "tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]":
-    """Join logged answers with outcomes that are old enough to count."""
+    """Join answers whose time has come with what became of their entities: truth and score, one per entity.
+
+    An answer is mature once its horizon and the delay of the label have passed: judged earlier, those who left at once
+    would count and those who stay would not. Its outcome was observed after it and within that time, or names it. The
+    look takes answers that matured in the last 30 days; an entity answered several times is judged by its last one, and
+    of several outcomes by the one that was recorded last.
+    """
+    import ibis
     import numpy as np
 
     lake, usecase = context.workspace.lake, context.usecase
-    if not lake.exists(OUTCOMES):
-        return scores[:0], scores[:0]
-    matured_before = now - timedelta(days=usecase.label_delay_days)
-    found = lake.arrow(
-        OUTCOMES,
-        schema=arrow_schema(Outcome),
-        where=lambda table: (table["usecase"] == usecase.name) & (table["observed_at"] <= matured_before),
-    ).sort_by("recorded_at")
-    truth_of = dict(zip(found.column("entity_key").to_pylist(), found.column("value").to_pylist(), strict=True))
-    # one entity scored several times in the window is judged by its last answer
-    last = {key: position for position, key in enumerate(keys) if key in truth_of}
-    positions = np.fromiter(last.values(), dtype=np.int64, count=len(last))
-    truth = np.array([truth_of[key] for key in last], dtype=np.float64)
-    return truth, scores[positions]
+    if not lake.exists(OUTCOMES) or not lake.exists(PREDICTIONS):
+        nothing = np.zeros(0)
+        return nothing, nothing
+    span = timedelta(days=usecase.horizon_days + usecase.label_delay_days)
+    newest = now - span
+    answers = lake.read(PREDICTIONS, schema=arrow_schema(PredictionLog))
+    answers = answers.filter(
+        answers["usecase"] == usecase.name,
+        answers["model_version"] == version,
+        answers["entity_key"].notnull(),
+        answers["predicted_at"] <= ibis.literal(newest),
+        answers["predicted_at"] >= ibis.literal(newest - timedelta(days=WINDOW_DAYS)),
+    ).select("prediction_id", "entity_key", "score", "predicted_at")
+    outcomes = lake.read(OUTCOMES, schema=arrow_schema(Outcome))
+    outcomes = outcomes.filter(outcomes["usecase"] == usecase.name).select(
+        "entity_key", "value", "observed_at", "recorded_at", of="prediction_id"
+    )
+    joined = answers.join(outcomes, "entity_key")
+    in_time = joined["observed_at"] >= joined["predicted_at"]
+    if span:
+        in_time &= joined["observed_at"] <= joined["predicted_at"] + ibis.interval(seconds=int(span.total_seconds()))
+    joined = joined.filter(ibis.ifelse(joined["of"].isnull(), in_time, joined["of"] == joined["prediction_id"]))
+    last = ibis.window(
+        group_by=joined["entity_key"], order_by=[joined["predicted_at"].desc(), joined["recorded_at"].desc()]
+    )
+    one = joined.mutate(_place=ibis.row_number().over(last))
+    found = lake.engine.arrow(one.filter(one["_place"] == 0).order_by("entity_key").select("value", "score"))
+    return found.column("value").to_numpy(), found.column("score").to_numpy()
 
 
 def _store(context: StepContext, readings: tuple[Reading, ...], alerts: tuple[Alert, ...]) -> None:

@@ -1,0 +1,157 @@
+"""What the monitor step takes for its window, which outcomes count, and what it stores and announces."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from trunkline.checks import table_from_rows
+from trunkline.contracts.records import Outcome
+from trunkline.run import MonitorDocument, Workspace, execute
+from trunkline.settings import load_settings
+
+Trunkline = Callable[..., tuple[int, str, str]]
+Subscribers = Callable[..., pa.Table]
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_a_file_like_the_training_raises_no_alert(
+    trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers
+) -> None:
+    pa_csv.write_csv(subscribers(600, seed=8).drop_columns(["left"]), tmp_path / "calm.csv")
+    code, out, err = trunkline(
+        "monitor", "leavers", "--source", tmp_path / "calm.csv", "--workspace", workspace, "--json"
+    )
+    assert code == 0, err
+    found = json.loads(out)["monitor"]
+    assert found["alerts"] == found["crossed"] == []
+    assert (found["rows"], found["outcomes"]) == (600, 0)
+    assert "blind to concept drift" in found["note"]
+
+
+def test_a_drifted_file_raises_alerts_that_are_stored(
+    trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers
+) -> None:
+    rows = subscribers(600, seed=8)
+    young = pa.array([value // 6 for value in rows["tenure_months"].to_pylist()])
+    rows = rows.set_column(rows.column_names.index("tenure_months"), "tenure_months", young)
+    pa_csv.write_csv(rows, tmp_path / "young.csv")
+    asked = ("monitor", "leavers", "--source", tmp_path / "young.csv", "--run-id", "look", "--workspace", workspace)
+    code, out, err = trunkline(*asked, "--json")
+    assert code == 0, err
+    found = json.loads(out)["monitor"]
+    assert {(reading["family"], reading["subject"]) for reading in found["crossed"]} >= {
+        ("drift", "tenure_months"),
+        ("score_drift", "score"),
+    }
+    assert [alert["severity"] for alert in found["alerts"]] == ["major", "minor"]
+    with Workspace(load_settings(workspace=workspace)) as opened:
+        stored = opened.lake.arrow("platform.alerts", where=lambda table: table["run_id"] == "look")
+        rows_taken = opened.lake.arrow("leavers.subscribers")
+    assert sorted(stored.column("alert_id").to_pylist()) == sorted(alert["alert_id"] for alert in found["alerts"])
+    assert rows_taken.num_rows == 500, "a look takes nothing in"
+    code, out, _ = trunkline(*asked, "--json")
+    assert code == 2, "its readings are there: another look is another run"
+    code, out, _ = trunkline("monitor", "leavers", "--source", tmp_path / "young.csv", "--workspace", workspace)
+    assert "ALERT major" in out
+
+
+def look(workspace: Path, at: datetime) -> MonitorDocument:
+    """Monitor the logged answers as of an instant."""
+    with Workspace(load_settings(workspace=workspace), clock=lambda: at) as opened:
+        result = execute(opened, "leavers", only="monitor", progress=lambda _what, _share: None)
+    return MonitorDocument.model_validate_json(result.documents["monitor"])
+
+
+@pytest.fixture
+def answered(environment: None, tmp_path: Path, source: Path) -> Path:
+    """A workspace whose run scored 500 subscribers on the 1st of January; ``leavers`` are known 38 days later."""
+    with Workspace(load_settings(workspace=tmp_path / "w"), clock=lambda: START) as opened:
+        execute(opened, "leavers", sources=(str(source),), progress=lambda _what, _share: None)
+    return tmp_path / "w"
+
+
+def tell(workspace: Path, values: dict[str, float], *, days: float, recorded: float | None = None) -> None:
+    """Hand in what became of subscribers, observed some days after the answers."""
+    recorded = days if recorded is None else recorded
+    rows = [
+        {
+            "outcome_id": f"{key}-{days}-{recorded}",
+            "usecase": "leavers",
+            "entity_key": key,
+            "prediction_id": None,
+            "value": value,
+            "observed_at": START + timedelta(days=days),
+            "recorded_at": START + timedelta(days=recorded),
+        }
+        for key, value in values.items()
+    ]
+    with Workspace(load_settings(workspace=workspace)) as opened:
+        opened.lake.append("platform.outcomes", table_from_rows(Outcome, rows))
+
+
+def test_outcomes_count_when_answers_have_matured(answered: Path, subscribers: Subscribers) -> None:
+    rows = subscribers(500)
+    truth = dict(zip(rows["subscriber_id"].to_pylist(), map(float, rows["left"].to_pylist()), strict=True))
+    tell(answered, truth, days=20)
+    assert look(answered, START + timedelta(days=37)).outcomes == 0, "horizon 31 and delay 7 have not passed"
+    found = look(answered, START + timedelta(days=39))
+    assert found.outcomes == 500
+    (auc,) = [reading for reading in found.readings if (reading.family, reading.metric) == ("performance", "roc_auc")]
+    with Workspace(load_settings(workspace=answered)) as opened:
+        logged = opened.lake.arrow("platform.predictions")
+    scores = dict(zip(logged["entity_key"].to_pylist(), logged["score"].to_pylist(), strict=True))
+    expected = roc_auc_score([truth[key] for key in scores], list(scores.values()))
+    assert auc.value == pytest.approx(expected)
+    assert look(answered, START + timedelta(days=90)).outcomes == 0, "long past"
+
+
+def test_outcomes_of_another_time_do_not_count(answered: Path, subscribers: Subscribers) -> None:
+    keys = subscribers(500)["subscriber_id"].to_pylist()
+    tell(answered, dict.fromkeys(keys[:200], 1.0), days=-5)
+    tell(answered, dict.fromkeys(keys[200:400], 1.0), days=60)
+    tell(answered, {"a stranger": 1.0}, days=10)
+    assert look(answered, START + timedelta(days=45)).outcomes == 0
+
+
+def test_a_corrected_outcome_takes_the_place_of_the_first(answered: Path, subscribers: Subscribers) -> None:
+    rows = subscribers(500)
+    truth = dict(zip(rows["subscriber_id"].to_pylist(), map(float, rows["left"].to_pylist()), strict=True))
+    tell(answered, {key: 1.0 - value for key, value in truth.items()}, days=20)
+    tell(answered, truth, days=20, recorded=25)
+    found = look(answered, START + timedelta(days=45))
+    assert found.outcomes == 500
+    (auc,) = [reading for reading in found.readings if (reading.family, reading.metric) == ("performance", "roc_auc")]
+    assert auc.value is not None
+    assert auc.value > 0.6
+
+
+@pytest.mark.slow
+def test_the_holdout_of_another_sample_raises_alerts(trunkline: Trunkline, data_dir: Path, tmp_path: Path) -> None:
+    """Cell2Cell's training sample is balanced anew; fields of one of its batches are made to drift."""
+    folder = data_dir / "cell2cell"
+    files = sorted(path for path in folder.glob("*train*.csv")) if folder.is_dir() else []
+    if not files:
+        pytest.skip(f"no Cell2Cell in {folder}")
+    rows = pa_csv.read_csv(files[0], convert_options=pa_csv.ConvertOptions(strings_can_be_null=False))
+    pa_csv.write_csv(rows.slice(0, 4000), tmp_path / "train.csv")
+    common = ("--workspace", tmp_path / "w", "--json")
+    code, _, err = trunkline("run", "churn", "--source", tmp_path / "train.csv", "--until", "rollout", *common)
+    assert code == 0, err
+
+    def alerts(part: pa.Table) -> list[str]:
+        pa_csv.write_csv(part, tmp_path / "part.csv")
+        code, out, err = trunkline("monitor", "churn", "--source", tmp_path / "part.csv", *common)
+        assert code == 0, err
+        return [alert["severity"] for alert in json.loads(out)["monitor"]["alerts"]]
+
+    minutes = rows.column_names.index("MonthlyMinutes")
+    later = rows.slice(4000, 2000)
+    halved = pa.array([str(float(value) / 3) if value else "" for value in map(str, later.column(minutes).to_pylist())])
+    assert "minor" in alerts(later.set_column(minutes, "MonthlyMinutes", halved))
