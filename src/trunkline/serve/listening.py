@@ -33,12 +33,15 @@ def listen(app: FastAPI, *, settings: ServeSettings, announce: Callable[[str], N
     """
     import uvicorn
 
+    from trunkline.serve.one_write import OneWriteProtocol
+
     refuse_open_binding(settings.host, keys=settings.api_keys)
     bound = _bind(settings)
     # The flusher's few milliseconds of Python a second shall not hold up an answer for the default 5 ms at a time.
     sys.setswitchinterval(_SWITCH_S)
     config = uvicorn.Config(
         app,
+        http=OneWriteProtocol,
         access_log=False,
         log_level="warning",
         server_header=False,

@@ -9,6 +9,7 @@ from typing import Final
 
 from starlette.types import Scope
 
+from trunkline.brokers import Message
 from trunkline.checks.edge import edge_validator
 from trunkline.serve.deployments import Deployment
 from trunkline.serve.recording import OUTCOMES, OutcomeMessage, outcome_lines
@@ -71,7 +72,7 @@ class OutcomesEndpoint(Endpoint):
             if odd:
                 raise RefusedRowsError(odd, rows=len(rows))
         lines, ids = outcome_lines(rows, usecase=usecase, at=self.service.clock())
-        await self.service.append(OUTCOMES, lines)
+        await self.service.append(OUTCOMES, (Message(lines),))
         self.service.metrics.outcomes.labels(usecase).inc(len(rows))
         return json_answer(
             {"request_id": self.service.request_id(), "usecase": usecase, "accepted": len(ids), "outcome_ids": ids}

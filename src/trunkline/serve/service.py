@@ -26,6 +26,7 @@ from trunkline.serve.deployments import Deployment, Loaded
 from trunkline.serve.metrics import Metrics
 from trunkline.serve.recording import PREDICTIONS, RequestIds, prediction_lines
 from trunkline.serve.refusals import Answer, RefusedRequestError, refusal
+from trunkline.serve.together import Together
 from trunkline.settings.serve import Role, ServeSettings
 
 __all__ = ["Endpoint", "Predicted", "Service"]
@@ -68,6 +69,7 @@ class Service:
         clock: Gives the present instant, UTC.
         log: Appends to the durable log; there while the server runs.
         request_id: Gives the id of the next request.
+        together: Scores and logs single rows.
     """
 
     deployments: Mapping[str, Deployment]
@@ -77,6 +79,11 @@ class Service:
     clock: Callable[[], datetime]
     log: GroupCommit | None = None
     request_id: RequestIds = field(default_factory=RequestIds)
+    together: Together = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let single rows share what can be shared."""
+        self.together = Together(self.append, clock=self.clock)
 
     def deployment(self, name: str) -> Deployment:
         """Find a use case.
@@ -88,15 +95,15 @@ class Service:
             raise UnknownNameError(f"no model is called {name[:60]!r}", allowed=sorted(self.deployments))
         return self.deployments[name]
 
-    async def append(self, topic: str, lines: bytes) -> None:
-        """Write a record; durable when this returns.
+    async def append(self, topic: str, messages: Sequence[Message]) -> None:
+        """Write messages; durable when this returns.
 
         Raises:
             UnavailableError: The log took nothing.
         """
         if self.log is None:
             raise UnavailableError("the server is starting or stopping", next_step="try again in a second")
-        await self.log.append(topic, (Message(lines),))
+        await self.log.append(topic, messages)
 
     async def predict(
         self, deployment: Deployment, loaded: Loaded, judged: Sequence[Judged], *, reasons: int = 0
@@ -117,16 +124,22 @@ class Service:
         """
         # No feature is an instant or a day, so what the model reads of a row is what it can read.
         rows = cast("list[Mapping[str, RowValue]]", self.accepted(deployment.usecase.name, judged))
-        if len(rows) <= _ROWS_ON_THE_LOOP:
-            scores = loaded.scores(rows)
+        usecase, request = deployment.usecase, self.request_id()
+        named = None
+        if len(rows) == 1 and not reasons:
+            row_score = await self.together.score(
+                loaded, rows[0], usecase=usecase.name, keys=usecase.entity_key, request=request
+            )
+            scores = [row_score]
         else:
-            scores = await asyncio.get_running_loop().run_in_executor(None, loaded.scores, rows)
-        named = await asyncio.to_thread(_reasons, loaded, rows, reasons) if reasons else None
-        request = self.request_id()
-        usecase = deployment.usecase
-        await self.append(
-            PREDICTIONS,
-            prediction_lines(
+            loop = asyncio.get_running_loop()
+            if len(rows) <= _ROWS_ON_THE_LOOP:
+                scores = loaded.scores(rows)
+            else:
+                scores = await loop.run_in_executor(None, loaded.scores, rows)
+            if reasons:
+                named = await loop.run_in_executor(None, _reasons, loaded, rows, reasons)
+            lines = prediction_lines(
                 loaded,
                 usecase=usecase.name,
                 request=request,
@@ -134,8 +147,8 @@ class Service:
                 keys=usecase.entity_key,
                 scores=scores,
                 at=self.clock(),
-            ),
-        )
+            )
+            await self.append(PREDICTIONS, (Message(lines),))
         self.metrics.count_predictions(usecase.name, version=loaded.live.version, rows=len(rows))
         threshold = loaded.threshold
         decisions = [None if threshold is None else score >= threshold for score in scores]

@@ -1,0 +1,126 @@
+"""Requests that arrive together are answered together: one call of the model, one commit of the log.
+
+The first request of a turn of the event loop is answered at once. Others that the same turn brought wait for its end
+and share what follows, so nobody waits for anybody who is not there yet: with one client nothing is ever kept, with
+many the cost of a call and of a commit is divided by those who share it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from trunkline.brokers import Message
+from trunkline.contracts.expressions import RowValue
+from trunkline.serve.deployments import Loaded
+from trunkline.serve.recording import PREDICTIONS, prediction_lines
+
+__all__ = ["Together"]
+
+
+class _Asked(NamedTuple):
+    """One row of one request.
+
+    Attributes:
+        loaded: The model to ask.
+        usecase: The use case.
+        keys: Fields of the entity's key.
+        request: The request's id.
+        row: The typed row.
+    """
+
+    loaded: Loaded
+    usecase: str
+    keys: tuple[str, ...]
+    request: str
+    row: Mapping[str, RowValue]
+
+
+class Together:
+    """Scores and logs single rows.
+
+    Args:
+        append: Writes messages of a topic durably.
+        clock: Gives the present instant, UTC.
+    """
+
+    def __init__(
+        self, append: Callable[[str, Sequence[Message]], Awaitable[None]], *, clock: Callable[[], datetime]
+    ) -> None:
+        self._append = append
+        self._clock = clock
+        self._had_one = False
+        self._waiting: list[tuple[_Asked, asyncio.Future[float]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def score(
+        self, loaded: Loaded, row: Mapping[str, RowValue], *, usecase: str, keys: tuple[str, ...], request: str
+    ) -> float:
+        """Score a row and log the answer; durable on return.
+
+        Args:
+            loaded: The model to ask.
+            row: The typed row.
+            usecase: The use case.
+            keys: Fields of the entity's key.
+            request: The request's id.
+
+        Raises:
+            UnavailableError: The log took nothing; nothing was answered.
+        """
+        asked = _Asked(loaded, usecase, keys, request, row)
+        loop = asyncio.get_running_loop()
+        if not self._had_one:
+            self._had_one = True
+            loop.call_soon(self._next_turn)
+            (score,) = await self._answer([asked])
+            return score
+        waiter: asyncio.Future[float] = loop.create_future()
+        self._waiting.append((asked, waiter))
+        return await waiter
+
+    def _next_turn(self) -> None:
+        """Begin with those that the last turn brought."""
+        self._had_one = False
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            task = asyncio.get_running_loop().create_task(self._answer_waiting(waiting))
+            self._tasks.add(task)  # the loop itself keeps only a weak reference
+            task.add_done_callback(self._tasks.discard)
+
+    async def _answer_waiting(self, waiting: Sequence[tuple[_Asked, "asyncio.Future[float]"]]) -> None:
+        by_model: dict[int, list[tuple[_Asked, asyncio.Future[float]]]] = {}
+        for one in waiting:
+            by_model.setdefault(id(one[0].loaded), []).append(one)
+        for those in by_model.values():
+            try:
+                scores = await self._answer([asked for asked, _ in those])
+            except Exception as error:  # noqa: BLE001 - it belongs to those who wait
+                for _, waiter in those:
+                    if not waiter.done():
+                        waiter.set_exception(error)
+            else:
+                for (_, waiter), score in zip(those, scores, strict=True):
+                    if not waiter.done():  # its request was cancelled meanwhile
+                        waiter.set_result(score)
+
+    async def _answer(self, those: Sequence[_Asked]) -> list[float]:
+        """Score rows for one model and log them."""
+        scores = those[0].loaded.scores([asked.row for asked in those])
+        at = self._clock()
+        messages = [
+            Message(
+                prediction_lines(
+                    asked.loaded,
+                    usecase=asked.usecase,
+                    request=asked.request,
+                    rows=(asked.row,),
+                    keys=asked.keys,
+                    scores=(score,),
+                    at=at,
+                )
+            )
+            for asked, score in zip(those, scores, strict=True)
+        ]
+        await self._append(PREDICTIONS, messages)
+        return scores
