@@ -61,12 +61,12 @@ def zst(data: bytes) -> bytes:
         ("utf16.csv", csv_text().encode("utf-16")),
         ("utf16be.csv", b"\xfe\xff" + csv_text().encode("utf-16-be")),
         ("windows.csv", csv_text().encode("cp1252")),
-        ("packed.csv.gz", gzip.compress(csv_text().encode())),
+        ("packed.csv.gz", gzip.compress(csv_text().encode(), mtime=0)),
         ("packed.csv.bz2", bz2.compress(csv_text().encode())),
         ("packed.CSV.zst", zst(csv_text().encode())),
         ("rows.ndjson", '{"a": 1, "b": "x"}\n{"b": "é", "a": "2"}\n'),
         ("mark.jsonl", b"\xef\xbb\xbf" + '{"a": 1, "b": "x"}\n\n{"a": 2, "b": "é"}'.encode()),
-        ("rows.jsonl.gz", gzip.compress('{"a": 1, "b": "x"}\n{"a": 2, "b": "é"}\n'.encode())),
+        ("rows.jsonl.gz", gzip.compress('{"a": 1, "b": "x"}\n{"a": 2, "b": "é"}\n'.encode(), mtime=0)),
     ],
     ids=lambda case: case if isinstance(case, str) and "\n" not in case and "\r" not in case else None,
 )
@@ -183,7 +183,7 @@ def corrupted(data: bytes) -> bytes:
     return data[:100] + b"\xff" * 2000 + data[2100:]
 
 
-PACKED = gzip.compress(("a,b\n" + "".join(f"{n},{n * 7919}\n" for n in range(5000))).encode())
+PACKED = gzip.compress(("a,b\n" + "".join(f"{n},{n * 7919}\n" for n in range(5000))).encode(), mtime=0)
 
 
 @pytest.mark.parametrize(
