@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import subprocess
 import sys
 import types
@@ -61,7 +62,7 @@ def test_every_public_name_is_documented(module_name: str) -> None:
     assert module.__doc__, f"{module_name} has no docstring"
     silent = []
     for name in module.__all__:
-        value = getattr(module, name)
+        value = inspect.unwrap(found) if callable(found := getattr(module, name)) else found
         if isinstance(value, type | types.FunctionType):
             inherited = isinstance(value, type) and "__doc__" not in vars(value)
             documented = bool(value.__doc__) and not inherited

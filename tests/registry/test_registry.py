@@ -164,7 +164,10 @@ def test_a_folder_that_is_no_model_is_refused_and_leaves_nothing(registry: Regis
 def test_a_busy_registry_names_its_holder(registry: Registry, model_folder: MakeFolder) -> None:
     folder = model_folder("a")
     register(registry, folder)
-    with FileLock(registry.workspace / "locks" / "registry.lock"), pytest.raises(BusyError, match="holds the model registry") as caught:
+    with (
+        FileLock(registry.workspace / "locks" / "registry.lock"),
+        pytest.raises(BusyError, match="holds the model registry") as caught,
+    ):
         promote(registry, "1")
     assert "process" in caught.value.holder
     assert caught.value.exit_code == 2

@@ -22,6 +22,7 @@ LONGEST_TEXT: Final = 10_000
 """Characters (code points) a text may have unless its field says otherwise."""
 
 Keep = Literal["first", "last"]
+"""Which of several rows with one key is kept: the first or the last of a batch."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def outside_subset(pattern: str) -> str | None:
         A few words for the author; None when the pattern is inside the subset.
 
     >>> outside_subset(r"[A-Z]{2}\d+"), outside_subset(r"(?=a)b")
-    (None, "a group other than (...) and (?:...)")
+    (None, 'a group other than (...) and (?:...)')
     """
     body = without_anchors(pattern)
     if not body.isascii() and any(ord(c) > 0xFFFF for c in body):

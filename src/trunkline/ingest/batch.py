@@ -33,6 +33,7 @@ CRASH_POINTS: Final = (
     "ingest.after_rows",
     "ingest.after_receipt",
 )
+"""Points at which a drill kills an ingestion."""
 
 RECEIPTS: Final = "platform.receipts"
 QUARANTINE: Final = "platform.quarantine"

@@ -30,6 +30,7 @@ GENESIS = "0" * 64
 """What the first entry names as the one before it."""
 
 Event = Literal["registered", "promoted", "rolled_back", "refused", "retired"]
+"""What a ledger entry says happened."""
 
 
 class LedgerEntry(BaseModel):

@@ -34,7 +34,9 @@ __all__ = [
 ]
 
 PREDICTIONS: Final = "predictions"
+"""Lake table of the answers."""
 OUTCOMES: Final = "outcomes"
+"""Lake table of the outcomes."""
 TOPICS: Final[Mapping[str, tuple[str, type[Contract]]]] = {
     PREDICTIONS: ("platform.predictions", PredictionLog),
     OUTCOMES: ("platform.outcomes", Outcome),

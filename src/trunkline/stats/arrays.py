@@ -10,7 +10,9 @@ from trunkline.errors import LabelError
 __all__ = ["Floats", "Ints", "binary_labels", "finite", "paired", "probabilities"]
 
 Floats: TypeAlias = NDArray[np.float64]
+"""Array of 64-bit floats, any shape."""
 Ints: TypeAlias = NDArray[np.int64]
+"""Array of 64-bit integers, any shape."""
 
 
 def finite(values: ArrayLike, *, name: str) -> Floats:

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["LIMIT", "TINY", "BaseMatrix", "Floats", "Matrix", "number_column"]
 
 Matrix = npt.NDArray[np.float32]
+"""Array of 32-bit floats, shape (rows, columns)."""
 Floats = npt.NDArray[np.float64]
+"""Array of 64-bit floats, shape (rows,) unless said otherwise."""
 
 LIMIT: Final = 1e15
 """Largest magnitude of a cell."""

@@ -20,6 +20,7 @@ from trunkline.tasks.views import Numbers
 __all__ = ["EQUALITY_LIMIT", "compare_answers", "hard_rows", "time_rows"]
 
 EQUALITY_LIMIT: Final = 1e-5
+"""Largest accepted difference between ONNX Runtime and the trainers."""
 _MOST_THRESHOLDS = 2_000
 
 

@@ -17,6 +17,7 @@ from trunkline.errors import UseCaseError
 __all__ = ["Expression", "Feature", "FeatureKind", "RowFeatures", "features_of"]
 
 FeatureKind = Literal["number", "flag", "category"]
+"""How a column becomes a number."""
 
 RowFeatures = Mapping[str, Expr]
 """New columns by name, each an expression over the columns of one row."""

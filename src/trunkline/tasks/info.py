@@ -19,6 +19,7 @@ from trunkline.tasks.preprocessing import Preprocessing
 __all__ = ["LearnerInfo", "ModelInfo", "Profile", "TaskKind"]
 
 TaskKind = Literal["classification", "regression"]
+"""The kinds of learning there are."""
 
 Profile = Annotated[NumberProfile | CategoryProfile, Field(discriminator="kind")]
 """What training keeps of a column, see ``trunkline.stats.profiles``."""

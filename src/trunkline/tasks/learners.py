@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 Parameter = str | int | float | bool | None
+"""A value of an estimator's parameter."""
 
 LearnerKind = Literal[
     "logistic_regression",
@@ -35,6 +36,7 @@ LearnerKind = Literal[
     "xgboost",
     "lightgbm",
 ]
+"""The algorithms there are."""
 
 BOOSTERS: Final[tuple[LearnerKind, ...]] = ("xgboost", "lightgbm")
 """Kinds with exact TreeSHAP and a native file of their own."""

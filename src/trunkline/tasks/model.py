@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["MODEL_FILE", "ONNX_FILE", "Model", "Part"]
 
 MODEL_FILE: Final = "model.json"
+"""What the model says of itself, and the hashes of all other files."""
 ONNX_FILE: Final = "model.onnx"
+"""The graph from the base matrix to the answer."""
 _FORMAT: Final = 1
 _CHUNK_ROWS: Final = 50_000
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = ["Encoding", "Preprocessing", "QuantileLimits", "TukeyFences"]
 
 Encoding = Literal["one_hot", "ordinal", "target"]
+"""How a category becomes numbers."""
 
 
 class _Declared(BaseModel):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Resampling", "resample"]
 
 Resampling = Literal["none", "smote", "smotenc", "adasyn", "borderline", "random_over", "random_under"]
+"""How classes are balanced inside a fold."""
 
 _NEIGHBOURS = 5
 

@@ -1,0 +1,120 @@
+"""The files of a drafted use case, as text: contract, task, README.
+
+Takes what the columns look like, gives file name to content. Pure.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from trunkline.plugins.guessing import Guess
+
+__all__ = ["drafted"]
+
+_TYPES: Final = {
+    "text": "Text",
+    "integer": "Integer",
+    "number": "Number",
+    "flag": "Flag",
+    "instant": "Instant",
+    "day": "Day",
+}
+
+
+def drafted(
+    name: str, found: Sequence[Guess], *, identity: Guess | None, label: Guess, source: str
+) -> Mapping[str, str]:
+    """Write the files of a use case.
+
+    Args:
+        name: Its name.
+        found: One guess per column.
+        identity: The column that identifies a row; None where none does.
+        label: The column to predict: a flag, or a number.
+        source: Name of the file it was inferred from.
+
+    Returns:
+        File name to content.
+    """
+    return {
+        "contracts.py": _contracts(found, identity, label, source),
+        "__init__.py": _module(name, label),
+        "README.md": _readme(name, label, identity, source),
+    }
+
+
+def _contracts(found: Sequence[Guess], identity: Guess | None, label: Guess, source: str) -> str:
+    kinds = sorted({_TYPES[guess.kind] for guess in found if guess.kind != "category"})
+    literal = ", Literal" if any(guess.kind == "category" for guess in found) else ""
+    names = ", ".join(sorted(["Contract", "Table", "field", *kinds]))
+    lines = [
+        f'"""What a row holds; drafted from {_in_docstring(source)}, to be edited: add units, ranges and meanings."""',
+        "",
+        f"from typing import ClassVar{literal}",
+        "",
+        f"from trunkline.contracts import {names}",
+        "",
+        "",
+        "class Row(Contract):",
+        '    """One row of the table."""',
+        "",
+        f"    table: ClassVar[Table] = Table(key={(identity.name,) if identity else ()!r})",
+        "",
+    ]
+    for guess in found:
+        values = ", ".join(repr(value) for value in guess.values)
+        kind = f"Literal[{values}]" if guess.kind == "category" else _TYPES[guess.kind]
+        # the label is unknown for rows to predict; anything else may be missing where it was missing here
+        optional = " | None" if guess.nullable or guess is label else ""
+        said = [f"aliases=({guess.source!r},)"] * (guess.source.strip().lower() != guess.name)
+        said += ['zone="UTC"'] * guess.is_local
+        lines.append(f"    {guess.name}: {kind}{optional} = field({', '.join(said)})")
+    return "\n".join(lines) + "\n"
+
+
+def _in_docstring(text: str) -> str:
+    return text.replace("\\", "/").replace('"', "'")
+
+
+def _module(name: str, label: Guess) -> str:
+    is_classification = label.kind == "flag"
+    task = "Classification" if is_classification else "Regression"
+    metric, floor = ("roc_auc", 0.55) if is_classification else ("r2", 0.1)
+    return f'''"""{name}: a draft, to be edited."""
+
+from trunkline.spec import MinimumMetric, NotWorseThanChampion, OnnxEqual, UseCase
+from trunkline.tasks import {task}, features_of
+
+from .contracts import Row
+
+usecase = UseCase(
+    name="{name}",
+    title="{name.replace("_", " ").capitalize()}",
+    question="What will {label.name} be?",
+    datasets={{"rows": Row}},
+    main="rows",
+    task={task}(
+        label="{label.name}",
+        # leave out what is known only after the moment of prediction
+        features=features_of(Row, without=("{label.name}",), minimum_count=10),
+    ),
+    metric="{metric}",
+    gates=(
+        MinimumMetric(metric="{metric}", limit={floor}),
+        NotWorseThanChampion(metric="{metric}"),
+        OnnxEqual(),
+    ),
+)
+'''
+
+
+def _readme(name: str, label: Guess, identity: Guess | None, source: str) -> str:
+    return f"""# {name}
+
+Drafted from `{source}` by `trunkline new {name} --from-data`. Fill in before anybody relies on it:
+
+- Question and decision: what is decided by the prediction, and by whom?
+- Grain: one row per {f"`{identity.source}`" if identity else "?"}.
+- Label: `{label.source}`. When is it known, and what does it mean exactly?
+- Columns that may be known only after the moment of prediction: leave them out of the features.
+- Categories are closed: a value that the first rows did not have is quarantined until the contract names it.
+"""
