@@ -1,6 +1,6 @@
 """Who may look at pages: the roles of the API, asked for in the way a browser can answer.
 
-A browser cannot send ``x-api-key``; it asks its user for a name and a password (HTTP Basic), and the key is the password.
+A browser cannot send ``x-api-key``; it asks its user for a name and a password (HTTP Basic): the password is the key.
 """
 
 import base64
