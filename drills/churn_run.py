@@ -34,7 +34,6 @@ PLUGINS = Path(__file__).resolve().parent.parent / "tests" / "plugins"
 KILLED = 9
 RUN_ID = "killed"
 HEAVY = (
-    "altair",
     "deltalake",
     "ibis.backends.duckdb",
     "lightgbm",

@@ -29,7 +29,8 @@ class Call(Contract):
 
 
 usecase = UseCase(
-    name="calls", title="Calls", question="None.", datasets={{"{dataset}": Call}}, main="{dataset}", task=None, metric="r2"
+    name="calls", title="Calls", question="None.", metric="r2", task=None,
+    datasets={{"{dataset}": Call}}, main="{dataset}",
 )
 """
 

@@ -92,6 +92,18 @@ def test_the_index_of_a_number_is_that_of_its_bins(info: ModelInfo) -> None:
     assert [reading.subject for reading in readings if reading.crossed] == ["tenure_months"]
 
 
+def test_decimals_fall_into_the_bins_that_training_put_them_in() -> None:
+    """Training profiles single precision, in which 0.7 is a little less; tied decimals must not move for that."""
+    usecase = load_usecase("leavers", plugin_dir=PLUGINS)
+    assert usecase.task is not None
+    rows = simulated(2000, seed=8)
+    tied = pa.array(np.random.default_rng(0).choice([0.0, 0.3, 0.7, 1.0, 1.7], 2000))
+    rows = replaced(rows, "dropped_calls", tied)
+    trained = usecase.task.train(rows, seed=0)
+    readings = drift_readings(trained.model.info, rows, window=WINDOW, watch=WATCH)
+    assert named(readings, "psi", "dropped_calls").value == pytest.approx(0, abs=0.005)
+
+
 def test_values_that_training_never_met_are_counted(info: ModelInfo) -> None:
     rows = simulated(1000, seed=8)
     regions = ["west"] * 300 + rows["region"].to_pylist()[300:]

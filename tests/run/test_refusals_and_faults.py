@@ -33,7 +33,7 @@ def leaking_column(rows: pa.Table) -> pa.Table:
     ("made", "gate"),
     [
         pytest.param(random_labels, "minimum_metric", id="random labels"),
-        pytest.param(leaking_column, "leakage", id="leaking column"),
+        pytest.param(leaking_column, "leakage", id="leaking column", marks=pytest.mark.slow),
     ],
 )
 def test_a_candidate_that_fails_its_evidence_is_refused(

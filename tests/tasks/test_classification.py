@@ -134,10 +134,11 @@ def test_a_search_keeps_its_history_and_never_loses_to_the_declared(table: pa.Ta
             "search": {"num_leaves": SearchRange(low=2, high=16, whole=True), "reg_lambda": SearchRange(low=0, high=9)}
         }
     )
-    task = small_task(learners=(booster,), tune="best", trials=5, tuning_folds=2)
-    first, second = (task.train(table, seed=1, threads=threads).report for threads in (1, 2))
+    task = small_task(learners=(booster,), tune="best", trials=14, tuning_folds=3)
+    first, second = (task.train(table, seed=1, threads=threads).report for threads in (1, 3))
     (history,) = first.tuning
-    assert [trial.number for trial in history.trials] == [0, 1, 2, 3, 4]
+    assert [trial.number for trial in history.trials] == list(range(14))
+    assert any(trial.pruned for trial in history.trials)
     assert history.trials[0].parameters["num_leaves"] == 5
     assert history.trials[history.best].score >= history.trials[0].score
     assert first.learners[0].tuned
@@ -200,6 +201,15 @@ def test_scaling_helps_nearest_neighbours(table: pa.Table) -> None:
         return task.train(wide, seed=0).report.metrics["roc_auc"].value
 
     assert area("standard") > area("none") + 0.05
+
+
+def test_a_feature_that_is_filled_in_for_leavers_only_is_found(table: pa.Table) -> None:
+    code = pc.if_else(table["churned"], pa.array(np.random.default_rng(0).normal(5, 1, table.num_rows)), None)
+    leaky = table.append_column("reason", code)
+    task = small_task(learners=small_learners()[1:2], features=(*FEATURES, Feature("reason")))
+    report = task.train(leaky, seed=0).report
+    assert report.leakage.strongest == "reason"
+    assert report.leakage.scores["reason"] == 1.0
 
 
 def test_a_leaking_feature_is_found(table: pa.Table) -> None:

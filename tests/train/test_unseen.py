@@ -37,12 +37,30 @@ def test_a_model_that_has_seen_nothing_leaves_all(tmp_path: Path) -> None:
     assert unseen_rows(USECASE, rows("1", "2"), [model(tmp_path / "a")]).num_rows == 2
 
 
-def test_a_use_case_without_a_key_can_tell_no_row_apart(tmp_path: Path) -> None:
-    class Keyless:
-        entity_key: tuple[str, ...] = ()
+class _Task:
+    def __init__(self, group: str | None) -> None:
+        self.group = group
 
-    found = unseen_rows(Keyless(), rows("1"), [model(tmp_path / "a")])  # type: ignore[arg-type]  # only the key is read
-    assert found.num_rows == 0
+
+class _Sales:
+    """What of a use case the hashes read."""
+
+    entity_key: tuple[str, ...] = ()
+    contract = USECASE.contract
+
+    def __init__(self, group: str | None = None) -> None:
+        self.task = _Task(group)
+
+
+def test_rows_without_a_key_are_known_by_all_their_columns() -> None:
+    hashes = entity_hashes(_Sales(), rows("1", "2", "1")).to_pylist()  # type: ignore[arg-type]  # has what is read
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_rows_of_one_group_are_one_and_the_same() -> None:
+    sold_twice = pa.table({"house_id": ["7", "7", "8"], "sold_on": ["2026-01-01", "2026-02-01", "2026-01-01"]})
+    hashes = entity_hashes(_Sales("house_id"), sold_twice).to_pylist()  # type: ignore[arg-type]  # as above
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_keys_of_several_parts_are_one_text() -> None:

@@ -34,13 +34,28 @@ class EdgeValidator:
         return self._judge.judge(message)
 
     def rows(self, body: bytes) -> list[Judged]:
-        """Judge every row of a request body: one object, an array, ``{"rows": [...]}`` or NDJSON.
+        """Judge every row of a request body.
+
+        Args:
+            body: As :meth:`messages` takes it.
+
+        Returns:
+            One verdict per row, in order.
+
+        Raises:
+            InputError: As :meth:`messages`.
+        """
+        return [self.judge(message) for message in self.messages(body)]
+
+    @staticmethod
+    def messages(body: bytes) -> list[object]:
+        """Decode a request body into its rows: one object, an array, ``{"rows": [...]}`` or NDJSON.
 
         Args:
             body: UTF-8 JSON.
 
         Returns:
-            One verdict per row, in order.
+            The rows in order, not judged yet.
 
         Raises:
             InputError: The body is not JSON of one of those forms, or holds no row.
@@ -66,7 +81,7 @@ class EdgeValidator:
         messages = decoded if isinstance(decoded, list) else [decoded]
         if not messages:
             raise InputError("the body holds no row", next_step="send at least one row")
-        return [self.judge(message) for message in messages]
+        return messages
 
 
 def edge_validator(contract: type[Contract], *, optional: Sequence[str] = ()) -> EdgeValidator:

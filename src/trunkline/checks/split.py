@@ -9,14 +9,17 @@ the three selects stands on the one before: run them with ``unfused``, or Ibis w
 text is trimmed and cast once per check.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
+from operator import add, or_
 from typing import TYPE_CHECKING, Final, cast
 
 from trunkline.checks.columns import Resolution
 from trunkline.checks.rules import ibis_value
-from trunkline.checks.typed import typed_value
+from trunkline.checks.typed import grammar_of, matches, typed_value
 from trunkline.contracts import Column, Contract
 from trunkline.contracts.contract import LONGEST_TEXT
 from trunkline.contracts.judging import limit_of
@@ -99,11 +102,20 @@ def split_expression(contract: type[Contract], raw: "ir.Table", resolution: Reso
     Returns:
         The split; each failing check of each row sets its bit, without a cap.
     """
-    import ibis
-
     present = [column for column in contract.columns if column.name in resolution.source_of]
-    texts = raw.select(raw[ROW], **{_text_name(column): _text(contract, column, raw, resolution) for column in present})
-    typed = texts.mutate(**{column.name: _imputed(column, texts[_text_name(column)]) for column in present})
+    cleaned = [_cleaned(contract, column, raw[resolution.source_of[column.name]]) for column in present]
+    texts = raw.select(
+        raw[ROW],
+        **{_text_name(column): text for column, (text, _) in zip(present, cleaned, strict=True)},
+        **{
+            _known_name(column): known for column, (_, known) in zip(present, cleaned, strict=True) if known is not None
+        },
+    )
+    typed = texts.select(
+        texts[ROW],
+        **{_text_name(column): texts[_text_name(column)] for column in present},
+        **{column.name: _typed(column, texts) for column in present},
+    )
     read = frozenset[str]().union(*(rule.condition.columns() for rule in contract.table.rules))
     absent = {column.name: _absent(column) for column in contract.columns if column not in present}
     read_absent = {name: value for name, value in absent.items() if name in read}
@@ -111,38 +123,73 @@ def split_expression(contract: type[Contract], raw: "ir.Table", resolution: Reso
     checks = list(_checks(contract, present, whole, optional=resolution.optional))
     masks = {}
     for position in range(0, max(len(checks), 1), _BITS):
-        mask: ir.Value = ibis.literal(0, type="int64")
-        for bit, (_, failed) in enumerate(checks[position : position + _BITS]):
-            mask = mask + ibis.ifelse(failed, ibis.literal(1 << bit, type="int64"), ibis.literal(0, type="int64"))
-        masks[f"_mask{position // _BITS}"] = mask
+        masks[f"_mask{position // _BITS}"] = _mask([failed for _, failed in checks[position : position + _BITS]])
     final = {name: absent[name] if name in absent else whole[name] for name in contract.model_fields}
     return Split(whole.select(whole[ROW], **final, **masks), tuple(masks), tuple(reason for reason, _ in checks))
+
+
+def _mask(failed: Sequence["ir.BooleanValue"]) -> "ir.Value":
+    """Put conditions into one number, a bit each; null counts as false. Only rows that failed at all have bits."""
+    import ibis
+
+    if not failed:
+        return cast("ir.Value", ibis.literal(0, type="int64"))
+    zero = ibis.literal(0, type="int64")
+    bits = [ibis.ifelse(one, ibis.literal(1 << bit, type="int64"), zero) for bit, one in enumerate(failed)]
+    return cast("ir.Value", ibis.ifelse(reduce(or_, failed), reduce(add, bits), zero))
 
 
 def _text_name(column: Column) -> str:
     return f"_text_{column.name}"
 
 
-def _text(contract: type[Contract], column: Column, raw: "ir.Table", resolution: Resolution) -> "ir.Value":
-    """Trim, apply null tokens and the field's mapping."""
+def _known_name(column: Column) -> str:
+    return f"_known_{column.name}"
+
+
+def _cleaned(contract: type[Contract], column: Column, raw: "ir.Value") -> "tuple[ir.Value, ir.BooleanValue | None]":
+    """Trim, apply null tokens and the field's mapping.
+
+    Almost every value of a real source is as its contract wants it, and one look says so; the dear operations are left
+    to the others, because engines evaluate the branches of a CASE only where they are taken.
+
+    Returns:
+        The text, and where it is known to match its kind's grammar; None where nothing is known.
+    """
     import ibis
 
-    text = cast("ir.StringValue", raw[resolution.source_of[column.name]])
+    text = cast("ir.StringValue", raw)
+    nulls = (*contract.table.null_tokens, *column.null_tokens)
+    grammar = grammar_of(column)
+    if grammar is not None and not any(re.fullmatch(grammar, said) for said in (*nulls, *column.mapping)):
+        known = matches(text, grammar).fill_null(False)
+        return ibis.ifelse(known, text, _cleaned_slowly(column, text, nulls)), known
+    # categories, and what is mapped, are trimmed and no null tokens, see contracts.definition
+    as_they_are = [value for value in column.values if value not in column.mapping]
+    branches = [(text.isin(as_they_are), text)] if as_they_are else []
+    branches += [(text == said, ibis.literal(meant)) for said, meant in column.mapping.items()]
+    slow = _cleaned_slowly(column, text, nulls)
+    return (ibis.cases(*branches, else_=slow) if branches else slow), None
+
+
+def _cleaned_slowly(column: Column, text: "ir.StringValue", nulls: Sequence[str]) -> "ir.Value":
+    import ibis
+
     # trimming is dear and hardly ever needed; Ibis strips exactly the grammar's white space on every engine
     highest = ord(max(WHITE_SPACE))
     edged = (text.ascii_str() <= highest) | (text.right(1).ascii_str() <= highest)
-    text = cast("ir.StringValue", ibis.ifelse(edged, text.strip(), text))
-    cases = [(token, ibis.null("string")) for token in (*contract.table.null_tokens, *column.null_tokens)]
-    null = text.isin([token for token, _ in cases])
-    value = ibis.ifelse(null, ibis.null("string"), text)
+    trimmed = cast("ir.StringValue", ibis.ifelse(edged, text.strip(), text))
+    value = ibis.ifelse(trimmed.isin(list(nulls)), ibis.null("string"), trimmed)
     return value.cases(*column.mapping.items(), else_=value) if column.mapping else value
 
 
-def _imputed(column: Column, text: "ir.Value") -> "ir.Value":
+def _typed(column: Column, texts: "ir.Table") -> "ir.Value":
     """Type a text; what is imputed stands for null, not for what is malformed."""
     import ibis
 
-    value = typed_value(column, cast("ir.StringValue", text))
+    text = cast("ir.StringValue", texts[_text_name(column)])
+    known = texts[_known_name(column)] if _known_name(column) in texts.columns else None
+    value = typed_value(column, text, known=known)
     return value if column.impute is None else ibis.ifelse(text.isnull(), _absent(column), value)
 
 
@@ -158,7 +205,7 @@ def _absent(column: Column) -> "ir.Value":
 def _checks(
     contract: type[Contract], present: Sequence[Column], typed: "ir.Table", *, optional: Sequence[str]
 ) -> "Iterator[tuple[str, ir.BooleanValue]]":
-    """Give every check with the condition under which it *fails*; never null."""
+    """Give every check with the condition under which it *fails*; null does not fail."""
     for column in present:
         value = typed[column.name]
         text = typed[_text_name(column)]
@@ -167,18 +214,14 @@ def _checks(
         yield f"{column.name}.type", cast("ir.BooleanValue", text.notnull() & value.isnull())
         number, words = cast("ir.NumericValue", value), cast("ir.StringValue", value)
         if column.minimum is not None:
-            yield f"{column.name}.minimum", _surely(number < limit_of(column, column.minimum))
+            yield f"{column.name}.minimum", number < limit_of(column, column.minimum)
         if column.maximum is not None:
-            yield f"{column.name}.maximum", _surely(number > limit_of(column, column.maximum))
+            yield f"{column.name}.maximum", number > limit_of(column, column.maximum)
         if column.kind == "category":
-            yield f"{column.name}.category", _surely(words.notin(list(column.values)))
+            yield f"{column.name}.category", words.notin(list(column.values))
         if column.kind == "text":
-            yield f"{column.name}.length", _surely(words.length() > (column.max_length or LONGEST_TEXT))
+            yield f"{column.name}.length", words.length() > (column.max_length or LONGEST_TEXT)
             if column.pattern:
-                yield f"{column.name}.pattern", _surely(~words.re_search(rf"^(?:{without_anchors(column.pattern)})\z"))
+                yield f"{column.name}.pattern", ~words.re_search(rf"^(?:{without_anchors(column.pattern)})\z")
     for rule in contract.table.rules:
-        yield rule.name, _surely(~cast("ir.BooleanValue", ibis_value(rule.condition, typed)))
-
-
-def _surely(condition: "ir.Value") -> "ir.BooleanValue":
-    return cast("ir.BooleanValue", condition.fill_null(False))
+        yield rule.name, ~cast("ir.BooleanValue", ibis_value(rule.condition, typed))

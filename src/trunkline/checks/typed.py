@@ -15,59 +15,68 @@ from trunkline.contracts.kinds import GRAMMAR, INTEGER_LIMIT, LOCAL_INSTANT, NUL
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-__all__ = ["typed_value"]
+__all__ = ["grammar_of", "matches", "typed_value"]
 
 _FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
-def typed_value(column: Column, text: "ir.StringValue") -> "ir.Value":
+def grammar_of(column: Column) -> str | None:
+    """Give the grammar that texts of a column must match; None for text and categories, which have none."""
+    if column.scale is not None:
+        return GRAMMAR["number"]
+    if column.kind == "instant" and column.zone is not None:
+        return LOCAL_INSTANT
+    return GRAMMAR.get(column.kind)
+
+
+def matches(text: "ir.StringValue", grammar: str) -> "ir.BooleanValue":
+    """Match whole texts against a grammar."""
+    # \z and not $: in Java $ also matches before a line separator at the end
+    return cast("ir.BooleanValue", text.re_search(grammar.removesuffix("$") + r"\z"))
+
+
+def typed_value(column: Column, text: "ir.StringValue", *, known: "ir.BooleanValue | None" = None) -> "ir.Value":
     """Type a text column; see :func:`trunkline.contracts.judging.value_of` for the same on one value.
 
     Args:
         column: Says the kind, scale and zone.
         text: Trimmed, null tokens and mapping applied.
+        known: True where the text is known to match the column's grammar, which is then not asked again.
 
     Returns:
         A value of the kind's type; null where the text is null or malformed.
     """
     import ibis
 
-    if column.kind in ("text", "category"):
+    grammar = grammar_of(column)
+    if grammar is None:
         return cast("ir.Value", ibis.ifelse(text.re_search(rf"\x{ord(NUL):02x}"), ibis.null("string"), text))
+    branches = [] if known is None else [(known, text)]
+    matched = cast("ir.StringValue", ibis.cases(*branches, (matches(text, grammar), text), else_=ibis.null("string")))
     if column.scale is not None:
-        return _scaled(column, text, scale=column.scale)
+        return _scaled(column, matched, scale=column.scale)
     if column.kind == "flag":
-        matched = _matched(text, GRAMMAR["flag"])
         return cast("ir.Value", ibis.ifelse(matched.isnull(), ibis.null("boolean"), matched.lower().isin(TRUE_TOKENS)))
     if column.kind == "integer":
-        return _matched(text, GRAMMAR["integer"]).try_cast("int64")
+        return cast("ir.Value", matched.try_cast("int64"))
     if column.kind == "number":
-        return _finite(_matched(text, GRAMMAR["number"]).try_cast("float64"))
+        return _finite(matched.try_cast("float64"))
     if column.kind == "day":
-        return _day(_matched(text, GRAMMAR["day"]))
+        return _day(matched)
     if column.zone is None:
-        return _in_years(_matched(text, GRAMMAR["instant"]).try_cast("timestamp('UTC', 6)"))
-    return _in_years(_zoned(_matched(text, LOCAL_INSTANT), column.zone))
-
-
-def _matched(text: "ir.StringValue", grammar: str) -> "ir.StringValue":
-    import ibis
-
-    # \z and not $: in Java $ also matches before a line separator at the end
-    return cast(
-        "ir.StringValue", ibis.ifelse(text.re_search(grammar.removesuffix("$") + r"\z"), text, ibis.null("string"))
-    )
+        return _in_years(matched.try_cast("timestamp('UTC', 6)"))
+    return _in_years(_zoned(matched, column.zone))
 
 
 def _finite(number: "ir.Value") -> "ir.Value":
     return number.nullif(math.inf).nullif(-math.inf)
 
 
-def _scaled(column: Column, text: "ir.StringValue", *, scale: float) -> "ir.Value":
+def _scaled(column: Column, matched: "ir.StringValue", *, scale: float) -> "ir.Value":
     import ibis
 
-    number = cast("ir.NumericValue", _finite(_matched(text, GRAMMAR["number"]).try_cast("float64")))
+    number = cast("ir.NumericValue", _finite(matched.try_cast("float64")))
     scaled = cast("ir.NumericValue", _finite(number * ibis.literal(float(scale), "float64")))
     if column.kind == "number":
         return scaled

@@ -1,5 +1,6 @@
 """``quarantine``: look at refused rows, hand them in again, or let them go."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -50,27 +51,34 @@ def list_batches(*, usecase: str | None = None, common: Common = Common()) -> in
 
 @app.command
 def show(batch: str, /, *, limit: Limit = 20, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
-    """Show the refused rows of a batch with all their reasons.
+    """Show the refused rows of a batch with all their reasons; values that could name a person are hidden.
 
     Args:
         batch: Id of the batch.
         limit: Most rows to show.
         common: Options of every command.
     """
-    from trunkline.run.refused import refused_rows
+    from trunkline.console.masking import masked
+    from trunkline.run.refused import batch_contract, refused_rows
 
     with opened(common) as workspace:
         found = refused_rows(workspace, batch)
+        contract = batch_contract(workspace, batch)
+    shown = [row.model_copy(update={"row": _legible(masked(row.row, contract))}) for row in found[:limit]]
 
     def text() -> None:
-        for row in found[:limit]:
+        for row in shown:
             print(f"row {row.row_number} ({row.state}): {', '.join(row.reasons)}")
             print(f"    {_offending(row)}")
         if len(found) > limit:
             print(f"... and {len(found) - limit} more (--limit)")
 
-    emit({"batch": batch, "rows": [row.model_dump() for row in found[:limit]]}, common=common, text=text)
+    emit({"batch": batch, "rows": [row.model_dump() for row in shown]}, common=common, text=text)
     return 0
+
+
+def _legible(row: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: "(hidden)" if value is None else value for name, value in row.items()}
 
 
 def _offending(row: "RefusedRow") -> str:

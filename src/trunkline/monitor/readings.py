@@ -274,7 +274,10 @@ def _drift(rows: "pa.Table", name: str, profile: "Profile") -> NumberDrift | Cat
 
         if name not in rows.column_names:
             return number_drift(np.full(rows.num_rows, np.nan), reference=profile)
-        return number_drift(number_column(rows, name), reference=profile)
+        # the profile holds values as the model saw them, in single precision: 0.7 stands there as 0.69999999, and a
+        # double 0.7 beside it would fall into the next bin
+        seen = number_column(rows, name).astype(np.float32).astype(np.float64)
+        return number_drift(seen, reference=profile)
     if name not in rows.column_names:
         return category_drift({}, reference=profile, nulls=rows.num_rows)
     counted = rows.column(name).value_counts().to_pylist()

@@ -1,7 +1,8 @@
 """New use cases: a copy of a shipped one under a new name, or a first draft inferred from a file.
 
-Takes a name and a template or a data file; writes a folder of plug-ins that discovery finds. Refuses names that are taken
-or malformed. The folder appears whole or not at all. What is inferred is a draft for its author to edit, and says so.
+Takes a name and a template or a data file; writes a folder of plug-ins that discovery finds. Refuses names that are
+taken or malformed. The folder appears whole or not at all. What is inferred is a draft for its author to edit, and
+says so.
 """
 
 import keyword

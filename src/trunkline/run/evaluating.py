@@ -76,7 +76,7 @@ def evaluate_files(
     version, model = live_model(workspace, usecase)
     given = fitting_rows(workspace, usecase, files=files, mapping=mapping)
     rows = given.rows
-    unseen = unseen_rows(usecase, rows, [workspace.registry.folder(usecase.name)]) if usecase.entity_key else rows
+    unseen = unseen_rows(usecase, rows, [workspace.registry.folder(usecase.name)])
     labelled = unseen.filter(pc.is_valid(unseen.column(usecase.task.label)))
     if labelled.num_rows == 0:
         raise LabelError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import ROW, arrow_schema, table_from_rows
+from trunkline.contracts import Contract
 from trunkline.contracts.kinds import NUL
 from trunkline.contracts.records import QuarantinedRow, Receipt
 from trunkline.errors import UnknownNameError
@@ -17,7 +18,16 @@ from trunkline.errors import UnknownNameError
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
 
-__all__ = ["OpenBatch", "RefusedRow", "Replayed", "discard_batch", "open_batches", "refused_rows", "replay_batch"]
+__all__ = [
+    "OpenBatch",
+    "RefusedRow",
+    "Replayed",
+    "batch_contract",
+    "discard_batch",
+    "open_batches",
+    "refused_rows",
+    "replay_batch",
+]
 
 QUARANTINE: Final = "platform.quarantine"
 _MALFORMED: Final = "line.malformed"
@@ -116,6 +126,18 @@ def refused_rows(workspace: "Workspace", batch: str) -> tuple[RefusedRow, ...]:
         )
         for row in _needed(workspace, batch)
     )
+
+
+def batch_contract(workspace: "Workspace", batch: str) -> type[Contract] | None:
+    """Give the contract of a batch's dataset; None where its use case is no longer installed.
+
+    Raises:
+        UnknownNameError: The quarantine holds nothing of that batch.
+    """
+    first = _needed(workspace, batch)[0]
+    if first["usecase"] not in workspace.usecases():
+        return None
+    return workspace.usecase(str(first["usecase"])).datasets.get(str(first["dataset"]))
 
 
 def replay_batch(workspace: "Workspace", batch: str) -> Replayed:

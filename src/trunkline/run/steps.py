@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import Receipt, StepRecord
-from trunkline.errors import GateRefusedError, InputError, LabelError, SourceError, UnknownNameError
+from trunkline.errors import BusyError, GateRefusedError, InputError, LabelError, SourceError, UnknownNameError
 from trunkline.ingest import FILE_SUFFIXES, Target, ingest_file
 from trunkline.plan import StepName
 from trunkline.run.records import STEPS_TABLE
@@ -364,7 +364,8 @@ def evaluate(context: StepContext) -> EvaluateDocument:
             usecase.name, run_id=context.run_id, evidence=[result.model_dump() for result in results]
         )
     headline = paired.get(usecase.metric) or next(iter(paired.values()), None)
-    return EvaluateDocument(gates=results, passed=passed, paired=headline)
+    live = workspace.registry.live(usecase.name).champion
+    return EvaluateDocument(gates=results, passed=passed, paired=headline, champion=live.version if live else None)
 
 
 def refuse_failed(document: EvaluateDocument, *, usecase: str, run_id: str) -> None:
@@ -463,11 +464,19 @@ def register(context: StepContext) -> RegisterDocument:
 
 
 def rollout(context: StepContext) -> RolloutDocument:
-    """Give the registered version to the traffic: as champion, since its gates compared it with the present one."""
+    """Give the registered version to the traffic: as champion, since its gates compared it with the present one.
+
+    Raises:
+        BusyError: Another version has become champion since the candidate was judged, or somebody has taken this one
+            back: the evidence no longer speaks of what is live.
+    """
     workspace, usecase = context.workspace, context.usecase
     version = RegisterDocument.model_validate_json(context.needed("register")).version
     judged = EvaluateDocument.model_validate_json(context.needed("evaluate"))
     before = workspace.registry.live(usecase.name).champion
+    live = before.version if before else None
+    if live != version:
+        _refuse_stale(context, version, judged=judged.champion, live=live)
     workspace.registry.promote(
         usecase.name,
         version,
@@ -477,6 +486,22 @@ def rollout(context: StepContext) -> RolloutDocument:
     point("run.after_promote")
     previous = None if before is None or before.version == version else before.version
     return RolloutDocument(version=version, alias="champion", previous=previous)
+
+
+def _refuse_stale(context: StepContext, version: str, *, judged: str | None, live: str | None) -> None:
+    promoted_before = any(
+        entry.event == "promoted" and entry.version == version and entry.usecase == context.usecase.name
+        for entry in context.workspace.registry.ledger.entries()
+    )
+    if live == judged and not promoted_before:
+        return
+    why = "has been champion and was taken back" if promoted_before else f"was judged against version {judged}"
+    raise BusyError(
+        f"version {version} {why}, and version {live} is live now",
+        holder=f"version {live}",
+        where=f"use case {context.usecase.name!r}, run {context.run_id}",
+        next_step=f"start a new run, or decide yourself: trunkline models promote {context.usecase.name} {version}",
+    )
 
 
 def scored_rows(context: StepContext) -> "pa.Table":

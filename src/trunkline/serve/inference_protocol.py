@@ -112,6 +112,7 @@ class InferEndpoint(Endpoint):
             raise RefusedRequestError("two inputs have one name", status=400)
         if len({len(values) for values in columns.values()}) != 1:
             raise RefusedRequestError("the inputs differ in their number of rows", status=400)
+        self.service.refuse_many(len(next(iter(columns.values()), ())))
         judge = deployment.keyless_validator.judge
         judged = [judge(dict(zip(columns, cells, strict=True))) for cells in zip(*columns.values(), strict=True)]
         if not judged:

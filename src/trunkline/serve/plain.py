@@ -33,7 +33,8 @@ class PredictEndpoint(Endpoint):
         deployment = self._deployment
         reasons = wanted_reasons(scope)
         loaded = deployment.loaded()
-        found = await self.service.predict(deployment, loaded, deployment.validator.rows(body), reasons=reasons)
+        judged = await self.service.judged(deployment.validator, body)
+        found = await self.service.predict(deployment, loaded, judged, reasons=reasons)
         rows: list[dict[str, object]] = [
             {"prediction_id": f"{found.request}-{position}", "score": score, "decision": decision}
             for position, (score, decision) in enumerate(zip(found.scores, found.decisions, strict=True))
@@ -65,7 +66,7 @@ class OutcomesEndpoint(Endpoint):
     async def answer(self, scope: Scope, body: bytes) -> Answer:  # noqa: ARG002 - every endpoint has this form
         """Take ground truths in; answered when they are durable."""
         usecase = self._deployment.usecase.name
-        judged = self._validator.rows(body)
+        judged = await self.service.judged(self._validator, body)
         rows = self.service.accepted(usecase, judged)
         if self._is_class:
             odd = {at: ("value.class",) for at, row in enumerate(rows) if row["value"] not in _CLASSES}

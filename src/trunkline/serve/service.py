@@ -17,7 +17,7 @@ import numpy as np
 from starlette.types import Receive, Scope, Send
 
 from trunkline.brokers import GroupCommit, Message
-from trunkline.checks.edge import Judged
+from trunkline.checks.edge import EdgeValidator, Judged
 from trunkline.contracts.expressions import RowValue
 from trunkline.contracts.kinds import Scalar
 from trunkline.errors import RowsRefusedError, TrunklineError, UnavailableError, UnknownNameError
@@ -154,6 +154,33 @@ class Service:
         decisions = [None if threshold is None else score >= threshold for score in scores]
         return Predicted(request, loaded, scores, decisions, named)
 
+    async def judged(self, validator: EdgeValidator, body: bytes) -> list[Judged]:
+        """Judge the rows of a body; many of them beside the event loop, too many not at all.
+
+        Raises:
+            InputError: The body is not JSON of a known form.
+            RefusedRequestError: There are too many rows.
+        """
+        messages = validator.messages(body)
+        self.refuse_many(len(messages))
+        if len(messages) <= _ROWS_ON_THE_LOOP:
+            return [validator.judge(message) for message in messages]
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, lambda: [validator.judge(message) for message in messages])
+
+    def refuse_many(self, rows: int) -> None:
+        """Refuse more rows than one request may bring, before any of them costs anything.
+
+        Raises:
+            RefusedRequestError: There are too many.
+        """
+        if rows > self.settings.max_rows:
+            raise RefusedRequestError(
+                f"{rows} rows are too many for one request",
+                status=413,
+                next_step=f"send at most {self.settings.max_rows} at once, or use: trunkline predict",
+            )
+
     def accepted(self, usecase: str, judged: Sequence[Judged]) -> list[Mapping[str, Scalar | None]]:
         """Give the rows if all are good.
 
@@ -161,12 +188,7 @@ class Service:
             RefusedRowsError: One is not; carries the reasons of each refused row.
             RefusedRequestError: There are too many rows.
         """
-        if len(judged) > self.settings.max_rows:
-            raise RefusedRequestError(
-                f"{len(judged)} rows are too many for one request",
-                status=413,
-                next_step=f"send at most {self.settings.max_rows} at once, or use: trunkline predict",
-            )
+        self.refuse_many(len(judged))
         refused = {position: one.reasons for position, one in enumerate(judged) if one.reasons}
         if refused:
             self.metrics.refused_rows.labels(usecase).inc(len(refused))

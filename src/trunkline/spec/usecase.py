@@ -81,7 +81,8 @@ class UseCase:
         table_features: Ibis expressions from the lake tables to the table of features; None takes ``main`` as it is.
         simulate: Makes data with known truth; None where there is no simulator.
         simulated_rows: Rows that a run without a source simulates.
-        observation_at: Field with the instant features may not look beyond; None where rows carry no time.
+        observation_at: Field with the instant the row describes; None where rows carry no time. Refused together with
+            ``table_features`` until those are cut at it.
         horizon_days: How far ahead the label looks.
         label_delay_days: Days after the horizon until the label is known; monitoring waits for it.
         justified: Columns that may post-date the observation, each with the written reason why it is used.
@@ -119,6 +120,12 @@ class UseCase:
             )
         if self.main not in self.datasets:
             raise UseCaseError(f"main dataset {self.main!r} is not declared", where=where, allowed=self.datasets)
+        if self.observation_at is not None and self.table_features is not None:
+            raise UseCaseError(
+                "table features are not yet cut at observation_at, so nothing would keep them from looking ahead",
+                where=where,
+                next_step="leave observation_at out and filter in table_features yourself",
+            )
         if self.task is None or self.table_features is not None:
             return
         names = {column.name for column in self.contract.columns}

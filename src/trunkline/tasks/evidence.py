@@ -143,14 +143,13 @@ def leakage(rows: TrainingRows, *, columns: Places, limit: float, classification
     matrix, target = rows.matrix[columns], rows.target[columns]
     scores = {}
     for at, name in enumerate(rows.base.names):
-        column = _alone(matrix[:, [at]], target, rows.base, at, seed)
-        if np.ptp(column) == 0:
-            scores[name] = 0.5 if classification else 0.0
-        elif classification:
-            area = delong_interval(target, column).value
-            scores[name] = max(area, 1 - area)
+        cells = matrix[:, [at]]
+        ways = [one for one in (_alone(cells, target, rows.base, at, seed), *_nullness(cells)) if np.ptp(one) > 0]
+        if classification:
+            areas = [delong_interval(target, one).value for one in ways]
+            scores[name] = max((max(area, 1 - area) for area in areas), default=0.5)
         else:
-            scores[name] = float(np.corrcoef(column, target)[0, 1] ** 2)
+            scores[name] = max((float(np.corrcoef(one, target)[0, 1] ** 2) for one in ways), default=0.0)
     strongest = max(scores, key=lambda name: scores[name], default="")
     return Leakage(
         scores=scores,
@@ -168,8 +167,14 @@ class _OneColumn:
     sizes: tuple[int, ...]
 
 
+def _nullness(column: Matrix) -> tuple[Floats, ...]:
+    """Whether there is a value at all: a reason that is filled in for leavers only knows the answer by being there."""
+    null = np.isnan(column[:, 0])
+    return (null.astype(np.float64),) if null.any() and not null.all() else ()
+
+
 def _alone(column: Matrix, target: Floats, base: BaseMatrix, at: int, seed: int) -> Floats:
-    """A category as its cross-fitted mean target, a number with nulls at its median."""
+    """A category as its cross-fitted mean target, a number with nulls at its median; ``_nullness`` judges the rest."""
     kind = base.kinds[at]
     if kind == "category":
         alone = _OneColumn((base.names[at],), (kind,), (base.sizes[at],))

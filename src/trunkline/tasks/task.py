@@ -48,6 +48,11 @@ class Task(Protocol):
         ...
 
     @property
+    def group(self) -> str | None:
+        """Column whose values never stand on both sides of a split; None where rows are independent."""
+        ...
+
+    @property
     def features(self) -> tuple[Feature, ...]:
         """The columns to predict it from."""
         ...

@@ -76,6 +76,7 @@ class EvaluateDocument(BaseModel):
         gates: One result per declared gate.
         passed: Whether all passed.
         paired: The comparison with the champion; None for the first candidate.
+        champion: Version that was live when the candidate was judged; None when there was none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,6 +84,7 @@ class EvaluateDocument(BaseModel):
     gates: tuple[GateResult, ...]
     passed: bool
     paired: PairedEvidence | None
+    champion: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from trunkline.contracts import Contract
 from trunkline.errors import SourceError, UseCaseError
 from trunkline.lake import Lake
 from trunkline.spec import UseCase
 from trunkline.tasks import Trained, TrainingReport
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
     import pyarrow as pa
 
 __all__ = ["SEEN_FILE", "TrainDocument", "entity_hashes", "entity_keys", "main_table", "train_candidate", "unseen_rows"]
@@ -55,7 +57,8 @@ def main_table(usecase: UseCase, lake: Lake, *, batches: Sequence[str] = ()) -> 
     Args:
         usecase: The use case.
         lake: The lake.
-        batches: Take the rows of these batches of the main dataset; none takes the current row of every entity.
+        batches: Take the rows of these batches of the main dataset, of one key the newest; none takes the current row
+            of every entity.
 
     Returns:
         One row per entity and observation, and the version of each table that was read.
@@ -75,7 +78,7 @@ def main_table(usecase: UseCase, lake: Lake, *, batches: Sequence[str] = ()) -> 
         versions[name] = version
         if batches and dataset == usecase.main:
             table = lake.read(name, version=version)
-            tables[dataset] = table.filter(table[BATCH].isin(list(batches)))
+            tables[dataset] = _newest(table.filter(table[BATCH].isin(list(batches))), contract, batches)
         elif contract.table.key:
             newest = [*([contract.table.event_at] if contract.table.event_at else []), "_ingested_at", "_row"]
             tables[dataset] = lake.current(name, key=contract.table.key, newest_by=newest, version=version)
@@ -92,6 +95,22 @@ def main_table(usecase: UseCase, lake: Lake, *, batches: Sequence[str] = ()) -> 
     if rows.num_rows == 0:
         raise SourceError(f"no rows to learn from or score in {usecase.table_name()!r}")
     return rows, versions
+
+
+def _newest(rows: "ir.Table", contract: type[Contract], batches: Sequence[str]) -> "ir.Table":
+    """Of rows with one key keep that of the newest event, of the later batch, of the later row: no entity twice."""
+    import ibis
+
+    if len(batches) < 2 or not contract.table.key:  # inside one batch the split has seen to it
+        return rows
+    rank = ibis.cases(*((rows[BATCH] == batch, position) for position, batch in enumerate(batches)), else_=-1)
+    ahead = [ibis.desc(rows[contract.table.event_at])] if contract.table.event_at else []
+    window = ibis.window(
+        group_by=[rows[name] for name in contract.table.key],
+        order_by=[*ahead, ibis.desc(rank), ibis.desc(rows["_row"])],
+    )
+    numbered = rows.mutate(_place=ibis.row_number().over(window))
+    return numbered.filter(numbered["_place"] == 0).drop("_place")
 
 
 def train_candidate(
@@ -123,7 +142,7 @@ def train_candidate(
         raise UseCaseError(f"the use case {usecase.name!r} has no task, so there is nothing to learn")
     task = usecase.task.present_in(rows)
     trained: Trained = task.train(rows, seed=seed, threads=threads, progress=progress)
-    seen = rows.take(trained.fitted_rows) if usecase.entity_key else rows.slice(0, 0)
+    seen = rows.take(trained.fitted_rows)
     trained.model.with_lineage(**lineage).save(folder)
     (folder / SEEN_FILE).write_bytes(_seen_bytes(usecase, seen))
     return trained.report
@@ -131,19 +150,28 @@ def train_candidate(
 
 def entity_keys(usecase: UseCase, rows: "pa.Table") -> list[str]:
     """Give the key of each row as one text, parts joined by ``|``."""
-    parts = [rows.column(name).to_pylist() for name in usecase.entity_key]
+    return _joined(rows, usecase.entity_key)
+
+
+def _joined(rows: "pa.Table", names: Sequence[str]) -> list[str]:
+    parts = [rows.column(name).to_pylist() for name in names]
     if len(parts) == 1:
         return [str(part) for part in parts[0]]
     return ["|".join(str(part) for part in key) for key in zip(*parts, strict=True)]
 
 
 def entity_hashes(usecase: UseCase, rows: "pa.Table") -> "pa.Array":
-    """Hash the entity key of each row to 64 bits (BLAKE2b), so that a model can name its rows without holding them."""
+    """Hash what identifies each row to 64 bits (BLAKE2b), so that a model can name its rows without holding them.
+
+    A row is known by the task's group where it has one (a second sale of a house is no news to a model that saw the
+    first), else by its key, else by all its contract's columns.
+    """
     import pyarrow as pa
 
-    hashes = [
-        int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) for key in entity_keys(usecase, rows)
-    ]
+    group = usecase.task.group if usecase.task else None
+    names = (group,) if group else usecase.entity_key
+    names = names or tuple(column.name for column in usecase.contract.columns if column.name in rows.column_names)
+    hashes = [int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) for key in _joined(rows, names)]
     return pa.array(hashes, pa.uint64())
 
 
@@ -151,7 +179,7 @@ def unseen_rows(usecase: UseCase, rows: "pa.Table", model_folders: Sequence[Path
     """Keep the rows of entities that none of the models was fitted to.
 
     Args:
-        usecase: The use case; without an entity key no row can be told apart and none is kept.
+        usecase: The use case; see :func:`entity_hashes` for how a row is known again.
         rows: The rows.
         model_folders: Folders of the models.
 
@@ -162,8 +190,6 @@ def unseen_rows(usecase: UseCase, rows: "pa.Table", model_folders: Sequence[Path
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    if not usecase.entity_key:
-        return rows.slice(0, 0)
     seen = pa.concat_tables([pq.read_table(folder / SEEN_FILE) for folder in model_folders])
     known = pc.is_in(entity_hashes(usecase, rows), value_set=seen.column("entity").combine_chunks())
     return rows.filter(pc.invert(known))

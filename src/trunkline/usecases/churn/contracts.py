@@ -31,7 +31,9 @@ class Subscriber(Contract):
         ),
     )
 
-    subscriber_id: Text = field("Identifier of the subscriber", max_length=64, aliases=("customerID", "customer_id"))
+    subscriber_id: Text = field(
+        "Identifier of the subscriber", max_length=64, pii="subscriber", aliases=("customerID", "customer_id")
+    )
     churned: Flag | None = field("Left within the horizon after the observation", aliases=("Churn", "churn_label"))
 
     # contract and bill

@@ -1,0 +1,177 @@
+"""New use cases, copied or inferred from a file: what is made loads, judges rows, and stands alone."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trunkline.checks import edge_validator
+from trunkline.contracts import Contract
+from trunkline.engine import open_engine
+from trunkline.errors import InputError, SourceError, UnknownNameError
+from trunkline.ingest.judged import judged_file
+from trunkline.plugins import load_usecase, usecase_names
+from trunkline.plugins.guessing import guesses
+from trunkline.plugins.scaffold import copy_usecase, infer_usecase
+
+Write = Callable[[str], Path]
+
+
+@pytest.mark.parametrize("shipped", ["house_prices", "churn"])
+def test_a_copy_stands_alone(shipped: str, tmp_path: Path) -> None:
+    made = copy_usecase("my_case", copy_of=shipped, into=tmp_path)
+    assert made.folder == tmp_path / "my_case"
+    original, copy = load_usecase(shipped), load_usecase("my_case", plugin_dir=tmp_path)
+    assert copy.name == "my_case"
+    assert copy.contract is not original.contract
+    assert copy.contract.fingerprint == original.contract.fingerprint
+    assert copy.contract.__module__.endswith("my_case.contracts")
+    for path in made.folder.rglob("*.py"):
+        assert "trunkline.usecases" not in path.read_text()
+    assert (made.folder / "test_my_case.py").exists()
+    assert not re.search(rf"\b{shipped}\b", (made.folder / "README.md").read_text())
+    assert "my_case" in usecase_names(plugin_dir=tmp_path)
+
+
+def test_a_copy_is_edited(tmp_path: Path) -> None:
+    copy_usecase("flats", copy_of="house_prices", into=tmp_path)
+    module = tmp_path / "flats" / "__init__.py"
+    module.write_text(module.read_text().replace('title="House prices"', 'title="Flats"'))
+    assert load_usecase("flats", plugin_dir=tmp_path).title == "Flats"
+
+
+@pytest.mark.slow
+def test_the_tests_of_a_copy_pass(tmp_path: Path) -> None:
+    made = copy_usecase("flats", copy_of="house_prices", into=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider", str(made.folder)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["", "Churn", "1st", "a-b", "a" * 41, "class", "../evil", "churn"])
+def test_names_that_cannot_be_taken(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be the name|is taken"):
+        copy_usecase(name, copy_of="house_prices", into=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_copied(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="no shipped use case 'nothing'") as caught:
+        copy_usecase("mine", copy_of="nothing", into=tmp_path)
+    assert "house_prices" in caught.value.allowed
+    with pytest.raises(UnknownNameError):
+        copy_usecase("mine", copy_of="../../etc", into=tmp_path)
+    copy_usecase("mine", copy_of="house_prices", into=tmp_path)
+    with pytest.raises(InputError, match="is taken"):
+        copy_usecase("mine", copy_of="house_prices", into=tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        copy_usecase("other", copy_of="house_prices", into=tmp_path / "file" / "below")
+
+
+SOURCE = """Customer No,Zip,Months,Bill,Plan,When,Since,Class,json,Active,Card,Note,Churn
+a1,01234,3,29.5,gold,2026-01-01 10:00,2025-01-01,x,1,Y,1234567890123456,,Yes
+a2,99999,,30,silver,2026-01-02 10:00,2025-02-01,y,2,N,1234567890123457,,No
+a3,00001,12,NA,gold,2026-01-03 10:00,2025-03-01,x,3,Y,1234567890123458,,Yes
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def made(content: str) -> Path:
+        path = tmp_path / "table.csv"
+        path.write_text(content)
+        return path
+
+    return made
+
+
+def test_what_columns_look_like(write: Write) -> None:
+    found = {guess.source: guess for guess in guesses(write(SOURCE))}
+    assert {source: (guess.name, guess.kind, guess.nullable) for source, guess in found.items()} == {
+        "Customer No": ("customer_no", "text", False),
+        "Zip": ("zip", "text", False),
+        "Months": ("months", "integer", True),
+        "Bill": ("bill", "number", True),
+        "Plan": ("plan", "category", False),
+        "When": ("when", "instant", False),
+        "Since": ("since", "day", False),
+        "Class": ("class_", "category", False),
+        "json": ("json_", "integer", False),
+        "Active": ("active", "flag", False),
+        "Card": ("card", "text", False),
+        "Note": ("note", "text", True),
+        "Churn": ("churn", "flag", False),
+    }
+    assert found["When"].is_local
+    assert found["Plan"].values == ("gold", "silver")
+    assert found["Customer No"].unique
+
+
+def test_what_is_inferred_takes_its_source(write: Write, tmp_path: Path) -> None:
+    source = write(SOURCE)
+    made = infer_usecase("mine", source=source, into=tmp_path / "p")
+    assert "predicts 'Churn' (classification)" in made.notes
+    assert "a row is identified by 'Customer No'" in made.notes
+    assert "'When' states no time zone; UTC is assumed" in made.notes
+    usecase = load_usecase("mine", plugin_dir=tmp_path / "p")
+    assert usecase.entity_key == ("customer_no",)
+    assert usecase.task is not None
+    assert usecase.task.label == "churn"
+    assert verdicts(source, usecase.contract) == (3, 3, {})
+    (judged,) = edge_validator(usecase.contract, optional=("churn",)).rows(
+        b'{"Customer No": "a9", "Zip": "1", "Plan": "gold", "When": "2026-01-01 10:00", "Since": "2026-01-01",'
+        b' "Class": "x", "json": 1, "Active": true, "Card": "1"}'
+    )
+    assert judged.reasons == ()
+
+
+def verdicts(source: Path, contract: type[Contract]) -> tuple[int, int, dict[str, int]]:
+    with open_engine("duckdb", threads=1) as engine, judged_file(source, contract, engine=engine) as judged:
+        return judged.read, judged.accepted, dict(judged.reasons())
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "label", "key", "task"),
+    [
+        ("ibm_telco", "WA_Fn-UseC_-Telco-Customer-Churn.csv", None, "customer_id", "Classification"),
+        ("cell2cell", "holdout_batch_1.csv", "MonthlyRevenue", "customer_id", "Regression"),
+        ("housing", "kc_house_data.csv", None, None, "Regression"),
+    ],
+)
+def test_real_tables(
+    folder: str, file: str, label: str | None, key: str | None, task: str, data_dir: Path, tmp_path: Path
+) -> None:
+    source = data_dir / folder / file
+    infer_usecase("mine", source=source, into=tmp_path, label=label)
+    usecase = load_usecase("mine", plugin_dir=tmp_path)
+    assert usecase.entity_key == ((key,) if key else ())
+    assert type(usecase.task).__name__ == task
+    read, accepted, _ = verdicts(source, usecase.contract)
+    assert accepted >= 0.999 * read
+
+
+def test_what_cannot_be_inferred(write: Write, tmp_path: Path) -> None:
+    into = tmp_path / "p"
+    with pytest.raises(InputError, match="no column looks like") as caught:
+        infer_usecase("mine", source=write("a,b\n1,2\n"), into=into)
+    assert caught.value.allowed == ("a", "b")
+    assert "--label" in caught.value.next_step
+    for options, says in (
+        ({"label": "gone"}, "has no column 'gone'"),
+        ({"label": "Plan"}, "neither a yes/no nor a number"),
+        ({"key": "Months"}, "has nulls"),
+        ({"key": "Churn"}, "both the label and the key"),
+    ):
+        with pytest.raises(InputError, match=says):
+            infer_usecase("mine", source=write(SOURCE), into=into, **options)
+    with pytest.raises(SourceError, match="no rows"):
+        infer_usecase("mine", source=write("a,churn\n"), into=into)
+    with pytest.raises(SourceError, match="does not exist"):
+        infer_usecase("mine", source=tmp_path / "gone.csv", into=into)
+    assert not into.exists()

@@ -1,0 +1,93 @@
+"""Requests of one turn of the loop share a call and a commit; each gets its own answer, a failure is everybody's."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from trunkline.brokers import Message
+from trunkline.errors import UnavailableError
+from trunkline.registry import NoTracker, Registry
+from trunkline.serve.deployments import Deployment, Loaded
+from trunkline.serve.together import Together
+from trunkline.settings.registry import RegistrySettings
+from trunkline.spec import UseCase
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, trained_folders: tuple[Path, Path], usecase: UseCase) -> Loaded:
+    registry = Registry(tmp_path, settings=RegistrySettings(), clock=lambda: NOW, follower=NoTracker())
+    registry.register("lines", trained_folders[0], run_id="r", metrics={}, tags={}, evidence=[])
+    registry.promote("lines", "1", approver="test", evidence=None)
+    deployment = Deployment(usecase, workspace=tmp_path)
+    assert deployment.refresh()
+    return deployment.loaded()
+
+
+class Log:
+    """Keeps the commits it was asked for; refuses on demand."""
+
+    def __init__(self) -> None:
+        self.commits: list[list[Message]] = []
+        self.is_full = False
+
+    async def append(self, _topic: str, messages: Sequence[Message]) -> None:
+        if self.is_full:
+            raise UnavailableError("full")
+        self.commits.append(list(messages))
+
+
+async def ask(together: Together, loaded: Loaded, *, many: int) -> list[float | BaseException]:
+    return await asyncio.gather(
+        *(
+            together.score(
+                loaded, {"line_id": str(n), "sold_mbps": float(n)}, usecase="lines", keys=("line_id",), request=str(n)
+            )
+            for n in range(many)
+        ),
+        return_exceptions=True,
+    )
+
+
+def test_each_gets_its_own_answer_and_the_rest_share_a_commit(loaded: Loaded) -> None:
+    log = Log()
+    together = Together(log.append, clock=lambda: NOW)
+    scores = asyncio.run(ask(together, loaded, many=20))
+    alone = [loaded.model.predict_row({"sold_mbps": float(n)}) for n in range(20)]
+    assert scores == pytest.approx(alone, abs=1e-6)
+    assert [len(commit) for commit in log.commits] == [1, 19]
+    logged = {row["request_id"]: row for commit in log.commits for row in (json.loads(m.value) for m in commit)}
+    assert [logged[str(n)]["score"] for n in range(20)] == scores
+    assert [logged[str(n)]["entity_key"] for n in range(20)] == [str(n) for n in range(20)]
+
+
+def test_nobody_is_answered_when_the_log_takes_nothing(loaded: Loaded) -> None:
+    log = Log()
+    log.is_full = True
+    together = Together(log.append, clock=lambda: NOW)
+    assert [type(found) for found in asyncio.run(ask(together, loaded, many=5))] == [UnavailableError] * 5
+
+
+def test_one_that_went_away_takes_nobody_with_it(loaded: Loaded) -> None:
+    log = Log()
+    together = Together(log.append, clock=lambda: NOW)
+
+    async def scene() -> list[float | BaseException]:
+        asked = [
+            asyncio.create_task(
+                together.score(loaded, {"sold_mbps": 1.0}, usecase="lines", keys=("line_id",), request=str(n))
+            )
+            for n in range(3)
+        ]
+        await asyncio.sleep(0)
+        asked[1].cancel()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    first, second, third = asyncio.run(scene())
+    assert isinstance(second, asyncio.CancelledError)
+    assert first == third
