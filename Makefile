@@ -29,7 +29,8 @@ $(BIN)/uv: scripts/venv.sh
 install: $(DEV) ## install the package and the tools of its developers into .venv
 
 demo: $(PACKAGE) ## install the package and run churn on the embedded default
-	$(BIN)/trunkline run churn
+	$(BIN)/trunkline run churn --workspace demo-workspace
+	@echo 'next: . .venv/bin/activate; trunkline serve --workspace demo-workspace'
 
 .PHONY: lint types layers check test format
 lint: $(DEV) ## ruff, rules and format

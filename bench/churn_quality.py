@@ -2,9 +2,10 @@
 
 ``RepeatedStratifiedKFold(5, 5, random_state=0)`` over all labelled rows; everything that is fitted (target encoding,
 limits, scaling, learners, blend weights, calibration) is fitted outside the rows it is judged on; only the list of
-category names is taken from all rows, without their labels; parameters were settled beforehand on other splits. Prints one JSON line per table: mean ROC AUC over the 25 folds with the corrected 95 %
-interval, the expected calibration error of the pooled out-of-fold probabilities (10 equal-mass bins, mean over repeats,
-with its noise floor), and each learner alone beside it. ``ratio`` is the AUC of the champion over that of each learner.
+category names is taken from all rows, without their labels; parameters were settled beforehand on other splits. Prints
+one JSON line per table: mean ROC AUC over the 25 folds with the corrected 95 % interval, the expected calibration error
+of the pooled out-of-fold probabilities (10 equal-mass bins, mean over repeats, with its noise floor), and each learner
+alone beside it. ``ratio`` is the AUC of the champion over that of each learner.
 """
 
 import argparse

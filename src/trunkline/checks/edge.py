@@ -77,6 +77,13 @@ class EdgeValidator:
                     allowed=("an object", "an array of objects", '{"rows": [...]}', "one object per line"),
                 ) from None
         if isinstance(decoded, dict) and isinstance(decoded.get("rows"), list):
+            beside = sorted(set(decoded) - {"rows"})
+            if beside:
+                raise InputError(
+                    f"unknown members beside rows: {', '.join(name[:40] for name in beside[:6])}",
+                    allowed=("rows",),
+                    next_step="options stand in the address, e.g. ?reasons=3",
+                )
             decoded = decoded["rows"]
         messages = decoded if isinstance(decoded, list) else [decoded]
         if not messages:

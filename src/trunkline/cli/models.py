@@ -1,6 +1,7 @@
 """``models``: the registry and its ledger."""
 
 import getpass
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -26,12 +27,13 @@ def list_versions(usecase: str | None = None, /, *, common: Common = Common()) -
     with opened(common) as workspace:
         names = [workspace.usecase(usecase).name] if usecase else workspace.usecases()
         found = [version for name in names for version in workspace.registry.versions(name)]
+        headline = {name: workspace.usecase(name).metric for name in names}
     emit(
         {"versions": [version.model_dump(mode="json") for version in found]},
         common=common,
         text=lambda: table(
             "models",
-            ["use case", "version", "aliases", "retired", "run", "metrics"],
+            ["use case", "version", "aliases", "retired", "run", "headline metric"],
             [
                 [
                     version.usecase,
@@ -39,13 +41,18 @@ def list_versions(usecase: str | None = None, /, *, common: Common = Common()) -
                     ", ".join(version.aliases),
                     "yes" if version.retired else "",
                     version.run_id,
-                    ", ".join(f"{name} {value:.4f}" for name, value in list(version.metrics.items())[:3] if value),
+                    _headline(version.metrics, headline[version.usecase]),
                 ]
                 for version in found
             ],
         ),
     )
     return 0
+
+
+def _headline(metrics: Mapping[str, float | None], name: str) -> str:
+    value = metrics.get(name)
+    return f"{name} {value:.4f}" if value is not None else ""
 
 
 @app.command

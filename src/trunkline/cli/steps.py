@@ -337,6 +337,8 @@ def _show(document: dict[str, object]) -> None:
     watched = document.get("monitor")
     if isinstance(watched, dict):
         print(f"monitor  {watched['readings']} readings over {watched['rows']} rows, {watched['outcomes']} outcomes")
+        if not watched["crossed"]:
+            print("         nothing is beyond its limit")
         for alert in watched["alerts"]:
             print(f"  ALERT {alert['severity']}: {alert['title']}: {alert['text']}")
     written = document.get("report")

@@ -59,6 +59,16 @@ class RowJudge:
             (column.name, _field_check(table, column, needed=column.name not in optional)) for column in columns
         )
         self._rules = tuple((rule.name, row_function(rule.condition)) for rule in table.rules)
+        # For messages without a fault, which are most: what absent fields become, and which may not be absent.
+        self._checks_by_name = dict(self._checks)
+        self._absent: dict[str, Scalar | None] = {}
+        needed = []
+        for name, check in self._checks:
+            reasons: list[str] = []
+            self._absent[name] = check(None, reasons)
+            if reasons:
+                needed.append(name)
+        self._needed = frozenset(needed)
 
     def judge(self, message: object) -> Judged:
         """Judge one message.
@@ -70,6 +80,32 @@ class RowJudge:
             The row with its verdict. Unknown keys are reasons (``name.unknown``), so that a misspelt field is not
             silently null.
         """
+        if type(message) is dict:
+            row = self._quick(message)
+            if row is not None:
+                return Judged(row, ())
+        return self._judge_slowly(message)
+
+    def _quick(self, message: dict[str, object]) -> dict[str, Scalar | None] | None:
+        """Judge a message that has nothing to complain of and uses the fields' own names; None for any other."""
+        row, checks = self._absent.copy(), self._checks_by_name
+        reasons: list[str] = []
+        for name, value in message.items():
+            check = checks.get(name)
+            if check is None:
+                break
+            row[name] = check(value, reasons)
+        else:
+            values = cast("Mapping[str, RowValue]", row)
+            if (
+                not reasons
+                and self._needed <= message.keys()
+                and all(holds(values) is not False for _, holds in self._rules)
+            ):
+                return row
+        return None
+
+    def _judge_slowly(self, message: object) -> Judged:
         if not isinstance(message, Mapping):
             return Judged({}, ("row.not_an_object",))
         reasons: list[str] = []
@@ -155,8 +191,14 @@ def _field_check(table: Table, column: Column, *, needed: bool) -> _FieldCheck:
     by_text = _is_judged_by_text(table, column)
     plain = {"number": float, "integer": int, "flag": bool}.get(kind)
 
+    known = _known_texts(column, null_tokens)
+
     def check(value: object, reasons: list[str]) -> Scalar | None:
         typed: Scalar
+        if known is not None and type(value) is str:
+            found = known.get(value)
+            if found is not None:
+                return found
         if type(value) is plain and not by_text and _is_plain(value):
             typed = cast("Scalar", value)
         else:
@@ -180,6 +222,18 @@ def _field_check(table: Table, column: Column, *, needed: bool) -> _FieldCheck:
         return typed
 
     return check
+
+
+def _known_texts(column: Column, null_tokens: frozenset[str]) -> dict[str, str] | None:
+    """The texts of a category that need no cleansing, with the value each of them means; None for other kinds."""
+    if column.kind != "category":
+        return None
+    texts = {value: value for value in column.values} | dict(column.mapping)
+    return {
+        text: meant
+        for text, meant in texts.items()
+        if text not in null_tokens and text == text.strip(WHITE_SPACE) and meant in column.values
+    }
 
 
 def _is_plain(value: object) -> bool:

@@ -78,6 +78,12 @@ def evaluate_files(
     rows = given.rows
     unseen = unseen_rows(usecase, rows, [workspace.registry.folder(usecase.name)])
     labelled = unseen.filter(pc.is_valid(unseen.column(usecase.task.label)))
+    if rows.column(usecase.task.label).null_count == rows.num_rows:
+        raise LabelError(
+            f"no row has a label: {usecase.task.label!r} is absent or null throughout",
+            where=", ".join(map(str, files)),
+            next_step="name the column with --map FILE.toml, or hand in rows whose outcome is known",
+        )
     if labelled.num_rows == 0:
         raise LabelError(
             "no row is both labelled and new to the champion",
