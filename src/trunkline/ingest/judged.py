@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -29,6 +29,9 @@ MALFORMED: Final = "line.malformed"
 """The reason of a line that is no row."""
 
 _REFUSED_ROWS: Final = 20_000
+_SMALL_BYTES: Final = 64 << 20
+"""Texts of smaller files stay in Arrow memory; larger ones go to the engine, which can spill them to disk."""
+
 _numbers = count()
 
 
@@ -151,7 +154,7 @@ def judged_file(
     """
     opened = open_file(path)
     resolution = resolve_columns(contract, opened.header, mapping=mapping, where=str(path), optional=optional)
-    raw = _loaded(engine, opened)
+    raw, kept = _loaded(engine, opened)
     positions = _positions(opened.header)
     source_of = {name: positions[column] for name, column in resolution.source_of.items()}
     expression = split_expression(contract, raw, replace(resolution, source_of=source_of))
@@ -185,15 +188,20 @@ def judged_file(
     finally:
         # both hold whole files; the raw one would otherwise stay until its expression is collected
         connection.drop_table(name, force=True)
-        connection.drop_table(raw.get_name(), force=True)
+        if kept is not None:
+            connection.drop_table(kept, force=True)
 
 
 def _positions(header: Sequence[str]) -> dict[str, str]:
     return {column: f"c{position}" for position, column in enumerate(header)}
 
 
-def _loaded(engine: Engine, opened: RawFile) -> "ir.Table":
-    """Stream a file into the engine as text, with the numbers of its rows."""
+def _loaded(engine: Engine, opened: RawFile) -> "tuple[ir.Table, str | None]":
+    """Bring a file into the engine as text, with the numbers of its rows.
+
+    Returns:
+        The table, and the name under which the engine keeps a copy; None where it keeps none.
+    """
     import pyarrow as pa
 
     names = _positions(opened.header).values()
@@ -209,7 +217,16 @@ def _loaded(engine: Engine, opened: RawFile) -> "ir.Table":
             raise
 
     try:
-        return engine.table(pa.RecordBatchReader.from_batches(schema, numbered()))
+        batches = numbered()
+        first: list[pa.RecordBatch] = []
+        while sum(batch.nbytes for batch in first) < _SMALL_BYTES:
+            batch = next(batches, None)
+            if batch is None:
+                # used where it is, and judged batch by batch on all threads; the engine's own tables are cut coarsely
+                return engine.table(pa.Table.from_batches(first, schema)), None
+            first.append(batch)
+        loaded = engine.table(pa.RecordBatchReader.from_batches(schema, chain(first, batches)))
+        return loaded, loaded.get_name()
     except Exception:
         if refused:
             raise refused[0] from None
