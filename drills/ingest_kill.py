@@ -97,9 +97,10 @@ def open_lake(root: Path, engine: Engine) -> Lake:
     return Lake(root, engine=engine, settings=LakeSettings(), clock=lambda: datetime.now(UTC))
 
 
-def ingest(root: Path, file: Path) -> None:
-    """Ingest the file: what the child does."""
-    with open_engine("duckdb", threads=1) as engine:
+def ingest(root: Path, file: Path, *, memory_limit_mb: int | None = None) -> None:
+    """Ingest the file: what the child does; with a limit the engine spills beside the lake."""
+    spill = root.parent / "spill" if memory_limit_mb else None
+    with open_engine("duckdb", threads=1, memory_limit_mb=memory_limit_mb, temp_dir=spill) as engine:
         ingest_file(
             file,
             Target("calls", "calls", Call),

@@ -401,7 +401,7 @@ import resource, sys
 from pathlib import Path
 from runpy import run_path
 
-run_path(sys.argv[1])["ingest"](Path(sys.argv[2]), Path(sys.argv[3]))
+run_path(sys.argv[1])["ingest"](Path(sys.argv[2]), Path(sys.argv[3]), memory_limit_mb=300)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
     drill = repository / "drills" / "ingest_kill.py"
