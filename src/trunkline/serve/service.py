@@ -6,6 +6,7 @@ to the durable log, one ready response. An answer is sent when its log record is
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -220,7 +221,7 @@ class RefusedRowsError(RowsRefusedError):
         return [{"row": row, "reasons": list(reasons)} for row, reasons in self.refused.items()]
 
 
-class Endpoint:
+class Endpoint(ABC):
     """A route as bare ASGI: role, body, answer, response.
 
     Args:
@@ -238,9 +239,9 @@ class Endpoint:
         self._route = route
         self._max_bytes = int(service.settings.max_body_mb * (1 << 20))
 
+    @abstractmethod
     async def answer(self, scope: Scope, body: bytes) -> Answer:
         """Answer one request; any exception becomes a refusal."""
-        raise NotImplementedError
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
