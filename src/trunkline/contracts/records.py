@@ -34,6 +34,7 @@ class Receipt(Contract):
     usecase: Text = field()
     dataset: Text = field()
     source: Text = field("Where the rows came from, without secrets")
+    piece: Text | None = field("Source and number of its piece in the landing zone; null where no copy was kept")
     content_sha256: Text = field("Hash of the raw bytes")
     contract_fingerprint: Text = field()
     read: Integer = field("Rows read", minimum=0)

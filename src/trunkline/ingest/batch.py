@@ -19,6 +19,7 @@ from trunkline.contracts.records import QuarantinedRow, Receipt
 from trunkline.errors import RowsRefusedError
 from trunkline.ingest.files import content_sha256
 from trunkline.ingest.judged import JudgedFile, Refused, judged_file
+from trunkline.ingest.landing import Landed
 from trunkline.lake import Lake, Transaction
 from trunkline.settings.drills import point
 
@@ -93,6 +94,7 @@ def ingest_file(
     run_id: str,
     clock: Callable[[], datetime],
     mapping: Mapping[str, str] | None = None,
+    piece: Landed | None = None,
 ) -> Ingested:
     """Ingest one file.
 
@@ -103,6 +105,8 @@ def ingest_file(
         run_id: The run that asks for it.
         clock: Gives the current instant.
         mapping: Source column to field name, from the user.
+        piece: Its piece in the landing zone. Pieces of a pulled source are batches of their own even where their
+            content repeats, because a later one may follow another state of the source.
 
     Returns:
         The receipt; of the earlier ingestion if the same content came before under the same contract and mapping.
@@ -112,15 +116,16 @@ def ingest_file(
         SchemaError: Its columns do not fit; nothing is written.
         RowsRefusedError: No row was good. Quarantine and receipt are written, so that the reasons can be read.
     """
-    content = content_sha256(path)
-    batch_id = _batch_id(content, target, mapping or {})
+    content = piece.content_sha256 if piece else content_sha256(path)
+    source = piece.origin if piece else str(path)
+    batch_id = _batch_id(content, target, mapping or {}, piece=piece)
     earlier = _receipt(lake, batch_id)
     if earlier is not None:
         _refuse_if_nothing_accepted(earlier)
         return Ingested(earlier, known=True)
     started_at = clock()
     with judged_file(path, target.contract, engine=lake.engine, mapping=mapping) as judged:
-        batch = _Batch(batch_id, run_id, target, source=str(path), at=clock().astimezone(UTC))
+        batch = _Batch(batch_id, run_id, target, source=source, at=clock().astimezone(UTC))
         reasons = _write_quarantine(lake, judged, batch)
         point("ingest.after_quarantine")
         version, first_run_id = _write_rows(lake, judged, batch)
@@ -130,7 +135,8 @@ def ingest_file(
             run_id=first_run_id,
             usecase=target.usecase,
             dataset=target.dataset,
-            source=str(path),
+            source=source,
+            piece=piece.piece_id if piece else None,
             content_sha256=content,
             contract_fingerprint=target.contract.fingerprint,
             read=judged.read,
@@ -186,8 +192,11 @@ def checked_rows(
         return good, judged.texts(), judged.reasons()
 
 
-def _batch_id(content: str, target: Target, mapping: Mapping[str, str]) -> str:
-    said = json.dumps([content, target.table, target.contract.fingerprint, sorted(mapping.items())])
+def _batch_id(content: str, target: Target, mapping: Mapping[str, str], *, piece: Landed | None) -> str:
+    parts: list[object] = [content, target.table, target.contract.fingerprint, sorted(mapping.items())]
+    if piece is not None and piece.number:
+        parts.append(piece.piece_id)
+    said = json.dumps(parts)
     return hashlib.sha256(said.encode()).hexdigest()[:24]
 
 

@@ -1,0 +1,123 @@
+"""A source on its way in: land what is new, take in what landed, and go on from there.
+
+Order: land a piece (file, then record with the position), take it in (quarantine, rows, receipt), ask for the next. The
+position lies with the piece, so nothing is asked for twice once it landed; a piece without a receipt is taken in
+before the source is asked, so nothing is left out. Killed anywhere, the same call completes it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from trunkline.checks import arrow_schema
+from trunkline.contracts.records import Receipt
+from trunkline.errors import RowsRefusedError, SourceError
+from trunkline.ingest.batch import RECEIPTS, Ingested, Target, ingest_file
+from trunkline.ingest.landing import Landed, Landing
+from trunkline.ingest.sources.protocol import Source
+from trunkline.lake import Lake, held
+from trunkline.settings.drills import point
+
+__all__ = ["CRASH_POINTS", "pull"]
+
+CRASH_POINTS: Final = ("pull.before_piece", "pull.after_piece", "pull.after_ingest")
+"""Points at which a drill kills a pull."""
+
+
+def pull(
+    source: Source,
+    target: Target,
+    *,
+    landing: Landing,
+    locks: Path,
+    lake: Lake,
+    run_id: str,
+    clock: Callable[[], datetime],
+    mapping: Mapping[str, str] | None = None,
+) -> Iterator[Ingested]:
+    """Take in what landed of a source and was not taken in yet, then what is new.
+
+    Args:
+        source: The source.
+        target: Where its rows go.
+        landing: The landing zone of the target.
+        locks: Folder for the lock that keeps a second pull of the source away.
+        lake: The lake, with its engine.
+        run_id: The run that asks for it.
+        clock: Gives the current instant.
+        mapping: Source column to field name.
+
+    Yields:
+        One receipt per piece; also of a piece of which every row was refused.
+
+    Raises:
+        BusyError: Somebody else pulls the source.
+        SourceError: The source is not what was declared, or a piece cannot be read; what landed stays.
+        SchemaError: The columns of a piece do not fit; it is tried again at the next pull.
+        UnavailableError: The source did not answer; what landed stays.
+    """
+
+    def take(piece: Landed) -> Ingested:
+        assert piece.path is not None
+        try:
+            taken = ingest_file(
+                piece.path,
+                target,
+                lake=lake,
+                run_id=run_id,
+                clock=clock,
+                mapping=mapping,
+                piece=piece,
+            )
+        except RowsRefusedError:
+            taken = Ingested(_receipt_of(lake, target, piece), known=False)
+        point("pull.after_ingest")
+        return taken
+
+    name = f"pull-{target.table}-{source.name}"
+    with held(locks / f"{name}.lock", what=f"source {source.name!r} of {target.table}", clock=clock):
+        pieces = landing.pieces(source.name)
+        done = _taken(lake, target, source.name) if pieces else frozenset()
+        for piece in pieces:
+            if piece.path is not None and piece.piece_id not in done:
+                yield take(piece)
+        position = pieces[-1].position if pieces else None
+        with landing.drafts(source.name) as folder:
+            for pulled in source.pull(position, folder=folder):
+                if not pulled.path.exists():
+                    raise SourceError("the source gave no file", where=f"source {source.name!r}")
+                point("pull.before_piece")
+                piece = landing.land(source.name, pulled.path, origin=pulled.origin, position=pulled.position)
+                point("pull.after_piece")
+                yield take(piece)
+
+
+def _receipt_of(lake: Lake, target: Target, piece: Landed) -> Receipt:
+    found = lake.arrow(
+        RECEIPTS,
+        schema=arrow_schema(Receipt),
+        where=lambda table: (
+            (table["usecase"] == target.usecase)
+            & (table["dataset"] == target.dataset)
+            & (table["piece"] == piece.piece_id)
+        ),
+    ).to_pylist()
+    return max((Receipt(**row) for row in found), key=lambda receipt: receipt.finished_at)
+
+
+def _taken(lake: Lake, target: Target, source: str) -> frozenset[str]:
+    """The pieces of a source that have a receipt."""
+    if not lake.exists(RECEIPTS):
+        return frozenset()
+    found = lake.arrow(
+        RECEIPTS,
+        columns=["piece"],
+        schema=arrow_schema(Receipt),
+        where=lambda table: (
+            (table["usecase"] == target.usecase)
+            & (table["dataset"] == target.dataset)
+            & table["piece"].startswith(f"{source}/")
+        ),
+    )
+    return frozenset(found.column("piece").to_pylist())

@@ -1,0 +1,121 @@
+"""A pulled source: what landed is taken in once, whatever happens in between, and nothing is asked for twice."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from trunkline.contracts import Contract, Integer, Table, Text, field
+from trunkline.errors import BusyError, SchemaError, UnavailableError
+from trunkline.ingest import Ingested, Target
+from trunkline.ingest.landing import Landing
+from trunkline.ingest.pulling import pull
+from trunkline.ingest.sources import Position, Pulled
+from trunkline.lake import Lake, held
+
+
+class Call(Contract):
+    table: ClassVar[Table] = Table(key=("call_id",))
+
+    call_id: Text = field(max_length=10)
+    seconds: Integer = field(minimum=0)
+
+
+TARGET = Target("calls", "calls", Call)
+
+
+class Pages:
+    """A source with numbered pages that fails at one of them."""
+
+    name = "pages"
+
+    def __init__(self, pages: list[list[dict[str, object]]], *, fails_at: int | None = None) -> None:
+        self.pages = pages
+        self.fails_at = fails_at
+        self.asked: list[int] = []
+
+    def pull(self, position: Position | None, *, folder: Path) -> Iterator[Pulled]:
+        begin = int(position["page"] or 0) if position else 0
+        for number in range(begin, len(self.pages)):
+            if number == self.fails_at:
+                raise UnavailableError("the server did not answer")
+            self.asked.append(number)
+            path = folder / f"{number}.ndjson"
+            path.write_text("".join(json.dumps(row) + "\n" for row in self.pages[number]))
+            yield Pulled(path, origin=f"page {number}", position={"page": number + 1})
+
+
+def page(number: int, rows: int = 3) -> list[dict[str, object]]:
+    return [{"call_id": f"c{number}-{row}", "seconds": row} for row in range(rows)]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def take(source: Pages, lake: Lake, folder: Path) -> list[Ingested]:
+    landing = Landing(folder / "landing", clock=now)
+    return list(pull(source, TARGET, landing=landing, locks=folder / "locks", lake=lake, run_id="r1", clock=now))
+
+
+def call_ids(lake: Lake) -> list[str]:
+    return sorted(lake.arrow("calls.calls").column("call_id").to_pylist())
+
+
+def test_each_page_is_asked_for_once_and_has_a_receipt(lake: Lake, tmp_path: Path) -> None:
+    source = Pages([page(0), page(1)])
+    assert [taken.receipt.source for taken in take(source, lake, tmp_path)] == ["page 0", "page 1"]
+    source.pages.append(page(2))
+    (third,) = take(source, lake, tmp_path)
+    assert (third.receipt.piece, third.receipt.read, third.known) == ("pages/3", 3, False)
+    assert source.asked == [0, 1, 2]
+    assert call_ids(lake) == sorted(str(row["call_id"]) for number in range(3) for row in page(number))
+
+
+def test_a_source_that_fails_goes_on_where_it_stopped(lake: Lake, tmp_path: Path) -> None:
+    source = Pages([page(0), page(1), page(2)], fails_at=1)
+    with pytest.raises(UnavailableError):
+        take(source, lake, tmp_path)
+    source.fails_at = None
+    assert [taken.receipt.piece for taken in take(source, lake, tmp_path)] == ["pages/2", "pages/3"]
+    assert source.asked == [0, 1, 2]
+
+
+def test_what_landed_without_a_receipt_is_taken_in_first(lake: Lake, tmp_path: Path) -> None:
+    landing = Landing(tmp_path / "landing", clock=now)
+    with landing.drafts("pages") as folder:  # as a process leaves it that dies between landing and taking in
+        (pulled, *_) = Pages([page(0)]).pull(None, folder=folder)
+        landing.land("pages", pulled.path, origin=pulled.origin, position=pulled.position)
+    source = Pages([page(0), page(1)])
+    assert [taken.receipt.piece for taken in take(source, lake, tmp_path)] == ["pages/1", "pages/2"]
+    assert source.asked == [1]
+    assert len(call_ids(lake)) == 6
+
+
+def test_the_same_content_later_is_a_batch_of_its_own(lake: Lake, tmp_path: Path) -> None:
+    first, second = take(Pages([page(0), page(0)]), lake, tmp_path)
+    assert first.receipt.batch_id != second.receipt.batch_id
+    assert not second.known
+
+
+def test_a_page_of_bad_rows_has_its_receipt_and_stops_nothing(lake: Lake, tmp_path: Path) -> None:
+    bad: list[dict[str, object]] = [{"call_id": "x", "seconds": -1}]
+    receipts = [taken.receipt for taken in take(Pages([bad, page(1)]), lake, tmp_path)]
+    assert [(one.accepted, one.quarantined) for one in receipts] == [(0, 1), (3, 0)]
+    assert take(Pages([bad, page(1)]), lake, tmp_path) == []
+
+
+def test_a_page_that_does_not_fit_is_tried_again_when_the_contract_was_mended(lake: Lake, tmp_path: Path) -> None:
+    source = Pages([[{"other": 1}]])
+    for _ in range(2):
+        with pytest.raises(SchemaError):
+            take(source, lake, tmp_path)
+    assert source.asked == [0]
+
+
+def test_one_pull_of_a_source_at_a_time(lake: Lake, tmp_path: Path) -> None:
+    with held(tmp_path / "locks" / "pull-calls.calls-pages.lock", what="test"), pytest.raises(BusyError):
+        take(Pages([page(0)]), lake, tmp_path)
