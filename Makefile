@@ -49,7 +49,7 @@ check: lint types layers ## lint, types, layers and the fast tests, here and in 
 test: lint types layers ## everything that can be tested here, suite by suite; ends with the sum
 	@$(BIN)/python scripts/suites.py --all
 
-test-%: $(DEV) ## one suite: fast, fast-tokyo, slow, servers, spark, airflow, browser
+test-%: $(DEV) ## one suite: fast, fast-tokyo, properties, slow, servers, spark, airflow, browser
 	@$(BIN)/python scripts/suites.py $*
 
 format: $(DEV) ## let ruff mend what it can

@@ -10,16 +10,19 @@ from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# `fast` is derandomised in CI, so that a change lands or fails by what it changed. `deep` searches for longer:
-# HYPOTHESIS_PROFILE=deep make test-fast
+# `fast` tries the same few examples every time, so that a change lands or fails by what it changed. `thorough` is for
+# the suite `properties`, and `deep` searches for as long as one has: HYPOTHESIS_PROFILE=deep make test-properties
 settings.register_profile(
     "fast",
-    max_examples=30,
+    max_examples=10,
     deadline=None,  # the first example pays for the imports
-    derandomize=bool(os.environ.get("CI")),
+    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("deep", parent=settings.get_profile("fast"), max_examples=2000, derandomize=False)
+settings.register_profile(
+    "thorough", parent=settings.get_profile("fast"), max_examples=100, derandomize=bool(os.environ.get("CI"))
+)
+settings.register_profile("deep", parent=settings.get_profile("thorough"), max_examples=2000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 

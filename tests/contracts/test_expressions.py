@@ -132,6 +132,17 @@ def test_the_engine_agrees_with_one_row(expr: Expr, rows: list[dict[str, RowValu
     assert same([as_float(row(cells)) for cells in rows], [as_float(value) for value in found["value"].to_pylist()])
 
 
+@pytest.mark.parametrize("expr", [(~col("f")).is_null(), (~(~col("f"))).is_null(), ~(~col("f")).is_null()])
+def test_the_engine_knows_when_a_negation_is_null(expr: Expr, duckdb: ibis.BaseBackend) -> None:
+    import pyarrow as pa
+
+    rows: list[dict[str, RowValue]] = [{"f": None}, {"f": True}, {"f": False}]
+    duckdb.con.register("negated", pa.Table.from_pylist(rows, schema=pa.schema({"f": pa.bool_()})))
+    raw = ibis.table({"f": "boolean"}, name="negated")
+    found = duckdb.con.sql(duckdb.compile(raw.select(value=ibis_value(expr, raw)))).to_arrow_table()
+    assert found["value"].to_pylist() == [row_function(expr)(row) for row in rows]
+
+
 @given(number_trees | condition_trees)
 def test_data_and_back(expr: Expr) -> None:
     stored = json.loads(json.dumps(expr.to_data()))

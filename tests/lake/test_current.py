@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.engine import Engine
@@ -40,7 +40,6 @@ def oracle(rows: Iterable[Row]) -> list[Row]:
     return sorted((row for _, row in best.values()), key=lambda row: int(str(row["_row"])))
 
 
-@settings(max_examples=40, deadline=None)
 @given(values=rows_strategy, data=st.data())
 def test_current_keeps_the_newest_row_of_each_key(
     engine: Engine, values: list[tuple[object, ...]], data: st.DataObject

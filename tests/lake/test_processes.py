@@ -42,6 +42,7 @@ def ids(lake: Lake, *, version: int | None = None) -> Counter[str]:
     return Counter(lake.arrow(TABLE, columns=["id"], version=version).column("id").to_pylist())
 
 
+@pytest.mark.slow
 def test_two_processes_append_at_once_and_none_is_lost(lake: Lake) -> None:
     writers = [start(lake, "append", name, "20") for name in ("left", "right")]
     for writer in writers:

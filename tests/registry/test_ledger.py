@@ -36,7 +36,7 @@ def test_no_ledger_is_an_empty_ledger(tmp_path: Path) -> None:
     assert not (tmp_path / "ledger.jsonl").exists()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_changed_byte_is_found_and_its_line_named(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "ledger.jsonl"
@@ -108,6 +108,7 @@ def test_numbers_json_cannot_say_become_null(tmp_path: Path) -> None:
     assert ledger.entries()[0].evidence == {"a": None, "b": [None, 1.5]}
 
 
+@pytest.mark.slow
 def test_processes_take_turns(tmp_path: Path) -> None:
     code = (
         "import sys; from datetime import UTC, datetime; from pathlib import Path\n"

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 DRILL = Path(__file__).parents[2] / "drills" / "registry_promotion.py"
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_nothing_is_lost_doubled_or_half_promoted() -> None:
     done = subprocess.run([sys.executable, str(DRILL)], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

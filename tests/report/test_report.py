@@ -67,6 +67,7 @@ def test_the_same_content_gives_the_same_bytes(full: ReportContent, full_page: s
     assert render(again) == full_page
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bytes(full: ReportContent, full_page: str) -> None:
     program = (
         "import sys\nfrom trunkline.report import ReportContent, render\n"

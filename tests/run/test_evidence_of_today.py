@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
+import pytest
 
 Trunkline = Callable[..., tuple[int, str, str]]
 Subscribers = Callable[..., pa.Table]
@@ -26,6 +27,7 @@ def test_a_version_that_was_taken_back_is_not_let_out_again_by_its_run(
     assert "trunkline models promote leavers 2" in err
 
 
+@pytest.mark.slow
 def test_a_version_judged_against_another_champion_is_not_let_out(
     trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers
 ) -> None:
@@ -42,6 +44,7 @@ def test_a_version_judged_against_another_champion_is_not_let_out(
     assert "version 3 is live now" in err
 
 
+@pytest.mark.slow
 def test_of_two_files_the_later_row_of_a_subscriber_counts(
     trunkline: Trunkline, tmp_path: Path, subscribers: Subscribers
 ) -> None:

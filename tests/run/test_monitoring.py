@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ Subscribers = Callable[..., pa.Table]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+@pytest.mark.slow
 def test_a_file_like_the_training_raises_no_alert(
     trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers
 ) -> None:
@@ -70,12 +72,19 @@ def look(workspace: Path, at: datetime) -> MonitorDocument:
     return MonitorDocument.model_validate_json(result.documents["monitor"])
 
 
-@pytest.fixture
-def answered(environment: None, tmp_path: Path, source: Path) -> Path:
+@pytest.fixture(scope="module")
+def answered_once(environment: None, tmp_path_factory: pytest.TempPathFactory, source: Path) -> Path:
     """A workspace whose run scored 500 subscribers on the 1st of January; ``leavers`` are known 38 days later."""
-    with Workspace(load_settings(workspace=tmp_path / "w"), clock=lambda: START) as opened:
+    workspace = tmp_path_factory.mktemp("answered") / "w"
+    with Workspace(load_settings(workspace=workspace), clock=lambda: START) as opened:
         execute(opened, "leavers", sources=(str(source),), progress=lambda _what, _share: None)
-    return tmp_path / "w"
+    return workspace
+
+
+@pytest.fixture
+def answered(answered_once: Path, tmp_path: Path) -> Path:
+    """A copy of ``answered_once`` that a test may change."""
+    return Path(shutil.copytree(answered_once, tmp_path / "w"))
 
 
 def tell(workspace: Path, values: dict[str, float], *, days: float, recorded: float | None = None) -> None:

@@ -98,6 +98,7 @@ def test_a_run_ends_where_it_is_told(trunkline: Trunkline, tmp_path: Path, sourc
     assert len(lake(tmp_path, "leavers.subscribers")) == 500
 
 
+@pytest.mark.slow
 def test_steps_one_by_one_make_a_run(trunkline: Trunkline, tmp_path: Path, source: Path) -> None:
     common = ("--workspace", tmp_path, "--json")
     found = done(trunkline("ingest", "leavers", source, *common))
@@ -193,6 +194,7 @@ def test_the_second_candidate_is_compared_on_rows_that_neither_has_seen(
     assert judged["paired"]["low"] <= judged["paired"]["difference"] <= judged["paired"]["high"]
 
 
+@pytest.mark.slow
 def test_the_second_candidate_is_refitted_beside_the_champion_where_rows_are_few(
     trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers
 ) -> None:
@@ -205,6 +207,7 @@ def test_the_second_candidate_is_refitted_beside_the_champion_where_rows_are_few
     assert "against version 1 on 400" in gate["detail"]
 
 
+@pytest.mark.slow
 def test_a_rollback_brings_back_the_whole_pipeline(
     trunkline: Trunkline, workspace: Path, tmp_path: Path, source: Path, subscribers: Subscribers
 ) -> None:
@@ -301,6 +304,7 @@ def test_a_report_rendered_again_has_the_same_bytes(trunkline: Trunkline, worksp
     assert page.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_same_file_and_seed_give_the_same_model(
     trunkline: Trunkline, trained: Path, tmp_path: Path, source: Path
 ) -> None:

@@ -148,6 +148,7 @@ def test_brier_interval_covers_the_truth() -> None:
     assert 0.90 <= inside / 300 <= 0.985
 
 
+@pytest.mark.slow
 def test_accuracy_interval_covers_the_truth_when_class_shares_vary() -> None:
     # Class 1 (30 %) is found in 40 % of its rows, class 0 in 95 %: most of what varies is the share of class 1.
     rng = np.random.default_rng(11)

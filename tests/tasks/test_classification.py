@@ -128,6 +128,7 @@ def test_class_weight_is_calibrated_away(table: pa.Table) -> None:
     assert found.report.equality.equal
 
 
+@pytest.mark.slow
 def test_a_search_keeps_its_history_and_never_loses_to_the_declared(table: pa.Table) -> None:
     booster = small_learners()[1].model_copy(
         update={
@@ -184,6 +185,7 @@ def test_the_five_defaults_learn_and_neighbours_stay_out(table: pa.Table) -> Non
     assert found.report.equality.equal
 
 
+@pytest.mark.slow
 def test_scaling_helps_nearest_neighbours(table: pa.Table) -> None:
     """What the learner is compared for: without scaling, the column with the largest unit decides alone."""
     wide = table.append_column("cents", pa.array(np.random.default_rng(0).normal(0, 1e6, 700)))

@@ -97,6 +97,7 @@ def test_reasons_of_prepared_columns_return_to_their_feature(table: pa.Table) ->
 
 
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # shap's plots, on import
+@pytest.mark.slow
 def test_learners_without_exact_contributions_are_explained_by_permutation(table: pa.Table) -> None:
     pytest.importorskip("shap", reason="the extra `explain`")
     learner = Learner(name="near", kind="nearest_neighbours", parameters={"n_neighbors": 15})

@@ -22,7 +22,6 @@ _OPERATIONS: Final[Mapping[str, Callable[..., object]]] = {
     "or": lambda a, b: a | b,
     "not": lambda a: ~a,
     "abs": lambda a: a.abs(),
-    "is_null": lambda a: a.isnull(),
     "coalesce": lambda a, b: a.fill_null(b),
     "as_number": lambda a: a.cast("float64"),
 }
@@ -55,6 +54,14 @@ def ibis_value(expr: Expr, table: "ir.Table") -> "ir.Value":
         constant = expr.args[0]
         is_number = isinstance(constant, int | float) and not isinstance(constant, bool)
         return cast("ir.Value", ibis.literal(float(constant), "float64") if is_number else ibis.literal(constant))  # type: ignore[arg-type]  # a number, as was just asked
+    if expr.op == "is_null":
+        # Ibis 12 writes `NOT x IS NULL` without parentheses, and SQL reads that as NOT (x IS NULL); a negation is null
+        # where what it negates is
+        inner = expr.args[0]
+        while isinstance(inner, Expr) and inner.op == "not":
+            inner = inner.args[0]
+        assert isinstance(inner, Expr)
+        return cast("ir.Value", ibis_value(inner, table).isnull())
     parts = [ibis_value(arg, table) for arg in expr.args if isinstance(arg, Expr)]
     if expr.op in _ARITHMETIC:
         # finite operands give no NaN, and infinity counts as null
