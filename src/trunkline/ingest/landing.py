@@ -171,7 +171,7 @@ class Landing:
             digest = hashlib.sha256()
             try:
                 with path.open("rb") as raw, copy.open("wb") as out:
-                    packed = out if name == path.name else pa.CompressedOutputStream(out, pa.Codec("zstd", 1))
+                    packed = out if name == path.name else pa.CompressedOutputStream(out, "zstd")
                     while block := raw.read(_BLOCK_BYTES):
                         digest.update(block)
                         packed.write(block)

@@ -1,0 +1,258 @@
+"""A watched folder: files are taken in as they arrive, each once, none while it is still being written.
+
+The operating system's notices (watchdog) say when to look; what is there is always found by looking, so a notice that
+was never sent costs a delay of one rescan and no file. A file is whole when its size and time have stood still for
+``settle_s``, or, where the sender leaves markers, as soon as the marker is there. What was taken in is told by its
+content (see ``ingest_file``): a process that is killed between taking a file in and archiving it archives it at the
+next start.
+"""
+
+import fnmatch
+import hashlib
+import logging
+import os
+import queue
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+from time import monotonic
+from typing import Final
+
+from trunkline.errors import InputError, SourceError, TrunklineError
+from trunkline.settings.drills import point
+from trunkline.spec.sources import FolderSource
+
+__all__ = ["CRASH_POINTS", "Arrivals", "Taken", "watch"]
+
+CRASH_POINTS: Final = ("watch.before_take", "watch.after_take", "watch.before_move", "watch.after_move")
+"""Points at which a drill kills a process that watches."""
+
+UNFINISHED: Final = (".tmp", ".part", ".partial", ".crdownload", ".filepart", ".swp")
+"""Suffixes of files that somebody is still writing."""
+
+_MOST_AT_ONCE: Final = 500
+_logger = logging.getLogger(__name__)
+
+_Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of one file.
+
+    Attributes:
+        path: The file as it was found.
+        error: Why it was not taken in; None when it was. It is looked at again when it changes.
+    """
+
+    path: Path
+    error: TrunklineError | None = None
+
+
+class Arrivals:
+    """Tells which files of a folder are whole and have not been handed out; looks, and never waits.
+
+    Args:
+        declared: The folder, and what is said of its files.
+    """
+
+    def __init__(self, declared: FolderSource) -> None:
+        self._declared = declared
+        self._seen: dict[Path, tuple[_Stamp, float]] = {}
+        self._given: dict[Path, _Stamp] = {}
+
+    def whole(self, now_s: float) -> list[Path]:
+        """Look at the folder.
+
+        Args:
+            now_s: Seconds on a clock that never goes back.
+
+        Returns:
+            Files that are whole and new, or changed since they were given; by time of change, then name.
+
+        Raises:
+            SourceError: The folder is not there or cannot be read.
+        """
+        found = dict(self._files())
+        self._seen = {path: seen for path, seen in self._seen.items() if path in found}
+        self._given = {path: stamp for path, stamp in self._given.items() if path in found}
+        ready = []
+        for path, stamp in found.items():
+            if self._given.get(path) == stamp:
+                continue
+            if self._declared.done_marker:
+                is_whole = Path(f"{path}{self._declared.done_marker}").exists()
+            else:
+                before = self._seen.get(path)
+                if before is None or before[0] != stamp:
+                    self._seen[path] = (stamp, now_s)
+                    is_whole = self._declared.settle_s == 0
+                else:
+                    is_whole = now_s - before[1] >= self._declared.settle_s
+            if is_whole:
+                ready.append((stamp[1], path.name, path, stamp))
+        ready.sort(key=lambda one: one[:2])
+        for _, _, path, stamp in ready[:_MOST_AT_ONCE]:
+            self._given[path] = stamp
+            self._seen.pop(path, None)
+        return [path for _, _, path, _ in ready[:_MOST_AT_ONCE]]
+
+    def due_in(self, now_s: float) -> float | None:
+        """Seconds until the next file may be whole; None when none is growing."""
+        waits = [self._declared.settle_s - (now_s - since) for _, since in self._seen.values()]
+        return max(0.0, min(waits)) if waits else None
+
+    def _files(self) -> Iterator[tuple[Path, _Stamp]]:
+        declared = self._declared
+        try:
+            with os.scandir(declared.path) as entries:
+                for entry in entries:
+                    if not fnmatch.fnmatch(entry.name, declared.pattern) or self._is_left(entry.name):
+                        continue
+                    try:
+                        if not entry.is_file(follow_symlinks=False):
+                            continue
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue  # it went while the folder was read
+                    yield Path(entry.path), (status.st_size, status.st_mtime_ns, status.st_ino)
+        except OSError as error:
+            raise SourceError(
+                f"the watched folder cannot be read: {error.strerror}",
+                where=str(declared.path),
+                next_step="make the folder, or mend its rights",
+            ) from error
+
+    def _is_left(self, name: str) -> bool:
+        """Whether a name says that the file is hidden, unfinished or a marker."""
+        lower = name.lower()
+        marker = self._declared.done_marker
+        return name.startswith((".", "~")) or lower.endswith(UNFINISHED) or (bool(marker) and name.endswith(marker))
+
+
+def watch(
+    declared: FolderSource,
+    take: Callable[[Sequence[Path]], Iterable[Taken]],
+    *,
+    stop: Event,
+    clock: Callable[[], datetime],
+    rescan_s: float = 30.0,
+    once: bool = False,
+) -> Iterator[Taken]:
+    """Take in what is in a folder and what comes.
+
+    Args:
+        declared: The folder, and what is said of its files.
+        take: Takes files in, in order; says of each what became of it. Any other exception ends the watch.
+        stop: Ends the watch when it is set.
+        clock: Gives the current instant, for the day in the archive.
+        rescan_s: Longest time between two looks at the folder, in seconds.
+        once: End when everything that is there has been taken in, rather than wait for more.
+
+    Yields:
+        Each file that was handed to ``take``; a good one has been archived or removed by then, where that is wanted.
+
+    Raises:
+        SourceError: The folder is not there.
+        InputError: Archive and folder are the same.
+    """
+    if declared.archive is not None and declared.archive.resolve() == declared.path.resolve():
+        raise InputError("the archive cannot be the watched folder itself", where=str(declared.archive))
+    arrivals = Arrivals(declared)
+    with _notices(declared.path) as notices:
+        while not stop.is_set():
+            whole = arrivals.whole(monotonic())
+            if whole:
+                point("watch.before_take")
+                for taken in take(whole):
+                    point("watch.after_take")
+                    if taken.error is None:
+                        _put_away(taken.path, declared, clock=clock)
+                    yield taken
+                continue
+            due = arrivals.due_in(monotonic())
+            if once and due is None:
+                return
+            _wait(notices, stop=stop, seconds=min(rescan_s, rescan_s if due is None else due + 0.01))
+
+
+@contextmanager
+def _notices(folder: Path) -> "Iterator[queue.SimpleQueue[None]]":
+    """Ask the operating system to say when something happens in a folder."""
+    from watchdog.events import FileSystemEvent, FileSystemEventHandler
+    from watchdog.observers import Observer
+
+    notices: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    class _Handler(FileSystemEventHandler):
+        def on_any_event(self, event: FileSystemEvent) -> None:
+            if event.event_type in ("created", "modified", "moved", "closed"):
+                notices.put(None)
+
+    observer = Observer()
+    try:
+        observer.schedule(_Handler(), str(folder))
+        observer.start()
+    except OSError as error:  # no such folder, or no more watches to be had: looking every so often still works
+        _logger.warning("no notices of %s (%s); looking every so often instead", folder, error.strerror)
+        yield notices
+        return
+    try:
+        yield notices
+    finally:
+        observer.stop()
+        observer.join(5)
+
+
+def _wait(notices: "queue.SimpleQueue[None]", *, stop: Event, seconds: float) -> None:
+    """Wait for a notice, the end, or so many seconds; a burst of notices is one."""
+    until = monotonic() + seconds
+    while not stop.is_set() and (left := until - monotonic()) > 0:
+        try:
+            notices.get(timeout=min(left, 0.25))
+        except queue.Empty:
+            continue
+        while not notices.empty():
+            notices.get_nowait()
+        return
+
+
+def _put_away(path: Path, declared: FolderSource, *, clock: Callable[[], datetime]) -> None:
+    """Archive or remove a file that was taken in, and its marker; doing it again does no harm."""
+    point("watch.before_move")
+    if declared.afterwards == "archive" and declared.archive is not None:
+        day = declared.archive / f"{clock():%Y-%m-%d}"
+        day.mkdir(parents=True, exist_ok=True)
+        target = day / path.name
+        if target.exists():
+            if _digest(target) == _digest(path):
+                path.unlink()
+            else:
+                _move(path, day / f"{path.stem}-{_digest(path)[:12]}{path.suffix}")
+        else:
+            _move(path, target)
+    elif declared.afterwards == "delete":
+        path.unlink(missing_ok=True)
+    if declared.afterwards != "keep" and declared.done_marker:
+        Path(f"{path}{declared.done_marker}").unlink(missing_ok=True)
+    point("watch.after_move")
+
+
+def _move(path: Path, target: Path) -> None:
+    """Move a file so that it is never seen half under its new name, also to another file system."""
+    try:
+        path.replace(target)
+    except OSError:
+        part = target.with_name(f".{target.name}.part")
+        shutil.copy2(path, part)
+        part.replace(target)
+        path.unlink()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,169 @@
+"""A watched folder: whole files only, each once, put away afterwards; nothing depends on the notices alone."""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from trunkline.errors import InputError, SourceError
+from trunkline.ingest import watching
+from trunkline.ingest.watching import Arrivals, Taken, watch
+from trunkline.spec.sources import FolderSource
+
+
+def folder(path: Path, **said: object) -> FolderSource:
+    return FolderSource.model_validate({"kind": "folder", "usecase": "calls", "path": path, **said})
+
+
+def noon() -> datetime:
+    return datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def names(paths: Iterable[Path]) -> list[str]:
+    return [path.name for path in paths]
+
+
+def test_a_file_is_whole_when_it_stands_still(tmp_path: Path) -> None:
+    arrivals = Arrivals(folder(tmp_path, settle_s=2))
+    file = tmp_path / "a.csv"
+    file.write_text("a\n1\n")
+    assert arrivals.whole(0.0) == []
+    file.write_text("a\n1\n2\n")
+    assert arrivals.whole(1.9) == []  # it grew
+    assert arrivals.due_in(2.9) == pytest.approx(1.0)
+    assert arrivals.whole(3.8) == []
+    assert names(arrivals.whole(3.95)) == ["a.csv"]
+    assert arrivals.whole(99.0) == []
+    assert arrivals.due_in(99.0) is None
+
+
+def test_a_file_that_changes_after_it_was_given_is_given_again(tmp_path: Path) -> None:
+    arrivals = Arrivals(folder(tmp_path, settle_s=0))
+    file = tmp_path / "a.csv"
+    file.write_text("a\n1\n")
+    assert names(arrivals.whole(0.0)) == ["a.csv"]
+    file.write_text("a\n1\n2\n")
+    assert names(arrivals.whole(1.0)) == ["a.csv"]
+
+
+def test_hidden_unfinished_and_other_files_are_left(tmp_path: Path) -> None:
+    for name in (".a.csv", "~a.csv", "a.csv.tmp", "a.csv.PART", "a.csv.filepart", "b.txt"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "sub.csv").mkdir()
+    (tmp_path / "link.csv").symlink_to(tmp_path / "b.txt")
+    (tmp_path / "a.csv").write_text("x")
+    assert names(Arrivals(folder(tmp_path, settle_s=0, pattern="*.csv")).whole(0.0)) == ["a.csv"]
+
+
+def test_a_marker_says_that_a_file_is_whole(tmp_path: Path) -> None:
+    arrivals = Arrivals(folder(tmp_path, settle_s=3600, done_marker=".done"))
+    (tmp_path / "a.csv").write_text("x")
+    (tmp_path / "b.csv").write_text("x")
+    assert arrivals.whole(0.0) == []
+    (tmp_path / "b.csv.done").touch()
+    assert names(arrivals.whole(0.1)) == ["b.csv"]
+
+
+def test_the_oldest_comes_first(tmp_path: Path) -> None:
+    for name, at in (("late.csv", 300), ("early.csv", 100), ("b.csv", 200), ("a.csv", 200)):
+        (tmp_path / name).write_text("x")
+        os.utime(tmp_path / name, (at, at))
+    given = Arrivals(folder(tmp_path, settle_s=0)).whole(0.0)
+    assert names(given) == ["early.csv", "a.csv", "b.csv", "late.csv"]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="cannot be read"):
+        Arrivals(folder(tmp_path / "nowhere")).whole(0.0)
+
+
+class Recorder:
+    """Takes files in; refuses those whose content begins with ``bad``."""
+
+    def __init__(self) -> None:
+        self.contents: list[str] = []
+
+    def __call__(self, paths: Sequence[Path]) -> Iterable[Taken]:
+        for path in paths:
+            content = path.read_text()
+            if content.startswith("bad"):
+                yield Taken(path, SourceError("a bad file", where=str(path)))
+            else:
+                self.contents.append(content)
+                yield Taken(path)
+
+
+def test_once_takes_what_is_there_and_archives_it_by_day(tmp_path: Path) -> None:
+    inbox, archive = tmp_path / "in", tmp_path / "archive"
+    inbox.mkdir()
+    for name, content in (("a.csv", "one"), ("b.csv", "bad"), ("c.csv", "two")):
+        (inbox / name).write_text(content)
+    declared = folder(inbox, settle_s=0, afterwards="archive", archive=archive)
+    take = Recorder()
+    done = list(watch(declared, take, stop=threading.Event(), clock=noon, once=True))
+    assert sorted(take.contents) == ["one", "two"]
+    assert [one.path.name for one in done if one.error] == ["b.csv"]
+    assert names(sorted(inbox.iterdir())) == ["b.csv"]
+    assert names(sorted((archive / "2024-05-01").iterdir())) == ["a.csv", "c.csv"]
+
+
+def test_the_archive_keeps_both_of_two_files_with_one_name(tmp_path: Path) -> None:
+    inbox, archive = tmp_path / "in", tmp_path / "archive"
+    inbox.mkdir()
+    declared = folder(inbox, settle_s=0, afterwards="archive", archive=archive)
+    for content in ("one", "two", "one"):
+        (inbox / "a.csv").write_text(content)
+        assert len(list(watch(declared, Recorder(), stop=threading.Event(), clock=noon, once=True))) == 1
+    kept = sorted((archive / "2024-05-01").iterdir())
+    assert len(kept) == 2
+    assert {path.read_text() for path in kept} == {"one", "two"}
+
+
+def test_delete_takes_the_marker_along(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("one")
+    (tmp_path / "a.csv.ok").touch()
+    declared = folder(tmp_path, done_marker=".ok", afterwards="delete")
+    list(watch(declared, Recorder(), stop=threading.Event(), clock=noon, once=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_archive_is_another_folder(tmp_path: Path) -> None:
+    declared = folder(tmp_path, afterwards="archive", archive=tmp_path / "x" / "..")
+    with pytest.raises(InputError, match="cannot be the watched folder"):
+        list(watch(declared, Recorder(), stop=threading.Event(), clock=noon, once=True))
+
+
+@pytest.mark.parametrize("noticed", [True, False], ids=["notices", "rescans only"])
+def test_files_that_arrive_while_it_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, noticed: bool) -> None:
+    if not noticed:
+        monkeypatch.setattr(watching, "_wait", _without_notices(watching._wait))
+    stop, take = threading.Event(), Recorder()
+    arrived: list[str] = []
+
+    def run() -> None:
+        for one in watch(
+            folder(tmp_path, settle_s=0.05), take, stop=stop, clock=noon, rescan_s=30.0 if noticed else 0.1
+        ):
+            arrived.append(one.path.name)
+            if len(arrived) == 20:
+                stop.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    for number in range(20):
+        part = tmp_path / f"{number}.csv.part"
+        part.write_text(f"{number}")
+        part.rename(tmp_path / f"{number}.csv")
+    thread.join(20)
+    stop.set()
+    thread.join(5)
+    assert sorted(take.contents, key=int) == [str(number) for number in range(20)]
+
+
+def _without_notices(wait: Callable[..., None]) -> Callable[..., None]:
+    import queue
+
+    return lambda _notices, **said: wait(queue.SimpleQueue(), **said)
