@@ -2,14 +2,30 @@
 
 from importlib import import_module
 from typing import Final, cast
+from urllib.parse import urlsplit
 
+from trunkline.errors import InputError
 from trunkline.ingest.sources.protocol import Position, Pulled, Source
 from trunkline.spec.sources import AnySource
 
-__all__ = ["Position", "Pulled", "Source", "open_source"]
+__all__ = ["Position", "Pulled", "Source", "declared_from_url", "open_source"]
 
-_KINDS: Final = {"sql": "sql", "objects": "objects", "folder": "folder"}
+_KINDS: Final = {"sql": "sql", "objects": "objects"}
 """Kind of a declared source to the module that pulls it; the module's ``open_source`` takes name and declaration."""
+
+_SCHEMES: Final = {
+    "postgresql": "sql",
+    "mysql": "sql",
+    "mariadb": "sql",
+    "sqlite": "sql",
+    "s3": "objects",
+    "gs": "objects",
+    "abfs": "objects",
+    "abfss": "objects",
+    "http": "rest",
+    "https": "rest",
+}
+"""Scheme of a URL, without a driver after ``+``, to the module that makes a declaration of it."""
 
 
 def open_source(name: str, declared: AnySource) -> Source:
@@ -28,3 +44,26 @@ def open_source(name: str, declared: AnySource) -> Source:
     """
     module = import_module(f"{__name__}.{_KINDS[declared.kind]}")
     return cast("Source", module.open_source(name, declared))
+
+
+def declared_from_url(text: str, *, usecase: str, dataset: str | None) -> AnySource:
+    """Declare a source by its URL alone, as it is given on the command line.
+
+    Args:
+        text: The URL; what its query may say is in docs/sources.md.
+        usecase: The use case its rows belong to.
+        dataset: The dataset; None is the main one.
+
+    Returns:
+        The declaration.
+
+    Raises:
+        InputError: The scheme is unknown, or the URL is malformed.
+    """
+    scheme = urlsplit(text).scheme.lower().partition("+")[0]
+    if scheme not in _SCHEMES:
+        raise InputError(
+            f"no source reads {scheme[:20]!r} URLs", allowed=tuple(_SCHEMES), next_step="see docs/sources.md"
+        )
+    module = import_module(f"{__name__}.{_SCHEMES[scheme]}")
+    return cast("AnySource", module.declared_from_url(text, usecase=usecase, dataset=dataset))
