@@ -16,6 +16,8 @@ Verdict = tuple[tuple[str, ...], Mapping[str, object]]
 EdgeVerdicts = Callable[[type[Contract], Sequence[object]], list[Verdict]]
 AllVerdicts = Callable[[type[Contract], Sequence[Mapping[str, str | None]]], list[Verdict]]
 
+pytestmark = pytest.mark.hypothesis  # also those whose property is inside the test
+
 WHITE = " \t\n\r\v\f"
 NOT_WHITE = "\u00a0\u2003\u0085\u2028\u200b\ufeff\x1c\x1f\u3000"
 """White space elsewhere, but not in the grammar: never trimmed."""

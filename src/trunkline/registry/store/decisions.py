@@ -1,0 +1,119 @@
+"""Who answers: an alias is given to a version, taken back, or barred."""
+
+from pydantic import JsonValue
+
+from trunkline.errors import InputError
+from trunkline.registry.live import Alias, LiveManifest
+from trunkline.registry.store.registering import Registering
+from trunkline.settings import drills
+
+__all__ = ["Registry"]
+
+
+class Registry(Registering):
+    """Versions, aliases and their history in one workspace."""
+
+    def promote(
+        self, usecase: str, version: str, *, alias: Alias = "champion", approver: str, evidence: JsonValue
+    ) -> LiveManifest:
+        """Give an alias to a version. Promoting what has the alias already changes nothing.
+
+        Args:
+            usecase: The use case.
+            version: A registered version.
+            alias: The alias.
+            approver: Who decided: a person's name, or ``gates``.
+            evidence: Why.
+
+        Returns:
+            The live manifest as written.
+
+        Raises:
+            UnknownNameError: There is no such version.
+            InputError: The version is retired.
+            TamperedError: The model folder, the ledger or the live manifest is not what was written.
+            BusyError: Another process holds the registry.
+            UnavailableError: MLflow did not follow; the old model answers, a repeat completes.
+        """
+        with self._locked():
+            self._carry_out(usecase)
+            state = self._standing(usecase)
+            self._usable(usecase, version, state)
+            champion = state.granted.get("champion")
+            if alias == "challenger" and champion is not None and champion.version == version:
+                raise InputError(
+                    f"version {version} of {usecase!r} is the champion and cannot challenge itself",
+                    allowed=[known for known in state.registered if known not in {version, *state.retired}],
+                )
+            given = state.granted.get(alias)
+            if given is None or given.version != version:
+                drills.point("registry.before_promoted")
+                self._give("promoted", usecase, version, alias=alias, approver=approver, evidence=evidence)
+            return self._carry_out(usecase)
+
+    def rollback(
+        self, usecase: str, *, approver: str, evidence: JsonValue = None, leaving: str | None = None
+    ) -> LiveManifest:
+        """Go back to the champion before the present one, with its whole folder, preprocessing included.
+
+        A rollback that was killed is completed by repeating it. Only one that was killed after its last write, when
+        everything was done but nobody told, would go back a second step: naming the version to leave prevents that.
+
+        Args:
+            usecase: The use case.
+            approver: Who decided.
+            evidence: Why.
+            leaving: The version to get away from; when it is not the champion (any more), nothing is done.
+
+        Returns:
+            The live manifest as written.
+
+        Raises:
+            UnknownNameError: There is no version ``leaving``.
+            InputError: There is no earlier champion.
+            TamperedError: The earlier champion's folder, the ledger or the live manifest is not what was written.
+            BusyError: Another process holds the registry.
+            UnavailableError: MLflow did not follow; a repeat completes.
+        """
+        with self._locked():
+            state = self._standing(usecase)
+            champion, pending = state.granted.get("champion"), self._pending(usecase, state)
+            if pending and champion is not None and champion.event == "rolled_back":
+                return self._carry_out(usecase)
+            if leaving is not None and (champion is None or champion.version != leaving):
+                self._known(usecase, leaving, state)
+                return self._carry_out(usecase)
+            if state.previous is None:
+                raise InputError(
+                    f"use case {usecase!r} has no earlier champion to go back to",
+                    allowed=[version for version in state.registered if version not in state.retired],
+                    next_step=f"promote one of its versions: trunkline models promote {usecase} VERSION",
+                )
+            self._usable(usecase, state.previous, state)
+            drills.point("registry.before_promoted")
+            self._give("rolled_back", usecase, state.previous, alias="champion", approver=approver, evidence=evidence)
+            return self._carry_out(usecase)
+
+    def retire(self, usecase: str, version: str, *, approver: str, evidence: JsonValue = None) -> LiveManifest:
+        """Bar a version from being given an alias ever again; its folder stays, for lineage.
+
+        Raises:
+            UnknownNameError: There is no such version.
+            InputError: It is the champion.
+            TamperedError: The ledger or the live manifest is not what was written.
+            BusyError: Another process holds the registry.
+            UnavailableError: MLflow did not follow; a repeat completes.
+        """
+        with self._locked():
+            self._carry_out(usecase)
+            state = self._standing(usecase)
+            self._known(usecase, version, state)
+            champion = state.granted.get("champion")
+            if champion is not None and champion.version == version:
+                raise InputError(
+                    f"version {version} of {usecase!r} is the champion and answers",
+                    next_step=f"let another answer first: trunkline models rollback {usecase}",
+                )
+            if version not in state.retired:
+                self._give("retired", usecase, version, alias=None, approver=approver, evidence=evidence)
+            return self._carry_out(usecase)

@@ -1,0 +1,61 @@
+"""What the steps of taking in and of letting out leave in the lake."""
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.contracts.records import Receipt
+
+__all__ = ["IngestDocument", "RegisterDocument", "RolloutDocument"]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class IngestDocument(_Document):
+    """What was taken in.
+
+    Attributes:
+        receipts: One per file.
+        known: Batches of those that had been ingested by an earlier run.
+        batches: Batches of the main dataset, in the order of the files.
+        simulated: Whether the rows come from the simulator.
+        best_score: The best score possible on simulated rows.
+    """
+
+    receipts: tuple[Receipt, ...]
+    known: tuple[str, ...]
+    batches: tuple[str, ...]
+    simulated: bool = False
+    best_score: float | None = None
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Rows read, accepted, quarantined and duplicate over all receipts."""
+        return {
+            name: sum(getattr(receipt, name) for receipt in self.receipts)
+            for name in ("read", "accepted", "quarantined", "duplicates")
+        }
+
+
+class RegisterDocument(_Document):
+    """Which version the candidate became.
+
+    Attributes:
+        version: The version.
+    """
+
+    version: str
+
+
+class RolloutDocument(_Document):
+    """Which alias the version was given.
+
+    Attributes:
+        version: The version.
+        alias: The alias.
+        previous: The version that had the alias before; None for the first.
+    """
+
+    version: str
+    alias: str
+    previous: str | None

@@ -1,0 +1,82 @@
+"""The step that takes sources in."""
+
+from pathlib import Path
+from typing import Final
+
+from trunkline.checks import arrow_schema
+from trunkline.contracts.records import Receipt
+from trunkline.errors import InputError, UnknownNameError
+from trunkline.ingest import Target, ingest_file
+from trunkline.run.steps.context import StepContext
+from trunkline.run.steps.documents import IngestDocument
+from trunkline.run.steps.sources import simulate_files, source_files
+
+__all__ = ["ingest"]
+
+RECEIPTS: Final = "platform.receipts"
+_SIMULATED: Final = "tmp/simulated"
+
+
+def ingest(context: StepContext) -> IngestDocument:
+    """Take the sources in.
+
+    Without sources the rows that the lake has are taken as they are; where it has none but simulated ones, they are
+    simulated, so that real and simulated rows never mix unasked.
+    """
+    workspace, usecase = context.workspace, context.usecase
+    dataset = context.dataset or usecase.main
+    if dataset not in usecase.datasets:
+        raise UnknownNameError(f"{usecase.name!r} has no dataset {dataset!r}", allowed=usecase.datasets)
+    sources: dict[Path, str] = dict.fromkeys(source_files(context.sources), dataset)
+    best_score = None
+    if not context.sources and _has_real_rows(context, dataset):
+        return IngestDocument(receipts=(), known=(), batches=())
+    simulated = not context.sources
+    if simulated:
+        if usecase.simulate is None:
+            raise InputError(
+                f"the use case {usecase.name!r} needs a source",
+                next_step=f"trunkline run {usecase.name} --source FILE",
+            )
+        files, best_score = simulate_files(
+            usecase, rows=usecase.simulated_rows, seed=workspace.settings.seed, out=workspace.folder(_SIMULATED)
+        )
+        sources = {path: name for name, path in files.items()}
+    receipts, known, batches = [], [], []
+    for position, (path, name) in enumerate(sources.items()):
+        context.progress(f"ingest {path.name}", position / len(sources))
+        found = ingest_file(
+            path,
+            Target(usecase.name, name, usecase.datasets[name]),
+            lake=workspace.lake,
+            run_id=context.run_id,
+            clock=workspace.clock,
+            mapping=context.mapping,
+        )
+        receipts.append(found.receipt)
+        if found.known:
+            known.append(found.receipt.batch_id)
+        if name == usecase.main:
+            batches.append(found.receipt.batch_id)
+    return IngestDocument(
+        receipts=tuple(receipts),
+        known=tuple(known),
+        batches=tuple(batches),
+        simulated=simulated,
+        best_score=best_score,
+    )
+
+
+def _has_real_rows(context: StepContext, dataset: str) -> bool:
+    lake, usecase = context.workspace.lake, context.usecase
+    if not lake.exists(RECEIPTS):
+        return False
+    receipts = lake.arrow(
+        RECEIPTS,
+        schema=arrow_schema(Receipt),
+        where=lambda table: (
+            (table["usecase"] == usecase.name) & (table["dataset"] == dataset) & (table["accepted"] > 0)
+        ),
+    )
+    simulated = context.workspace.root / _SIMULATED
+    return any(not Path(source).is_relative_to(simulated) for source in receipts.column("source").to_pylist())

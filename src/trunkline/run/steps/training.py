@@ -1,0 +1,62 @@
+"""The step that learns, and the rows that a run is about."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trunkline.errors import LabelError
+from trunkline.run.steps.context import StepContext
+from trunkline.run.steps.documents import IngestDocument
+from trunkline.train import TrainDocument, main_table, train_candidate
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["candidate_folder", "scored_rows", "train"]
+
+
+def train(context: StepContext) -> TrainDocument:
+    """Learn a candidate from the run's batches, or from the whole current table without an ingest step."""
+    workspace, usecase = context.workspace, context.usecase
+    taken = context.document("ingest")
+    batches = IngestDocument.model_validate_json(taken).batches if taken else ()
+    rows, versions = main_table(usecase, workspace.lake, batches=batches)
+    fingerprints = {name: contract.fingerprint for name, contract in usecase.datasets.items()}
+    folder = candidate_folder(context)
+    try:
+        report = train_candidate(
+            usecase,
+            rows,
+            folder=folder,
+            seed=workspace.settings.seed,
+            threads=workspace.threads,
+            lineage={
+                "run_id": context.run_id,
+                "code_version": context.code_version,
+                **{f"table:{name}": str(version) for name, version in versions.items()},
+                **{f"contract:{name}": value for name, value in fingerprints.items()},
+            },
+            progress=context.progress,
+        )
+    except LabelError as error:  # the task knows no tables
+        error.where = error.where or f"{rows.num_rows} rows of {usecase.table_name()}"
+        raise
+    return TrainDocument(
+        folder=str(folder.relative_to(workspace.root)),
+        rows=rows.num_rows,
+        batches=batches,
+        table_versions=versions,
+        contract_fingerprints=fingerprints,
+        report=report,
+    )
+
+
+def candidate_folder(context: StepContext) -> Path:
+    """Where the candidate of a run lies until it is registered."""
+    return context.workspace.folder("candidates") / context.run_id
+
+
+def scored_rows(context: StepContext) -> "pa.Table":
+    """The rows a predict step scores: the run's batches, or every current row."""
+    taken = context.document("ingest")
+    batches = IngestDocument.model_validate_json(taken).batches if taken else ()
+    return main_table(context.usecase, context.workspace.lake, batches=batches)[0]
