@@ -1,69 +1,144 @@
-"""Files as batches of raw text rows: CSV (any delimiter, gzip, bz2, zstd), NDJSON and Parquet.
+"""Files as batches of raw text rows: CSV, JSON, NDJSON, Parquet, Avro, spreadsheets and 3GPP measurement files.
 
 Takes a path and gives a header, a content hash and a stream of Arrow batches of text, in bounded memory. Refuses with
-``SourceError`` what cannot be read whole: missing, unreadable, empty, truncated (a half-written file), or not of a
-known form. Lines that do not have as many fields as the header are handed over apart, to be quarantined.
+``SourceError`` what cannot be read whole: missing, unreadable, empty, truncated (a half-written file), not of a known
+form, or beyond the limits of the settings. Lines that do not have as many fields as the header are handed over apart,
+to be quarantined.
 """
 
+import codecs
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from trunkline.errors import SourceError
-from trunkline.ingest.raw import FILE_SUFFIXES, MalformedLine, RawFile, unreadable
+from trunkline.ingest.raw import FILE_SUFFIXES, MalformedLine, RawFile, empty, unreadable
+from trunkline.ingest.source import PACKINGS, Source, inner_name
+from trunkline.settings.ingest import IngestSettings
 
-__all__ = ["FILE_SUFFIXES", "MalformedLine", "RawFile", "content_sha256", "open_file"]
+__all__ = ["FILE_SUFFIXES", "MalformedLine", "RawFile", "content_sha256", "open_file", "split_sheet"]
 
-_COMPRESSIONS: Final = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+_SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsb", ".ods")
+_NOT_PACKED: Final = (".parquet", *_SPREADSHEETS)
+_SNIFFED_BYTES: Final = 1 << 12
+_DEFAULT_LIMITS: Final = IngestSettings()
 
 
 def content_sha256(path: Path) -> str:
-    """Hash the bytes of a file.
+    """Hash the bytes of a file, and the name of the sheet where one is asked for.
 
     Raises:
         SourceError: The file is missing or unreadable.
     """
+    path, sheet = split_sheet(path)
     _refuse_folder(path)
     try:
         with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = hashlib.file_digest(stream, "sha256")
     except OSError as error:
         raise unreadable(path, error) from error
+    if sheet is not None:
+        digest.update(b"\x00sheet\x00" + sheet.encode("utf-8", errors="surrogateescape"))
+    return digest.hexdigest()
 
 
-def open_file(path: Path) -> RawFile:
+def split_sheet(path: Path) -> tuple[Path, str | None]:
+    """Take ``FILE.xlsx#Sheet name`` apart.
+
+    Returns:
+        The file, and the name of its sheet; None where none is named, or a file of the whole name exists.
+    """
+    name, mark, sheet = path.name.rpartition("#")
+    if mark and sheet and name.lower().endswith(_SPREADSHEETS) and not path.exists():
+        return path.with_name(name), sheet
+    return path, None
+
+
+def open_file(path: Path, *, limits: IngestSettings = _DEFAULT_LIMITS) -> RawFile:
     """Open a file as batches of text rows.
 
     Args:
-        path: A CSV, NDJSON or Parquet file; the form is told by the suffix, and CSV is assumed for an unknown one.
+        path: The form is told by the suffix, also below ``.gz``, ``.bz2``, ``.zst`` and ``.zip``; 3GPP measurement
+            files are told by their root, and CSV is assumed for what is left. ``FILE.xlsx#Sheet name`` names a sheet.
+        limits: How long, wide and large it may be.
 
     Returns:
         The opened file. Reading its batches may still raise ``SourceError``.
 
     Raises:
-        SourceError: Missing, unreadable, empty or truncated.
+        SourceError: Missing, unreadable, empty, truncated, or beyond the limits.
+        MissingExtraError: The reader of its form is not installed.
     """
+    path, sheet = split_sheet(path)
     _refuse_folder(path)
     try:
         size = path.stat().st_size
     except OSError as error:
         raise unreadable(path, error) from error
     if size == 0:
-        raise SourceError("the file is empty", where=str(path), next_step="check whether its export has finished")
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    compression = _COMPRESSIONS.get(suffixes[-1]) if suffixes else None
-    form = (suffixes[-2] if len(suffixes) > 1 else "") if compression else (suffixes[-1] if suffixes else "")
-    if form == ".parquet" and compression is None:
-        from trunkline.ingest.columnar import open_parquet
+        raise empty(path)
+    source, form = _told(path, limits)
+    if form in _NOT_PACKED and source.packing is not None:
+        raise SourceError(
+            f"a {form} file is read as it is, not packed",
+            where=str(path),
+            next_step="unpack it, and name what is inside",
+        )
+    if form in _SPREADSHEETS:
+        from trunkline.ingest.formats.excel import open_excel
 
-        return open_parquet(path)
+        return open_excel(source, sheet=sheet)
+    return _opener(source, form)(source)
+
+
+def _opener(source: Source, form: str) -> Callable[[Source], RawFile]:
+    if form == ".parquet":
+        from trunkline.ingest.formats.columnar import open_parquet
+
+        return open_parquet
+    if form == ".avro":
+        from trunkline.ingest.formats.avro import open_avro
+
+        return open_avro
+    if form == ".xml" or _is_measurements(source):
+        from trunkline.ingest.formats.pm_xml import open_pm_xml
+
+        return open_pm_xml
     if form in (".ndjson", ".jsonl"):
-        from trunkline.ingest.json_lines import open_ndjson
+        from trunkline.ingest.formats.json_lines import open_ndjson
 
-        return open_ndjson(path, compression)
-    from trunkline.ingest.delimited import open_csv
+        return open_ndjson
+    if form == ".json":
+        from trunkline.ingest.formats.json_documents import open_json
 
-    return open_csv(path, compression)
+        return open_json
+    from trunkline.ingest.formats.delimited import open_csv
+
+    return open_csv
+
+
+def _told(path: Path, limits: IngestSettings) -> tuple[Source, str]:
+    """Tell packing and form from the name, and from the name inside an archive."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packing = PACKINGS.get(suffixes[-1]) if suffixes else None
+    if packing == "zip":
+        suffixes = [suffix.lower() for suffix in Path(inner_name(path)).suffixes]
+        if suffixes and suffixes[-1] in PACKINGS:
+            raise SourceError(
+                "the archive holds a packed file", where=str(path), next_step="unpack it, and name what is inside"
+            )
+    elif packing is not None:
+        suffixes = suffixes[:-1]
+    return Source(path, packing, limits), suffixes[-1] if suffixes else ""
+
+
+def _is_measurements(source: Source) -> bool:
+    """Say whether a file's root is that of a 3GPP measurement file, whatever its name."""
+    head = source.head(_SNIFFED_BYTES)
+    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        head = head.replace(b"\x00", b"")[2:]
+    return head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"<" and b"measCollecFile" in head
 
 
 def _refuse_folder(path: Path) -> None:

@@ -1,6 +1,7 @@
 """What every form of file becomes: a header, and batches of texts with the numbers of their rows."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,30 +11,101 @@ from trunkline.errors import SourceError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["BLOCK_BYTES", "FILE_SUFFIXES", "MalformedLine", "RawFile", "byte_stream", "truncated", "unreadable"]
+__all__ = [
+    "BLOCK_BYTES",
+    "FILE_SUFFIXES",
+    "MALFORMED",
+    "SUSPECT",
+    "Aside",
+    "MalformedLine",
+    "RawFile",
+    "empty",
+    "refuse_twins",
+    "truncated",
+    "unreadable",
+]
 
-FILE_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".ndjson", ".jsonl", ".parquet")
-"""Forms that are understood; CSV and NDJSON also with .gz, .bz2 or .zst behind."""
+FILE_SUFFIXES: Final = (
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".json",
+    ".ndjson",
+    ".jsonl",
+    ".parquet",
+    ".avro",
+    ".xlsx",
+    ".xls",
+    ".xlsb",
+    ".ods",
+    ".xml",
+    ".zip",
+)
+"""Forms that are understood; CSV, JSON, NDJSON and XML also with .gz, .bz2, .zst or .zip behind."""
 
 BLOCK_BYTES: Final = 1 << 22
 """How much of a file is in memory at once."""
+
+MALFORMED: Final = "line.malformed"
+"""The reason of a line that is no row."""
+
+SUSPECT: Final = "suspect"
+"""The reason of a row whose own source says that its values cannot be relied on."""
 
 _LONGEST_DETAIL: Final = 160
 
 
 @dataclass(frozen=True)
 class MalformedLine:
-    """A line that is no row.
+    """A line that is no row, or a row that its source calls suspect.
 
     Attributes:
         row_number: 1-based position among the data rows; empty lines do not count.
         text: The line as it stands.
         fields: How many fields it has.
+        reason: Why it goes to the quarantine.
     """
 
     row_number: int
     text: str
     fields: int
+    reason: str = MALFORMED
+
+
+class Aside:
+    """Lines on their way to the quarantine, bounded in size.
+
+    Args:
+        path: The file they are of.
+        most_bytes: How much text they may have altogether.
+    """
+
+    def __init__(self, path: Path, *, most_bytes: int) -> None:
+        self.lines: list[MalformedLine] = []
+        self._path, self._left = path, most_bytes
+
+    def fits(self, text: str) -> bool:
+        """Say whether a line still fits, and count it."""
+        self._left -= len(text) + _LONGEST_DETAIL  # a line is an object too
+        return self._left >= 0
+
+    def add(self, line: MalformedLine) -> None:
+        """Put a line aside.
+
+        Raises:
+            SourceError: They take more memory than the settings allow.
+        """
+        if not self.fits(line.text):
+            raise self.overflow()
+        self.lines.append(line)
+
+    def overflow(self) -> SourceError:
+        """Say that too much of the file is unusable."""
+        return SourceError(
+            f"more of its lines are unusable than can be held ({len(self.lines):,} so far)",
+            where=str(self._path),
+            next_step="check its delimiter and its header, or raise the setting ingest.max_refused_mb",
+        )
 
 
 @dataclass
@@ -74,25 +146,31 @@ class RawFile:
             after = end
 
 
-def byte_stream(path: Path, compression: str | None) -> "pa.NativeFile":
-    """Open a file as a stream of decompressed bytes.
-
-    Raises:
-        SourceError: It cannot be opened.
-    """
-    import pyarrow as pa
-
-    try:
-        return pa.input_stream(str(path), compression=compression)
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
 def unreadable(path: Path, error: OSError) -> SourceError:
     """Say that a file is missing or may not be read."""
     what = "the file does not exist" if isinstance(error, FileNotFoundError) else "the file cannot be read"
     detail = error.strerror or type(error).__name__
     return SourceError(what, where=f"{path} ({detail})", next_step="check the path and its permissions")
+
+
+def empty(path: Path) -> SourceError:
+    """Say that a file holds nothing."""
+    return SourceError("the file is empty", where=str(path), next_step="check whether its export has finished")
+
+
+def refuse_twins(path: Path, names: Sequence[str]) -> None:
+    """Look for columns that share a name.
+
+    Raises:
+        SourceError: There are some.
+    """
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise SourceError(
+            f"column names occur twice: {', '.join(map(repr, twice))}",
+            where=str(path),
+            next_step="give each column a name of its own",
+        )
 
 
 def truncated(path: Path, detail: str) -> SourceError:

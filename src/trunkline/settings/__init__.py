@@ -7,6 +7,7 @@ never printed.
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,14 +16,19 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from trunkline.errors import InputError
 from trunkline.settings.brokers import BrokerSettings
+from trunkline.settings.ingest import IngestSettings
 from trunkline.settings.lake import LakeSettings
+from trunkline.settings.landing import LandingSettings
 from trunkline.settings.registry import RegistrySettings
 from trunkline.settings.serve import ServeSettings
+from trunkline.spec.sources import AnySource
 
 __all__ = [
     "SETTINGS_FILE",
     "BrokerSettings",
+    "IngestSettings",
     "LakeSettings",
+    "LandingSettings",
     "RegistrySettings",
     "ServeSettings",
     "Settings",
@@ -47,6 +53,9 @@ class Settings(BaseSettings):
     memory_limit_mb: int = Field(
         0, ge=0, description="Memory the query engine may take before it spills to disk, MiB; 0 lets it decide."
     )
+    ingest: IngestSettings = Field(IngestSettings(), description="Limits of the files that are taken in.")
+    sources: Mapping[str, AnySource] = Field({}, description="Declared sources by name; see docs/sources.md.")
+    landing: LandingSettings = Field(LandingSettings(), description="What is kept of the raw files that come in.")
     lake: LakeSettings = Field(LakeSettings(), description="Retention, locks and compaction of tables.")
     registry: RegistrySettings = Field(RegistrySettings(), description="Where model versions are tracked.")
     broker: BrokerSettings = Field(BrokerSettings(), description="Durability and size of the embedded log.")

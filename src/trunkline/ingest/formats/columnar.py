@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import SourceError
-from trunkline.ingest.raw import RawFile, truncated
+from trunkline.ingest.raw import RawFile, refuse_twins, truncated
+from trunkline.ingest.source import Source, refuse_width
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +22,7 @@ _POINTED: Final = 1e16
 """Whole floats below this are written with digits and a point, above with an exponent."""
 
 
-def open_parquet(path: Path) -> RawFile:
+def open_parquet(source: Source) -> RawFile:
     """Open a Parquet file.
 
     Raises:
@@ -30,18 +31,14 @@ def open_parquet(path: Path) -> RawFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    path = source.path
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise truncated(path, str(error)) from error
     header = tuple(field.name for field in file.schema_arrow if not pa.types.is_nested(field.type))
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise SourceError(
-            f"column names occur twice: {', '.join(map(repr, twice))}",
-            where=str(path),
-            next_step="give each column a name of its own",
-        )
+    refuse_width(source, len(header))
+    refuse_twins(path, header)
     return RawFile(path, header, _batches(file, path, header))
 
 

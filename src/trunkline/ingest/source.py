@@ -1,0 +1,208 @@
+"""A file as a stream of unpacked bytes: plain, gzip, bzip2, Zstandard, or a ZIP archive of one file.
+
+What a packed file gives is counted while it is read, so that a small file that unpacks to terabytes is refused after a
+bounded part of it. Every fault of a packed stream is an ``OSError`` to its reader, as for a plain one.
+"""
+
+import io
+import lzma
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, Literal, cast
+
+from typing_extensions import Buffer
+
+from trunkline.errors import SourceError
+from trunkline.ingest.raw import unreadable
+from trunkline.settings.ingest import IngestSettings
+
+__all__ = ["PACKINGS", "Packing", "Source", "inner_name", "refuse_width"]
+
+Packing = Literal["gzip", "bz2", "zstd", "zip"]
+
+PACKINGS: Final[dict[str, Packing]] = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zip": "zip"}
+"""Suffix to packing."""
+
+_BUFFER_BYTES: Final = 1 << 18
+_RATIO_FREE_BYTES: Final = 64 << 20
+_MARKS: Final[dict[Packing, bytes]] = {
+    "gzip": b"\x1f\x8b",
+    "bz2": b"BZh",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "zip": b"PK",
+}
+_FAULTS: Final = (
+    EOFError,
+    NotImplementedError,  # a way of packing that nobody here can undo
+    RuntimeError,  # encrypted
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to be read.
+
+    Attributes:
+        path: Where it is.
+        packing: How it is packed; None for plain bytes.
+        limits: How much it may give.
+    """
+
+    path: Path
+    packing: Packing | None
+    limits: IngestSettings
+
+    @property
+    def longest_record(self) -> int:
+        """Bytes that one record may have."""
+        return self.limits.max_record_mb << 20
+
+    @contextmanager
+    def stream(self) -> Iterator[io.BufferedReader]:
+        """Open it as unpacked bytes.
+
+        Yields:
+            The bytes. Reading raises ``OSError`` where the packing is broken.
+
+        Raises:
+            SourceError: It cannot be opened, or becomes larger than the settings allow.
+        """
+        try:
+            plain = cast("io.BufferedReader", self.path.open("rb", buffering=_BUFFER_BYTES))
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        with plain:
+            if self.packing is None:
+                yield plain
+                return
+            with io.BufferedReader(_Unpacked(self, plain), _BUFFER_BYTES) as unpacked:
+                yield cast("io.BufferedReader", unpacked)
+
+    def head(self, size: int) -> bytes:
+        """Give the first unpacked bytes, or none where the packing is broken.
+
+        Raises:
+            SourceError: It cannot be opened.
+        """
+        try:
+            with self.stream() as stream:
+                return stream.read(size)
+        except OSError:
+            return b""
+
+
+class _Unpacked(io.RawIOBase):
+    """Unpacks and counts."""
+
+    def __init__(self, source: Source, packed: io.BufferedReader) -> None:
+        self._source, self._given = source, 0
+        self._size = source.path.stat().st_size
+        self._inner = _opened(source, packed)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Buffer) -> int:
+        view = memoryview(target).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._inner.close()
+        super().close()
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            data = bytes(self._inner.read(size if size >= 0 else _RATIO_FREE_BYTES))
+        except _FAULTS as error:
+            raise OSError(f"{self._source.packing}: {type(error).__name__}") from None
+        self._given += len(data)
+        limits = self._source.limits
+        if self._given > _RATIO_FREE_BYTES and self._given > self._size * limits.max_expanded_ratio:
+            raise _too_large(
+                self._source, f"more than {limits.max_expanded_ratio} times its size", "max_expanded_ratio"
+            )
+        if self._given > limits.max_expanded_gb << 30:
+            raise _too_large(self._source, f"more than {limits.max_expanded_gb} GiB", "max_expanded_gb")
+        return data
+
+
+def inner_name(path: Path) -> str:
+    """Give the name of the only file in a ZIP archive.
+
+    Raises:
+        SourceError: It is no such archive, or holds none or several files.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _only(path, archive).filename
+    except (OSError, *_FAULTS) as error:
+        raise _no_archive(path, type(error).__name__) from None
+
+
+def refuse_width(source: Source, columns: int) -> None:
+    """Hold a number of columns against the limit.
+
+    Raises:
+        SourceError: There are too many.
+    """
+    if columns > source.limits.max_columns:
+        raise SourceError(
+            f"it has more than {source.limits.max_columns:,} different columns",
+            where=str(source.path),
+            next_step="give rows with one set of names; names may not hold values (setting ingest.max_columns)",
+        )
+
+
+def _opened(source: Source, packed: io.BufferedReader) -> IO[bytes]:
+    import pyarrow as pa
+
+    mark = _MARKS[source.packing or "zip"]
+    if packed.peek(len(mark))[: len(mark)] != mark:
+        raise OSError(f"its bytes are not {source.packing}")
+    if source.packing != "zip":
+        return cast("IO[bytes]", pa.CompressedInputStream(packed, source.packing))
+    try:
+        archive = zipfile.ZipFile(packed)
+        return archive.open(_only(source.path, archive))
+    except _FAULTS as error:
+        raise _no_archive(source.path, type(error).__name__) from None
+
+
+def _only(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    files = [info for info in archive.infolist() if not info.is_dir()]
+    if len(files) != 1:
+        raise SourceError(
+            f"the archive holds {len(files)} files instead of one",
+            where=str(path),
+            next_step="unpack it, and name its files or their folder",
+        )
+    return files[0]
+
+
+def _no_archive(path: Path, detail: str) -> SourceError:
+    return SourceError(
+        "the archive cannot be opened",
+        where=f"{path} ({detail})",
+        next_step="let its export finish, or unpack it; encrypted archives are not read",
+    )
+
+
+def _too_large(source: Source, what: str, setting: str) -> SourceError:
+    return SourceError(
+        f"the file unpacks to {what}",
+        where=str(source.path),
+        next_step=f"check where it comes from; if it is right, raise the setting ingest.{setting}",
+    )
