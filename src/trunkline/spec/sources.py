@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, Field, JsonValue, SecretStr, field_validator, model_validator
+
+from trunkline.spec.rest import Auth, ClientCredentials, NoPaging, Paging, Since, address_fault
 
 __all__ = [
     "AnySource",
     "FolderSource",
     "ObjectSource",
+    "RestSource",
     "Schedule",
     "SourceSpec",
     "SqlSource",
@@ -111,8 +114,12 @@ class ObjectSource(SourceSpec):
     """Files in an object store: each new or changed object is a batch.
 
     Attributes:
-        url: ``s3://bucket/prefix/*.csv``, ``gs://...`` or ``abfss://...``; ``*`` and ``**`` as in a shell.
+        url: ``s3://bucket/prefix/*.csv``, ``gs://...``, ``abfss://container@account.dfs.core.windows.net/...`` or
+            ``file:///folder/...``; ``*`` stays within a folder, ``**`` does not, and an address that ends in ``/``
+            is everything below.
         options: Options of the store, e.g. ``endpoint_override``; without them the usual environment variables count.
+        overlap: How far behind the newest time of change objects are still looked for: a store may stamp an object with
+            the begin of its upload.
     """
 
     kind: Literal["objects"]
@@ -120,6 +127,89 @@ class ObjectSource(SourceSpec):
     options: Mapping[str, SecretStr] = Field(
         {}, description="Options of the store, e.g. endpoint_override; else its own environment variables count."
     )
+    overlap: timedelta = Field(
+        timedelta(days=1),
+        ge=timedelta(0),
+        description="How far behind the newest time of change objects are still looked for.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _of_a_store(cls, url: str) -> str:
+        if not url.startswith(("s3://", "gs://", "abfss://", "file:///")):
+            raise ValueError("it must begin with s3://, gs://, abfss:// or file:///")
+        return url
+
+
+class RestSource(SourceSpec):
+    """Rows of a REST API: its pages, or one file behind an address.
+
+    Attributes:
+        url: Address of the first page; TLS, except on this machine.
+        answer: ``records``: pages of JSON; ``file``: one file, told by the address's suffix, again when it changed.
+        method: How it is asked.
+        params: Parameters of the query.
+        headers: Headers; they may hold secrets.
+        body: JSON body of a POST.
+        params_in: Where the parameters of ``paging`` and ``since`` go.
+        records: Dotted path to the list in the answer; ``.`` is the whole answer, None the only list that it has.
+        omitted_is_empty: Whether an answer without that list stands for no records.
+        paging: How one page leads to the next.
+        since: What is new; None reads everything each time.
+        auth: How the server is told who asks; None for nobody.
+        timeout_s: Longest silence of the server, in seconds.
+        answer_timeout_s: Longest time for one whole page, in seconds.
+        attempts: How often a request is made that fails for a passing reason.
+        longest_wait_s: Longest wait between two attempts, also where the server asks for one, in seconds.
+        max_pages: Most pages of one pull.
+        requests_per_s: Most requests a second; 0 for no limit.
+        max_answer_mib: Largest page, unpacked.
+        ca_file: Certificates to trust instead of the machine's.
+        allow_http: Whether it may be reached without TLS beyond this machine.
+    """
+
+    kind: Literal["rest"]
+    url: str = Field(description="Address of the first page; https, except on this machine.")
+    answer: Literal["records", "file"] = Field(
+        "records", description="records: pages of JSON; file: one file, told by the address's suffix."
+    )
+    method: Literal["GET", "POST"] = Field("GET", description="How it is asked.")
+    params: Mapping[str, str | int | float | bool] = Field({}, description="Parameters of the query.")
+    headers: Mapping[str, SecretStr] = Field({}, description="Headers; they may hold secrets.")
+    body: Mapping[str, JsonValue] | None = Field(None, description="JSON body of a POST.")
+    params_in: Literal["query", "body"] = Field("query", description="Where parameters of paging and since go.")
+    records: str | None = Field(
+        None, description="Path to the list in the answer; '.' is the whole answer, none the only list it has."
+    )
+    omitted_is_empty: bool = Field(default=False, description="Whether an answer without that list has no records.")
+    paging: Paging = Field(NoPaging(), description="How one page leads to the next.")
+    since: Since | None = Field(None, description="What is new; none reads everything each time.")
+    auth: Auth | None = Field(None, description="How the server is told who asks; none for nobody.")
+    timeout_s: float = Field(30.0, gt=0, le=3600, description="Longest silence of the server (seconds).")
+    answer_timeout_s: float = Field(300.0, gt=0, description="Longest time for one whole page (seconds).")
+    attempts: int = Field(6, ge=1, le=20, description="How often a request is made that fails for a passing reason.")
+    longest_wait_s: float = Field(300.0, ge=0, description="Longest wait between two attempts (seconds).")
+    max_pages: int = Field(10_000, ge=1, description="Most pages of one pull (pages).")
+    requests_per_s: float = Field(0.0, ge=0, description="Most requests a second; 0 for no limit.")
+    max_answer_mib: int = Field(64, ge=1, le=2048, description="Largest page, unpacked (MiB).")
+    ca_file: Path | None = Field(None, description="Certificates to trust instead of the machine's.")
+    allow_http: bool = Field(default=False, description="Whether it may be reached without TLS beyond this machine.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "RestSource":
+        addresses = {"url": self.url}
+        if isinstance(self.auth, ClientCredentials):
+            addresses["token_url"] = self.auth.token_url
+        for name, url in addresses.items():
+            if fault := address_fault(url, allow_http=self.allow_http):
+                raise ValueError(f"{name}: {fault}")
+        if self.method == "GET" and (self.body is not None or self.params_in == "body"):
+            raise ValueError("`body` and params_in = 'body' belong to method = 'POST'")
+        if self.answer == "file" and (self.paging.kind != "none" or self.since is not None or self.records is not None):
+            raise ValueError("`paging`, `since` and `records` belong to answer = 'records'")
+        if self.paging.kind == "cursor" and self.paging.keep and self.since is not None:
+            raise ValueError("a kept cursor says what is new: leave `since` out")
+        return self
 
 
 class FolderSource(SourceSpec):
@@ -153,5 +243,5 @@ class FolderSource(SourceSpec):
         return self
 
 
-AnySource = Annotated[SqlSource | ObjectSource | FolderSource, Field(discriminator="kind")]
+AnySource = Annotated[SqlSource | ObjectSource | RestSource | FolderSource, Field(discriminator="kind")]
 """Any declared source, told apart by ``kind``."""
