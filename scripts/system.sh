@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install Debian or Ubuntu packages when what they bring is missing.
 #
-#   scripts/system.sh WHAT...      WHAT is one of: venv openmp java chromium
+#   scripts/system.sh WHAT...      WHAT is one of: venv openmp java chromium postgresql mariadb
 #
 # Does nothing, and asks for no rights, when all is there already.
 set -eu
@@ -14,8 +14,10 @@ has() {
   openmp) "$python" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null ;; # LightGBM's wheel links it, nobody ships it
   java) command -v java >/dev/null ;;
   chromium) command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ;;
+  postgresql) ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null ;;
+  mariadb) PATH=$PATH:/usr/sbin command -v mariadbd >/dev/null ;;
   *)
-    echo "system.sh: unknown: $1; allowed: venv openmp java chromium" >&2
+    echo "system.sh: unknown: $1; allowed: venv openmp java chromium postgresql mariadb" >&2
     exit 2
     ;;
   esac
@@ -27,6 +29,8 @@ packages_for() {
   openmp) echo libgomp1 ;;
   java) apt-cache search --names-only '^openjdk-(17|21)-jre-headless$' | cut -d' ' -f1 | sort | head -n 1 ;; # Spark 4.0 runs on 17 and 21
   chromium) echo chromium ;;
+  postgresql) echo postgresql ;;
+  mariadb) echo mariadb-server ;;
   esac
 }
 

@@ -1,5 +1,6 @@
 """What tests of all packages share: the real data, a clock that stands still, and Hypothesis profiles."""
 
+import importlib.util
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,6 +25,16 @@ settings.register_profile(
 )
 settings.register_profile("deep", parent=settings.get_profile("thorough"), max_examples=2000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lend the fixtures of ``servers.py`` to all tests; the folder is no package, so it is loaded by its path."""
+    spec = importlib.util.spec_from_file_location("tests_servers", Path(__file__).with_name("servers.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    servers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(servers)
+    config.pluginmanager.register(servers, "servers")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,187 @@
+"""Database servers for tests: each starts once a process, on 127.0.0.1, in a folder of its own, and is ended after.
+
+Both servers refuse to run as root: root lends them a user without rights. A test whose server is not installed is
+skipped, with the command that installs it.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+_READY_WITHIN_S = 60.0
+_ASK_EVERY_S = 0.05
+_SECRET = "n0t-shown"  # of servers that nobody but this machine reaches, for as long as a test runs
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A superuser's ``postgresql://user:password@host:port/database`` of a server with logical decoding."""
+    psycopg = pytest.importorskip("psycopg", reason="the extra sql is not installed")
+    initdb, postgres = _program("initdb", "postgresql"), _program("postgres", "postgresql")
+    with _folder("postgres") as (folder, user):
+        (folder / "password").write_text(_SECRET)
+        data = folder / "data"
+        made = [initdb, "-D", data, "-U", "trunkline", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}"]
+        _run([*made, "-E", "UTF8", "--locale=C", "--no-sync"], user, folder)
+        port = _free_port()
+        said = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "wal_level": "logical",
+            "max_replication_slots": 20,
+            "max_wal_senders": 4,
+            "shared_buffers": "32MB",
+        }
+        options = [part for name, value in said.items() for part in ("-c", f"{name}={value}")]
+        url = f"postgresql://trunkline:{_SECRET}@127.0.0.1:{port}/postgres"
+
+        def ready() -> None:
+            psycopg.connect(url, connect_timeout=2).close()
+
+        with _running([postgres, "-D", data, *options], user, folder, ready=ready, end=signal.SIGINT):
+            yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    """A superuser's ``mysql://user:password@host:port/database`` of a server that writes a row binlog."""
+    pymysql = pytest.importorskip("pymysql", reason="the extra sql is not installed")
+    install, mariadbd = _program("mariadb-install-db", "mariadb"), _program("mariadbd", "mariadb")
+    with _folder("mysql") as (folder, user):
+        data, port = folder / "data", _free_port()
+        _run(
+            [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"],
+            user,
+            folder,
+        )
+        (folder / "first.sql").write_text(
+            f"CREATE USER 'trunkline'@'%' IDENTIFIED BY '{_SECRET}';\n"  # one statement a line
+            "GRANT ALL ON *.* TO 'trunkline'@'%' WITH GRANT OPTION;\nCREATE DATABASE IF NOT EXISTS trunkline;\n"
+        )
+        options = [
+            "--no-defaults",
+            f"--datadir={data}",
+            "--bind-address=127.0.0.1",
+            f"--port={port}",
+            f"--socket={folder / 'socket'}",
+            f"--pid-file={folder / 'pid'}",
+            f"--init-file={folder / 'first.sql'}",
+            "--skip-name-resolve",
+            "--server-id=1",
+            f"--log-bin={data / 'binlog'}",
+            "--binlog-format=ROW",
+            "--binlog-row-metadata=FULL",
+            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-buffer-pool-size=32M",
+            "--character-set-server=utf8mb4",
+        ]
+        url = f"mysql://trunkline:{_SECRET}@127.0.0.1:{port}/trunkline"
+
+        def ready() -> None:
+            pymysql.connect(
+                host="127.0.0.1", port=port, user="trunkline", password=_SECRET, database="trunkline"
+            ).close()
+
+        with _running([mariadbd, *options], user, folder, ready=ready, end=signal.SIGTERM):
+            yield url
+
+
+def _program(name: str, what: str) -> str:
+    """Find a program; skips the test where it is not installed."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
+    newest = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
+    if found is None and not newest:
+        pytest.skip(f"{name} is not installed: scripts/system.sh {what}")
+    return found or str(newest[-1])
+
+
+@contextmanager
+def _folder(owner: str) -> Iterator[tuple[Path, int | None]]:
+    """Lend a folder, and the user to run as: ``owner`` for root, None for anybody else.
+
+    Not below pytest's own folder, which nobody but its user can enter.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="trunkline-server-"))
+    try:
+        user = None
+        if os.geteuid() == 0:
+            entry = pwd.getpwnam(owner)
+            user = entry.pw_uid
+            os.chown(folder, entry.pw_uid, entry.pw_gid)
+        yield folder, user
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(command: Sequence[object], user: int | None, folder: Path) -> None:
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        user=user,
+        extra_groups=None if user is None else [],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+@contextmanager
+def _running(
+    command: Sequence[object], user: int | None, folder: Path, *, ready: Callable[[], None], end: signal.Signals
+) -> Iterator[None]:
+    """Run a server for a ``with`` block that begins when it answers."""
+    log = folder / "log"
+    with log.open("wb") as stream:
+        server = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=folder,
+            user=user,
+            extra_groups=None if user is None else [],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        _wait_for(server, ready, log)
+        yield
+    finally:
+        server.send_signal(end)
+        try:
+            server.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _wait_for(server: "subprocess.Popen[bytes]", ready: Callable[[], None], log: Path) -> None:
+    until = time.monotonic() + _READY_WITHIN_S
+    while True:
+        assert server.poll() is None, log.read_text(errors="replace")[-2000:]
+        try:
+            ready()
+        except Exception as error:  # noqa: BLE001 - every driver has its own class for "not yet"
+            if time.monotonic() > until:
+                pytest.fail(f"{error}\n{log.read_text(errors='replace')[-2000:]}")
+            threading.Event().wait(_ASK_EVERY_S)
+        else:
+            return
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
