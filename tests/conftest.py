@@ -1,8 +1,11 @@
-"""What tests of all packages share: the real data, a clock that stands still, and Hypothesis profiles."""
+"""What tests of all packages share: real data, a clock that stands still, a browser, and Hypothesis profiles."""
 
 import importlib.util
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,3 +60,52 @@ def fixed_clock() -> Callable[[], datetime]:
     """A clock that stands at 2026-03-01 12:00 UTC, for everything that takes its clock as an argument."""
     instant = datetime(2026, 3, 1, 12, tzinfo=UTC)
     return lambda: instant
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--allow-file-access-from-files",
+)
+
+
+@dataclass(frozen=True)
+class Browser:
+    """A browser without a window; each page is opened by a process of its own, with a profile of its own."""
+
+    path: str
+    profiles: Path
+
+    def _ask(self, *arguments: str) -> str:
+        command = [self.path, *QUIET, f"--user-data-dir={self.profiles}", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+    def seen(self, address: str) -> str:
+        """The page as the browser understood it."""
+        return self._ask("--dump-dom", address)
+
+    def colours(self, address: str, *, width: int) -> int:
+        """Number of colours in a screenshot: an empty page has one."""
+        from PIL import Image
+
+        picture = self.profiles / f"{width}.png"
+        self._ask(f"--screenshot={picture}", f"--window-size={width},1600", address)
+        with Image.open(picture) as image:
+            assert image.width == width
+            return len(image.convert("RGB").getcolors(maxcolors=1 << 24) or ())
+
+
+@pytest.fixture
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    """A browser of this machine; skips the test where there is none."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"no browser is installed: one of {', '.join(BROWSERS)}")
+    return Browser(found, tmp_path_factory.mktemp("profile"))

@@ -1,12 +1,9 @@
 """The console in a real browser: what people see is there, without scripts and without a network."""
 
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,50 +13,10 @@ from fastapi import FastAPI
 from trunkline.console import mount
 
 if TYPE_CHECKING:
+    from tests.conftest import Browser
     from tests.console.conftest import Console
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-)
-
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no browser is installed: one of {', '.join(BROWSERS)}")
-    return found
-
-
-def ask(browser: str, profile: Path, *arguments: str) -> str:
-    command = [browser, *QUIET, f"--user-data-dir={profile}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-
-
-def seen(browser: str, profile: Path, address: str) -> str:
-    """The page as the browser understood it."""
-    return ask(browser, profile, "--dump-dom", address)
-
-
-def colours(browser: str, profile: Path, address: str, *, width: int) -> int:
-    """Number of colours in a screenshot: an empty page has one."""
-    from PIL import Image
-
-    picture = profile / f"{width}.png"
-    ask(browser, profile, f"--screenshot={picture}", f"--window-size={width},1600", address)
-    with Image.open(picture) as image:
-        assert image.width == width
-        return len(image.convert("RGB").getcolors(maxcolors=1 << 24) or ())
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +49,11 @@ def until(reached: Callable[[], bool], *, seconds: float = 20.0) -> None:
 
 
 def test_the_console_is_shown_without_scripts(
-    browser: str, app: FastAPI, address: str, console: "Console", tmp_path: Path
+    browser: "Browser", app: FastAPI, address: str, console: "Console"
 ) -> None:
     mount(app, console.reader)
-    profile = tmp_path / "profile"
-    profile.mkdir()
-    assert "Who leaves?" in seen(browser, profile, f"{address}/")
-    readings = seen(browser, profile, f"{address}/console/readings")
+    assert "Who leaves?" in browser.seen(f"{address}/")
+    readings = browser.seen(f"{address}/console/readings")
     assert "<polyline" in readings
-    assert "C-0001-SECRET" not in seen(browser, profile, f"{address}/console/quarantine")
-    assert colours(browser, profile, f"{address}/console/readings", width=1280) > 20
+    assert "C-0001-SECRET" not in browser.seen(f"{address}/console/quarantine")
+    assert browser.colours(f"{address}/console/readings", width=1280) > 20

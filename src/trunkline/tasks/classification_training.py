@@ -34,10 +34,10 @@ from trunkline.tasks.finishing import (
     cross_fitted,
     describe,
     fit_parts,
-    split_text,
 )
 from trunkline.tasks.folds import make_folds
-from trunkline.tasks.report import ClassificationCurves, Rows, TrainingReport
+from trunkline.tasks.report import ClassificationCurves
+from trunkline.tasks.reporting import report_of
 from trunkline.tasks.rows import TrainingRows, prepare_rows
 from trunkline.tasks.slices import slice_reports
 from trunkline.tasks.task import Progress, Trained
@@ -154,36 +154,23 @@ def train(
         seed=seed,
     )
     phases.end()
-    report = TrainingReport(
-        task="classification",
-        label=task.label,
-        seed=seed,
-        folds=task.folds,
-        repeats=task.repeats,
-        split=split_text(task.group, task.order),
-        metric=task.metric,
-        rows=Rows(
-            given=rows.given,
-            unlabelled=rows.given - len(rows.target),
-            train=len(rows.train),
-            test=len(rows.test),
-            train_positives=int(trials.target.sum()),
-            test_positives=int(rows.target[rows.test].sum()),
-        ),
-        learners=choice.learners,
-        tuning=choice.tuning,
-        champion=choice.champion.model_copy(update={"calibration": calibration, "threshold": threshold}),
+    report = report_of(
+        task,
+        "classification",
+        rows=rows,
+        choice=choice,
+        evidence=evidence,
         metrics=metrics,
         test_metrics=test_metrics,
-        curves=_curves(task, truth, out_of_fold, threshold, seed),
-        test_curves=_curves(task, rows.target[rows.test], test_scores, threshold, seed) if len(test) else None,
-        slices=slices,
-        importances=evidence.importances,
-        leakage=evidence.leakage,
-        equality=evidence.equality,
-        latency=evidence.latency,
         seconds=phases.seconds,
-        warnings=(*choice.warnings, *evidence.warnings),
+        seed=seed,
+    ).model_copy(
+        update={
+            "champion": choice.champion.model_copy(update={"calibration": calibration, "threshold": threshold}),
+            "curves": _curves(task, truth, out_of_fold, threshold, seed),
+            "test_curves": _curves(task, rows.target[rows.test], test_scores, threshold, seed) if len(test) else None,
+            "slices": slices,
+        }
     )
     progress("evidence", 1.0)
     return Trained(model, report, rows.places[used])

@@ -14,10 +14,11 @@ from trunkline.stats.metrics import REGRESSION_METRICS, evaluate
 from trunkline.tasks.base_matrix import Floats, Matrix
 from trunkline.tasks.choice import Trials, choose
 from trunkline.tasks.evidence import gather
-from trunkline.tasks.finishing import Phases, build_model, combined_margin, describe, fit_parts, split_text
+from trunkline.tasks.finishing import Phases, build_model, combined_margin, describe, fit_parts
 from trunkline.tasks.folds import make_folds
 from trunkline.tasks.regression import Regression
-from trunkline.tasks.report import Residuals, Rows, TrainingReport
+from trunkline.tasks.report import Residuals
+from trunkline.tasks.reporting import report_of
 from trunkline.tasks.rows import prepare_rows
 from trunkline.tasks.task import Progress, Trained
 from trunkline.tasks.validation import Score
@@ -111,33 +112,18 @@ def train(
         seed=seed,
     )
     phases.end()
-    report = TrainingReport(
-        task="regression",
-        label=task.label,
-        seed=seed,
-        folds=task.folds,
-        repeats=task.repeats,
-        split=split_text(task.group, task.order),
-        metric=task.metric,
-        rows=Rows(
-            given=rows.given,
-            unlabelled=rows.given - len(rows.target),
-            train=len(rows.train),
-            test=len(rows.test),
-        ),
-        learners=choice.learners,
-        tuning=choice.tuning,
-        champion=choice.champion,
+    pictured = (rows.target[rows.test], test_answers) if len(test) else (truth, out_of_fold)
+    report = report_of(
+        task,
+        "regression",
+        rows=rows,
+        choice=choice,
+        evidence=evidence,
         metrics=metrics,
         test_metrics=test_metrics,
-        residuals=residuals(rows.target[rows.test], test_answers) if len(test) else residuals(truth, out_of_fold),
-        importances=evidence.importances,
-        leakage=evidence.leakage,
-        equality=evidence.equality,
-        latency=evidence.latency,
         seconds=phases.seconds,
-        warnings=(*choice.warnings, *evidence.warnings),
-    )
+        seed=seed,
+    ).model_copy(update={"residuals": residuals(*pictured)})
     progress("evidence", 1.0)
     return Trained(model, report, rows.places[used])
 
