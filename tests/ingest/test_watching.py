@@ -90,7 +90,7 @@ class Recorder:
         for path in paths:
             content = path.read_text()
             if content.startswith("bad"):
-                yield Taken(path, SourceError("a bad file", where=str(path)))
+                yield Taken(path, is_done=False, error=SourceError("a bad file", where=str(path)))
             else:
                 self.contents.append(content)
                 yield Taken(path)

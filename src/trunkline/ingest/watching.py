@@ -46,10 +46,13 @@ class Taken:
 
     Attributes:
         path: The file as it was found.
-        error: Why it was not taken in; None when it was. It is looked at again when it changes.
+        is_done: Whether its rows are accounted for, so that it may be put away; one that is not stays where it is and
+            is looked at again when it changes.
+        error: What was wrong with it; also where every row went to the quarantine, which accounts for them.
     """
 
     path: Path
+    is_done: bool = True
     error: TrunklineError | None = None
 
 
@@ -154,7 +157,7 @@ def watch(
         once: End when everything that is there has been taken in, rather than wait for more.
 
     Yields:
-        Each file that was handed to ``take``; a good one has been archived or removed by then, where that is wanted.
+        Each file that was handed to ``take``; one that is done was put away by then, where that is wanted.
 
     Raises:
         SourceError: The folder is not there.
@@ -170,7 +173,7 @@ def watch(
                 point("watch.before_take")
                 for taken in take(whole):
                     point("watch.after_take")
-                    if taken.error is None:
+                    if taken.is_done:
                         _put_away(taken.path, declared, clock=clock)
                     yield taken
                 continue
@@ -193,6 +196,7 @@ def _notices(folder: Path) -> "Iterator[queue.SimpleQueue[None]]":
             if event.event_type in ("created", "modified", "moved", "closed"):
                 notices.put(None)
 
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it warns of events that come while it is stopped
     observer = Observer()
     try:
         observer.schedule(_Handler(), str(folder))

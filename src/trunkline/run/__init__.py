@@ -2,15 +2,18 @@
 
 from trunkline.run.evaluating import Evaluated, evaluate_files
 from trunkline.run.execute import CRASH_POINTS, RunResult, execute, new_run_id
+from trunkline.run.folder_watch import Arrived, watch_folder
 from trunkline.run.predicting import PredictDocument, ScoredFile, live_model, predict_file
 from trunkline.run.records import latest_run_id
-from trunkline.run.steps import IngestDocument, read_mapping, simulate_files, source_files
+from trunkline.run.steps import IngestDocument, read_mapping, simulate_files
+from trunkline.run.taking import source_files
 from trunkline.run.watching import MonitorDocument
 from trunkline.run.workspace import SCHEMA_VERSION, Workspace, utc_now
 
 __all__ = [
     "CRASH_POINTS",
     "SCHEMA_VERSION",
+    "Arrived",
     "Evaluated",
     "IngestDocument",
     "MonitorDocument",
@@ -28,4 +31,5 @@ __all__ = [
     "simulate_files",
     "source_files",
     "utc_now",
+    "watch_folder",
 ]

@@ -21,6 +21,7 @@ from trunkline.plan import Plan, StepName, plan_of
 from trunkline.run import predicting, steps, watching, writing
 from trunkline.run.records import PastRun, Recorder, latest_run_id, past_run
 from trunkline.run.steps import IngestDocument, StepContext
+from trunkline.run.taking import recorded, resolve
 from trunkline.run.workspace import Workspace
 from trunkline.settings.drills import point
 from trunkline.train import EvaluateDocument
@@ -151,7 +152,8 @@ def execute(  # noqa: PLR0913 - the options of one command
         raise UnknownNameError(
             f"there is no step {only!r} in the plan of {usecase.name!r}", allowed=[step.name for step in plan.steps]
         )
-    steps.source_files(sources)  # a missing source must not leave a started run behind
+    # a missing source must not leave a started run behind
+    resolve(workspace, usecase, sources, dataset=dataset, mapping=mapping or {})
     if run_id is not None:
         _refuse_malformed(run_id)
     elif only is not None and only in _FOLLOWS:
@@ -181,7 +183,7 @@ def execute(  # noqa: PLR0913 - the options of one command
     if past is not None:
         _go_on(context, past, only=only)
     arguments = {
-        "sources": [str(Path(source).absolute()) for source in context.sources],
+        "sources": [recorded(source) for source in context.sources],
         "dataset": context.dataset,
         "mapping": dict(context.mapping),
         "until": until,
@@ -226,7 +228,10 @@ def _go_on(context: StepContext, past: PastRun, *, only: StepName | None) -> Non
     if stored is None:
         return
     taken = {receipt.content_sha256 for receipt in IngestDocument.model_validate_json(stored).receipts}
-    other = [path for path in steps.source_files(context.sources) if content_sha256(path) not in taken]
+    handed = resolve(
+        context.workspace, context.usecase, context.sources, dataset=context.dataset, mapping=context.mapping
+    )
+    other = [one.path for one in handed if one.path is not None and content_sha256(one.path) not in taken]
     if other:
         raise InputError(
             f"run {past.run_id!r} has taken in other files",

@@ -17,7 +17,8 @@ from trunkline.monitor import (
 )
 from trunkline.run.looking import fitting_rows
 from trunkline.run.predicting import PREDICTIONS, live_model
-from trunkline.run.steps import StepContext, source_files
+from trunkline.run.steps import StepContext
+from trunkline.run.taking import source_files
 
 if TYPE_CHECKING:
     import numpy as np

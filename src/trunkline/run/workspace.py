@@ -20,6 +20,7 @@ from trunkline.spec import UseCase
 
 if TYPE_CHECKING:
     from trunkline.engine import Engine
+    from trunkline.ingest.landing import Landing
     from trunkline.lake import Lake
     from trunkline.registry import Registry
 
@@ -79,6 +80,12 @@ class Workspace:
         from trunkline.registry import Registry
 
         return Registry(self._place("."), settings=self.settings.registry, clock=self.clock)
+
+    def landing(self, table: str) -> "Landing":
+        """The landing zone of a lake table."""
+        from trunkline.ingest.landing import Landing
+
+        return Landing(self.folder("landing") / table, clock=self.clock)
 
     @property
     def threads(self) -> int:

@@ -8,7 +8,7 @@ from trunkline.run.steps.documents import IngestDocument, RegisterDocument, Roll
 from trunkline.run.steps.evaluating import evaluate, refuse_failed
 from trunkline.run.steps.ingesting import ingest
 from trunkline.run.steps.releasing import register, rollout
-from trunkline.run.steps.sources import read_mapping, simulate_files, source_files
+from trunkline.run.steps.sources import read_mapping, simulate_files
 from trunkline.run.steps.training import candidate_folder, scored_rows, train
 
 __all__ = [
@@ -25,6 +25,5 @@ __all__ = [
     "rollout",
     "scored_rows",
     "simulate_files",
-    "source_files",
     "train",
 ]

@@ -6,10 +6,10 @@ from typing import Final
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError, UnknownNameError
-from trunkline.ingest import Target, ingest_file
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
-from trunkline.run.steps.sources import simulate_files, source_files
+from trunkline.run.steps.sources import simulate_files
+from trunkline.run.taking import Handed, declared_names, resolve, take
 
 __all__ = ["ingest"]
 
@@ -20,18 +20,20 @@ _SIMULATED: Final = "tmp/simulated"
 def ingest(context: StepContext) -> IngestDocument:
     """Take the sources in.
 
-    Without sources the rows that the lake has are taken as they are; where it has none but simulated ones, they are
-    simulated, so that real and simulated rows never mix unasked.
+    Without sources, those that the settings declare for the use case are pulled. Where there are none the rows that the
+    lake has are taken as they are; and where it has none but simulated ones, they are simulated, so that real and
+    simulated rows never mix unasked.
     """
     workspace, usecase = context.workspace, context.usecase
     dataset = context.dataset or usecase.main
     if dataset not in usecase.datasets:
         raise UnknownNameError(f"{usecase.name!r} has no dataset {dataset!r}", allowed=usecase.datasets)
-    sources: dict[Path, str] = dict.fromkeys(source_files(context.sources), dataset)
+    sources = context.sources or declared_names(workspace, usecase.name, dataset=context.dataset)
+    handed = resolve(workspace, usecase, sources, dataset=context.dataset, mapping=context.mapping)
     best_score = None
-    if not context.sources and _has_real_rows(context, dataset):
+    if not handed and _has_real_rows(context, dataset):
         return IngestDocument(receipts=(), known=(), batches=())
-    simulated = not context.sources
+    simulated = not handed
     if simulated:
         if usecase.simulate is None:
             raise InputError(
@@ -41,23 +43,17 @@ def ingest(context: StepContext) -> IngestDocument:
         files, best_score = simulate_files(
             usecase, rows=usecase.simulated_rows, seed=workspace.settings.seed, out=workspace.folder(_SIMULATED)
         )
-        sources = {path: name for name, path in files.items()}
+        handed = [Handed(path.name, path, None, name) for name, path in files.items()]
     receipts, known, batches = [], [], []
-    for position, (path, name) in enumerate(sources.items()):
-        context.progress(f"ingest {path.name}", position / len(sources))
-        found = ingest_file(
-            path,
-            Target(usecase.name, name, usecase.datasets[name]),
-            lake=workspace.lake,
-            run_id=context.run_id,
-            clock=workspace.clock,
-            mapping=context.mapping,
-        )
-        receipts.append(found.receipt)
-        if found.known:
-            known.append(found.receipt.batch_id)
-        if name == usecase.main:
-            batches.append(found.receipt.batch_id)
+    keep_files = False if simulated else None
+    for one, taken in take(
+        workspace, usecase, handed, run_id=context.run_id, progress=context.progress, keep_files=keep_files
+    ):
+        receipts.append(taken.receipt)
+        if taken.known:
+            known.append(taken.receipt.batch_id)
+        if one.dataset == usecase.main and taken.receipt.accepted:
+            batches.append(taken.receipt.batch_id)
     return IngestDocument(
         receipts=tuple(receipts),
         known=tuple(known),

@@ -1,13 +1,12 @@
-"""Which files are meant, by which names they call their columns, and simulated ones where there are none."""
+"""By which names sources call their columns, and simulated files where there are no others."""
 
 import tomllib
 from pathlib import Path
 
-from trunkline.errors import InputError, SourceError
-from trunkline.ingest import FILE_SUFFIXES
+from trunkline.errors import InputError
 from trunkline.spec import UseCase
 
-__all__ = ["read_mapping", "simulate_files", "source_files"]
+__all__ = ["read_mapping", "simulate_files"]
 
 
 def read_mapping(path: Path | None) -> dict[str, str]:
@@ -38,31 +37,6 @@ def read_mapping(path: Path | None) -> dict[str, str]:
             next_step='write e.g.\n[columns]\n"Customer No" = "subscriber_id"',
         )
     return dict(columns)
-
-
-def source_files(sources: tuple[str, ...]) -> tuple[Path, ...]:
-    """List the files behind sources: a file is itself, a folder its files of known forms, sorted by name.
-
-    Raises:
-        SourceError: A source does not exist, or a folder holds no such file.
-    """
-    files: list[Path] = []
-    for source in sources:
-        path = Path(source.removeprefix("file://"))
-        if path.is_dir():
-            inside = sorted(found for found in path.iterdir() if _is_data_file(found))
-            if not inside:
-                raise SourceError("the folder holds no data file", where=str(path), allowed=FILE_SUFFIXES)
-            files += inside
-        elif path.exists():
-            files.append(path)
-        else:
-            raise SourceError("the file does not exist", where=source, next_step="check the path")
-    return tuple(files)
-
-
-def _is_data_file(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and any(suffix in FILE_SUFFIXES for suffix in path.suffixes)
 
 
 def simulate_files(usecase: UseCase, *, rows: int, seed: int, out: Path) -> tuple[dict[str, Path], float]:

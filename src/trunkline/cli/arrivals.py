@@ -1,0 +1,117 @@
+"""``watch``: take in the files of a folder as they arrive."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from trunkline.cli.output import Common, emit, opened
+
+if TYPE_CHECKING:
+    from trunkline.run import Arrived
+
+
+def watch(  # noqa: PLR0913 - the options of one command
+    usecase: str,
+    directory: Path,
+    /,
+    *,
+    dataset: Annotated[str | None, Parameter(help="Dataset of the rows; the main one by default.")] = None,
+    map_file: Annotated[
+        Path | None, Parameter(name="--map", help="TOML file with a table `columns`: source column = field.")
+    ] = None,
+    pattern: Annotated[str, Parameter(help="Which files, as in a shell.")] = "*",
+    settle: Annotated[float, Parameter(help="Seconds for which a whole file has not changed.")] = 2.0,
+    done_marker: Annotated[
+        str, Parameter(help="Suffix of the empty file that says that its namesake is whole, e.g. .done.")
+    ] = "",
+    archive: Annotated[Path | None, Parameter(help="Move files that were taken in below this folder, by day.")] = None,
+    delete: Annotated[bool, Parameter(help="Remove files that were taken in.", negative="")] = False,
+    once: Annotated[bool, Parameter(help="End when all that is there has been taken in.", negative="")] = False,
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Ingest files as they arrive in a folder, each once, until the process is told to stop.
+
+    Args:
+        usecase: Name of the use case.
+        directory: The folder.
+        dataset: Dataset of the rows; the main one by default.
+        map_file: TOML file with a table ``columns`` of source column = field.
+        pattern: Which files, as in a shell.
+        settle: Seconds for which a whole file has not changed.
+        done_marker: Suffix of the empty file that says that its namesake is whole, e.g. .done.
+        archive: Move files that were taken in below this folder, by day.
+        delete: Remove files that were taken in.
+        once: End when all that is there has been taken in.
+        common: Options of every command.
+    """
+    from trunkline.errors import InputError
+    from trunkline.run import new_run_id, read_mapping, watch_folder
+    from trunkline.spec.sources import FolderSource
+
+    if delete and archive is not None:
+        raise InputError("--archive and --delete exclude each other", where="the command line")
+    if settle < 0:
+        raise InputError("--settle is a number of seconds, 0 or more", where="the command line")
+    declared = FolderSource(
+        kind="folder",
+        usecase=usecase,
+        dataset=dataset,
+        columns=read_mapping(map_file),
+        path=directory,
+        pattern=pattern,
+        settle_s=settle,
+        done_marker=done_marker,
+        afterwards="archive" if archive is not None else "delete" if delete else "keep",
+        archive=archive,
+    )
+    arrived: list[Arrived] = []
+    with opened(common) as workspace, _until_told() as stop:
+        found = workspace.usecase(usecase)
+        run_id = new_run_id(workspace)
+        for one in watch_folder(workspace, found, declared, run_id=run_id, stop=stop, once=once):
+            if common.json:
+                arrived.append(one)
+            else:
+                print(_said(one), flush=True)
+    emit(_document(usecase, run_id, arrived), common=common, text=lambda: None)
+    return 0
+
+
+@contextmanager
+def _until_told() -> Iterator[threading.Event]:
+    """Set an event at SIGINT or SIGTERM, so that the file at hand is finished first."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _said(one: "Arrived") -> str:
+    if one.receipt is None:
+        return f"{one.path.name}: {str(one.error).splitlines()[0]}"
+    receipt = one.receipt
+    counts = f"{receipt.accepted} accepted, {receipt.quarantined} quarantined, {receipt.duplicates} duplicate"
+    return f"{one.path.name}: {receipt.read} read, {counts}, batch {receipt.batch_id}"
+
+
+def _document(usecase: str, run_id: str, arrived: "list[Arrived]") -> dict[str, object]:
+    return {
+        "usecase": usecase,
+        "run_id": run_id,
+        "files": [
+            {
+                "path": str(one.path),
+                "receipt": one.receipt.model_dump(mode="json") if one.receipt else None,
+                "error": one.error.what if one.error else None,
+            }
+            for one in arrived
+        ],
+    }

@@ -1,0 +1,90 @@
+"""A watched folder of a workspace: each file that arrives becomes a batch of its own run."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Final
+
+from trunkline.contracts.records import Receipt
+from trunkline.errors import InputError, RowsRefusedError, TrunklineError, WorldError
+from trunkline.ingest.watching import Taken, watch
+from trunkline.lake.locks import held
+from trunkline.run.taking import resolve, take
+from trunkline.spec.sources import FolderSource
+
+if TYPE_CHECKING:
+    from trunkline.run.workspace import Workspace
+    from trunkline.spec import UseCase
+
+__all__ = ["Arrived", "watch_folder"]
+
+_DIGITS: Final = 12
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What became of a file that arrived.
+
+    Attributes:
+        path: The file as it was found.
+        receipt: Of its batch; None where nothing was taken in.
+        error: What was wrong with it.
+    """
+
+    path: Path
+    receipt: Receipt | None
+    error: TrunklineError | None
+
+
+def watch_folder(
+    workspace: "Workspace", usecase: "UseCase", declared: FolderSource, *, run_id: str, stop: Event, once: bool = False
+) -> Iterator[Arrived]:
+    """Take in the files of a folder, those that are there and those that come.
+
+    A file that cannot be read or does not fit the contract stays where it is and stops nothing.
+
+    Args:
+        workspace: The workspace.
+        usecase: The use case that takes the files in.
+        declared: The folder, and what is said of its files.
+        run_id: The run that everything carries.
+        stop: Ends the watch when it is set.
+        once: End when all that is there has been taken in.
+
+    Yields:
+        Each file, as soon as it is accounted for or refused.
+
+    Raises:
+        SourceError: The folder is not there.
+        InputError: The archive is the folder itself.
+        BusyError: Another process watches the folder for the same use case.
+        WorldError: The lake did not take the rows; start the watch again, nothing is lost.
+    """
+    if not declared.path.is_dir():
+        raise InputError("there is no such folder", where=str(declared.path), next_step="make it, or check the path")
+    receipts: dict[Path, Receipt] = {}
+
+    def take_files(paths: Sequence[Path]) -> Iterator[Taken]:
+        for path in paths:
+            yield one(path)
+
+    def one(path: Path) -> Taken:
+        try:
+            handed = resolve(workspace, usecase, [str(path)], dataset=declared.dataset, mapping=declared.columns)
+            for _, taken in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):
+                receipts[path] = taken.receipt
+        except WorldError:
+            raise
+        except RowsRefusedError as error:
+            return Taken(path, error=error)
+        except TrunklineError as error:
+            return Taken(path, is_done=False, error=error)
+        return Taken(path)
+
+    digest = hashlib.sha256(str(declared.path.resolve()).encode()).hexdigest()[:_DIGITS]
+    lock = workspace.folder("locks") / f"watch-{usecase.name}-{digest}.lock"
+    with held(lock, what=f"watch of {declared.path} for {usecase.name!r}", clock=workspace.clock):
+        for taken in watch(declared, take_files, stop=stop, clock=workspace.clock, once=once):
+            yield Arrived(taken.path, receipts.pop(taken.path, None), taken.error)
