@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from trunkline.checks.rules import ibis_value
 from trunkline.contracts import Expr, col, count_true, larger, smaller
 from trunkline.contracts.expressions import RowValue, from_data, row_function, vector
+from trunkline.contracts.row_program import row_functions
 from trunkline.errors import ContractError
 
 NUMBERS, FLAGS, TEXTS = ("a", "b", "n"), ("f", "g"), ("s", "t")
@@ -95,6 +96,22 @@ def test_one_row_and_whole_columns_agree_to_the_bit(expr: Expr, rows: list[dict[
     one_by_one = [as_float(row_function(expr)(row)) for row in rows]
     assert same(one_by_one, vector(expr, columns_of(rows), rows=len(rows)).tolist())
     assert not any(map(math.isinf, one_by_one))
+
+
+@given(st.lists(number_trees | condition_trees, max_size=5), rows_of_cells)
+def test_several_at_once_are_the_same_as_one_by_one(trees: list[Expr], rows: list[dict[str, RowValue]]) -> None:
+    together = row_functions(trees)
+    for row in rows:
+        alone = [as_float(row_function(expr)(row)) for expr in trees]
+        assert same(alone, [as_float(value) for value in together(row)])
+
+
+def test_what_expressions_share_is_computed_once_and_constants_are_told_apart() -> None:
+    base = col("a") + 1
+    trees = [base / 2, base / 2.0, base * True, (col("s") == "x").as_number() * base, (col("a") == 1).as_number()]
+    assert list(row_functions(trees)({"a": 3, "s": "x"})) == [2.0, 2.0, 4.0, 4.0, 0.0]
+    assert list(row_functions(trees)({"a": 1})) == [1.0, 1.0, 2.0, None, 1.0]
+    assert list(row_functions([])({})) == []
 
 
 @given(st.lists(st.none() | finite | st.floats(-2, 2), min_size=1, max_size=70))

@@ -1,6 +1,7 @@
 """Rows become the same numbers whether they come as a table or one by one."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from time import thread_time
 
@@ -40,7 +41,9 @@ LEARNED = BaseMatrix.learn(
 rows = st.fixed_dictionaries(
     {
         "n": st.none() | st.integers(-(2**53), 2**53),
-        "x": st.none() | st.floats(allow_nan=False, allow_infinity=False, width=64),
+        "x": st.none()
+        | st.floats(allow_nan=False, allow_infinity=False, width=64)
+        | st.sampled_from([0.0, -0.0, 1e15, -1e15, 1e-30, -1e-30, 9e-31, 5e-324, 1.7e308, 16777217.0, 0.1]),
         "flag": st.none() | st.booleans(),
         "word": st.none() | st.sampled_from(["red", "blue", "green", "unheard of", ""]),
     }
@@ -55,6 +58,17 @@ def test_table_and_row_agree_to_the_bit(batch: list[dict[str, object]]) -> None:
     single = np.concatenate([encode(row) for row in batch])  # type: ignore[arg-type]  # typed row values
     assert whole.dtype == single.dtype == np.float32
     np.testing.assert_array_equal(whole, single)
+    np.testing.assert_array_equal(np.signbit(whole), np.signbit(single))
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 2**53 + 1, -(10**17), 16777217, True, 1e-31, -0.0])
+def test_odd_numbers_are_the_same_bits_both_ways(value: float) -> None:
+    row = {"x": col("x") * 2.0, "negated": 0.0 - col("x"), "small": col("x") * 1e-40, "large": col("x") * 1e300}
+    base = BaseMatrix.learn(pa.table({"x": [1.0]}), features=[Feature("x")], row_features=row)
+    whole = base.from_table(pa.table({"x": pa.array([float(value)])}))
+    single = base.row_encoder()({"x": None if math.isnan(value) else value})  # a typed row has null for NaN
+    np.testing.assert_array_equal(whole, single)
+    np.testing.assert_array_equal(np.signbit(whole), np.signbit(single))
 
 
 def test_codes_nulls_unknown_and_rare() -> None:

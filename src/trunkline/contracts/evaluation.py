@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from trunkline.contracts.expressions import Expr, Literal
 
-__all__ = ["RowFunction", "RowValue", "row_function", "vector"]
+__all__ = ["BINARY", "RowFunction", "RowValue", "row_function", "unary_operation", "vector"]
 
 RowValue = str | int | float | bool | None
 """A value of a column in one row; null is None."""
@@ -80,11 +80,28 @@ def _number(value: RowValue) -> float:
 
 
 def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return value if -math.inf < value < math.inf else None
 
 
 def _comparable(value: RowValue) -> RowValue:
     return float(value) if type(value) is int else value
+
+
+def _add(a: RowValue, b: RowValue) -> RowValue:
+    return _finite(float(a) + float(b))  # type: ignore[arg-type]  # as in _number, here and below
+
+
+def _subtract(a: RowValue, b: RowValue) -> RowValue:
+    return _finite(float(a) - float(b))  # type: ignore[arg-type]
+
+
+def _multiply(a: RowValue, b: RowValue) -> RowValue:
+    return _finite(float(a) * float(b))  # type: ignore[arg-type]
+
+
+def _quotient(a: RowValue, b: RowValue) -> RowValue:
+    divisor = float(b)  # type: ignore[arg-type]
+    return _finite(float(a) / divisor) if divisor else None  # type: ignore[arg-type]
 
 
 _UNARY: Final[Mapping[str, Callable[[RowValue], RowValue]]] = {
@@ -93,35 +110,38 @@ _UNARY: Final[Mapping[str, Callable[[RowValue], RowValue]]] = {
     "as_number": _number,
 }
 
-_ARITHMETIC: Final[Mapping[str, Callable[[float, float], float | None]]] = {
-    "add": lambda a, b: _finite(a + b),
-    "subtract": lambda a, b: _finite(a - b),
-    "multiply": lambda a, b: _finite(a * b),
-    "divide": lambda a, b: _finite(a / b) if b else None,
-    "minimum": min,
-    "maximum": max,
+BINARY: Final[Mapping[str, Callable[[RowValue, RowValue], RowValue]]] = {
+    "add": _add,
+    "subtract": _subtract,
+    "multiply": _multiply,
+    "divide": _quotient,
+    "minimum": lambda a, b: min(_number(a), _number(b)),
+    "maximum": lambda a, b: max(_number(a), _number(b)),
+    "eq": lambda a, b: _comparable(a) == _comparable(b),
+    "ne": lambda a, b: _comparable(a) != _comparable(b),
+    "lt": lambda a, b: _comparable(a) < _comparable(b),  # type: ignore[operator]  # one kind, by the contract
+    "le": lambda a, b: _comparable(a) <= _comparable(b),  # type: ignore[operator]  # as above
+    "gt": lambda a, b: _comparable(a) > _comparable(b),  # type: ignore[operator]  # as above
+    "ge": lambda a, b: _comparable(a) >= _comparable(b),  # type: ignore[operator]  # as above
 }
-
-_COMPARISON: Final[Mapping[str, Callable[[RowValue, RowValue], RowValue]]] = {
-    "eq": lambda a, b: a == b,
-    "ne": lambda a, b: a != b,
-    "lt": lambda a, b: a < b,  # type: ignore[operator]  # operands of one kind, by the contract
-    "le": lambda a, b: a <= b,  # type: ignore[operator]  # as above
-    "gt": lambda a, b: a > b,  # type: ignore[operator]  # as above
-    "ge": lambda a, b: a >= b,  # type: ignore[operator]  # as above
-}
+"""Operations of two values that are not null."""
 
 
 def _unary_row(op: str, part: RowFunction) -> RowFunction:
     if op == "is_null":
         return lambda row: part(row) is None
-    compute = _log1p_row() if op == "log1p" else _UNARY[op]
+    compute = unary_operation(op)
 
     def unary(row: Mapping[str, RowValue]) -> RowValue:
         value = part(row)
         return None if value is None else compute(value)
 
     return unary
+
+
+def unary_operation(op: str) -> Callable[[RowValue], RowValue]:
+    """Give an operation of one value that is not null."""
+    return _log1p_row() if op == "log1p" else _UNARY[op]
 
 
 def _log1p_row() -> Callable[[RowValue], RowValue]:
@@ -153,23 +173,14 @@ def _binary_row(op: str, left: RowFunction, right: RowFunction) -> RowFunction:
             return None if None in values else not decisive
 
         return logical
-    if op in _ARITHMETIC:
-        arithmetic = _ARITHMETIC[op]
+    compute = BINARY[op]
 
-        def computed(row: Mapping[str, RowValue]) -> RowValue:
-            a = left(row)
-            b = right(row)
-            return None if a is None or b is None else arithmetic(_number(a), _number(b))
-
-        return computed
-    compare = _COMPARISON[op]
-
-    def compared(row: Mapping[str, RowValue]) -> RowValue:
+    def computed(row: Mapping[str, RowValue]) -> RowValue:
         a = left(row)
         b = right(row)
-        return None if a is None or b is None else compare(_comparable(a), _comparable(b))
+        return None if a is None or b is None else compute(a, b)
 
-    return compared
+    return computed
 
 
 def _vector(

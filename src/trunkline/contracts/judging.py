@@ -7,9 +7,9 @@ The order, per field: trim, null tokens, mapping, null (imputed or refused), gra
 which see imputed values, and null where a value was malformed.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from trunkline.contracts.columns import LONGEST_TEXT, Column, Table
 from trunkline.contracts.evaluation import RowValue, row_function
@@ -27,11 +27,11 @@ from trunkline.contracts.patterns import compiled
 __all__ = ["Judged", "RowJudge", "broken_limits", "limit_of", "names_of", "value_of"]
 
 _LONGEST_NAME: Final = 40
+_PLAIN: Final[Mapping[str, type]] = {"number": float, "integer": int, "flag": bool}
 _FieldCheck = Callable[[object, list[str]], Scalar | None]
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(NamedTuple):
     """One row and the verdict on it.
 
     Attributes:
@@ -60,7 +60,10 @@ class RowJudge:
         )
         self._rules = tuple((rule.name, row_function(rule.condition)) for rule in table.rules)
         # For messages without a fault, which are most: what absent fields become, and which may not be absent.
-        self._checks_by_name = dict(self._checks)
+        self._quick_checks = {
+            column.name: (*_as_it_is(table, column), check)
+            for column, (_, check) in zip(columns, self._checks, strict=True)
+        }
         self._absent: dict[str, Scalar | None] = {}
         needed = []
         for name, check in self._checks:
@@ -88,22 +91,30 @@ class RowJudge:
 
     def _quick(self, message: dict[str, object]) -> dict[str, Scalar | None] | None:
         """Judge a message that has nothing to complain of and uses the fields' own names; None for any other."""
-        row, checks = self._absent.copy(), self._checks_by_name
+        row, checks = self._absent.copy(), self._quick_checks
         reasons: list[str] = []
         for name, value in message.items():
-            check = checks.get(name)
-            if check is None:
-                break
+            found = checks.get(name)
+            if found is None:
+                return None
+            kind, low, high, known, check = found
+            if type(value) is kind:
+                if kind is str:
+                    meant = known.get(value)  # type: ignore[call-overload]  # it is text
+                    if meant is not None:
+                        row[name] = meant
+                        continue
+                elif low <= value <= high:  # type: ignore[operator]  # it is a number
+                    row[name] = value  # type: ignore[assignment]  # as above
+                    continue
             row[name] = check(value, reasons)
-        else:
-            values = cast("Mapping[str, RowValue]", row)
-            if (
-                not reasons
-                and self._needed <= message.keys()
-                and all(holds(values) is not False for _, holds in self._rules)
-            ):
-                return row
-        return None
+        if reasons or not self._needed <= message.keys():
+            return None
+        values = cast("Mapping[str, RowValue]", row)
+        for _, holds in self._rules:
+            if holds(values) is False:
+                return None
+        return row
 
     def _judge_slowly(self, message: object) -> Judged:
         if not isinstance(message, Mapping):
@@ -189,16 +200,10 @@ def _field_check(table: Table, column: Column, *, needed: bool) -> _FieldCheck:
     imputed = None if impute is None else parse(kind, impute, zone=column.zone)
     limited = column.minimum is not None or column.maximum is not None or kind in ("text", "category")
     by_text = _is_judged_by_text(table, column)
-    plain = {"number": float, "integer": int, "flag": bool}.get(kind)
-
-    known = _known_texts(column, null_tokens)
+    plain = _PLAIN.get(kind)
 
     def check(value: object, reasons: list[str]) -> Scalar | None:
         typed: Scalar
-        if known is not None and type(value) is str:
-            found = known.get(value)
-            if found is not None:
-                return found
         if type(value) is plain and not by_text and _is_plain(value):
             typed = cast("Scalar", value)
         else:
@@ -224,16 +229,34 @@ def _field_check(table: Table, column: Column, *, needed: bool) -> _FieldCheck:
     return check
 
 
-def _known_texts(column: Column, null_tokens: frozenset[str]) -> dict[str, str] | None:
-    """The texts of a category that need no cleansing, with the value each of them means; None for other kinds."""
-    if column.kind != "category":
-        return None
-    texts = {value: value for value in column.values} | dict(column.mapping)
-    return {
-        text: meant
-        for text, meant in texts.items()
-        if text not in null_tokens and text == text.strip(WHITE_SPACE) and meant in column.values
-    }
+def _as_it_is(table: Table, column: Column) -> tuple[type | None, float, float, Mapping[str, str]]:
+    """Say which values of a field are good as they stand: by type, then between limits, or as one of known texts.
+
+    Returns:
+        The type (None: no value is; its check decides), least and greatest number, and for categories the texts that
+        need no cleansing with the value each of them means. Values beyond may be good as well: their check decides.
+    """
+    if column.kind == "category":
+        null_tokens = (*table.null_tokens, *column.null_tokens)
+        texts = {value: value for value in column.values} | dict(column.mapping)
+        known = {
+            text: meant
+            for text, meant in texts.items()
+            if text not in null_tokens and text == text.strip(WHITE_SPACE) and meant in column.values
+        }
+        return str, 0, 0, known
+    kind = _PLAIN.get(column.kind)
+    if kind is None or _is_judged_by_text(table, column):
+        return None, 0, 0, {}
+    low: float = 1 - INTEGER_LIMIT
+    high: float = INTEGER_LIMIT - 1
+    if kind is float:  # the nearest 64-bit floats within
+        low, high = math.nextafter(-INTEGER_LIMIT, 0), math.nextafter(INTEGER_LIMIT, 0)
+    if column.minimum is not None:
+        low = max(low, limit_of(column, column.minimum))
+    if column.maximum is not None:
+        high = min(high, limit_of(column, column.maximum))
+    return kind, low, high, {}
 
 
 def _is_plain(value: object) -> bool:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from trunkline.contracts.expressions import RowValue, from_data, row_function, vector
+from trunkline.contracts.expressions import RowValue, from_data, vector
+from trunkline.contracts.row_program import row_functions
 from trunkline.errors import SchemaError
 from trunkline.tasks.features import Feature, FeatureKind, RowFeatures
 
@@ -134,8 +135,8 @@ class BaseMatrix:
             ``from_table`` gives.
         """
         plain = [(f.name, None if f.kind != "category" else self._codes_of(f.name)) for f in self.features]
-        computed = [row_function(expr) for expr in self.row_features.values()]
-        nan = math.nan
+        compute = row_functions(tuple(self.row_features.values()))
+        nan, as_matrix, single = math.nan, np.array, np.float32
 
         def encode(row: Mapping[str, RowValue]) -> Matrix:
             get = row.get
@@ -145,12 +146,18 @@ class BaseMatrix:
                 value = get(name)
                 if codes is not None:
                     add(codes.get(value, _UNKNOWN))  # type: ignore[arg-type]  # any scalar may be looked up
+                elif value is None:
+                    add(nan)
+                else:  # most numbers lie within the limits and are not negative
+                    add(value if TINY <= value <= LIMIT else _cut_cell(value))  # type: ignore[operator]  # a number
+            for value in compute(row):
+                if value is None:
+                    add(nan)
+                elif TINY <= value <= LIMIT:  # type: ignore[operator]  # a number or a condition
+                    add(value)
                 else:
-                    add(nan if value is None else value)
-            for compute in computed:
-                value = compute(row)
-                add(nan if value is None or value in _INFINITE else value)
-            return _cut(np.array([cells], dtype=np.float64))
+                    add(nan if value in _INFINITE else _cut_cell(value))
+            return as_matrix([cells], single)
 
         return encode
 
@@ -193,6 +200,16 @@ def _cut(cells: Floats) -> Matrix:
     np.maximum(cells, -LIMIT, out=cells)
     cells[np.abs(cells) < TINY] = 0.0
     return cells.astype(np.float32)
+
+
+def _cut_cell(value: RowValue) -> float:
+    """Cut one number as :func:`_cut` does."""
+    cell = float(value)  # type: ignore[arg-type]  # callers have excluded None; text raises as it should
+    if cell > LIMIT:
+        return LIMIT
+    if cell < -LIMIT:
+        return -LIMIT
+    return 0.0 if -TINY < cell < TINY else cell
 
 
 def _require(table: "pa.Table", columns: Sequence[str]) -> None:
