@@ -1,7 +1,10 @@
 """The server as its clients see it: a real uvicorn on a free port, a real model, a real lake."""
 
+import html
 import http.client
 import json
+import re
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,11 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from trunkline.engine import open_engine
 from trunkline.lake import Lake, held
 from trunkline.registry import NoTracker, Registry
 from trunkline.serve import create_app
+from trunkline.serve.metrics import Metrics
+from trunkline.serve.one_write import OneWriteProtocol
 from trunkline.settings.brokers import BrokerSettings
 from trunkline.settings.lake import LakeSettings
 from trunkline.settings.registry import RegistrySettings
@@ -26,7 +32,14 @@ from trunkline.spec import UseCase
 from trunkline.tasks import Model
 
 MakeLines = Callable[[int, int], pa.Table]
-ROW = {"line_id": "L1", "sold_mbps": 50, "used_mbps": 20.5, "age_months": 12, "medium": "fibre", "leased": True}
+ROW: dict[str, str | int | float | None] = {
+    "line_id": "L1",
+    "sold_mbps": 50,
+    "used_mbps": 20.5,
+    "age_months": 12,
+    "medium": "fibre",
+    "leased": True,
+}
 
 
 def now() -> datetime:
@@ -121,7 +134,11 @@ class Client:
 
 @contextmanager
 def serving(
-    site: Site, *, settings: ServeSettings | None = None, log: BrokerSettings | None = None
+    site: Site,
+    *,
+    settings: ServeSettings | None = None,
+    log: BrokerSettings | None = None,
+    protocol: type[HttpToolsProtocol] = OneWriteProtocol,
 ) -> Iterator[Client]:
     """Run the real server in a thread of this process; stops it in the end, as a signal would."""
     app = create_app(
@@ -133,7 +150,10 @@ def serving(
         log=log,
         flush_every_s=0.05,
     )
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, access_log=False, log_level="warning"))
+    config = uvicorn.Config(
+        app, http=protocol, host="127.0.0.1", port=0, access_log=False, log_level="warning", proxy_headers=False
+    )
+    server = uvicorn.Server(config)
     started = threading.Event()
     original = server.startup
 
@@ -509,7 +529,134 @@ def test_models_describe_themselves(client: Client) -> None:
     assert client.get("/v2").json["name"] == "trunkline"
 
 
-# Keys, metrics, documentation
+# Ways through the server
+
+
+def test_any_asgi_server_gives_the_same_answers(client: Client, site: Site) -> None:
+    ours = client.post("/v1/lines/predict", ROW)
+    with serving(site, protocol=HttpToolsProtocol) as other:
+        theirs = other.post("/v1/lines/predict", ROW)
+    assert theirs.json["rows"][0]["score"] == ours.json["rows"][0]["score"]
+    assert set(theirs.json) == set(ours.json)
+    names = {"content-type", "content-length", "date", "server"}
+    assert set(ours.headers) | {"server"} == set(theirs.headers) | {"server"} == names
+
+
+def test_requests_sent_without_waiting_are_answered_in_their_order(client: Client, site: Site) -> None:
+    bodies = [json.dumps({**ROW, "sold_mbps": 50 + number}).encode() for number in range(5)]
+    bodies[2] = b"[]"
+    bodies[3] = json.dumps([ROW] * 3).encode()
+    with socket.create_connection(("127.0.0.1", client.port)) as connection:
+        for number, body in enumerate(bodies):
+            close = b"Connection: close\r\n" if number == len(bodies) - 1 else b""
+            connection.sendall(
+                b"POST /v1/lines/predict HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: %d\r\n\r\n%b"
+                % (close, len(body), body)
+            )
+        received = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    heads = [part.split(b"\r\n\r\n")[0] for part in received.split(b"HTTP/1.1 ")[1:]]
+    assert [head[:3] for head in heads] == [b"200", b"200", b"400", b"200", b"200"]
+    answers = [json.loads(part.split(b"\r\n\r\n")[1]) for part in received.split(b"HTTP/1.1 ")[1:]]
+    scores = [answers[number]["rows"][0]["score"] for number in (0, 1, 4)]
+    model = site.model()
+    assert scores == [model.predict_row({**ROW, "sold_mbps": 50.0 + number}) for number in (0, 1, 4)]
+    assert b"connection: close" in heads[-1]
+
+
+def test_a_body_that_comes_in_pieces_or_is_large_is_answered(client: Client) -> None:
+    with socket.create_connection(("127.0.0.1", client.port)) as connection:
+        body = json.dumps({"rows": [ROW] * 500}).encode()
+        assert len(body) > 1 << 15
+        for content in (json.dumps(ROW).encode(), body):
+            head = b"POST /v1/lines/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(content)
+            for piece in (head, content[:10], content[10:-10], content[-10:]):
+                connection.sendall(piece)
+                threading.Event().wait(0.02)
+            received = b""
+            while not received.endswith(b"]}"):
+                received += connection.recv(1 << 16)
+            assert received.startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_asks_whether_to_go_on_is_told(client: Client) -> None:
+    body = json.dumps(ROW).encode()
+    with socket.create_connection(("127.0.0.1", client.port)) as connection:
+        connection.sendall(
+            b"POST /v1/lines/predict HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)
+        )
+        assert connection.recv(100).startswith(b"HTTP/1.1 100")
+        connection.sendall(body)
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+def test_one_that_goes_away_in_the_middle_harms_nobody(client: Client, site: Site) -> None:
+    for cut in (60, 200):
+        with socket.create_connection(("127.0.0.1", client.port)) as connection:
+            body = json.dumps(ROW).encode()
+            request = b"POST /v1/lines/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+            connection.sendall((request + body)[:cut])
+    assert client.post("/v1/lines/predict", ROW).status == 200
+
+
+def test_many_at_once_each_get_their_own_answer_once(client: Client, site: Site) -> None:
+    model, found = site.model(), dict[float, tuple[str, float]]()
+
+    def ask(number: int) -> None:
+        own = Client(client.port)
+        for sold in range(number * 20 + 1, number * 20 + 21):
+            row = own.post("/v1/lines/predict", {**ROW, "used_mbps": 0.5, "sold_mbps": sold}).json["rows"][0]
+            found[float(sold)] = row["prediction_id"], row["score"]
+        own.close()
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for sold, (_, score) in found.items():
+        expected = model.predict_row({**ROW, "used_mbps": 0.5, "sold_mbps": sold})
+        assert score == pytest.approx(expected, abs=1e-6)
+    until(lambda: len(site.rows_of("platform.predictions")) == len(found))
+    logged = {row["prediction_id"]: row["score"] for row in site.rows_of("platform.predictions")}
+    assert logged == dict(found.values())
+
+
+# Keys, other sites, metrics, documentation
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "localhost"}, 200),
+        ({"host": "127.8.9.10:80"}, 200),
+        ({"host": "[::1]:8321"}, 200),
+        ({"host": "attacker.example"}, 421),
+        ({"host": "localhost.attacker.example:8321"}, 421),
+        ({"host": "10.0.0.1"}, 421),
+        ({"host": "localhost:80", "origin": "http://localhost:80"}, 200),
+        ({"host": "localhost:80", "origin": "http://attacker.example"}, 403),
+        ({"host": "localhost:80", "origin": "http://localhost:3000"}, 403),
+        ({"host": "localhost:80", "origin": "null"}, 403),
+    ],
+)
+def test_without_keys_other_sites_cannot_ask_through_a_browser(
+    client: Client, headers: dict[str, str], status: int
+) -> None:
+    for path in ("/v2", "/metrics", "/docs", "/v2/health/live"):
+        assert client.get(path, **headers).status == status
+    assert client.post("/v1/lines/predict", ROW, **headers).status == status
+    assert client.post("/v1/lines/predict", [ROW, ROW], **headers).status == status
+    outcome = {"entity_key": "L1", "value": 1, "observed_at": "2026-02-01T00:00:00Z"}
+    assert client.post("/v1/lines/outcomes", outcome, **headers).status == status
+
+
+def test_with_keys_any_name_of_the_server_will_do(site: Site) -> None:
+    settings = ServeSettings.model_validate({"api_keys": [{"name": "crm", "key": "reader-key-0123456789"}]})
+    with serving(site, settings=settings) as client:
+        headers = {"x-api-key": "reader-key-0123456789", "host": "scores.example", "origin": "https://crm.example"}
+        assert client.post("/v1/lines/predict", ROW, **headers).status == 200
+        assert client.get("/v2", **headers).status == 200
 
 
 def test_keys_and_roles(site: Site) -> None:
@@ -548,6 +695,28 @@ def test_metrics_count_what_happened(client: Client) -> None:
     assert 'trunkline_requests_total{route="predict",status="422"} 1.0' in text
     assert 'trunkline_request_seconds_count{route="predict"} 2.0' in text
     assert "trunkline_log_waiting_records" in text
+    types = [line.split()[2:] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert [kind for kind in types if not kind[0].endswith("_created")] == [
+        ["trunkline_requests_total", "counter"],
+        ["trunkline_request_seconds", "histogram"],
+        ["trunkline_predictions_total", "counter"],
+        ["trunkline_refused_rows_total", "counter"],
+        ["trunkline_outcomes_total", "counter"],
+        ["trunkline_model_swaps_total", "counter"],
+        ["trunkline_log_waiting_records", "gauge"],
+    ]
+    assert 'trunkline_request_seconds_bucket{le="+Inf",route="predict"} 2.0' in text
+    assert 'trunkline_requests_total{route="outcomes",status="200"} 0.0' in text
+
+
+def test_buckets_hold_what_is_not_above_their_limit() -> None:
+    metrics = Metrics(waiting=lambda: 0)
+    for seconds in (0.0005, 0.0006, 0.003, 7.0):
+        metrics.route("predict").add(200, seconds=seconds)
+    text = metrics.text().decode()
+    for limit, count in (("0.0005", 1), ("0.001", 2), ("0.002", 2), ("0.003", 3), ("5.0", 3), ("+Inf", 4)):
+        assert f'trunkline_request_seconds_bucket{{le="{limit}",route="predict"}} {count}.0' in text
+    assert 'trunkline_request_seconds_sum{route="predict"} 7.0041' in text
 
 
 def test_the_openapi_document_speaks_of_every_route(client: Client) -> None:
@@ -557,7 +726,20 @@ def test_the_openapi_document_speaks_of_every_route(client: Client) -> None:
     assert row["anyOf"][0]["properties"]["sold_mbps"]["x-unit"] == "Mbit/s"
     for path in ("/v1/lines/outcomes", "/v2/models/{model}/infer", "/v2/health/ready", "/metrics"):
         assert path in document["paths"]
-    assert client.get("/docs").status == 200
+
+
+def test_the_documentation_page_loads_nothing_from_elsewhere(client: Client) -> None:
+    reply = client.get("/docs")
+    page = reply.body.decode()
+    assert reply.status == 200
+    assert "default-src 'none'" in reply.headers["content-security-policy"]
+    assert re.findall(r"<(?:script|link|img|iframe)|url\(|@import", page) == []
+    assert re.findall(r'(?:src|href)="([^"]*)"', page) == ["openapi.json"]
+    for said in ("/v1/lines/predict", "/v2/models/{model}/infer", "sold_mbps *", "unit Mbit/s", "copper, fibre, radio"):
+        assert said in page
+    example = re.search(r"/v1/lines/predict -H .*?-d &#x27;(.*?)&#x27;</pre>", page, re.DOTALL)
+    assert example
+    assert client.post("/v1/lines/predict", html.unescape(example[1]).encode()).status == 200
 
 
 def test_full_durability_answers_as_well(site: Site) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from trunkline.brokers import Message
 from trunkline.errors import UnavailableError
 from trunkline.registry import NoTracker, Registry
 from trunkline.serve.deployments import Deployment, Loaded
-from trunkline.serve.together import Together
+from trunkline.serve.together import Asked, Together
 from trunkline.settings.registry import RegistrySettings
 from trunkline.spec import UseCase
 
@@ -36,7 +37,10 @@ class Log:
         self.commits: list[list[Message]] = []
         self.is_full = False
 
-    async def append(self, _topic: str, messages: Sequence[Message]) -> None:
+    async def append(self, topic: str, messages: Sequence[Message]) -> None:
+        self.append_now(topic, messages)
+
+    def append_now(self, _topic: str, messages: Sequence[Message]) -> None:
         if self.is_full:
             raise UnavailableError("full")
         self.commits.append(list(messages))
@@ -45,9 +49,7 @@ class Log:
 async def ask(together: Together, loaded: Loaded, *, many: int) -> list[float | BaseException]:
     return await asyncio.gather(
         *(
-            together.score(
-                loaded, {"line_id": str(n), "sold_mbps": float(n)}, usecase="lines", keys=("line_id",), request=str(n)
-            )
+            together.score(Asked(loaded, "lines", ("line_id",), str(n), {"line_id": str(n), "sold_mbps": float(n)}))
             for n in range(many)
         ),
         return_exceptions=True,
@@ -79,9 +81,7 @@ def test_one_that_went_away_takes_nobody_with_it(loaded: Loaded) -> None:
 
     async def scene() -> list[float | BaseException]:
         asked = [
-            asyncio.create_task(
-                together.score(loaded, {"sold_mbps": 1.0}, usecase="lines", keys=("line_id",), request=str(n))
-            )
+            asyncio.create_task(together.score(Asked(loaded, "lines", ("line_id",), str(n), {"sold_mbps": 1.0})))
             for n in range(3)
         ]
         await asyncio.sleep(0)
@@ -91,3 +91,33 @@ def test_one_that_went_away_takes_nobody_with_it(loaded: Loaded) -> None:
     first, second, third = asyncio.run(scene())
     assert isinstance(second, asyncio.CancelledError)
     assert first == third
+
+
+def test_without_tasks_the_first_is_answered_at_once_and_the_rest_of_the_turn_together(loaded: Loaded) -> None:
+    log = Log()
+    together = Together(log.append, clock=lambda: NOW)
+    found: dict[int, float | Exception] = {}
+
+    async def scene(many: int) -> None:
+        done = asyncio.Event()
+
+        def keep(n: int, score: float | Exception) -> None:
+            found[n] = score
+            if len(found) == many:
+                done.set()
+
+        for n in range(many):
+            asked = Asked(loaded, "lines", ("line_id",), str(n), {"sold_mbps": float(n)})
+            together.ask(asked, partial(keep, n), append=log.append_now)
+        assert set(found) == {0}
+        await asyncio.wait_for(done.wait(), 30)
+
+    asyncio.run(scene(20))
+    assert [found[n] for n in range(20)] == pytest.approx(
+        [loaded.model.predict_row({"sold_mbps": float(n)}) for n in range(20)], abs=1e-6
+    )
+    assert [len(commit) for commit in log.commits] == [1, 19]
+    found.clear()
+    log.is_full = True
+    asyncio.run(scene(5))
+    assert [type(found[n]) for n in range(5)] == [UnavailableError] * 5

@@ -33,6 +33,24 @@ class GroupCommit:
         self._is_busy = False
         self._thread = None if broker.capabilities.quick_commit else ThreadPoolExecutor(1, "group-commit")
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether :meth:`append_now` may be used."""
+        return self._thread is None
+
+    def append_now(self, topic: str, messages: Sequence[Message]) -> None:
+        """Store messages without waiting for others, where the broker is quick; durable on return.
+
+        Args:
+            topic: The topic.
+            messages: The messages.
+
+        Raises:
+            UnavailableError: Nothing was stored.
+            InputError: The topic's name is malformed.
+        """
+        self._broker.publish({topic: messages})
+
     async def append(self, topic: str, messages: Sequence[Message]) -> None:
         """Store messages of one topic, together and in order; durable on return.
 

@@ -1,7 +1,8 @@
 """Who may ask what: API keys and their roles.
 
-Takes the headers of a request, gives the role of its sender. Without keys everybody on loopback is an admin; binding
-wider without a key is refused before the socket is opened.
+Takes the headers of a request, gives the role of its sender. Without keys everybody on loopback is an admin, but not
+the pages of other sites that a browser on this machine shows; binding wider without a key is refused before the socket
+is opened.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from trunkline.settings.serve import ApiKey, Role
 
 __all__ = ["Access", "refuse_open_binding"]
 
+_MOST_HOSTS: Final = 64
 _RANK: Final[dict[Role, int]] = {"reader": 1, "operator": 2, "admin": 3}
 
 
@@ -28,11 +30,53 @@ class Access:
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         # Digests are looked up, so that the time of a comparison says nothing about a key.
         self._ranks = {_digest(key.key.get_secret_value().encode()): _RANK[key.role] for key in keys}
+        self._hosts: set[bytes] = set()
 
     @property
     def is_open(self) -> bool:
         """Whether everybody may do everything."""
         return not self._ranks
+
+    def refuse_strangers(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Where no key is asked for, refuse what a page of another site made a browser send.
+
+        Whoever reaches loopback may do everything then, and any page that is open in a browser on this machine reaches
+        loopback: under a name of its own that it lets point there (seen by ``host``), or directly (seen by ``origin``).
+
+        Args:
+            headers: The request's headers, names in lower case.
+
+        Raises:
+            RefusedRequestError: 421 when the request is for another host, 403 when it comes from another site.
+        """
+        if self._ranks:
+            return
+        host = origin = None
+        for name, value in headers:
+            if name == b"host":
+                host = value
+                if value not in self._hosts:
+                    self._meet(value)
+            elif name == b"origin":
+                origin = value
+        if origin is not None and (host is None or origin.partition(b"://")[2].lower() != host.lower()):
+            raise RefusedRequestError(
+                "a page of another site may not ask here", status=403, next_step="set an API key and send it"
+            )
+
+    def _meet(self, value: bytes) -> None:
+        """Remember a host header that names loopback; refuse others."""
+        text = value.decode("latin-1").lower()
+        host = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+        if not _is_loopback(host):
+            raise RefusedRequestError(
+                "without API keys this server answers only under a loopback name",
+                status=421,
+                next_step="ask for 127.0.0.1, or set an API key",
+            )
+        if len(self._hosts) >= _MOST_HOSTS:
+            self._hosts.clear()
+        self._hosts.add(value)
 
     def require(self, role: Role, *, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Let a request pass or refuse it.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -24,6 +24,7 @@ from trunkline.brokers import EmbeddedLog, GroupCommit
 from trunkline.errors import TrunklineError
 from trunkline.serve.access import Access
 from trunkline.serve.deployments import Deployment
+from trunkline.serve.documentation import PAGE_HEADERS, documentation_page
 from trunkline.serve.flusher import Flusher, FlushState
 from trunkline.serve.inference_protocol import InferEndpoint, ModelMetadata, metadata
 from trunkline.serve.metrics import Metrics
@@ -82,6 +83,9 @@ def create_app(
         clock=clock,
     )
     app = _Application(
+        service.access,
+        docs_url=None,  # FastAPI's own pages load their scripts from elsewhere
+        redoc_url=None,
         title="Trunkline",
         description="Predictions and outcomes of the use cases of this workspace.",
         lifespan=lambda _app: running.around(service),
@@ -92,6 +96,7 @@ def create_app(
     _add_health(app, service, running)
     _add_models(app, service)
     _add_refusals(app)
+    _add_documentation(app)
     describe(app, usecases={name: deployment.usecase for name, deployment in deployments.items()})
     return app
 
@@ -106,12 +111,19 @@ class _Application(FastAPI):
 
     hot: dict[str, Endpoint]
 
-    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - handed through to FastAPI
+    def __init__(self, access: Access, **settings: Any) -> None:  # noqa: ANN401 - handed through to FastAPI
         super().__init__(**settings)
+        self.access = access
         self.hot = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if scope["type"] == "http":
+            try:
+                self.access.refuse_strangers(scope["headers"])
+            except RefusedRequestError as error:
+                await _response(refusal(error))(scope, receive, send)
+                return
         if scope["type"] == "http" and scope["method"] == "POST":
             endpoint = self.hot.get(scope["path"])
             if endpoint is not None:
@@ -275,12 +287,9 @@ def _add_models(app: FastAPI, service: Service) -> None:
 def _add_refusals(app: FastAPI) -> None:
     """Make every error a JSON object without a traceback, for routes that are not bare ASGI as well."""
 
-    def answered(answer: Answer) -> Response:
-        return Response(answer.body, answer.status, {name.decode(): value.decode() for name, value in answer.headers})
-
     @app.exception_handler(TrunklineError)
     async def known(_request: Request, error: Exception) -> Response:
-        return answered(refusal(error))
+        return _response(refusal(error))
 
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: Exception) -> Response:
@@ -289,10 +298,20 @@ def _add_refusals(app: FastAPI) -> None:
         refused = RefusedRequestError(
             said.get(error.status_code, "refused"), status=error.status_code, next_step="see /docs"
         )
-        response = answered(refusal(refused))
+        response = _response(refusal(refused))
         response.headers.update(error.headers or {})
         return response
 
     @app.exception_handler(Exception)
     async def unknown(_request: Request, error: Exception) -> Response:
-        return answered(refusal(error))
+        return _response(refusal(error))
+
+
+def _add_documentation(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def documentation() -> HTMLResponse:
+        return HTMLResponse(documentation_page(app.openapi()), headers=PAGE_HEADERS)
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, {name.decode(): value.decode() for name, value in answer.headers})

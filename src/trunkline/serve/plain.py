@@ -5,16 +5,18 @@ object per line. If any row breaks the contract the answer is 422 with the reaso
 done.
 """
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, cast
 
 from starlette.types import Scope
 
 from trunkline.brokers import Message
 from trunkline.checks.edge import edge_validator
+from trunkline.contracts.expressions import RowValue
 from trunkline.serve.deployments import Deployment
 from trunkline.serve.recording import OUTCOMES, OutcomeMessage, outcome_lines
 from trunkline.serve.refusals import Answer, json_answer
-from trunkline.serve.service import Endpoint, RefusedRowsError, Service, wanted_reasons
+from trunkline.serve.service import Endpoint, Predicted, RefusedRowsError, Service, refused, wanted_reasons
 
 __all__ = ["OutcomesEndpoint", "PredictEndpoint"]
 
@@ -34,7 +36,30 @@ class PredictEndpoint(Endpoint):
         reasons = wanted_reasons(scope)
         loaded = deployment.loaded()
         judged = await self.service.judged(deployment.validator, body)
-        found = await self.service.predict(deployment, loaded, judged, reasons=reasons)
+        return self._answer(await self.service.predict(deployment, loaded, judged, reasons=reasons))
+
+    def take(self, scope: Scope, body: bytes, answered: Callable[[Answer], None]) -> bool:
+        """Answer one good row; anything else is for :meth:`answer`."""
+        if scope["query_string"]:
+            return False
+        deployment = self._deployment
+        validator = deployment.validator
+        messages = validator.messages(body)
+        if len(messages) != 1:
+            return False
+        judged = validator.judge(messages[0])
+        if judged.reasons:
+            return False
+
+        def predicted(found: Predicted | Exception) -> None:
+            answered(refused(found) if isinstance(found, Exception) else self._answer(found))
+
+        # No feature is an instant or a day, so what the model reads of a row is what it can read.
+        row = cast("Mapping[str, RowValue]", judged.row)
+        return self.service.predict_soon(deployment, deployment.loaded(), row, predicted)
+
+    def _answer(self, found: Predicted) -> Answer:
+        loaded = found.loaded
         rows: list[dict[str, object]] = [
             {"prediction_id": f"{found.request}-{position}", "score": score, "decision": decision}
             for position, (score, decision) in enumerate(zip(found.scores, found.decisions, strict=True))
@@ -45,7 +70,7 @@ class PredictEndpoint(Endpoint):
         return json_answer(
             {
                 "request_id": found.request,
-                "usecase": deployment.usecase.name,
+                "usecase": self._deployment.usecase.name,
                 "model_version": loaded.live.version,
                 "alias": loaded.alias,
                 "rows": rows,

@@ -5,8 +5,7 @@ nor values of a request are in it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -27,8 +26,7 @@ _JSON: Final = (b"content-type", b"application/json")
 _MOST_ALLOWED: Final = 12
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A response, ready to be sent.
 
     Attributes:
@@ -39,7 +37,7 @@ class Answer:
 
     status: int
     body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = field(default=(_JSON,))
+    headers: tuple[tuple[bytes, bytes], ...] = (_JSON,)
 
 
 class RefusedRequestError(InputError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -27,10 +27,10 @@ from trunkline.serve.deployments import Deployment, Loaded
 from trunkline.serve.metrics import Metrics
 from trunkline.serve.recording import PREDICTIONS, RequestIds, prediction_lines
 from trunkline.serve.refusals import Answer, RefusedRequestError, refusal
-from trunkline.serve.together import Together
+from trunkline.serve.together import Asked, Together
 from trunkline.settings.serve import Role, ServeSettings
 
-__all__ = ["Endpoint", "Predicted", "Service"]
+__all__ = ["Endpoint", "Predicted", "Service", "refused", "wanted_reasons"]
 
 _MOST_REASONS: Final = 50
 _ROWS_ON_THE_LOOP: Final = 32
@@ -39,8 +39,7 @@ _logger = logging.getLogger(__name__)
 Reasons = list[tuple[str, float]]
 
 
-@dataclass(frozen=True)
-class Predicted:
+class Predicted(NamedTuple):
     """Answers to the rows of one request, in their order.
 
     Attributes:
@@ -128,9 +127,7 @@ class Service:
         usecase, request = deployment.usecase, self.request_id()
         named = None
         if len(rows) == 1 and not reasons:
-            row_score = await self.together.score(
-                loaded, rows[0], usecase=usecase.name, keys=usecase.entity_key, request=request
-            )
+            row_score = await self.together.score(Asked(loaded, usecase.name, usecase.entity_key, request, rows[0]))
             scores = [row_score]
         else:
             loop = asyncio.get_running_loop()
@@ -154,6 +151,42 @@ class Service:
         threshold = loaded.threshold
         decisions = [None if threshold is None else score >= threshold for score in scores]
         return Predicted(request, loaded, scores, decisions, named)
+
+    def predict_soon(
+        self,
+        deployment: Deployment,
+        loaded: Loaded,
+        row: Mapping[str, RowValue],
+        answered: Callable[[Predicted | Exception], None],
+    ) -> bool:
+        """Answer one row and log the answer, without a task.
+
+        Args:
+            deployment: The use case.
+            loaded: The model to ask.
+            row: A row without a fault.
+            answered: Told the answer once it is durable, or why there is none: now, or when the loop has turned.
+
+        Returns:
+            Whether it is or will be told; False where the log makes its callers wait, or is not there.
+        """
+        if self.log is None or not self.log.is_quick:
+            return False
+        usecase, request = deployment.usecase, self.request_id()
+
+        def scored(score: float | Exception) -> None:
+            if isinstance(score, Exception):
+                answered(score)
+                return
+            self.metrics.count_predictions(usecase.name, version=loaded.live.version, rows=1)
+            threshold = loaded.threshold
+            decision = None if threshold is None else score >= threshold
+            answered(Predicted(request, loaded, (score,), (decision,), None))
+
+        self.together.ask(
+            Asked(loaded, usecase.name, usecase.entity_key, request, row), scored, append=self.log.append_now
+        )
+        return True
 
     async def judged(self, validator: EdgeValidator, body: bytes) -> list[Judged]:
         """Judge the rows of a body; many of them beside the event loop, too many not at all.
@@ -233,10 +266,7 @@ class Endpoint(ABC):
     def __init__(self, service: Service, *, route: str, role: Role) -> None:
         self.service = service
         self.role: Role = role
-        self._seconds = service.metrics.seconds.labels(route)
-        self._count = {status: service.metrics.requests.labels(route, str(status)) for status in (200, 422)}
-        self._other = service.metrics.requests
-        self._route = route
+        self._counts = service.metrics.route(route)
         self._max_bytes = int(service.settings.max_body_mb * (1 << 20))
 
     @abstractmethod
@@ -252,18 +282,47 @@ class Endpoint(ABC):
             if body is None:
                 return
             answer = await self.answer(scope, body)
-        except RefusedRowsError as error:
-            answer = refusal(error, extra={"errors": error.errors()})
-        except TrunklineError as error:
-            answer = refusal(error)
-        except Exception as error:
-            _logger.exception("a request failed")
-            answer = refusal(error)
+        except Exception as error:  # noqa: BLE001 - every error is an answer, told and counted
+            answer = refused(error)
         headers = [*answer.headers, (b"content-length", b"%d" % len(answer.body))]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
-        (self._count.get(answer.status) or self._other.labels(self._route, str(answer.status))).inc()
-        self._seconds.observe(perf_counter() - begun)
+        self._counts.add(answer.status, seconds=perf_counter() - begun)
+
+    def offer(self, scope: Scope, body: bytes, deliver: Callable[[Answer], None]) -> bool:
+        """Take a request whose body is there, and answer it without a task of its own.
+
+        Args:
+            scope: The request.
+            body: All of it.
+            deliver: Told the answer :meth:`__call__` would give: now, or when the loop has turned.
+
+        Returns:
+            Whether it was taken; one that was not goes through :meth:`__call__`.
+        """
+        begun = perf_counter()
+
+        def answered(answer: Answer) -> None:
+            deliver(answer)
+            self._counts.add(answer.status, seconds=perf_counter() - begun)
+
+        if len(body) > self._max_bytes:
+            return False
+        try:
+            access, headers = self.service.access, scope["headers"]
+            access.refuse_strangers(headers)
+            access.require(self.role, headers=headers)
+            return self.take(scope, body, answered)
+        except Exception as error:  # noqa: BLE001 - every error is an answer, told and counted
+            answered(refused(error))
+            return True
+
+    def take(self, scope: Scope, body: bytes, answered: Callable[[Answer], None]) -> bool:  # noqa: ARG002 - see offer
+        """Answer without a task, for endpoints that can; False where the request is none for that.
+
+        Any exception becomes a refusal.
+        """
+        return False
 
     async def _body(self, receive: Receive) -> bytes | None:
         """Read the body; None when the client has gone.
@@ -286,6 +345,15 @@ class Endpoint(ABC):
                 )
             if not message.get("more_body"):
                 return body
+
+
+def refused(error: Exception) -> Answer:
+    """Answer with what went wrong; what is not Trunkline's own error goes to the log."""
+    if isinstance(error, RefusedRowsError):
+        return refusal(error, extra={"errors": error.errors()})
+    if not isinstance(error, TrunklineError):
+        _logger.error("a request failed", exc_info=error)
+    return refusal(error)
 
 
 def wanted_reasons(scope: Scope) -> int:

@@ -15,10 +15,10 @@ from trunkline.contracts.expressions import RowValue
 from trunkline.serve.deployments import Loaded
 from trunkline.serve.recording import PREDICTIONS, prediction_lines
 
-__all__ = ["Together"]
+__all__ = ["Asked", "Together"]
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     """One row of one request.
 
     Attributes:
@@ -50,34 +50,64 @@ class Together:
         self._append = append
         self._clock = clock
         self._had_one = False
-        self._waiting: list[tuple[_Asked, asyncio.Future[float]]] = []
+        self._waiting: list[tuple[Asked, Callable[[float | Exception], None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def score(
-        self, loaded: Loaded, row: Mapping[str, RowValue], *, usecase: str, keys: tuple[str, ...], request: str
-    ) -> float:
+    async def score(self, asked: Asked) -> float:
         """Score a row and log the answer; durable on return.
 
         Args:
-            loaded: The model to ask.
-            row: The typed row.
-            usecase: The use case.
-            keys: Fields of the entity's key.
-            request: The request's id.
+            asked: The row and whom to ask.
 
         Raises:
             UnavailableError: The log took nothing; nothing was answered.
         """
-        asked = _Asked(loaded, usecase, keys, request, row)
         loop = asyncio.get_running_loop()
         if not self._had_one:
             self._had_one = True
             loop.call_soon(self._next_turn)
-            (score,) = await self._answer([asked])
-            return score
+            scores, messages = self._scored([asked])
+            await self._append(PREDICTIONS, messages)
+            return scores[0]
         waiter: asyncio.Future[float] = loop.create_future()
-        self._waiting.append((asked, waiter))
+
+        def scored(score: float | Exception) -> None:
+            if waiter.done():  # its request was cancelled meanwhile
+                return
+            if isinstance(score, Exception):
+                waiter.set_exception(score)
+            else:
+                waiter.set_result(score)
+
+        self._waiting.append((asked, scored))
         return await waiter
+
+    def ask(
+        self,
+        asked: Asked,
+        scored: Callable[[float | Exception], None],
+        *,
+        append: Callable[[str, Sequence[Message]], None],
+    ) -> None:
+        """Score a row and log the answer, without a coroutine.
+
+        Args:
+            asked: The row and whom to ask.
+            scored: Told the score once it is durable, or what went wrong: before this returns, or in the next turn.
+            append: Writes messages of a topic durably, without waiting.
+        """
+        if self._had_one:
+            self._waiting.append((asked, scored))
+            return
+        self._had_one = True
+        asyncio.get_running_loop().call_soon(self._next_turn)
+        try:
+            scores, messages = self._scored([asked])
+            append(PREDICTIONS, messages)
+        except Exception as error:  # noqa: BLE001 - it belongs to who asked
+            scored(error)
+        else:
+            scored(scores[0])
 
     def _next_turn(self) -> None:
         """Begin with those that the last turn brought."""
@@ -88,24 +118,23 @@ class Together:
             self._tasks.add(task)  # the loop itself keeps only a weak reference
             task.add_done_callback(self._tasks.discard)
 
-    async def _answer_waiting(self, waiting: Sequence[tuple[_Asked, "asyncio.Future[float]"]]) -> None:
-        by_model: dict[int, list[tuple[_Asked, asyncio.Future[float]]]] = {}
+    async def _answer_waiting(self, waiting: Sequence[tuple[Asked, Callable[[float | Exception], None]]]) -> None:
+        by_model: dict[int, list[tuple[Asked, Callable[[float | Exception], None]]]] = {}
         for one in waiting:
             by_model.setdefault(id(one[0].loaded), []).append(one)
         for those in by_model.values():
             try:
-                scores = await self._answer([asked for asked, _ in those])
+                scores, messages = self._scored([asked for asked, _ in those])
+                await self._append(PREDICTIONS, messages)
             except Exception as error:  # noqa: BLE001 - it belongs to those who wait
-                for _, waiter in those:
-                    if not waiter.done():
-                        waiter.set_exception(error)
+                for _, scored in those:
+                    scored(error)
             else:
-                for (_, waiter), score in zip(those, scores, strict=True):
-                    if not waiter.done():  # its request was cancelled meanwhile
-                        waiter.set_result(score)
+                for (_, scored), score in zip(those, scores, strict=True):
+                    scored(score)
 
-    async def _answer(self, those: Sequence[_Asked]) -> list[float]:
-        """Score rows for one model and log them."""
+    def _scored(self, those: Sequence[Asked]) -> tuple[list[float], list[Message]]:
+        """Score rows for one model; gives the scores and what is to be logged."""
         scores = those[0].loaded.scores([asked.row for asked in those])
         at = self._clock()
         messages = [
@@ -122,5 +151,4 @@ class Together:
             )
             for asked, score in zip(those, scores, strict=True)
         ]
-        await self._append(PREDICTIONS, messages)
-        return scores
+        return scores, messages
