@@ -20,6 +20,7 @@ from trunkline.contracts import Contract, Flag, Integer, Table, Text, field
 from trunkline.contracts.records import RECORDS
 from trunkline.engine import open_engine
 from trunkline.lake import Lake
+from trunkline.lake.locks import is_held
 from trunkline.registry import NoTracker, Registry
 from trunkline.settings.lake import LakeSettings
 from trunkline.settings.registry import RegistrySettings
@@ -214,6 +215,7 @@ def empty(tmp_path: Path) -> Iterator[Console]:
             registry=registry,
             usecases={"leaving": USECASE},
             reports=root / "runs",
+            is_running=lambda usecase: is_held(root / "locks" / f"run-{usecase}.lock"),
         )
         app = FastAPI()
         mount(app, reader)

@@ -13,8 +13,9 @@ from starlette.testclient import TestClient
 from trunkline.console import Page, mount
 from trunkline.console.masking import masked
 from trunkline.console.sparkline import sparkline
+from trunkline.contracts.records import RunRecord
 from trunkline.errors import UnknownNameError
-from trunkline.lake import Lake
+from trunkline.lake import Lake, held
 
 if TYPE_CHECKING:
     from tests.console.conftest import Console
@@ -243,3 +244,23 @@ def test_a_sparkline_leaves_gaps_and_shows_the_limit() -> None:
     assert 'class="limit"' in drawn
     assert sparkline([None, None]) == ""
     assert "nan" not in sparkline([1.0, 1.0])
+
+
+def test_a_run_that_neither_ended_nor_goes_on_was_interrupted(
+    console: "Console", append: Callable[[Lake, str, list[dict[str, object]]], None]
+) -> None:
+    (first,) = console.lake.arrow("platform.runs", where=lambda rows: rows["state"] == "started").to_pylist()
+    append(
+        console.lake, "platform.runs", [{name: first[name] for name in RunRecord.model_fields} | {"run_id": "run-3"}]
+    )
+
+    def states() -> dict[str, str]:
+        return {row.run_id: row.state for row in console.reader.runs(usecase=None, page=Page(1, 10)).rows}
+
+    with held(console.root / "locks" / "run-leaving.lock", what="use case 'leaving'"):
+        assert states() == {"run-1": "finished", "run-2": "failed", "run-3": "started"}
+    assert states() == {"run-1": "finished", "run-2": "failed", "run-3": "interrupted"}
+    assert console.reader.run("run-3").run.seconds is None
+    assert "interrupted" in console.client.get("/console/runs").text
+    stored = console.lake.arrow("platform.runs", where=lambda rows: rows["run_id"] == "run-3")
+    assert stored["state"].to_pylist() == ["started"], "a reader writes nothing"

@@ -18,7 +18,7 @@ import pytest
 from trunkline.errors import AuthorError, BusyError, UnavailableError
 from trunkline.lake import Flusher, Lake, held
 from trunkline.lake.leases import PostgresLeases
-from trunkline.lake.locks import holder
+from trunkline.lake.locks import holder, is_held
 
 THEN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -204,3 +204,14 @@ def test_a_lease_server_that_does_not_answer_is_the_worlds_fault(tmp_path: Path)
     with pytest.raises(UnavailableError) as failure, leases.held("a.b"):
         pytest.fail("held without a server")
     assert "pa55word" not in str(failure.value)
+
+
+def test_a_look_at_a_lock_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "some.lock"
+    assert not is_held(path)
+    assert not path.parent.exists()
+    with held(path, what="thing"):
+        assert is_held(path)
+    assert not is_held(path)
+    with held(path, what="thing"):
+        assert is_held(path)

@@ -174,6 +174,27 @@ def test_one_run_of_a_use_case_at_a_time(
     assert len(lake(workspace, "platform.steps")) == 8, "the second did nothing"
 
 
+def test_a_run_that_goes_on_is_not_read_before_it_has_ended(
+    trunkline: Trunkline, workspace: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other.csv").write_text("subscriber_id,tenure_months\nA,1\n")
+    asked = ("run", "leavers", "--run-id", "first", "--source", tmp_path / "other.csv", "--workspace", workspace)
+    with Workspace(load_settings(workspace=workspace)) as opened, opened.run_lock("leavers"):
+        assert opened.is_running("leavers")
+        code, out, _ = trunkline(*asked, "--json")
+        assert (code, json.loads(out)["error"]["kind"]) == (2, "BusyError")
+    code, out, _ = trunkline(*asked, "--json")
+    assert (code, json.loads(out)["error"]["kind"]) == (2, "InputError")
+
+
+def test_the_report_is_of_the_newest_run_and_not_of_a_look(trunkline: Trunkline, workspace: Path, source: Path) -> None:
+    common = ("--workspace", workspace, "--json")
+    done(trunkline("monitor", "leavers", "--source", source, "--run-id", "look", *common))
+    found = done(trunkline("report", "leavers", *common))
+    assert found["report"] == {"path": str(workspace / "runs" / "first" / "report.html")}
+    assert not (workspace / "runs" / "look").exists()
+
+
 @pytest.mark.slow
 def test_the_second_candidate_is_compared_on_rows_that_neither_has_seen(
     trunkline: Trunkline, tmp_path: Path, subscribers: Subscribers

@@ -45,7 +45,11 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
         log=settings.broker,
     )
     reader = WorkspaceReader(
-        lake=open_lake, registry=workspace.registry, usecases=usecases, reports=workspace.folder("runs")
+        lake=open_lake,
+        registry=workspace.registry,
+        usecases=usecases,
+        reports=workspace.folder("runs"),
+        is_running=workspace.is_running,
     )
     mount(app, reader, dependencies=[Depends(page_access(settings.serve))])
     return app, reader

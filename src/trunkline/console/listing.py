@@ -105,7 +105,7 @@ class RunRow:
     Attributes:
         run_id: Its id.
         usecase: The use case.
-        state: started, finished, refused or failed.
+        state: started, interrupted, finished, refused or failed; interrupted is what neither ended nor goes on.
         started_at: When it began, UTC.
         changed_at: When the state was reached, UTC.
         code_version: Package version and commit.
@@ -130,8 +130,8 @@ class RunRow:
 
     @property
     def seconds(self) -> float | None:
-        """Time from start to end; None while it runs."""
-        return None if self.state == "started" else (self.changed_at - self.started_at).total_seconds()
+        """Time from start to end; None while it runs, or where nobody knows when it was interrupted."""
+        return None if self.state in ("started", "interrupted") else (self.changed_at - self.started_at).total_seconds()
 
 
 @dataclass(frozen=True)

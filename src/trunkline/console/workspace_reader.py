@@ -65,6 +65,7 @@ class WorkspaceReader:
         registry: Registry,
         usecases: Mapping[str, UseCase],
         reports: Path,
+        is_running: Callable[[str], bool],
     ) -> None:
         """Point at the parts; nothing is opened yet.
 
@@ -73,12 +74,14 @@ class WorkspaceReader:
             registry: The registry; only its reading half is used.
             usecases: Installed use cases by name.
             reports: Folder of the report pages, ``RUN_ID/report.html`` below it.
+            is_running: Tells whether a run of a use case goes on.
         """
         self._open_lake = lake
         self._lake: Lake | None = None
         self._registry = registry
         self._usecases = dict(usecases)
         self._reports = reports
+        self._is_running = is_running
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trunkline-console")
 
     def close(self) -> None:
@@ -244,7 +247,16 @@ class WorkspaceReader:
 
     def _runs(self, lake: "Lake", *, usecase: str | None, run_id: str | None, page: Page) -> Listing[RunRow]:
         equal = {"usecase": usecase, "run_id": run_id}
-        rows, total = page_of(lake, _RUNS, page=page, equal=equal, newest_first=("started_at", "run_id"))
+        newest = ("started_at", "run_id")
+        rows, total = page_of(lake, _RUNS, page=page, equal=equal, newest_first=newest)
+        unfinished = [row for row in rows if row["state"] == "started"]
+        idle = {name for name in {str(row["usecase"]) for row in unfinished} if not self._is_running(name)}
+        if idle:  # one may have ended before we asked: what is unfinished still, and unchanged, was interrupted
+            rows, total = page_of(lake, _RUNS, page=page, equal=equal, newest_first=newest)
+            rows = [
+                {**row, "state": "interrupted"} if str(row["usecase"]) in idle and row in unfinished else row
+                for row in rows
+            ]
         trained = training_metrics(lake, [str(row["run_id"]) for row in rows])
         versions = {
             (name, version.run_id): version.version

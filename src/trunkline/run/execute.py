@@ -50,13 +50,13 @@ _STEP_FUNCTIONS: Final[Mapping[StepName, Callable[[StepContext], BaseModel]]] = 
 }
 
 
-_FOLLOWS: Final[Mapping[str, StepName | None]] = {
-    "evaluate": "train",
-    "register": "evaluate",
-    "rollout": "register",
-    "report": None,
+_FOLLOWS: Final[Mapping[str, tuple[StepName, ...]]] = {
+    "evaluate": ("train",),
+    "register": ("evaluate",),
+    "rollout": ("register",),
+    "report": ("ingest", "train"),
 }
-"""Steps that are nothing without another: alone and without a run id they take the newest run that has that one."""
+"""Steps that are nothing without others: alone and without a run id they take the newest run that has one of those."""
 
 _NOT_WHEN_REFUSED: Final = ("register", "rollout", "predict", "monitor")
 _REFUSABLE: Final = (None, "evaluate", "register", "rollout")
@@ -180,6 +180,16 @@ def execute(  # noqa: PLR0913 - the options of one command
         mapping=mapping or {},
         code_version=code_version(),
     )
+    with workspace.run_lock(usecase.name):
+        documents, refused = _under_lock(context, plan, until=until, only=only, again=again)
+    return RunResult(context.run_id, usecase.name, documents, time.monotonic() - began, refused)
+
+
+def _under_lock(
+    context: StepContext, plan: Plan, *, until: str | None, only: StepName | None, again: bool
+) -> tuple[dict[str, str], GateRefusedError | None]:
+    """Do the steps; what the run has left so far is read here, since nobody else can add to it now."""
+    past = past_run(context.workspace, context.run_id)
     if past is not None:
         _go_on(context, past, only=only)
     arguments = {
@@ -192,17 +202,16 @@ def execute(  # noqa: PLR0913 - the options of one command
     recorder = Recorder(
         context, arguments=arguments, started_at=past.started_at if past else None, silent=only == "report"
     )
-    with workspace.run_lock(usecase.name):
-        try:
-            documents, refused = _steps(context, plan, recorder, only=only, again=again, resumed=past is not None)
-        except Exception as error:
-            recorder.fail(error)
-            raise
-        if refused is not None:
-            recorder.end("refused", {"failed": refused.failed})
-        else:
-            recorder.end("finished", {})
-    return RunResult(context.run_id, usecase.name, documents, time.monotonic() - began, refused)
+    try:
+        documents, refused = _steps(context, plan, recorder, only=only, again=again, resumed=past is not None)
+    except Exception as error:
+        recorder.fail(error)
+        raise
+    if refused is not None:
+        recorder.end("refused", {"failed": refused.failed})
+    else:
+        recorder.end("finished", {})
+    return documents, refused
 
 
 def _go_on(context: StepContext, past: PastRun, *, only: StepName | None) -> None:

@@ -64,13 +64,13 @@ def past_run(workspace: "Workspace", run_id: str) -> PastRun | None:
     )
 
 
-def latest_run_id(workspace: "Workspace", usecase: str, *, having: "StepName | None" = None) -> str:
+def latest_run_id(workspace: "Workspace", usecase: str, *, having: "tuple[StepName, ...]" = ()) -> str:
     """Give the run of a use case whose step finished last.
 
     Args:
         workspace: The workspace.
         usecase: The use case's name.
-        having: The step; any by default.
+        having: The steps, one of which it must be; any but ``report`` by default.
 
     Raises:
         UnknownNameError: There is none.
@@ -81,17 +81,17 @@ def latest_run_id(workspace: "Workspace", usecase: str, *, having: "StepName | N
             STEPS_TABLE,
             schema=arrow_schema(StepRecord),
             where=lambda table: (
-                (table["usecase"] == usecase) & (table["step"] == having if having else table["step"] != "report")
+                (table["usecase"] == usecase) & (table["step"].isin(having) if having else table["step"] != "report")
             ),
         ).sort_by("finished_at")
         found = rows.column("run_id").to_pylist()
     if not found:
         raise UnknownNameError(
-            f"the use case {usecase!r} has no run with a finished step {having!r} yet"
+            f"the use case {usecase!r} has no run with a finished step {' or '.join(map(repr, having))} yet"
             if having
             else f"the use case {usecase!r} has no run yet",
             where=str(workspace.root),
-            next_step=f"start one: trunkline {having or 'run'} {usecase}",
+            next_step=f"start one: trunkline {having[0] if len(having) == 1 else 'run'} {usecase}",
         )
     return found[-1]
 

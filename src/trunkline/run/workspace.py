@@ -129,8 +129,15 @@ class Workspace:
         from trunkline.lake.locks import held
 
         path = self.folder("locks") / f"run-{usecase}.lock"
-        with held(path, what=f"use case {usecase!r}, in which one run goes on at a time", timeout_s=0.0):
+        # a moment longer than somebody takes who only looks whether it is held
+        with held(path, what=f"use case {usecase!r}, in which one run goes on at a time", timeout_s=0.2):
             yield
+
+    def is_running(self, usecase: str) -> bool:
+        """Tell whether a run of the use case goes on."""
+        from trunkline.lake.locks import is_held
+
+        return is_held(self.root / "locks" / f"run-{usecase}.lock")
 
     def close(self) -> None:
         """End the engine's session; closing twice is allowed."""
