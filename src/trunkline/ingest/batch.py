@@ -95,6 +95,7 @@ def ingest_file(
     clock: Callable[[], datetime],
     mapping: Mapping[str, str] | None = None,
     piece: Landed | None = None,
+    instead: str | None = None,
 ) -> Ingested:
     """Ingest one file.
 
@@ -107,6 +108,7 @@ def ingest_file(
         mapping: Source column to field name, from the user.
         piece: Its piece in the landing zone. Pieces of a pulled source are batches of their own even where their
             content repeats, because a later one may follow another state of the source.
+        instead: The batch whose place this one takes; it is a batch of its own then, whatever came before.
 
     Returns:
         The receipt; of the earlier ingestion if the same content came before under the same contract and mapping.
@@ -118,7 +120,7 @@ def ingest_file(
     """
     content = piece.content_sha256 if piece else content_sha256(path)
     source = piece.origin if piece else str(path)
-    batch_id = _batch_id(content, target, mapping or {}, piece=piece)
+    batch_id = _batch_id(content, target, mapping or {}, piece=piece, instead=instead)
     earlier = _receipt(lake, batch_id)
     if earlier is not None:
         _refuse_if_nothing_accepted(earlier)
@@ -192,10 +194,14 @@ def checked_rows(
         return good, judged.texts(), judged.reasons()
 
 
-def _batch_id(content: str, target: Target, mapping: Mapping[str, str], *, piece: Landed | None) -> str:
+def _batch_id(
+    content: str, target: Target, mapping: Mapping[str, str], *, piece: Landed | None, instead: str | None
+) -> str:
     parts: list[object] = [content, target.table, target.contract.fingerprint, sorted(mapping.items())]
     if piece is not None and piece.number:
         parts.append(piece.piece_id)
+    if instead is not None:
+        parts.append({"instead": instead})
     said = json.dumps(parts)
     return hashlib.sha256(said.encode()).hexdigest()[:24]
 
