@@ -80,8 +80,22 @@ def test_a_file_that_is_known_is_not_taken_in_twice(trunkline: Trunkline, worksp
     assert found["ingest"]["known"] == found["ingest"]["batches"]
     assert len(lake(workspace, "leavers.subscribers")) == 500
     assert len(lake(workspace, "platform.receipts")) == 1
-    assert isinstance(found["model"], dict)
-    assert found["model"]["version"] == "2"
+    assert found["model"] == {"name": "blend", "version": "1", "alias": "champion", "unchanged": True}
+    shown = done(trunkline("models", "list", "leavers", "--workspace", workspace, "--json"))
+    assert isinstance(shown["versions"], list)
+    assert len(shown["versions"]) == 1, "the same rows, recipe and code make no new version"
+    code, out, _ = trunkline("report", "leavers", "--workspace", workspace)
+    assert code == 0
+    assert "version 1 is champion, unchanged" in out
+
+
+def test_another_seed_is_another_version(
+    trunkline: Trunkline, workspace: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_SEED", "5")
+    asked = ("run", "leavers", "--source", source, "--until", "register", "--workspace", workspace, "--json")
+    found = done(trunkline(*asked))
+    assert found["model"] == {"name": "blend", "version": "2", "alias": None}
 
 
 def test_a_run_ends_where_it_is_told(trunkline: Trunkline, tmp_path: Path, source: Path) -> None:

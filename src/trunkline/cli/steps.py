@@ -281,11 +281,12 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
     if "train" in parts:
         trained = parts["train"]["report"]
         champion = trained["champion"]
+        registered = parts.get("register", {})
         document["model"] = {
             "name": champion["name"],
-            "version": parts.get("register", {}).get("version"),
+            "version": registered.get("version"),
             "alias": parts.get("rollout", {}).get("alias"),
-        }
+        } | ({"unchanged": True} if registered.get("unchanged") else {})
         document["metrics"] = trained["metrics"]
         document["test_metrics"] = trained["test_metrics"]
     if "evaluate" in parts:
@@ -322,6 +323,7 @@ def _show(document: dict[str, object]) -> None:
     model = document.get("model")
     if isinstance(model, dict):
         version = f"version {model['version']} is {model['alias']}" if model["alias"] else "not released"
+        version += ", unchanged: the same rows, recipe and code made it again" if model.get("unchanged") else ""
         print(f"model    {model['name']}, {version}")
         _show_metrics("out of fold, 95 % interval", document)
     gates = document.get("gates")

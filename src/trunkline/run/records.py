@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trunkline.run.steps import StepContext
     from trunkline.run.workspace import Workspace
 
-__all__ = ["RUNS_TABLE", "STEPS_TABLE", "PastRun", "Recorder", "latest_run_id", "past_run"]
+__all__ = ["RUNS_TABLE", "STEPS_TABLE", "PastRun", "Recorder", "latest_run_id", "newest_states", "past_run"]
 
 RUNS_TABLE: Final = "platform.runs"
 """Lake table of the states of runs."""
@@ -33,6 +33,7 @@ class PastRun:
         usecase: The use case it belongs to.
         state: Its newest state.
         started_at: When it was first started.
+        changed_at: When it reached that state.
         arguments: What it was started with, as :class:`Recorder` wrote it.
     """
 
@@ -40,6 +41,7 @@ class PastRun:
     usecase: str
     state: str
     started_at: datetime
+    changed_at: datetime
     arguments: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -60,8 +62,22 @@ def past_run(workspace: "Workspace", run_id: str) -> PastRun | None:
         usecase=str(rows[0]["usecase"]),
         state=str(rows[-1]["state"]),
         started_at=rows[0]["started_at"],
+        changed_at=rows[-1]["changed_at"],
         arguments=json.loads(started["document"]) if started else {},
     )
+
+
+def newest_states(workspace: "Workspace") -> tuple[PastRun, ...]:
+    """Read how every run stands, the first started first; without what they were started with."""
+    if not workspace.lake.exists(RUNS_TABLE):
+        return ()
+    rows = workspace.lake.arrow(RUNS_TABLE, schema=arrow_schema(RunRecord)).sort_by("changed_at").to_pylist()
+    newest = {str(row["run_id"]): row for row in rows}
+    runs = [
+        PastRun(name, str(row["usecase"]), str(row["state"]), row["started_at"], row["changed_at"])
+        for name, row in newest.items()
+    ]
+    return tuple(sorted(runs, key=lambda run: (run.started_at, run.run_id)))
 
 
 def latest_run_id(workspace: "Workspace", usecase: str, *, having: "tuple[StepName, ...]" = ()) -> str:

@@ -1,16 +1,26 @@
-"""Maintenance of a workspace: compaction, retention, and the versions that live models pin."""
+"""Maintenance of a workspace: compaction, retention, versions that are still needed, candidates that are not.
 
+A version of a table stays readable while a live model was trained on it, or a run that goes on, or may be gone on with.
+What is damaged is told and does not stop the rest; the versions it may need are kept.
+"""
+
+import json
+import shutil
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from trunkline.contracts.records import RECORDS
+from trunkline.checks import arrow_schema
+from trunkline.contracts.records import RECORDS, StepRecord
+from trunkline.errors import TrunklineError
+from trunkline.run.records import STEPS_TABLE, newest_states
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
 
-__all__ = ["Maintained", "maintain"]
+__all__ = ["Maintained", "Upkeep", "maintain"]
 
 
 class Maintained(BaseModel):
@@ -19,7 +29,7 @@ class Maintained(BaseModel):
     Attributes:
         table: The table.
         version: Its newest version.
-        pinned: Versions that stay readable because a live model was trained on them.
+        pinned: Versions that stay readable because a live model was trained on them, or a run may need them.
         compacted: Data files that compaction made fewer.
         files_removed: Data and log files that retention let go.
     """
@@ -33,19 +43,32 @@ class Maintained(BaseModel):
     files_removed: int
 
 
+class Upkeep(BaseModel):
+    """What maintenance did.
+
+    Attributes:
+        tables: One entry per table.
+        candidates_removed: Runs whose candidate was removed: it is a version of the registry.
+        problems: What was found damaged, a sentence each.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    tables: tuple[Maintained, ...]
+    candidates_removed: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
 FOLDED: Final = ("platform.quarantine",)
 """Platform tables whose older states are folded away: only the newest state of a row counts."""
 
 
-def maintain(workspace: "Workspace", *, progress: Callable[[str, float], None]) -> tuple[Maintained, ...]:
-    """Compact tables and remove what retention lets go.
+def maintain(workspace: "Workspace", *, progress: Callable[[str, float], None]) -> Upkeep:
+    """Compact tables, remove what retention lets go, and candidates that have become versions.
 
     Args:
         workspace: The workspace.
         progress: Told which table is being done.
-
-    Returns:
-        One entry per table.
 
     Raises:
         BusyError: A writer holds a table for too long.
@@ -53,7 +76,7 @@ def maintain(workspace: "Workspace", *, progress: Callable[[str, float], None]) 
     from trunkline.lake import Upsert
 
     lake = workspace.lake
-    pins = _pins(workspace)
+    pins, problems = _pins(workspace)
     upserts = {
         name: Upsert(key=RECORDS[name].table.key, newest_by=(str(RECORDS[name].table.event_at),)) for name in FOLDED
     }
@@ -61,29 +84,100 @@ def maintain(workspace: "Workspace", *, progress: Callable[[str, float], None]) 
     tables = lake.tables()
     for position, table in enumerate(tables):
         progress(f"maintain {table}", position / len(tables))
-        (found,) = lake.maintain(pins=pins, tables=[table], upserts=upserts)
+        pinned = sorted(pins.get(table, ()))
+        (found,) = lake.maintain(pins={table: pinned}, tables=[table], upserts=upserts)
         done.append(
             Maintained(
                 table=table,
                 version=found.version,
-                pinned=tuple(pins.get(table, ())),
+                pinned=tuple(pinned),
                 compacted=found.folded_files,
                 files_removed=found.removed_files + found.removed_log_files,
             )
         )
+    removed = _remove_candidates(workspace)
     progress("done", 1.0)
-    return tuple(done)
+    return Upkeep(tables=tuple(done), candidates_removed=removed, problems=problems)
 
 
-def _pins(workspace: "Workspace") -> dict[str, list[int]]:
-    """Versions that live models were trained on, by table, from the lineage in their folders."""
+def _pins(workspace: "Workspace") -> tuple[dict[str, set[int]], tuple[str, ...]]:
+    """Versions that must stay, by table, and what was found damaged on the way."""
     from trunkline.tasks import Model
 
-    pins: dict[str, list[int]] = {}
-    for usecase in workspace.usecases():
-        for alias in workspace.registry.live(usecase).aliases:
-            lineage = Model.load(workspace.registry.folder(usecase, alias)).info.lineage
+    pins: dict[str, set[int]] = {}
+    problems: list[str] = []
+    needed = {
+        run.run_id
+        for run in newest_states(workspace)
+        if run.state == "started" and (workspace.is_running(run.usecase) or not _is_old(workspace, run.changed_at))
+    }
+    unclear: set[str] = set()
+    live = {path.stem for path in (workspace.root / "live").glob("*.json")}
+    for usecase in sorted({*workspace.usecases(), *live}):
+        try:
+            shown = workspace.registry.live(usecase).aliases
+        except TrunklineError as error:
+            problems.append(str(error))
+            unclear.add(usecase)
+            continue
+        for alias, model in shown.items():
+            needed.add(model.run_id)
+            try:
+                lineage = Model.load(workspace.registry.folder(usecase, alias)).info.lineage
+            except TrunklineError as error:
+                problems.append(str(error))
+                continue
             for name, version in lineage.items():
                 if name.startswith("table:"):
-                    pins.setdefault(name.removeprefix("table:"), []).append(int(str(version)))
-    return pins
+                    pins.setdefault(name.removeprefix("table:"), set()).add(int(str(version)))
+    for table, version in _trained_on(workspace, runs=needed, usecases=unclear):
+        pins.setdefault(table, set()).add(version)
+    return pins, tuple(problems)
+
+
+def _trained_on(workspace: "Workspace", *, runs: set[str], usecases: set[str]) -> list[tuple[str, int]]:
+    """Tables and versions that runs, and all runs of use cases, have read for their training."""
+    if not (runs or usecases) or not workspace.lake.exists(STEPS_TABLE):
+        return []
+    documents = workspace.lake.arrow(
+        STEPS_TABLE,
+        schema=arrow_schema(StepRecord),
+        where=lambda table: (
+            (table["step"] == "train") & (table["run_id"].isin(sorted(runs)) | table["usecase"].isin(sorted(usecases)))
+        ),
+    ).column("document")
+    return [
+        (str(table), int(version))
+        for document in documents.to_pylist()
+        for table, version in json.loads(document)["table_versions"].items()
+    ]
+
+
+def _remove_candidates(workspace: "Workspace") -> tuple[str, ...]:
+    """Remove the candidates of finished runs that are versions of the registry, once nobody can be reading them."""
+    folder = workspace.root / "candidates"
+    lying = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
+    old = [
+        run.run_id
+        for run in newest_states(workspace)
+        if run.run_id in lying and run.state == "finished" and _is_old(workspace, run.changed_at)
+    ]
+    if not old:
+        return ()
+    registered = set(
+        workspace.lake.arrow(
+            STEPS_TABLE,
+            schema=arrow_schema(StepRecord),
+            where=lambda table: (table["step"] == "register") & table["run_id"].isin(old),
+        )
+        .column("run_id")
+        .to_pylist()
+    )
+    removed = [run_id for run_id in old if run_id in registered]
+    for run_id in removed:
+        shutil.rmtree(folder / run_id)
+    return tuple(removed)
+
+
+def _is_old(workspace: "Workspace", instant: datetime) -> bool:
+    return workspace.clock() - instant > workspace.settings.lake.vacuum_grace

@@ -42,9 +42,11 @@ class RegisterDocument(_Document):
 
     Attributes:
         version: The version.
+        unchanged: Whether the candidate equals the champion, so that no version was made: ``version`` is the champion.
     """
 
     version: str
+    unchanged: bool = False
 
 
 class RolloutDocument(_Document):

@@ -11,11 +11,14 @@ __all__ = ["register", "rollout"]
 
 
 def register(context: StepContext) -> RegisterDocument:
-    """Make the candidate a version of the registry."""
+    """Make the candidate a version of the registry; one that equals the champion is no new version."""
     workspace, usecase = context.workspace, context.usecase
     trained = TrainDocument.model_validate_json(context.needed("train"))
     judged = EvaluateDocument.model_validate_json(context.needed("evaluate"))
     refuse_failed(judged, usecase=usecase.name, run_id=context.run_id)
+    champion = workspace.registry.live(usecase.name).champion
+    if champion is not None and champion.run_id != context.run_id and _equals_champion(context, trained):
+        return RegisterDocument(version=champion.version, unchanged=True)
     version = workspace.registry.register(
         usecase.name,
         workspace.root / trained.folder,
@@ -26,6 +29,18 @@ def register(context: StepContext) -> RegisterDocument:
     )
     point("run.after_register")
     return RegisterDocument(version=version.version)
+
+
+def _equals_champion(context: StepContext, trained: TrainDocument) -> bool:
+    """Whether nothing tells candidate and champion apart but their run: rows, recipe, code, and what was learned."""
+    from trunkline.tasks import Model
+
+    registry = context.workspace.registry
+    candidate, champion = (
+        Model.load(folder).with_lineage(run_id="").fingerprint
+        for folder in (context.workspace.root / trained.folder, registry.folder(context.usecase.name))
+    )
+    return candidate == champion
 
 
 def rollout(context: StepContext) -> RolloutDocument:
