@@ -24,6 +24,7 @@ __all__ = [
     "Paging",
     "Since",
     "address_fault",
+    "is_loopback",
 ]
 
 
@@ -223,12 +224,17 @@ def address_fault(url: str, *, allow_http: bool) -> str:
         return "it must begin with https:// and a host"
     if parts.username is not None or parts.password is not None:
         return "credentials belong into `auth`, not into the address"
-    if parts.scheme == "http" and not (allow_http or _is_loopback(host)):
+    if parts.scheme == "http" and not (allow_http or is_loopback(host)):
         return "without TLS only this machine is reached; use https://, or say allow_http = true"
     return ""
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this machine.
+
+    Args:
+        host: Its name or IP address.
+    """
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, JsonValue, SecretStr, field_validator, model_validator
 
-from trunkline.spec.rest import Auth, ClientCredentials, NoPaging, Paging, Since, address_fault
+from trunkline.spec.rest import ApiKey, Auth, Bearer, ClientCredentials, NoPaging, Paging, Since, address_fault
 
 __all__ = [
     "AnySource",
@@ -194,6 +194,19 @@ class RestSource(SourceSpec):
     max_answer_mib: int = Field(64, ge=1, le=2048, description="Largest page, unpacked (MiB).")
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the machine's.")
     allow_http: bool = Field(default=False, description="Whether it may be reached without TLS beyond this machine.")
+
+    @model_validator(mode="after")
+    def _sendable(self) -> "RestSource":
+        secrets = {f"headers.{name}": value for name, value in self.headers.items()}
+        if isinstance(self.auth, Bearer):
+            secrets["auth.token"] = self.auth.token
+        if isinstance(self.auth, ApiKey):
+            secrets["auth.value"] = self.auth.value
+        for name, value in secrets.items():
+            text = value.get_secret_value()
+            if not (text.isascii() and text.isprintable() and text == text.strip()):
+                raise ValueError(f"{name} must be of printable ASCII signs, with no white space at its ends")
+        return self
 
     @model_validator(mode="after")
     def _whole(self) -> "RestSource":

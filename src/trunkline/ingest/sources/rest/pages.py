@@ -1,0 +1,180 @@
+"""Pages of a REST API: each page with records is a piece, and its position says which page comes next.
+
+A pull that was cut goes on at the next page of the same window, and then with the next window. What landed is never
+asked for again, except where that is the safe side: the overlap of ``since``, a cursor that names no successor.
+"""
+
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from trunkline.errors import SourceError
+from trunkline.ingest.sources.protocol import Position, Pulled
+from trunkline.ingest.sources.rest.calling import Caller
+from trunkline.ingest.sources.rest.exchange import Answer, Asked, Timing, plain
+from trunkline.ingest.sources.rest.records import as_ndjson, list_in, newest_in, time_text
+from trunkline.ingest.sources.rest.window import Window, first_page, following, page_params, sha256
+from trunkline.spec.rest import ApiKey, CursorPaging, LinkPaging, PagePaging
+from trunkline.spec.sources import RestSource
+
+__all__ = ["RestPages"]
+
+_MOST_REPEATS: Final = 3
+"""A last page may come again where rows are inserted meanwhile; it lands once. So often, it is the server's answer."""
+
+
+class RestPages:
+    """A REST API that gives pages.
+
+    Args:
+        name: Its name.
+        declared: What is said of it.
+        timing: Clocks, sleep and chance.
+    """
+
+    def __init__(self, name: str, declared: RestSource, *, timing: Timing) -> None:
+        self.name = name
+        self._declared, self._timing = declared, timing
+        self._where = plain(declared.url)
+        Caller(declared, timing=timing).close()  # what cannot work is said now
+
+    def pull(self, position: Position | None, *, folder: Path) -> Iterator[Pulled]:
+        """Ask for what is new; see ``Source.pull``."""
+        paging, since = self._declared.paging, self._declared.since
+        window, was_cut = Window.read(position, paging)
+        pages = _Numbers(self._declared.max_pages, where=self._where)
+        with Caller(self._declared, timing=self._timing) as caller:
+            before = window.rows
+            is_feed = isinstance(paging, CursorPaging) and paging.keep
+            is_new = is_feed or not was_cut
+            window = yield from self._window(caller, window, folder=folder, pages=pages, is_new=is_new)
+            if not was_cut or is_feed or (since is None and window.rows > before):
+                return
+            begun = Window(window.newest or window.since, None, first_page(paging), 0, window.page_sha256)
+            yield from self._window(caller, begun, folder=folder, pages=pages, is_new=True)
+
+    def _window(
+        self, caller: Caller, window: Window, *, folder: Path, pages: "_Numbers", is_new: bool
+    ) -> Generator[Pulled, None, Window]:
+        """Give the pages of a window from where it stands; returns it as it was left."""
+        declared, paging = self._declared, self._declared.paging
+        repeats = 0
+        while True:
+            number = pages.next()
+            answer = caller.page(self._asked(window))
+            if answer.status == 404:
+                return replace(window, page=None)
+            records = list_in(
+                answer.document, declared.records, where=self._where, omitted_is_empty=declared.omitted_is_empty
+            )
+            page = self._link(following(paging, window, answer=answer, records=records, where=self._where), answer)
+            if records:
+                content = as_ndjson(records)
+                origin = self._origin(window, rows=len(records))
+                is_known = sha256(content) == window.page_sha256
+                repeats = repeats + 1 if is_known and not is_new else 0
+                if repeats == _MOST_REPEATS:
+                    raise SourceError(
+                        f"{_MOST_REPEATS + 1} pages after one another are the same",
+                        where=self._where,
+                        next_step="check `paging`: its parameter may be one that the server does not know",
+                    )
+                window = window.after(
+                    content=content, rows=len(records), page=self._kept(window, page), newest=self._newest(records)
+                )
+                if not is_known:
+                    path = folder / f"{number}.ndjson"
+                    path.write_bytes(content)
+                    yield Pulled(path, origin=origin, position=window.position(paging))
+            if page is None:
+                return replace(window, page=None)
+            window, is_new = replace(window, page=page), False
+
+    def _asked(self, window: Window) -> Asked:
+        """Make the request for the page at which a window stands."""
+        declared, paging = self._declared, self._declared.paging
+        accepts = frozenset((404,)) if isinstance(paging, PagePaging) and paging.missing_ends else frozenset[int]()
+        accepts = accepts if window.rows else frozenset()
+        if isinstance(paging, LinkPaging) and isinstance(window.page, str):
+            return Asked(window.page, method=declared.method, json=declared.body)
+        extra = {**page_params(paging, window.page), **self._since_params(window)}
+        if declared.params_in == "query":
+            params = {**declared.params, **extra}
+            return Asked(declared.url, method=declared.method, params=params, json=declared.body, accepts=accepts)
+        body: dict[str, object] = dict(declared.body or {})
+        for name, value in extra.items():
+            body = _with(body, name.split("."), value)
+        return Asked(declared.url, method=declared.method, params=declared.params, json=body, accepts=accepts)
+
+    def _since_params(self, window: Window) -> Mapping[str, str | int]:
+        since = self._declared.since
+        if since is None:
+            return {}
+        if window.since is None:
+            return {} if since.first is None else {since.param: since.first}
+        return {since.param: time_text(datetime.fromisoformat(window.since) - since.overlap, since.format)}
+
+    def _newest(self, records: list[object]) -> datetime | None:
+        """Give the newest time of records; one that lies ahead does not hide what comes until then."""
+        since = self._declared.since
+        if since is None:
+            return None
+        return min(newest_in(records, since, where=self._where), self._timing.now())
+
+    def _kept(self, window: Window, page: str | int | None) -> str | int | None:
+        """Give the page for the position: a feed without a successor is asked from the same cursor again."""
+        paging = self._declared.paging
+        return window.page if page is None and isinstance(paging, CursorPaging) and paging.keep else page
+
+    def _link(self, page: str | int | None, answer: Answer) -> str | int | None:
+        """Make the address of the next page whole, and take the key out of it."""
+        if not isinstance(self._declared.paging, LinkPaging) or not isinstance(page, str):
+            return page
+        import httpx2
+
+        home = httpx2.URL(self._declared.url)
+        try:
+            url = httpx2.URL(answer.url).join(page)
+        except httpx2.InvalidURL:
+            raise SourceError("the address of the next page is malformed", where=self._where) from None
+        if (url.scheme, url.host, url.port) != (home.scheme, home.host, home.port) or url.userinfo:
+            raise SourceError(
+                "the next page lies on another server",
+                where=f"{self._where}, which names {plain(str(url.copy_with(userinfo=b'')))}",
+                next_step="declare the address of that server, if it is the right one",
+            )
+        auth = self._declared.auth
+        if isinstance(auth, ApiKey) and auth.place == "query":
+            url = url.copy_remove_param(auth.name)
+        return str(url)
+
+    def _origin(self, window: Window, *, rows: int) -> str:
+        since = f" since {window.since}" if window.since else ""
+        return f"{self._where}{since}, rows {window.rows + 1} to {window.rows + rows}"
+
+
+class _Numbers:
+    """Numbers the pages of one pull, up to a limit."""
+
+    def __init__(self, most: int, *, where: str) -> None:
+        self._most, self._where, self._given = most, where, 0
+
+    def next(self) -> int:
+        if self._given == self._most:
+            raise SourceError(
+                f"it has more than {self._most:,} pages",
+                where=self._where,
+                next_step="check that its paging ends; if it does, raise `max_pages`, or pull again: it goes on there",
+            )
+        self._given += 1
+        return self._given
+
+
+def _with(body: Mapping[str, object], names: list[str], value: object) -> dict[str, object]:
+    """Give a body with a value at a path."""
+    if len(names) == 1:
+        return {**body, names[0]: value}
+    inner = body.get(names[0])
+    return {**body, names[0]: _with(inner if isinstance(inner, dict) else {}, names[1:], value)}

@@ -1,0 +1,179 @@
+"""Where a pull stands: a window of time, and the page in it. Values in, values out; nothing here talks to a server."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from trunkline.errors import SourceError
+from trunkline.ingest.sources.protocol import Position
+from trunkline.ingest.sources.rest.exchange import Answer
+from trunkline.ingest.sources.rest.records import ABSENT, at_path
+from trunkline.spec.rest import CursorPaging, LinkPaging, OffsetPaging, PagePaging, Paging
+
+__all__ = ["Window", "first_page", "following", "page_params", "said_total"]
+
+_END: Final = None
+Page = str | int | None
+"""Names a page: its number, offset, cursor or address; None where the first has no name, and behind the end."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """All pages that answer one question.
+
+    Attributes:
+        since: Time from which rows were asked for, ISO and UTC, before the overlap; None at the first pull.
+        newest: Newest time that its rows had so far; None without ``since``.
+        page: The page to ask for next.
+        rows: How many rows its pages gave.
+        page_sha256: Of the newest page that landed, of this window or the one before.
+    """
+
+    since: str | None = None
+    newest: str | None = None
+    page: Page = None
+    rows: int = 0
+    page_sha256: str | None = None
+
+    @classmethod
+    def read(cls, position: Position | None, paging: Paging) -> "tuple[Window, bool]":
+        """Read a position.
+
+        Returns:
+            The window, and whether it was cut and goes on. A window whose pages were counted in another way than is
+            declared now begins again.
+        """
+        if position is None:
+            return cls(page=first_page(paging)), False
+        since, newest = _text(position.get("since")), _text(position.get("newest"))
+        digest = _text(position.get("page_sha256"))
+        page, rows = position.get("page"), position.get("rows")
+        if page is not None and position.get("paging") == _counted_by(paging):
+            page = page if isinstance(page, str | int) else None
+            return cls(since, newest, page, rows if isinstance(rows, int) else 0, digest), True
+        if page is not None:
+            return cls(since, None, first_page(paging), 0, digest), False
+        return cls(newest or since, None, first_page(paging), 0, digest), False
+
+    def position(self, paging: Paging) -> Position:
+        """Write it down."""
+        return {
+            "since": self.since,
+            "newest": self.newest,
+            "page": self.page,
+            "rows": self.rows,
+            "page_sha256": self.page_sha256,
+            "paging": _counted_by(paging),
+        }
+
+    def after(self, *, content: bytes, rows: int, page: Page, newest: datetime | None) -> "Window":
+        """Give the window behind a page.
+
+        Args:
+            content: What landed.
+            rows: How many rows it has.
+            page: The next page.
+            newest: The newest time of its rows.
+        """
+        known = self.newest
+        if newest is not None:
+            at = newest.isoformat()
+            known = at if known is None or datetime.fromisoformat(known) < newest else known
+        return replace(self, newest=known, page=page, rows=self.rows + rows, page_sha256=sha256(content))
+
+
+def sha256(content: bytes) -> str:
+    """Hash a page."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _counted_by(paging: Paging) -> str:
+    """Name what a page's number means: pages of another size have other rows."""
+    return f"page/{paging.size}" if isinstance(paging, PagePaging) else paging.kind
+
+
+def first_page(paging: Paging) -> Page:
+    """Name the first page."""
+    if isinstance(paging, PagePaging):
+        return paging.first
+    return 0 if isinstance(paging, OffsetPaging) else None
+
+
+def page_params(paging: Paging, page: Page) -> Mapping[str, str | int]:
+    """Give the parameters that ask for a page."""
+    if not isinstance(paging, PagePaging | OffsetPaging | CursorPaging):
+        return {}
+    asked: dict[str, str | int] = {paging.size_param: paging.size} if paging.size_param else {}
+    return asked if page is None else {**asked, paging.param: page}
+
+
+def said_total(paging: Paging, document: object) -> int | None:
+    """Give the number of all rows, where the answer tells it."""
+    if not isinstance(paging, PagePaging | OffsetPaging) or not paging.total:
+        return None
+    total = at_path(document, paging.total)
+    if isinstance(total, str) and total.isascii() and total.isdigit():
+        return int(total[:18])
+    return total if isinstance(total, int) and not isinstance(total, bool) else None
+
+
+def following(paging: Paging, window: Window, *, answer: Answer, records: Sequence[object], where: str) -> Page:
+    """Name the page after an answer.
+
+    Args:
+        paging: As declared.
+        window: Before the answer.
+        answer: The answer.
+        records: Its records.
+        where: The address, for messages.
+
+    Returns:
+        Its name; None when there is none.
+
+    Raises:
+        SourceError: The answer leads to itself.
+    """
+    if isinstance(paging, PagePaging | OffsetPaging):
+        total = said_total(paging, answer.document)
+        is_short = paging.stop == "short" and len(records) < paging.size
+        if not records or is_short or (total is not None and window.rows + len(records) >= total):
+            return _END
+        assert isinstance(window.page, int)
+        return window.page + (1 if isinstance(paging, PagePaging) else len(records))
+    if isinstance(paging, CursorPaging):
+        page = _cursor(paging, answer, records, where=where)
+    elif isinstance(paging, LinkPaging):
+        named = at_path(answer.document, paging.next) if paging.next else answer.next_link
+        page = named if isinstance(named, str) and named else _END
+    else:
+        return _END
+    if page is not None and page == window.page:
+        if not records:  # a feed whose end has been reached
+            return _END
+        raise SourceError(
+            "a page names itself as the next one",
+            where=where,
+            next_step="check `paging`: its parameter may be one that the server does not know",
+        )
+    return page
+
+
+def _cursor(paging: CursorPaging, answer: Answer, records: Sequence[object], *, where: str) -> Page:
+    if not paging.last_field:
+        found = at_path(answer.document, paging.next)
+    elif not records:
+        return _END
+    else:
+        found = at_path(records[-1], paging.last_field)
+        if found is ABSENT:
+            raise SourceError(f"the last record has no {paging.last_field!r}", where=where, next_step="check `paging`")
+    if isinstance(found, float) and found.is_integer():
+        found = int(found)
+    is_name = isinstance(found, str | int) and not isinstance(found, bool) and found != ""
+    return found if is_name and isinstance(found, str | int) else _END

@@ -1,0 +1,79 @@
+"""One file behind an address: streamed to disk, and again only when it changed."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.ingest.rest.loopback import Api, Reply, Seen, Times
+
+from trunkline.errors import InputError, SourceError
+from trunkline.ingest.sources.protocol import Position, Source
+from trunkline.ingest.sources.rest.download import file_suffix
+
+OpenRest = Callable[..., Source]
+Pull = Callable[..., list[tuple[bytes, Position]]]
+
+CSV = b"call_id,seconds\nc1,7\n"
+
+
+@pytest.fixture
+def open_file(api: Api, open_rest: OpenRest) -> OpenRest:
+    def opened(name: str = "calls.csv", **declared: object) -> Source:
+        return open_rest(url=f"{api.url}/{name}", answer="file", **declared)
+
+    return opened
+
+
+def test_a_file_is_fetched_once(api: Api, open_file: OpenRest, pull: Pull, tmp_path: Path) -> None:
+    def answer(seen: Seen) -> Reply:
+        is_known = seen.headers.get("If-None-Match") == '"v1"'
+        return Reply(status=304) if is_known else Reply(CSV, headers={"ETag": '"v1"'})
+
+    api.answer = answer
+    ((content, position),) = pull(open_file())
+    assert content == CSV
+    assert pull(open_file(), position) == []
+    assert api.seen[-1].headers["If-None-Match"] == '"v1"'
+
+
+def test_the_same_bytes_under_another_tag_are_no_news(api: Api, open_file: OpenRest, pull: Pull) -> None:
+    api.answer = lambda _: Reply(CSV, headers={"ETag": f'"{len(api.seen)}"'})
+    ((_, position),) = pull(open_file())
+    assert pull(open_file(), position) == []
+    api.answer = lambda _: Reply(CSV + b"c2,8\n")
+    assert [content for content, _ in pull(open_file(), position)] == [CSV + b"c2,8\n"]
+
+
+def test_a_download_that_breaks_off_begins_again(api: Api, open_file: OpenRest, pull: Pull, times: Times) -> None:
+    api.then(Reply(CSV * 1000, cut_after=999), Reply(CSV * 1000))
+    ((content, _),) = pull(open_file())
+    assert content == CSV * 1000
+    assert len(times.slept) == 1
+
+
+def test_a_packed_file_stays_packed(api: Api, open_file: OpenRest, pull: Pull) -> None:
+    packed = gzip.compress(CSV)
+    api.then(Reply(packed, headers={"Content-Encoding": "gzip"}))
+    assert pull(open_file("calls.csv.gz"))[0][0] == packed
+    assert pull(open_file("calls.csv"))[0][0] == CSV
+
+
+def test_a_missing_file_is_said(api: Api, open_file: OpenRest, pull: Pull) -> None:
+    api.then(Reply(status=404))
+    with pytest.raises(SourceError, match="status 404"):
+        pull(open_file())
+
+
+@pytest.mark.parametrize("name", ["calls", "calls.exe", "calls.gz", "calls.csv/list"])
+def test_an_address_without_a_form(open_file: OpenRest, name: str) -> None:
+    with pytest.raises(InputError, match="does not tell the form"):
+        open_file(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("a.csv", ".csv"), ("a.tar.csv", ".csv"), ("A%2ECSV", ".csv"), ("a.json.gz", ".json.gz"), ("a.v2.zip", ".zip")],
+)
+def test_suffixes_of_addresses(name: str, suffix: str) -> None:
+    assert file_suffix(f"https://host/{name}?x=.exe") == suffix
