@@ -50,6 +50,17 @@ def test_a_stream_is_forgotten_with_the_last_expression_over_it() -> None:
         assert engine.connection.raw_sql("SHOW TABLES").fetchall() == []
 
 
+def test_a_stream_is_forgotten_while_a_result_is_read() -> None:
+    with DuckDB(threads=1) as engine:
+        table = engine.table(pa.table({"a": [1]}).to_reader())
+        result = engine.connection.con.execute("SELECT * FROM range(100_000)")
+        first = result.fetchmany(10)
+        del table
+        gc.collect()  # a failure inside it is a warning, and so an error
+        assert len(first) + len(result.fetchall()) == 100_000
+        assert engine.connection.raw_sql("SHOW TABLES").fetchall() == []
+
+
 @pytest.mark.parametrize("module", ["trunkline.engine", "trunkline.lake", "trunkline.settings.lake"])
 def test_importing_is_light(module: str) -> None:
     heavy = ["duckdb", "ibis", "deltalake", "pandas", "pyarrow", "tenacity", "filelock"]

@@ -178,7 +178,10 @@ class DuckDB:
 
     def _drop(self, name: str) -> None:
         if self._backend is not None:
-            self._backend.con.sql(f'DROP TABLE IF EXISTS "{name}"')
+            # Called whenever the garbage collector likes, also while a result of the connection is read: a session of
+            # its own does not ask the connection to be idle.
+            with self._backend.con.cursor() as session:
+                session.execute(f'DROP TABLE IF EXISTS "{name}"')
 
 
 def _literal(text: str) -> str:
