@@ -38,6 +38,7 @@ _MARKS: Final[dict[Packing, bytes]] = {
 }
 _FAULTS: Final = (
     EOFError,
+    LookupError,
     NotImplementedError,  # a way of packing that nobody here can undo
     RuntimeError,  # encrypted
     ValueError,

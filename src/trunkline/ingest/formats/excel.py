@@ -131,7 +131,15 @@ def _refuse_bomb(source: Source) -> None:
                         f"more than {source.limits.max_excel_expanded_mb} MiB when unpacked",
                         "max_excel_expanded_mb",
                     )
-        except (OSError, EOFError, NotImplementedError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        except (
+            OSError,
+            EOFError,
+            LookupError,
+            NotImplementedError,
+            ValueError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
             raise truncated(source.path, type(error).__name__) from None
 
 

@@ -1,9 +1,10 @@
 """JSON documents: an array of objects, objects one after another, or an object with such an array under a known name.
 
-Takes ``[{...}, ...]``, ``{...} {...}`` or ``{"rows": [{...}, ...], ...}`` and gives one row per object, flattened as in
-NDJSON. The document is read up to three times in bounded memory, value by value: for its layout, for the names of all
-columns, and for the rows. An element that is no object, or that strict JSON does not allow (``NaN``, half a surrogate
-pair), is a malformed line. Whatever breaks the document itself is refused as a whole: it may be half written.
+Takes ``[{...}, ...]``, ``{...} {...}`` or ``{"rows": [{...}, ...], ...}`` and gives one row per object, flattened:
+objects inside become columns with dotted names, lists texts of JSON. The document is read up to three times in
+bounded memory, value by value: for its layout, for the names of all columns, and for the rows. An element that is no
+object, or that strict JSON does not allow (``NaN``, half a surrogate pair), is a malformed line. Whatever breaks the
+document itself is refused as a whole: it may be half written.
 """
 
 import codecs
@@ -177,7 +178,10 @@ def _array_key(source: Source) -> str | None:
     """Name the member whose array holds the rows; None where the document itself does."""
     try:
         with source.stream() as stream, _Text(source, stream) as text:
-            if text.peek() == "[":
+            first = text.peek()
+            if not first:
+                raise empty(source.path)
+            if first == "[":
                 return None
             return next(_members(text), None)
     except OSError as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trunkline.errors import SourceError
-from trunkline.ingest.formats.json_values import Flattened, TextRows, json_record
+from trunkline.ingest.formats.json_values import TextRows, json_record, scalar_text
 from trunkline.ingest.raw import Aside, MalformedLine, RawFile, empty, truncated
 from trunkline.ingest.source import Source, refuse_width
 
@@ -33,7 +33,7 @@ def open_ndjson(source: Source) -> RawFile:
         if record is None:
             aside.add(MalformedLine(number, line.decode("utf-8", errors="replace").strip(), 0))
         else:
-            header.update(dict.fromkeys(Flattened.names(record)))
+            header.update(dict.fromkeys(record))
             refuse_width(source, len(header))
     malformed = aside.lines
     if not ends_line and malformed and malformed[-1].row_number == number and last.strip():
@@ -61,10 +61,10 @@ def _lines(source: Source) -> Iterator[bytes]:
 
 
 def _batches(source: Source, header: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
-    flattened, rows = Flattened(header), TextRows(header)
+    rows = TextRows(header, scalar_text)
     for line in _lines(source):
         record = json_record(line) if line.strip() else None
-        if record is not None and rows.add(flattened.values(record), size=len(line)):
+        if record is not None and rows.add(record, size=len(line)):
             yield rows.batch()
     if rows.rows:
         yield rows.batch()

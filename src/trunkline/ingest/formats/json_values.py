@@ -1,12 +1,13 @@
-"""Objects of JSON as rows of text, the same for NDJSON and for JSON documents.
+"""Objects of JSON as rows of text.
 
-Numbers and truths become their canonical texts, lists their JSON. Objects inside objects become columns with dotted
-names (``cell.id``). Where a name holds an object in one record and a scalar in another, the object's text begins with
-U+0000, which no kind accepts, so that its row is refused and no value is lost silently; so it is for two values of one
-dotted name, and for objects nested too deeply.
+Numbers and truths become their canonical texts. In NDJSON, as in requests to the API, an object or a list is no
+scalar: its text begins with U+0000, which no kind accepts, so that its row is refused like any other. Documents,
+which are often nested, are flattened: objects inside objects become columns with dotted names (``cell.id``), lists
+become their JSON. Where a name holds an object in one record and a scalar in another, the object is marked with
+U+0000 too, so that no value is lost silently; so are two values of one dotted name, and objects nested too deeply.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from trunkline.contracts.kinds import NUL, canonical_text
@@ -15,7 +16,7 @@ from trunkline.ingest.raw import BLOCK_BYTES
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Flattened", "Opaque", "TextRows", "json_record", "json_text"]
+__all__ = ["Flattened", "Opaque", "TextRows", "flat_text", "json_record", "scalar_text"]
 
 _DEEPEST: Final = 32
 _BATCH_ROWS: Final = 10_000
@@ -38,8 +39,15 @@ def json_record(text: bytes | str) -> dict[str, object] | None:
     return record if isinstance(record, dict) else None
 
 
-def json_text(value: object) -> str | None:
-    """Give the text by which a value is judged."""
+def scalar_text(value: object) -> str | None:
+    """Give the text by which a value is judged; what is no scalar is marked."""
+    if value is None or isinstance(value, str):
+        return value
+    return NUL + _dumped(value) if isinstance(value, dict | list) else canonical_text(value)
+
+
+def flat_text(value: object) -> str | None:
+    """Give the text by which a value of a flattened record is judged: a list's is its JSON, an object's is marked."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, dict) and not isinstance(value, Opaque):
@@ -98,10 +106,11 @@ class TextRows:
 
     Args:
         header: Names of the columns.
+        text: Gives the text of a value.
     """
 
-    def __init__(self, header: tuple[str, ...]) -> None:
-        self._header = header
+    def __init__(self, header: tuple[str, ...], text: Callable[[object], str | None] = flat_text) -> None:
+        self._header, self._text = header, text
         self._most_rows = max(1, min(_BATCH_ROWS, _BATCH_CELLS // max(len(header), 1)))
         self._clear()
 
@@ -117,7 +126,7 @@ class TextRows:
             size: About how many bytes they have.
         """
         for name, column in zip(self._header, self._columns, strict=True):
-            column.append(json_text(values.get(name)))
+            column.append(self._text(values.get(name)))
         return self._counted(size)
 
     def add_texts(self, texts: Iterable[str | None], *, size: int) -> bool:
