@@ -34,6 +34,7 @@ ACTIONS = {
     "lake.after_commit": "append",
     "lake.replace": "replace",
     "lake.compact": "compact",
+    "lake.remove": "remove",
     "lake.vacuum": "maintain",
     "lake.log": "maintain",
     "lake.erase": "erase",
@@ -63,6 +64,8 @@ def act(lake: Lake, action: str, *rest: str) -> None:
         lake.compact(TABLE, key=["id"], newest_by=["a"])
     elif action == "maintain":
         lake.maintain(pins={TABLE: [PINNED]})
+    elif action == "remove":
+        lake.remove(TABLE, "id", ERASED)
     elif action == "erase":
         lake.erase(TABLE, "id", [ERASED])
     else:
@@ -103,7 +106,7 @@ def expected(action: str) -> Counter[str]:
         return Counter(["replaced"])
     if action == "maintain":
         return seeds + Counter(ids_of_all("more", 25))
-    if action == "erase":
+    if action in ("remove", "erase"):
         return seeds - Counter([ERASED])
     return seeds
 

@@ -170,6 +170,21 @@ def everything_in(path: Path) -> str:
     return "\n".join(found)
 
 
+def test_rows_are_removed_by_a_text_and_older_versions_keep_them(lake: Lake) -> None:
+    for batch in ("b1", "it's", "b1"):
+        lake.append(T, pa.table({"a": [1, 2], "batch": [batch, "other"]}))
+    before = lake.version(T)
+    assert lake.remove(T, "batch", "it's", metadata={"why": "again"}) == 1
+    assert lake.remove(T, "batch", "b1") == 2
+    assert sorted(lake.arrow(T).column("batch").to_pylist()) == ["other"] * 3
+    assert lake.arrow(T, version=before).num_rows == 6
+    now = lake.version(T)
+    assert lake.remove(T, "batch", "b1") == 0
+    assert lake.version(T) == now
+    with pytest.raises(SchemaError):
+        lake.remove(T, "no_such_column", "x")
+
+
 def test_erasure_leaves_no_trace_in_any_version(lake: Lake) -> None:
     lake.append(T, pa.table({"id": ["SECRET", "b", None], "a": [1, 2, 3]}), transaction=Transaction("s", 1))
     lake.append(T, pa.table({"id": ["c", "SECRET"], "a": [4, 5]}))

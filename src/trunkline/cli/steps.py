@@ -51,19 +51,25 @@ def ingest(
     *sources: str,
     dataset: Annotated[str | None, Parameter(help="Dataset of the rows; the main one by default.")] = None,
     map_file: Map = None,
+    again: Annotated[
+        str | None, Parameter(help="Take this batch in again from its raw copy, by the contract as it is now.")
+    ] = None,
     run_id: RunId = None,
     common: Common = Common(),  # noqa: B008 - a frozen value
 ) -> int:
-    """Take files into the lake by contract.
+    """Take sources into the lake by contract; without any, those that the settings declare for the use case.
 
     Args:
         usecase: Name of the use case.
-        sources: Files or folders.
+        sources: Files, folders, globs, URLs, or names of declared sources.
         dataset: Dataset of the rows; the main one by default.
         map_file: TOML file with a table ``columns`` of source column = field.
+        again: Take this batch in again from its raw copy, by the contract as it is now.
         run_id: Go on with this run.
         common: Options of every command.
     """
+    if again is not None:
+        return _again(usecase, again, common, sources=sources, map_file=map_file)
     return _execute(usecase, common, source=sources, map_file=map_file, dataset=dataset, run_id=run_id, only="ingest")
 
 
@@ -223,6 +229,30 @@ def report(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) 
         common: Options of every command.
     """
     return _execute(usecase, common, run_id=run_id, only="report", again=True)
+
+
+def _again(usecase: str, batch: str, common: Common, *, sources: tuple[str, ...], map_file: Path | None) -> int:
+    from trunkline.errors import InputError
+    from trunkline.run import ingest_again, new_run_id, read_mapping
+
+    if sources:
+        raise InputError("--again takes no source: the raw copy of the batch is its source", where="the command line")
+    with opened(common) as workspace, progress() as told:
+        told(f"ingest batch {batch} again", 0.0)
+        mapping = None if map_file is None else read_mapping(map_file)
+        done = ingest_again(workspace, usecase, batch, run_id=new_run_id(workspace), mapping=mapping)
+
+    def text() -> None:
+        if done.unchanged:
+            print("contract and mapping are as they were: nothing to do")
+            return
+        new = done.receipt
+        counts = f"{new.accepted} accepted, {new.quarantined} quarantined, {new.duplicates} duplicate"
+        print(f"batch {new.batch_id} in place of {batch}: {new.read} read, {counts}")
+        print(f"{done.removed} rows of the old batch left the table, {done.discarded} the quarantine")
+
+    emit(done.model_dump(mode="json"), common=common, text=text)
+    return 0
 
 
 def _execute(  # noqa: PLR0913 - the options of the commands

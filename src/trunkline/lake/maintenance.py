@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CRASH_POINTS: tuple[str, ...] = (
     "lake.compact.before_commit",
     "lake.compact.after_commit",
+    "lake.remove.before_commit",
+    "lake.remove.after_commit",
     "lake.vacuum.before_delete",
     "lake.vacuum.after_delete",
     "lake.log.before_delete",
@@ -170,6 +172,30 @@ def clean_log(place: Place, *, pins: Collection[int], now: datetime, settings: L
     if doomed:
         drills.point("lake.log.after_delete")
     return len(doomed)
+
+
+def remove(place: Place, column: str, value: str, *, metadata: Mapping[str, str]) -> int:
+    """Take the rows with one text out of the newest version, in one commit; older versions keep them.
+
+    Args:
+        place: The table.
+        column: A column of text.
+        value: The text.
+        metadata: Noted in the commit.
+
+    Returns:
+        How many rows went; 0 makes no commit.
+
+    Raises:
+        ConflictError: Another writer's commit won.
+        UnavailableError: The store refused.
+    """
+    quoted = value.replace("'", "''")
+    drills.point("lake.remove.before_commit")
+    with delta.translated(place.uri):
+        told = place.newest().delete(f"{column} = '{quoted}'", commit_properties=writing.commit_properties(metadata))
+    drills.point("lake.remove.after_commit")
+    return int(told["num_deleted_rows"] or 0)
 
 
 def sync_properties(place: Place, *, settings: LakeSettings) -> None:

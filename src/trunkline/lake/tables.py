@@ -21,7 +21,7 @@ from trunkline.lake.leases import PostgresLeases
 from trunkline.lake.locks import FileLocks, TableLocks
 from trunkline.lake.maintenance import Upkeep
 from trunkline.lake.place import Place
-from trunkline.lake.reading import LakeReader
+from trunkline.lake.reading import LakeReader, demand
 from trunkline.lake.writing import Transaction
 from trunkline.settings.lake import LakeSettings
 
@@ -157,6 +157,33 @@ class Lake(LakeReader):
                 settings=self._settings,
                 event="replace.",
             )
+
+    def remove(self, table: str, column: str, value: str, *, metadata: Mapping[str, str] | None = None) -> int:
+        """Take the rows with one text out of the newest version, in one commit; older versions keep them.
+
+        Args:
+            table: The table.
+            column: A column of text, e.g. ``_batch_id``.
+            value: The text.
+            metadata: Noted in the commit.
+
+        Returns:
+            How many rows went.
+
+        Raises:
+            UnknownNameError: There is no such table.
+            SchemaError: The table lacks the column.
+            BusyError: Another writer held the table for longer than ``lock_timeout_s``.
+            ConflictError: Writers outside Trunkline won every attempt.
+            UnavailableError: The store refused.
+        """
+        place = self._existing(table)
+        demand(delta.schema(place.newest()).names, [column], table=table)
+        with self._locks.held(table):
+            for attempt in writing.attempts(self._settings.commit_attempts):
+                with attempt:
+                    return maintenance.remove(place, column, value, metadata=metadata or {})
+        raise AssertionError("attempts either return or raise")
 
     # Keeping
 

@@ -1,5 +1,6 @@
 """Executes plans here: the composition root, the steps, the run locks."""
 
+from trunkline.run.again import Again, ingest_again
 from trunkline.run.evaluating import Evaluated, evaluate_files
 from trunkline.run.execute import CRASH_POINTS, RunResult, execute, new_run_id
 from trunkline.run.folder_watch import Arrived, watch_folder
@@ -13,6 +14,7 @@ from trunkline.run.workspace import SCHEMA_VERSION, Workspace, utc_now
 __all__ = [
     "CRASH_POINTS",
     "SCHEMA_VERSION",
+    "Again",
     "Arrived",
     "Evaluated",
     "IngestDocument",
@@ -23,6 +25,7 @@ __all__ = [
     "Workspace",
     "evaluate_files",
     "execute",
+    "ingest_again",
     "latest_run_id",
     "live_model",
     "new_run_id",

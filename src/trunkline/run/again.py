@@ -1,0 +1,139 @@
+"""A batch taken in again from its raw copy: after its contract or its mapping changed.
+
+The raw file in the landing zone is judged by the contract as it is now and becomes a batch of its own; then the rows of
+the old batch leave the table, and its open rows the quarantine. Killed in between, the same call completes it: the new
+batch is known by its content and by the batch whose place it takes, and removing what is gone changes nothing.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.checks import arrow_schema
+from trunkline.contracts.records import Receipt
+from trunkline.errors import InputError, UnknownNameError
+from trunkline.ingest import Target, ingest_file
+from trunkline.run.refused import discard_batch
+from trunkline.settings.drills import point
+
+if TYPE_CHECKING:
+    from trunkline.run.workspace import Workspace
+
+__all__ = ["CRASH_POINTS", "Again", "ingest_again"]
+
+CRASH_POINTS = ("again.after_ingest", "again.after_removal")
+"""Points at which a drill kills a batch that is taken in again."""
+
+RECEIPTS = "platform.receipts"
+
+
+class Again(BaseModel):
+    """What became of a batch.
+
+    Attributes:
+        batch_id: The batch that was taken in again.
+        receipt: Of the batch that takes its place; the old one's where nothing changed.
+        unchanged: Whether contract and mapping are as they were, so that nothing was done.
+        removed: Rows of the old batch that left the table.
+        discarded: Its rows that left the quarantine.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    receipt: Receipt
+    unchanged: bool
+    removed: int
+    discarded: int
+
+
+def ingest_again(
+    workspace: "Workspace",
+    usecase_name: str,
+    batch_id: str,
+    *,
+    run_id: str,
+    mapping: Mapping[str, str] | None = None,
+) -> Again:
+    """Take a batch in again from its raw copy.
+
+    Args:
+        workspace: The workspace.
+        usecase_name: The use case that took it in.
+        batch_id: The batch.
+        run_id: The run that asks for it.
+        mapping: Source column to field name; None takes the mapping that the batch came with.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        UnknownNameError: There is no such batch, its dataset is gone, or no raw copy was kept.
+        InputError: Rows have no key and some of the batch's were mended in the quarantine: they would be there twice.
+        SchemaError: The columns do not fit the contract any more; nothing is changed.
+        RowsRefusedError: No row is good now; the old rows stay.
+    """
+    lake = workspace.lake
+    old = _receipt(workspace, batch_id)
+    usecase = workspace.usecase(usecase_name)
+    if old.usecase != usecase.name:
+        raise UnknownNameError(f"batch {batch_id!r} belongs to the use case {old.usecase!r}", allowed=(old.usecase,))
+    if old.dataset not in usecase.datasets:
+        raise UnknownNameError(f"{usecase.name!r} has no dataset {old.dataset!r} any more", allowed=usecase.datasets)
+    target = Target(usecase.name, old.dataset, usecase.datasets[old.dataset])
+    piece = workspace.landing(target.table).find(old.content_sha256)
+    if not target.contract.table.key and _mended(workspace, batch_id):
+        raise InputError(
+            "rows of this batch were mended in the quarantine, and without a key they would be there twice",
+            where=f"batch {batch_id}",
+            next_step="declare a key in the contract, or ingest the mended file itself",
+        )
+    assert piece.path is not None, "a piece that is found has its file"
+    told = json.loads(old.mapping) if old.mapping else {}
+    mapping = told if mapping is None else mapping
+    if target.contract.fingerprint == old.contract_fingerprint and dict(mapping) == told:
+        return Again(batch_id=batch_id, receipt=old, unchanged=True, removed=0, discarded=0)
+    new = ingest_file(
+        piece.path,
+        target,
+        lake=lake,
+        run_id=run_id,
+        clock=workspace.clock,
+        mapping=mapping,
+        piece=piece,
+        instead=batch_id,
+    ).receipt
+    point("again.after_ingest")
+    removed = lake.remove(target.table, "_batch_id", batch_id, metadata={"run_id": run_id, "instead": new.batch_id})
+    point("again.after_removal")
+    discarded = discard_batch(workspace, batch_id) if old.quarantined else 0
+    return Again(batch_id=batch_id, receipt=new, unchanged=False, removed=removed, discarded=discarded)
+
+
+def _receipt(workspace: "Workspace", batch_id: str) -> Receipt:
+    found = (
+        workspace.lake.arrow(
+            RECEIPTS, schema=arrow_schema(Receipt), where=lambda table: table["batch_id"] == batch_id
+        ).to_pylist()
+        if workspace.lake.exists(RECEIPTS)
+        else []
+    )
+    if not found:
+        raise UnknownNameError(
+            f"there is no batch {batch_id[:60]!r}", where=str(workspace.root), next_step="see the receipts of a run"
+        )
+    return Receipt(**found[0])
+
+
+def _mended(workspace: "Workspace", batch_id: str) -> bool:
+    quarantine = "platform.quarantine"
+    if not workspace.lake.exists(quarantine):
+        return False
+    found = workspace.lake.arrow(
+        quarantine,
+        columns=["quarantine_id"],
+        where=lambda table: (table["batch_id"] == batch_id) & (table["state"] == "replayed"),
+    )
+    return bool(found.num_rows)

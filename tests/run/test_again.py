@@ -1,0 +1,132 @@
+"""A batch taken in again from its raw copy when its contract or mapping has changed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from trunkline.cli import main
+from trunkline.run.again import CRASH_POINTS
+from trunkline.settings.drills import VARIABLE
+
+CONTRACT = dedent(
+    """
+    from typing import ClassVar
+    from trunkline.contracts import Contract, Integer, Table, Text, field
+    from trunkline.spec import UseCase
+
+    class Call(Contract):
+        table: ClassVar[Table] = Table({table})
+        call_id: Text = field()
+        seconds: Integer = field(minimum={minimum})
+
+    usecase = UseCase(name="calls", title="Calls", question="?", datasets={{"calls": Call}}, main="calls", task=None,
+                      metric="roc_auc")
+    """
+)
+
+Run = Callable[..., dict[str, object]]
+
+
+@pytest.fixture
+def contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Write the contract of a use case of one's own."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(*, minimum: int, table: str = 'key=("call_id",)') -> None:
+        folder = tmp_path / "usecases" / "calls"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "__init__.py").write_text(CONTRACT.format(minimum=minimum, table=table))
+
+    return write
+
+
+def run(tmp_path: Path, *arguments: str, crash_at: str = "") -> tuple[int, dict[str, object]]:
+    """Run a command in a process of its own, so that the contract is read anew."""
+    done = subprocess.run(
+        [sys.executable, "-m", "trunkline", *arguments, "--json", "--workspace", "w"],
+        cwd=tmp_path,
+        env={**os.environ, VARIABLE: crash_at},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}
+
+
+def table(tmp_path: Path) -> Counter[str]:
+    script = (
+        "from trunkline.run import Workspace; from trunkline.settings import load_settings; import json;"
+        "w = Workspace(load_settings(workspace='w'));"
+        "print(json.dumps(w.lake.arrow('calls.calls').column('call_id').to_pylist()))"
+    )
+    out = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    return Counter(json.loads(out.stdout))
+
+
+def batch_of(document: dict[str, object]) -> str:
+    receipts = document["receipts"]
+    assert isinstance(receipts, list)
+    return str(receipts[0]["batch_id"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("crash_at", ["", *CRASH_POINTS, "ingest.after_rows"])
+def test_a_batch_is_taken_in_again_under_a_new_contract(
+    tmp_path: Path, contract: Callable[..., None], crash_at: str
+) -> None:
+    contract(minimum=10)
+    (tmp_path / "calls.csv").write_text("call_id,seconds\n" + "".join(f"c{n},{n}\n" for n in range(20)))
+    assert run(tmp_path, "ingest", "calls", "calls.csv")[0] == 0
+    (tmp_path / "calls.csv").unlink()
+    batch = first_batch(tmp_path)
+    if not crash_at:
+        assert run(tmp_path, "ingest", "calls", "--again", batch)[1]["unchanged"] is True
+    contract(minimum=5)
+    if crash_at:
+        assert run(tmp_path, "ingest", "calls", "--again", batch, crash_at=crash_at)[0] == -signal.SIGKILL
+    code, done = run(tmp_path, "ingest", "calls", "--again", batch)
+    assert code == 0
+    assert table(tmp_path) == Counter(f"c{n}" for n in range(5, 20))
+    code, listed = run(tmp_path, "quarantine", "list")
+    assert str(listed).count("'rows': 5") == 1
+    if not crash_at:
+        # and back, which is yet another batch: the first one's rows are gone
+        contract(minimum=10)
+        receipt = done["receipt"]
+        assert isinstance(receipt, dict)
+        code, done = run(tmp_path, "ingest", "calls", "--again", str(receipt["batch_id"]))
+        assert (code, done["removed"]) == (0, 15)
+        assert table(tmp_path) == Counter(f"c{n}" for n in range(10, 20))
+
+
+def first_batch(tmp_path: Path) -> str:
+    code, listed = run(tmp_path, "quarantine", "list")
+    assert code == 0
+    batches = listed["batches"]
+    assert isinstance(batches, list)
+    return str(batches[0]["batch_id"])
+
+
+@pytest.mark.slow
+def test_an_unknown_batch_and_one_without_a_raw_copy(
+    tmp_path: Path, contract: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract(minimum=1)
+    monkeypatch.setenv("TRUNKLINE_LANDING__KEEP_FILES", "false")
+    (tmp_path / "calls.csv").write_text("call_id,seconds\na,1\nb,0\n")
+    assert main(["ingest", "calls", "calls.csv", "--workspace", "w"]) == 0
+    batch = first_batch(tmp_path)
+    contract(minimum=0)
+    for given, said in (("0" * 24, "there is no batch"), (batch, "does not hold that content")):
+        code, document = run(tmp_path, "ingest", "calls", "--again", given)
+        assert (code, said in str(document["error"])) == (2, True)
+    assert main(["ingest", "calls", "calls.csv", "--again", batch, "--workspace", "w"]) == 2
+    assert "takes no source" in capsys.readouterr().err
