@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from trunkline.checks import ROW, edge_validator, resolve_columns, split_expression, unfused
+from trunkline.checks import ROW, BlockJudge, edge_validator, resolve_columns, split_expression, unfused
 from trunkline.contracts import Contract
 from trunkline.engine import Engine, open_engine
 
@@ -47,6 +47,21 @@ class Split:
             plain(self.split.decode([row[mask] for mask in self.split.masks]), {name: row[name] for name in self.names})
             for row in found
         ]
+
+
+class Blocks:
+    """The same by blocks: Arrow types, the engine judges."""
+
+    def __init__(self, engine: Engine, contract: type[Contract], *, optional: Sequence[str] = ()) -> None:
+        self.names = [column.name for column in contract.columns]
+        self.resolution = resolve_columns(contract, self.names, optional=optional)
+        self.judged = BlockJudge(contract, self.resolution, compiled=engine.compiled)
+
+    def judge(self, rows: Sequence[Mapping[str, str | None]]) -> list[Verdict]:
+        texts = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in self.names}
+        block = self.judged.judge(texts, rows=len(rows))
+        reasons = dict(zip(block.refused.tolist(), block.reasons, strict=True))
+        return [plain(reasons.get(place, ()), row) for place, row in enumerate(block.rows.to_pylist())]
 
 
 def plain(reasons: Sequence[str], row: Mapping[str, object]) -> Verdict:
@@ -86,19 +101,25 @@ AllVerdicts = Callable[[type[Contract], Sequence[Mapping[str, str | None]]], lis
 
 @pytest.fixture(scope="session")
 def verdicts(engine: Engine) -> AllVerdicts:
-    """Judge rows of text in all three ways, prove that they agree, and give the verdicts."""
+    """Judge rows of text in all ways, prove that they agree, and give the verdicts."""
     splits: dict[str, Split] = {}
+    blocks: dict[str, Blocks] = {}
     numbers = count()
 
     def judge(contract: type[Contract], rows: Sequence[Mapping[str, str | None]]) -> list[Verdict]:
         name = f"{contract.__module__}.{contract.__qualname__}"
         if name not in splits:
             splits[name] = Split(engine, contract, name=f"raw_{next(numbers)}")
+            blocks[name] = Blocks(engine, contract)
         edge = at_the_edge(contract, rows)
         for row, one, other in zip(rows, edge, by_pydantic(contract, rows), strict=True):
             assert one == other, f"edge and Pydantic differ on {row!r}"
         for row, one, other in zip(rows, edge, splits[name].judge(rows), strict=True):
             assert one == other, f"edge and split differ on {row!r}"
+        for row, one, other in zip(rows, edge, blocks[name].judge(rows), strict=True):
+            assert one == other, f"edge and blocks differ on {row!r}"
+        for row, one in zip(rows, edge, strict=True):  # alone, so that one odd text does not send a block another way
+            assert blocks[name].judge([row]) == [one], f"edge and a block of one differ on {row!r}"
         return edge
 
     return judge

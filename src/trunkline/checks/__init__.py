@@ -1,21 +1,30 @@
 """From a contract to things that check: edge validator, vectorised split, Arrow and JSON schemas, samples."""
 
+from trunkline.checks.arrays import TextReader, TypedTexts, text_readers
+from trunkline.checks.blocks import BlockJudge, JudgedBlock
 from trunkline.checks.columns import Resolution, resolve_columns
 from trunkline.checks.edge import EdgeValidator, Judged, edge_validator
-from trunkline.checks.schemas import arrow_schema, json_schema, table_from_rows
-from trunkline.checks.split import ROW, Split, split_expression, unfused
+from trunkline.checks.schemas import arrow_schema, arrow_type, json_schema, table_from_rows
+from trunkline.checks.split import ROW, Split, broken_expression, split_expression, unfused
 
 __all__ = [
     "ROW",
+    "BlockJudge",
     "EdgeValidator",
     "Judged",
+    "JudgedBlock",
     "Resolution",
     "Split",
+    "TextReader",
+    "TypedTexts",
     "arrow_schema",
+    "arrow_type",
+    "broken_expression",
     "edge_validator",
     "json_schema",
     "resolve_columns",
     "split_expression",
     "table_from_rows",
+    "text_readers",
     "unfused",
 ]

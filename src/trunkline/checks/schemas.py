@@ -4,19 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trunkline.contracts import Column, Contract
-from trunkline.contracts.kinds import GRAMMAR
+from trunkline.contracts.kinds import GRAMMAR, KindName
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["arrow_schema", "json_schema", "table_from_rows"]
+__all__ = ["arrow_schema", "arrow_type", "json_schema", "table_from_rows"]
 
 
-def arrow_schema(contract: type[Contract]) -> "pa.Schema":
-    """Give the Arrow schema of a contract's table: instants in UTC microseconds, whole numbers in 64 bits."""
+def arrow_type(kind: KindName) -> "pa.DataType":
+    """Give the Arrow type of a kind: instants in UTC microseconds, whole numbers in 64 bits."""
     import pyarrow as pa
 
-    types = {
+    types: dict[KindName, pa.DataType] = {
         "text": pa.string(),
         "category": pa.string(),
         "integer": pa.int64(),
@@ -25,7 +25,14 @@ def arrow_schema(contract: type[Contract]) -> "pa.Schema":
         "instant": pa.timestamp("us", tz="UTC"),
         "day": pa.date32(),
     }
-    return pa.schema([pa.field(column.name, types[column.kind], nullable=True) for column in contract.columns])
+    return types[kind]
+
+
+def arrow_schema(contract: type[Contract]) -> "pa.Schema":
+    """Give the Arrow schema of a contract's table; see :func:`arrow_type`."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(column.name, arrow_type(column.kind), nullable=True) for column in contract.columns])
 
 
 def json_schema(contract: type[Contract]) -> dict[str, object]:

@@ -10,12 +10,12 @@ text is trimmed and cast once per check.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add, or_
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from trunkline.checks.columns import Resolution
 from trunkline.checks.rules import ibis_value
@@ -29,12 +29,10 @@ from trunkline.contracts.patterns import without_anchors
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-__all__ = ["ROW", "Split", "split_expression", "unfused"]
+__all__ = ["ROW", "Split", "broken_expression", "split_expression", "unfused"]
 
 ROW: Final = "_row"
 """Column with the 1-based position of the row in its batch."""
-
-_BITS: Final = 60
 
 _IBIS_TYPES: Final = {
     "text": "string",
@@ -61,6 +59,9 @@ class Split:
     masks: tuple[str, ...]
     reasons: tuple[str, ...]
 
+    BITS: ClassVar[int] = 60
+    """Reasons per mask."""
+
     def good(self) -> "ir.BooleanValue":
         """Condition: the row broke nothing."""
         condition = self.table[self.masks[0]] == 0
@@ -71,9 +72,9 @@ class Split:
     def decode(self, masks: Sequence[int]) -> list[str]:
         """Name the reasons of one row from the values of its masks."""
         return [
-            self.reasons[position * _BITS + bit]
+            self.reasons[position * self.BITS + bit]
             for position, mask in enumerate(masks)
-            for bit in range(_BITS)
+            for bit in range(self.BITS)
             if mask >> bit & 1
         ]
 
@@ -120,12 +121,46 @@ def split_expression(contract: type[Contract], raw: "ir.Table", resolution: Reso
     absent = {column.name: _absent(column) for column in contract.columns if column not in present}
     read_absent = {name: value for name, value in absent.items() if name in read}
     whole = typed.mutate(**read_absent) if read_absent else typed
-    checks = list(_checks(contract, present, whole, optional=resolution.optional))
-    masks = {}
-    for position in range(0, max(len(checks), 1), _BITS):
-        masks[f"_mask{position // _BITS}"] = _mask([failed for _, failed in checks[position : position + _BITS]])
+    states = {column.name: _state_of_text(column, whole) for column in present}
+    checks = list(_checks(contract, present, whole, states, optional=resolution.optional))
+    masks = _masks(checks)
     final = {name: absent[name] if name in absent else whole[name] for name in contract.model_fields}
     return Split(whole.select(whole[ROW], **final, **masks), tuple(masks), tuple(reason for reason, _ in checks))
+
+
+def broken_expression(contract: type[Contract], typed: "ir.Table", resolution: Resolution) -> Split:
+    """Write the query that judges rows which are typed already, see :mod:`trunkline.checks.arrays`.
+
+    Args:
+        contract: What the rows must look like.
+        typed: ``_row`` and all the contract's columns; null where a text was malformed.
+        resolution: Which fields the source has.
+
+    Returns:
+        A split whose table has ``_row`` and the masks, and only rows that broke something. Malformed cells count as
+        null in it: whoever typed them knows better, and corrects the two bits.
+    """
+    import ibis
+
+    present = [column for column in contract.columns if column.name in resolution.source_of]
+    never = cast("ir.BooleanValue", ibis.literal(value=False))
+    states = {column.name: (typed[column.name].isnull(), never) for column in present}
+    checks = list(_checks(contract, present, typed, states, optional=resolution.optional))
+    judged = typed.select(typed[ROW], **_masks(checks))
+    split = Split(judged, tuple(judged.columns[1:]), tuple(reason for reason, _ in checks))
+    return replace(split, table=judged.filter(~split.good()))
+
+
+def _state_of_text(column: Column, typed: "ir.Table") -> "tuple[ir.BooleanValue, ir.BooleanValue]":
+    text, value = typed[_text_name(column)], typed[column.name]
+    return text.isnull(), cast("ir.BooleanValue", text.notnull() & value.isnull())
+
+
+def _masks(checks: "Sequence[tuple[str, ir.BooleanValue]]") -> "dict[str, ir.Value]":
+    return {
+        f"_mask{position // Split.BITS}": _mask([failed for _, failed in checks[position : position + Split.BITS]])
+        for position in range(0, max(len(checks), 1), Split.BITS)
+    }
 
 
 def _mask(failed: Sequence["ir.BooleanValue"]) -> "ir.Value":
@@ -203,15 +238,23 @@ def _absent(column: Column) -> "ir.Value":
 
 
 def _checks(
-    contract: type[Contract], present: Sequence[Column], typed: "ir.Table", *, optional: Sequence[str]
+    contract: type[Contract],
+    present: Sequence[Column],
+    typed: "ir.Table",
+    states: "Mapping[str, tuple[ir.BooleanValue, ir.BooleanValue]]",
+    *,
+    optional: Sequence[str],
 ) -> "Iterator[tuple[str, ir.BooleanValue]]":
-    """Give every check with the condition under which it *fails*; null does not fail."""
+    """Give every check with the condition under which it *fails*; null does not fail.
+
+    ``states`` says of each field where its text is null, and where it is malformed.
+    """
     for column in present:
         value = typed[column.name]
-        text = typed[_text_name(column)]
+        is_null, is_malformed = states[column.name]
         if not column.nullable and column.impute is None and column.name not in optional:
-            yield f"{column.name}.null", text.isnull()
-        yield f"{column.name}.type", cast("ir.BooleanValue", text.notnull() & value.isnull())
+            yield f"{column.name}.null", is_null
+        yield f"{column.name}.type", is_malformed
         number, words = cast("ir.NumericValue", value), cast("ir.StringValue", value)
         if column.minimum is not None:
             yield f"{column.name}.minimum", number < limit_of(column, column.minimum)

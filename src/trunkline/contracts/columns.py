@@ -13,7 +13,7 @@ from pydantic import Field
 from trunkline.contracts.expressions import Expr
 from trunkline.contracts.kinds import KindName
 
-__all__ = ["LONGEST_TEXT", "NULL_TOKENS", "Column", "Keep", "Rule", "Said", "Table", "field"]
+__all__ = ["LONGEST_TEXT", "NULL_TOKENS", "Column", "Keep", "Rule", "Said", "Table", "Unique", "field"]
 
 NULL_TOKENS: Final = ("", "NA", "N/A", "NULL", "null", "None", "NaN", "nan", "?")
 """Texts that mean null unless a table says otherwise; compared after trimming."""
@@ -23,6 +23,9 @@ LONGEST_TEXT: Final = 10_000
 
 Keep = Literal["first", "last"]
 """Which of several rows with one key is kept: the first or the last of a batch."""
+
+Unique = Literal["batch", "table"]
+"""Among which rows a key counts as repeated."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,10 @@ class Table:
         key: Fields that identify a row; empty when rows have no identity.
         event_at: The instant field that orders versions of a row; None when the order of arrival does.
         keep: Which of several rows with one key in a batch is kept; the others count as duplicates.
+        unique: Where keys are looked for. ``batch``: among the rows of a batch alone; a row whose key the table holds
+            already is added, and readers take the newest. ``table``: a row whose key the table holds already counts as
+            a duplicate, too, and is not added; unless ``keep`` is ``last`` and the row is newer by ``event_at``, or no
+            ``event_at`` orders them, when what arrives is newer.
         null_tokens: Texts that mean null.
         rules: Conditions over several fields.
     """
@@ -55,6 +62,7 @@ class Table:
     key: tuple[str, ...] = ()
     event_at: str | None = None
     keep: Keep = "last"
+    unique: Unique = "batch"
     null_tokens: tuple[str, ...] = NULL_TOKENS
     rules: tuple[Rule, ...] = ()
 

@@ -90,5 +90,7 @@ def _fingerprint(cls: type[Contract]) -> str:
         "null_tokens": cls.table.null_tokens,
         "rules": [[rule.name, rule.condition.to_data()] for rule in cls.table.rules],
     }
+    if cls.table.unique != "batch":  # left out otherwise, so that batches of before have the ids that they had
+        description["unique"] = cls.table.unique
     text = json.dumps(description, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

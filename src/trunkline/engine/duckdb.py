@@ -7,8 +7,10 @@ loses those that later files added.
 
 from __future__ import annotations
 
+import os
+import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -50,6 +52,11 @@ class DuckDB:
     def capabilities(self) -> Capabilities:
         """In what DuckDB differs from other engines."""
         return _CAPABILITIES
+
+    @property
+    def threads(self) -> int:
+        """Worker threads; one per core that this process may use, unless it was told otherwise."""
+        return self._threads if self._threads is not None else len(os.sched_getaffinity(0))
 
     @property
     def connection(self) -> Backend:
@@ -143,6 +150,28 @@ class DuckDB:
         if stream.schema.equals(wanted):
             return stream
         return pa.RecordBatchReader.from_batches(wanted, _cast(stream, wanted))
+
+    def compiled(self, build: Callable[[ir.Table], ir.Table], schema: pa.Schema) -> Callable[[pa.Table], pa.Table]:
+        """Compile an expression over one table; see :class:`~trunkline.engine.Engine`."""
+        import ibis
+
+        name = f"block_{next(self._names)}"
+        expr = build(ibis.table(ibis.Schema.from_pyarrow(schema), name=name))
+        query, wanted = self.connection.compile(expr), expr.schema().to_pyarrow()
+        database, sessions = self.connection.con, threading.local()
+
+        def run(rows: pa.Table) -> pa.Table:
+            if not hasattr(sessions, "own"):
+                sessions.own = database.cursor()
+            session = sessions.own
+            session.register(name, rows)
+            try:
+                found = session.sql(query).to_arrow_table()
+            finally:
+                session.unregister(name)
+            return found.cast(wanted)
+
+        return run
 
     def close(self) -> None:
         """Close the database and free its memory; closing twice is allowed."""

@@ -7,7 +7,7 @@ are an empty typed table. ``tests/engine`` holds one test body that runs over al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -52,6 +52,11 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """In what this engine differs from others."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """Worker threads in this process, which those who feed the engine keep to as well."""
         ...
 
     @property
@@ -122,6 +127,19 @@ class Engine(Protocol):
 
         Raises:
             FilesVanishedError: A file of the snapshot is gone.
+        """
+        ...
+
+    def compiled(self, build: Callable[[ir.Table], ir.Table], schema: pa.Schema) -> Callable[[pa.Table], pa.Table]:
+        """Compile an expression over one table, to run it over many Arrow tables.
+
+        Args:
+            build: Gives the expression from the table.
+            schema: Of the tables to come.
+
+        Returns:
+            A function from a table of that schema to the expression's rows. Unlike the engine itself it may be called
+            from several threads at once; it ends with the engine.
         """
         ...
 

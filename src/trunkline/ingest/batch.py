@@ -7,26 +7,40 @@ content-derived id. Killed between any two, the same call completes what is miss
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.checks import ROW, arrow_schema, table_from_rows
+from trunkline.checks import arrow_schema
 from trunkline.contracts import Contract
-from trunkline.contracts.records import QuarantinedRow, Receipt
+from trunkline.contracts.records import Receipt
 from trunkline.errors import RowsRefusedError
-from trunkline.ingest.files import content_sha256
-from trunkline.ingest.judged import JudgedFile, Refused, judged_file
+from trunkline.ingest.committing import (
+    RECEIPTS,
+    Batch,
+    Target,
+    commit_rows,
+    lake_rows,
+    lake_rows_schema,
+    receipt_of,
+    rows_committed,
+    write_quarantine,
+    write_receipts,
+)
+from trunkline.ingest.files import content_sha256, open_file
+from trunkline.ingest.judged import judge, judged_file
 from trunkline.ingest.landing import Landed
-from trunkline.lake import Lake, Transaction
+from trunkline.ingest.raw import RawFile
+from trunkline.lake import Lake
 from trunkline.settings.drills import point
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CRASH_POINTS", "Ingested", "Target", "checked_rows", "ingest_file"]
+__all__ = ["CRASH_POINTS", "RECEIPTS", "Ingested", "Target", "checked_rows", "ingest_file"]
 
 CRASH_POINTS: Final = (
     "ingest.before_quarantine",
@@ -36,30 +50,7 @@ CRASH_POINTS: Final = (
 )
 """Points at which a drill kills an ingestion."""
 
-RECEIPTS: Final = "platform.receipts"
-QUARANTINE: Final = "platform.quarantine"
-_WRITTEN_ROWS: Final = 100_000
 _MOST_REASONS: Final = 6
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a batch goes.
-
-    Attributes:
-        usecase: The use case's name.
-        dataset: The dataset's name.
-        contract: What its rows must look like.
-    """
-
-    usecase: str
-    dataset: str
-    contract: type[Contract]
-
-    @property
-    def table(self) -> str:
-        """Name of the lake table."""
-        return f"{self.usecase}.{self.dataset}"
 
 
 @dataclass(frozen=True)
@@ -73,17 +64,6 @@ class Ingested:
 
     receipt: Receipt
     known: bool
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Who writes what: the parts that rows, quarantine and receipt share."""
-
-    batch_id: str
-    run_id: str
-    target: Target
-    source: str
-    at: datetime
 
 
 def ingest_file(
@@ -125,42 +105,48 @@ def ingest_file(
     if earlier is not None:
         _refuse_if_nothing_accepted(earlier)
         return Ingested(earlier, known=True)
-    started_at = clock()
-    with judged_file(path, target.contract, engine=lake.engine, mapping=mapping) as judged:
-        batch = _Batch(batch_id, run_id, target, source=source, at=clock().astimezone(UTC))
-        reasons = _write_quarantine(lake, judged, batch)
-        point("ingest.after_quarantine")
-        version, first_run_id = _write_rows(lake, judged, batch)
-        point("ingest.after_rows")
-        receipt = Receipt(
-            batch_id=batch_id,
-            run_id=first_run_id,
-            usecase=target.usecase,
-            dataset=target.dataset,
-            source=source,
-            piece=piece.piece_id if piece else None,
-            content_sha256=content,
-            contract_fingerprint=target.contract.fingerprint,
-            read=judged.read,
-            accepted=judged.accepted,
-            quarantined=judged.quarantined,
-            duplicates=judged.duplicates,
-            reasons=json.dumps(dict(reasons.most_common())),
-            absent_columns=json.dumps(judged.absent),
-            extra_columns=json.dumps(judged.extra),
-            mapping=json.dumps(dict(mapping), sort_keys=True) if mapping else None,
-            table_version=version,
-            started_at=started_at,
-            finished_at=clock(),
-        )
-    lake.append(
-        RECEIPTS,
-        table_from_rows(Receipt, [receipt.model_dump()]),
-        transaction=Transaction(f"receipt:{batch_id}", 1),
+    batch = Batch(
+        batch_id=batch_id,
+        run_id=run_id,
+        target=target,
+        source=source,
+        content_sha256=content,
+        piece_id=piece.piece_id if piece else None,
+        mapping=mapping,
+        started_at=clock().astimezone(UTC),
     )
+    receipt = _taken(open_file(path), batch, lake=lake, clock=clock)
+    write_receipts(lake, [receipt])
     point("ingest.after_receipt")
     _refuse_if_nothing_accepted(receipt)
     return Ingested(receipt, known=False)
+
+
+def _taken(opened: RawFile, batch: Batch, *, lake: Lake, clock: Callable[[], datetime]) -> Receipt:
+    """Judge a file, and commit its quarantine and its rows."""
+    target, table = batch.target, batch.target.contract.table
+    earlier = rows_committed(lake, target.table, batch.rows_transaction)
+    with lake.staged(target.table, lake_rows_schema(target.contract)) as staged:
+
+        def keep(good: "pa.Table") -> None:
+            staged.write(lake_rows(good, batch))
+
+        judged = judge(
+            opened,
+            target.contract,
+            engine=lake.engine,
+            mapping=batch.mapping,
+            sink=None if earlier else keep,
+        )
+        with closing(judged.refusals):
+            point("ingest.before_quarantine")
+            write_quarantine(lake, judged.refusals, batch)
+            point("ingest.after_quarantine")
+            done = earlier
+            if done is None:
+                done = commit_rows(lake, staged, judged, batch, table=table)
+            point("ingest.after_rows")
+    return receipt_of(judged, batch, done, finished_at=clock())
 
 
 def checked_rows(
@@ -189,9 +175,7 @@ def checked_rows(
         SchemaError: Its columns do not fit.
     """
     with judged_file(path, contract, engine=lake.engine, mapping=mapping, optional=optional) as judged:
-        columns = [ROW, *(column.name for column in contract.columns)]
-        good = lake.engine.arrow(judged.with_repeats().order_by(ROW).select(*columns))
-        return good, judged.texts(), judged.reasons()
+        return judged.rows, judged.texts, judged.reasons()
 
 
 def _batch_id(
@@ -226,91 +210,3 @@ def _refuse_if_nothing_accepted(receipt: Receipt) -> None:
         where=f"{receipt.source}, batch {receipt.batch_id}",
         next_step=f"see the rows with `trunkline quarantine show {receipt.batch_id}`; a mapping (--map) may be missing",
     )
-
-
-def _write_quarantine(lake: Lake, judged: JudgedFile, batch: _Batch) -> Counter[str]:
-    """Write the refused rows; gives how many failed for each reason."""
-    import pyarrow as pa
-
-    point("ingest.before_quarantine")
-    counts: Counter[str] = Counter()
-    if not judged.quarantined:
-        return counts
-    transaction = Transaction(f"quarantine:{batch.batch_id}", 1)
-    if _covered(lake, QUARANTINE, transaction):  # by an earlier, interrupted call
-        return judged.reasons()
-
-    def batches() -> "Iterator[pa.RecordBatch]":
-        for rows in judged.refused():
-            for row in rows:
-                counts.update(row.reasons)
-            yield from table_from_rows(QuarantinedRow, [_quarantined(row, batch) for row in rows]).to_batches()
-
-    lake.append(
-        QUARANTINE,
-        pa.RecordBatchReader.from_batches(arrow_schema(QuarantinedRow), batches()),
-        transaction=transaction,
-    )
-    return counts or judged.reasons()
-
-
-def _quarantined(row: Refused, batch: _Batch) -> dict[str, object]:
-    return {
-        "quarantine_id": f"{batch.batch_id}-{row.row_number}",
-        "batch_id": batch.batch_id,
-        "run_id": batch.run_id,
-        "usecase": batch.target.usecase,
-        "dataset": batch.target.dataset,
-        "source": batch.source,
-        "row_number": row.row_number,
-        "reasons": json.dumps(row.reasons),
-        "row": json.dumps(row.row, ensure_ascii=False),
-        "state": "open",
-        "changed_at": batch.at,
-    }
-
-
-def _write_rows(lake: Lake, judged: JudgedFile, batch: _Batch) -> tuple[int | None, str]:
-    """Write the good rows; gives the version that holds them (None: there are none), and whose run wrote them."""
-    import ibis
-    import pyarrow as pa
-
-    if not judged.accepted:
-        return None, batch.run_id
-    transaction = Transaction(f"rows:{batch.batch_id}", 1)
-    if _covered(lake, batch.target.table, transaction):  # by an earlier, interrupted call
-        written = lake.arrow(
-            batch.target.table, columns=["_run_id"], where=lambda table: table["_batch_id"] == batch.batch_id
-        )
-        run_ids = written.column("_run_id").unique().to_pylist()
-        return lake.version(batch.target.table), str(run_ids[0]) if run_ids else batch.run_id
-    good = judged.good()
-    rows = good.select(
-        *(column.name for column in batch.target.contract.columns),
-        _run_id=ibis.literal(batch.run_id),
-        _batch_id=ibis.literal(batch.batch_id),
-        _row=good[ROW],
-        _ingested_at=ibis.literal(batch.at, type="timestamp('UTC', 6)"),
-    )
-    schema = arrow_schema(batch.target.contract)
-    for name, kind in (
-        ("_run_id", pa.string()),
-        ("_batch_id", pa.string()),
-        ("_row", pa.int64()),
-        ("_ingested_at", pa.timestamp("us", tz="UTC")),
-    ):
-        schema = schema.append(pa.field(name, kind))
-    reader = lake.engine.batches(rows, rows=_WRITTEN_ROWS)
-    version = lake.append(
-        batch.target.table,
-        pa.RecordBatchReader.from_batches(schema, (part.cast(schema) for part in reader)),
-        transaction=transaction,
-    )
-    return version, batch.run_id
-
-
-def _covered(lake: Lake, table: str, transaction: Transaction) -> bool:
-    if not lake.exists(table):
-        return False
-    covered = lake.transaction_version(table, transaction.app_id)
-    return covered is not None and covered >= transaction.version

@@ -1,130 +1,310 @@
-"""A file in the engine: its raw texts, its rows typed and judged once, and which of the good rows repeat a key.
+"""A file, judged block by block while it is read: good rows go to a sink, refused ones aside with all their reasons.
 
-Columns of the raw table are named by position, because those of sources may be empty, reserved, or differ only in case.
-The tables live in the engine until the ``with`` block ends; a file larger than memory spills to the engine's folder.
+Takes an opened file, its contract and an engine. A few blocks are in memory at a time, whatever the file's size: they
+are typed, judged and handed on by as many threads as the engine has, while the next ones are being read. Refused rows
+wait in a temporary file once there are many.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import chain, count
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from trunkline.checks import ROW, Split, resolve_columns, split_expression, unfused
+from trunkline.checks import ROW, BlockJudge, Resolution, arrow_schema, resolve_columns
 from trunkline.contracts import Contract
 from trunkline.engine import Engine
 from trunkline.errors import SourceError
 from trunkline.ingest.files import open_file
-from trunkline.ingest.raw import MalformedLine, RawFile
+from trunkline.ingest.raw import RawFile
+from trunkline.ingest.refusals import Refusals
+from trunkline.ingest.repeats import KeyOrder, repeated
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
     import pyarrow as pa
 
-__all__ = ["MALFORMED", "JudgedFile", "Refused", "judged_file"]
+__all__ = ["Block", "FileJudge", "JudgedFile", "Verdicts", "blocks", "good_schema", "in_order", "judge", "judged_file"]
 
-MALFORMED: Final = "line.malformed"
-"""The reason of a line that is no row."""
+_BLOCK_BYTES: Final = 16 << 20
+_BLOCK_ROWS: Final = 1 << 17
 
-_REFUSED_ROWS: Final = 20_000
-_SMALL_BYTES: Final = 64 << 20
-"""Texts of smaller files stay in Arrow memory; larger ones go to the engine, which can spill them to disk."""
-
-_numbers = count()
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
-class Refused:
-    """One refused row.
+class Block:
+    """Some rows of a file.
 
     Attributes:
-        row_number: 1 is the first data row.
-        reasons: All of them.
-        row: The raw texts under the source's names; of a malformed line, the ``line``.
+        numbers: Their numbers in the file, int64; 1 is the first data row.
+        texts: Their raw texts; columns are named by position, because those of sources may be empty, reserved, or
+            differ only in case.
     """
 
-    row_number: int
-    reasons: list[str]
-    row: dict[str, str | None]
+    numbers: "pa.Array"
+    texts: "pa.Table"
 
 
 @dataclass(frozen=True)
+class Verdicts:
+    """What a block became.
+
+    Attributes:
+        good: Rows that broke nothing: ``_row`` and the contract's columns.
+        order: Whether their keys grow.
+        refused: Number, reasons and raw texts of the others; see :class:`~trunkline.ingest.refusals.Refusals`.
+        reasons: How many rows failed for each reason.
+        read: How many rows the block has.
+    """
+
+    good: "pa.Table"
+    order: KeyOrder
+    refused: "pa.RecordBatch | None"
+    reasons: Counter[str]
+    read: int
+
+
+@dataclass
 class JudgedFile:
     """A file after the split.
 
     Attributes:
-        engine: Holds the tables.
         header: Column names as the source spells them.
-        raw: Its texts, columns by position, and ``_row``.
-        split: Typed columns, ``_row`` and masks, materialised.
-        repeated: Rows (``_row``) whose key another good row of the file has; None where there are none.
-        malformed: Lines that are no rows.
+        refusals: The refused rows, malformed lines among them.
+        reasons: How many rows failed for each reason.
         read: Rows of the file, malformed ones included.
-        accepted: Good rows that do not repeat a key.
-        duplicates: Good rows that do.
+        good: Rows that broke nothing.
+        order: Whether the keys of the good rows grow from row to row, so that none can repeat.
         absent: Nullable fields that the source lacks.
         extra: Source columns that no field claims.
     """
 
-    engine: Engine
     header: tuple[str, ...]
-    raw: "ir.Table"
-    split: Split
-    repeated: "ir.Table | None"
-    malformed: tuple[MalformedLine, ...]
-    read: int
-    accepted: int
-    duplicates: int
     absent: tuple[str, ...]
     extra: tuple[str, ...]
+    refusals: Refusals
+    order: KeyOrder
+    reasons: Counter[str] = field(default_factory=Counter)
+    read: int = 0
+    good: int = 0
 
     @property
     def quarantined(self) -> int:
         """Rows that broke the contract."""
-        return self.read - self.accepted - self.duplicates
+        return self.read - self.good
 
-    def good(self) -> "ir.Table":
-        """Rows that broke nothing and repeat no key: ``_row`` and the contract's columns, and the masks."""
-        good = self.split.table.filter(self.split.good())
-        return good if self.repeated is None else good.anti_join(self.repeated, ROW)
+    def add(self, verdicts: Verdicts) -> None:
+        """Count a block in; blocks come in the order of the file."""
+        self.read += verdicts.read
+        self.good += verdicts.good.num_rows
+        self.reasons.update(verdicts.reasons)
+        self.order.follow(verdicts.order)
+        if verdicts.refused is not None:
+            self.refusals.add(verdicts.refused)
 
-    def with_repeats(self) -> "ir.Table":
-        """Rows that broke nothing, whether or not they repeat a key."""
-        return self.split.table.filter(self.split.good())
 
-    def texts(self) -> "pa.Table":
-        """Give the raw texts under the source's names, with ``_row``, in the order of the file."""
-        return self.engine.arrow(self.raw.order_by(ROW)).rename_columns([ROW, *self.header])
+def good_schema(contract: type[Contract]) -> "pa.Schema":
+    """Give the schema of good rows: ``_row`` and the contract's columns."""
+    import pyarrow as pa
 
-    def refused(self) -> Iterator[list[Refused]]:
-        """Give the refused rows in batches, malformed lines first."""
-        for start in range(0, len(self.malformed), _REFUSED_ROWS):
-            lines = self.malformed[start : start + _REFUSED_ROWS]
-            yield [Refused(line.row_number, [MALFORMED], {"line": line.text}) for line in lines]
-        if self.quarantined == len(self.malformed):
-            return
-        masks = self.split.table.filter(~self.split.good()).select(ROW, *self.split.masks)
-        bad = self.raw.join(masks, ROW).order_by(ROW)
-        for batch in self.engine.batches(bad, rows=_REFUSED_ROWS):
-            columns = batch.to_pydict()
-            texts = [columns[name] for name in _positions(self.header).values()]
-            found = zip(
-                columns[ROW], zip(*(columns[mask] for mask in self.split.masks), strict=True), *texts, strict=True
-            )
-            yield [
-                Refused(number, self.split.decode(bits), dict(zip(self.header, row, strict=True)))
-                for number, bits, *row in found
-            ]
+    return arrow_schema(contract).insert(0, pa.field(ROW, pa.int64()))
+
+
+class FileJudge:
+    """Judges the blocks of files with one header. Threads may share it.
+
+    Args:
+        contract: What the rows must look like.
+        header: Column names as the source spells them.
+        resolution: Which of them is which field.
+        engine: Computes limits and rules.
+    """
+
+    def __init__(
+        self, contract: type[Contract], header: tuple[str, ...], resolution: Resolution, *, engine: Engine
+    ) -> None:
+        positions = {column: f"c{position}" for position, column in enumerate(header)}
+        source_of = {name: positions[column] for name, column in resolution.source_of.items()}
+        self.resolution = resolution
+        self._header = header
+        self._key = contract.table.key
+        self._sources = tuple(source_of.values())
+        self._blocks = BlockJudge(contract, replace(resolution, source_of=source_of), compiled=engine.compiled)
+
+    def judge(self, block: Block) -> Verdicts:
+        """Judge a block."""
+        import numpy as np
+        import pyarrow as pa
+
+        texts = {name: _whole(block.texts.column(name)) for name in self._sources}
+        count = len(block.numbers)
+        judged = self._blocks.judge(texts, rows=count)
+        rows = judged.rows.add_column(0, ROW, block.numbers)
+        if not len(judged.refused):
+            return Verdicts(rows, KeyOrder.of(rows, self._key), None, Counter(), count)
+        is_good = np.ones(count, dtype=bool)
+        is_good[judged.refused] = False
+        good = rows.filter(pa.array(is_good))
+        places = pa.array(judged.refused)
+        columns = [block.texts.column(place).take(places).to_pylist() for place in range(len(self._header))]
+        refused = Refusals.batch(
+            block.numbers.take(places),
+            [json.dumps(reasons) for reasons in judged.reasons],
+            [
+                json.dumps(dict(zip(self._header, row, strict=True)), ensure_ascii=False)
+                for row in zip(*columns, strict=True)
+            ],
+        )
+        counts = Counter(chain.from_iterable(judged.reasons))
+        return Verdicts(good, KeyOrder.of(good, self._key), refused, counts, count)
+
+
+def blocks(opened: RawFile) -> Iterator[Block]:
+    """Read a file in blocks of some megabytes.
+
+    Raises:
+        SourceError: It turns out to be truncated or not of its form.
+    """
+    import pyarrow as pa
+
+    names = [f"c{position}" for position in range(len(opened.header))]
+    held: list[tuple[pa.Array, pa.RecordBatch]] = []
+    size = rows = 0
+
+    def joined() -> Block:
+        numbers = pa.concat_arrays([part for part, _ in held])
+        return Block(numbers, pa.Table.from_batches([part for _, part in held]).rename_columns(names))
+
+    for numbers, batch in opened.numbered():
+        held.append((numbers, batch))
+        size, rows = size + batch.nbytes, rows + batch.num_rows
+        if size >= _BLOCK_BYTES or rows >= _BLOCK_ROWS:
+            yield joined()
+            held.clear()
+            size = rows = 0
+    if rows:
+        yield joined()
+
+
+def in_order(given: Iterator[_Given], work: "Callable[[_Given], _Made]", *, threads: int) -> Iterator[_Made]:
+    """Do work on several threads; results come in the order of what was given, of which little is taken ahead.
+
+    Raises:
+        Exception: What the work, or the giving, raised.
+    """
+    first = next(given, None)
+    if first is None:
+        return
+    second = next(given, None)
+    if second is None:  # not worth a thread
+        yield work(first)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="ingest") as pool:
+        running: deque[Future[_Made]] = deque()
+        try:
+            for one in chain((first, second), given):
+                running.append(pool.submit(work, one))
+                del one
+                if len(running) > threads:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def judge(
+    opened: RawFile,
+    contract: type[Contract],
+    *,
+    engine: Engine,
+    mapping: Mapping[str, str] | None = None,
+    optional: tuple[str, ...] = (),
+    sink: "Callable[[pa.Table], None] | None" = None,
+    texts: "Callable[[Block], None] | None" = None,
+) -> JudgedFile:
+    """Judge a file.
+
+    Args:
+        opened: The file.
+        contract: What its rows must look like.
+        engine: Computes limits and rules; says how many threads work.
+        mapping: Source column to field name, from the user.
+        optional: Fields that may be absent or null although they are not nullable.
+        sink: Takes the good rows of each block (``_row`` and the contract's columns), from several threads.
+        texts: Takes each block as it was read, in the order of the file.
+
+    Returns:
+        The judged file; close its refusals.
+
+    Raises:
+        SourceError: The file cannot be read whole, or has no rows.
+        SchemaError: Its columns do not fit.
+    """
+    where = str(opened.path)
+    resolution = resolve_columns(contract, opened.header, mapping=mapping, where=where, optional=optional)
+    file = FileJudge(contract, opened.header, resolution, engine=engine)
+    judged = JudgedFile(opened.header, resolution.absent, resolution.extra, Refusals(), KeyOrder())
+
+    def work(block: Block) -> Verdicts:
+        verdicts = file.judge(block)
+        if sink is not None:
+            sink(verdicts.good)
+        # a block waits for its turn with what is still needed of it
+        return replace(verdicts, good=verdicts.good.select([ROW]))
+
+    def seen() -> Iterator[Block]:
+        for block in blocks(opened):
+            if texts is not None:
+                texts(block)
+            yield block
+
+    try:
+        for verdicts in in_order(seen(), work, threads=engine.threads):
+            judged.add(verdicts)
+        judged.refusals.add_lines(opened.malformed)
+    except BaseException:
+        judged.refusals.close()
+        raise
+    judged.read += len(opened.malformed)
+    judged.reasons.update(line.reason for line in opened.malformed)
+    if judged.read == 0:
+        judged.refusals.close()
+        raise SourceError(
+            "the source has a header but no rows", where=where, next_step="check its export; nothing was taken"
+        )
+    return judged
+
+
+@dataclass(frozen=True)
+class HeldFile:
+    """A judged file whose good rows are in memory.
+
+    Attributes:
+        rows: Good rows, also those that repeat a key.
+        read: Rows of the file.
+        accepted: Good rows that do not repeat a key.
+        duplicates: Good rows that do.
+        counts: How many rows failed for each reason.
+        texts: The raw texts under the source's names, with ``_row``.
+    """
+
+    rows: "pa.Table"
+    read: int
+    accepted: int
+    duplicates: int
+    counts: Counter[str]
+    texts: "pa.Table"
 
     def reasons(self) -> Counter[str]:
         """Count how many rows failed for each reason."""
-        counts: Counter[str] = Counter()
-        for batch in self.refused():
-            for row in batch:
-                counts.update(row.reasons)
-        return counts
+        return self.counts
 
 
 @contextmanager
@@ -135,13 +315,13 @@ def judged_file(
     engine: Engine,
     mapping: Mapping[str, str] | None = None,
     optional: tuple[str, ...] = (),
-) -> Iterator[JudgedFile]:
-    """Read a file into the engine and judge it.
+) -> Iterator[HeldFile]:
+    """Judge a file that fits into memory, and write nothing.
 
     Args:
         path: A file of a known form.
         contract: What its rows must look like.
-        engine: Computes the split and holds its tables.
+        engine: Computes limits and rules.
         mapping: Source column to field name, from the user.
         optional: Fields that may be absent or null although they are not nullable.
 
@@ -152,103 +332,32 @@ def judged_file(
         SourceError: The file cannot be read whole, or has no rows.
         SchemaError: Its columns do not fit.
     """
-    opened = open_file(path)
-    resolution = resolve_columns(contract, opened.header, mapping=mapping, where=str(path), optional=optional)
-    raw, kept = _loaded(engine, opened)
-    positions = _positions(opened.header)
-    source_of = {name: positions[column] for name, column in resolution.source_of.items()}
-    expression = split_expression(contract, raw, replace(resolution, source_of=source_of))
-    connection, name = engine.connection, f"judged_{next(_numbers)}"
-    try:
-        with unfused():
-            table = connection.create_table(name, expression.table)
-        split = replace(expression, table=table)
-        counted = table.aggregate(read=table.count(), good=split.good().sum())
-        (counts,) = engine.arrow(counted).to_pylist()
-        read, good = int(counts["read"]) + len(opened.malformed), int(counts["good"] or 0)
-        if read == 0:
-            raise SourceError(
-                "the source has a header but no rows", where=str(path), next_step="check its export; nothing was taken"
-            )
-        repeated = _repeated(engine, split, contract)
-        duplicates = 0 if repeated is None else repeated.num_rows
-        yield JudgedFile(
-            engine,
-            opened.header,
-            raw,
-            split,
-            repeated=None if repeated is None else engine.table(repeated),
-            malformed=tuple(opened.malformed),
-            read=read,
-            accepted=good - duplicates,
-            duplicates=duplicates,
-            absent=resolution.absent,
-            extra=resolution.extra,
-        )
-    finally:
-        # both hold whole files; the raw one would otherwise stay until its expression is collected
-        connection.drop_table(name, force=True)
-        if kept is not None:
-            connection.drop_table(kept, force=True)
-
-
-def _positions(header: Sequence[str]) -> dict[str, str]:
-    return {column: f"c{position}" for position, column in enumerate(header)}
-
-
-def _loaded(engine: Engine, opened: RawFile) -> "tuple[ir.Table, str | None]":
-    """Bring a file into the engine as text, with the numbers of its rows.
-
-    Returns:
-        The table, and the name under which the engine keeps a copy; None where it keeps none.
-    """
     import pyarrow as pa
 
-    names = _positions(opened.header).values()
-    schema = pa.schema([pa.field(ROW, pa.int64()), *(pa.field(name, pa.string()) for name in names)])
-    refused: list[SourceError] = []
-
-    def numbered() -> "Iterator[pa.RecordBatch]":
-        try:
-            for numbers, batch in opened.numbered():
-                yield pa.RecordBatch.from_arrays([numbers, *batch.columns], schema=schema)
-        except SourceError as error:
-            refused.append(error)  # on its way through the C stream it would lose its class
-            raise
-
-    try:
-        batches = numbered()
-        first: list[pa.RecordBatch] = []
-        while sum(batch.nbytes for batch in first) < _SMALL_BYTES:
-            batch = next(batches, None)
-            if batch is None:
-                # used where it is, and judged batch by batch on all threads; the engine's own tables are cut coarsely
-                return engine.table(pa.Table.from_batches(first, schema)), None
-            first.append(batch)
-        loaded = engine.table(pa.RecordBatchReader.from_batches(schema, chain(first, batches)))
-        return loaded, loaded.get_name()
-    except Exception:
-        if refused:
-            raise refused[0] from None
-        raise
-
-
-def _repeated(engine: Engine, split: Split, contract: type[Contract]) -> "pa.Table | None":
-    """Find the good rows that are not the one to keep of their key; few files have any, so keys are counted first."""
-    import ibis
-
-    key, event_at = contract.table.key, contract.table.event_at
-    if not key:
-        return None
-    parts = [ROW, *key, *([event_at] if event_at and event_at not in key else [])]
-    good = split.table.filter(split.good()).select(*parts)
-    keys = good.group_by(list(key)).aggregate(_rows=good.count())
-    again = good.semi_join(keys.filter(keys["_rows"] > 1), list(key))
-    is_last = contract.table.keep == "last"
-    order = [again[name] for name in ([event_at] if event_at else []) + [ROW]]
-    ahead = [cast("ir.Value", column.desc() if is_last else column) for column in order]
-    ranked = again.select(
-        ROW, _rank=ibis.row_number().over(ibis.window(group_by=[again[name] for name in key], order_by=ahead))
+    held: list[pa.Table] = []
+    raw: list[pa.Table] = []
+    opened = open_file(path)
+    judged = judge(
+        opened,
+        contract,
+        engine=engine,
+        mapping=mapping,
+        optional=optional,
+        sink=held.append,
+        texts=lambda block: raw.append(block.texts.add_column(0, ROW, block.numbers)),
     )
-    found = engine.arrow(ranked.filter(ranked["_rank"] > 0).select(ROW))
-    return found if found.num_rows else None
+    judged.refusals.close()
+    schema = good_schema(contract)
+    rows = pa.concat_tables(held).sort_by(ROW) if held else schema.empty_table()
+    names = [ROW, *opened.header]
+    texts = pa.concat_tables(raw).rename_columns(names) if raw else pa.table({name: [] for name in names[:1]})
+    again = None if judged.order.is_growing else repeated(engine.table(rows), contract.table, engine=engine)
+    duplicates = 0 if again is None else len(again)
+    yield HeldFile(rows, judged.read, judged.good - duplicates, duplicates, judged.reasons, texts)
+
+
+def _whole(column: "pa.ChunkedArray") -> "pa.Array":
+    import pyarrow as pa
+
+    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return whole if whole.type == pa.string() else whole.cast(pa.string())

@@ -10,6 +10,7 @@ from trunkline.lake.locks import held
 from trunkline.lake.log import Commit
 from trunkline.lake.maintenance import Upkeep
 from trunkline.lake.reading import LakeReader
+from trunkline.lake.staging import StagedRows
 from trunkline.lake.tables import CRASH_POINTS, Lake, Upsert
 from trunkline.lake.writing import Transaction
 
@@ -20,6 +21,7 @@ __all__ = [
     "Flusher",
     "Lake",
     "LakeReader",
+    "StagedRows",
     "Transaction",
     "Upkeep",
     "Upsert",

@@ -7,7 +7,8 @@ fork, where the Rust runtime inside ``deltalake`` panics. Nothing is imported un
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
     import pyarrow.fs as pafs
     from deltalake import CommitProperties, DeltaTable, WriterProperties
 
+    from trunkline.lake.staging import StagedFile
+
 HANDLED_READER_FEATURES: frozenset[str] = frozenset()
 """Reader features of the Delta protocol that the readers here understand; all others are refused by name."""
 
 _NEWEST_READER_VERSION = 3
 _STORAGE_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "S3_")
+
+
+Bounds = tuple[object, object]
+"""Least and greatest value, both inclusive; None is no bound."""
 
 
 class _Runtime:
@@ -150,9 +157,42 @@ def schema(table: DeltaTable) -> pa.Schema:
     return pa.schema(table.schema().to_arrow())
 
 
-def files(table: DeltaTable) -> list[str]:
-    """Absolute paths of the snapshot's data files."""
-    return sorted(table.file_uris())
+def files(table: DeltaTable, *, within: Mapping[str, Bounds] | None = None) -> list[str]:
+    """Absolute paths of the snapshot's data files.
+
+    Args:
+        table: The snapshot.
+        within: Leave out the files that by their statistics have no value of a column between two bounds. Values of a
+            file without statistics may lie anywhere.
+    """
+    uris = sorted(table.file_uris())
+    if not within or not uris:
+        return uris
+    outside = _outside(table, within)
+    return [uri for uri in uris if uri.rpartition("/")[2] not in outside]
+
+
+def _outside(table: DeltaTable, within: Mapping[str, Bounds]) -> set[str]:
+    """Names of the files that have no row within the bounds."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    told = pa.table(table.get_add_actions(flatten=True))
+    is_outside = pa.array([False] * told.num_rows)
+    for column, (low, high) in within.items():
+        ends = {
+            "max": (low, pc.less),
+            "min": (high, pc.greater),
+        }
+        for end, (bound, misses) in ends.items():
+            name = f"{end}.{column}"
+            if bound is None or name not in told.column_names or pa.types.is_null(told.column(name).type):
+                continue
+            values = told.column(name)
+            missed = misses(values, pa.scalar(bound, values.type)).fill_null(fill_value=False)
+            is_outside = pc.or_(is_outside, missed)
+    paths = told.column("path").filter(is_outside).to_pylist()
+    return {path.rpartition("/")[2] for path in paths}
 
 
 def dataset(table: DeltaTable) -> ds.Dataset:
@@ -232,6 +272,59 @@ def write(
         if table is None:
             table = DeltaTable(uri, storage_options=stored)
         return int(table.version())
+
+
+def commit_files(
+    uri: str,
+    files: Sequence[StagedFile],
+    schema: pa.Schema,
+    *,
+    table: DeltaTable | None,
+    options: Mapping[str, str],
+    configuration: Mapping[str, str],
+    commit: CommitProperties,
+) -> int:
+    """Make files that are written already part of a table, in one commit.
+
+    Args:
+        uri: Folder or URL of the table.
+        files: Complete files below it.
+        schema: Their schema, with the lake's types; of an existing table, the table's own or less.
+        table: The snapshot to write after; None makes the table in the same commit.
+        options: From :func:`storage_options`.
+        configuration: Table properties, used when the table is made.
+        commit: What to note in the commit.
+
+    Returns:
+        The version that the commit made.
+
+    Raises:
+        ConflictError: Another writer's commit won.
+        UnavailableError: The store refused.
+    """
+    guard()
+    from deltalake import DeltaTable, Schema
+    from deltalake.transaction import AddAction, create_table_with_add_actions
+
+    changed_ms = time.time_ns() // 1_000_000
+    added = [AddAction(file.path, file.size, {}, changed_ms, data_change=True, stats=file.stats) for file in files]
+    with translated(uri):
+        if table is not None:
+            table.create_write_transaction(
+                [*added], mode="append", schema=table.schema(), partition_by=[], commit_properties=commit
+            )
+            table.update_incremental()
+            return int(table.version())
+        stored = dict(options) or None
+        create_table_with_add_actions(
+            uri,
+            Schema.from_arrow(schema),
+            added,
+            configuration=dict(configuration),
+            storage_options=stored,
+            commit_properties=commit,
+        )
+        return int(DeltaTable(uri, storage_options=stored).version())
 
 
 def writer_properties(schema: pa.Schema) -> WriterProperties:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from trunkline.engine import Engine, FilesVanishedError
 from trunkline.errors import SchemaError, UnknownNameError
 from trunkline.lake import delta, log, names, schemas
+from trunkline.lake.delta import Bounds
 from trunkline.lake.log import Commit
 from trunkline.lake.place import Place
 
@@ -102,7 +103,14 @@ class LakeReader:
 
     # Reading
 
-    def read(self, table: str, *, schema: pa.Schema | None = None, version: int | None = None) -> ir.Table:
+    def read(
+        self,
+        table: str,
+        *,
+        schema: pa.Schema | None = None,
+        version: int | None = None,
+        within: Mapping[str, Bounds] | None = None,
+    ) -> ir.Table:
         """Read a table, lazily.
 
         Args:
@@ -110,6 +118,8 @@ class LakeReader:
             schema: Exactly these columns with these types, in this order; a column that the table lacks is NULL. None
                 is the schema in the table's log.
             version: Which version; None is the newest.
+            within: Only rows whose value of each of these columns lies between two bounds, both inclusive, None for no
+                bound; e.g. a day of a year. Files whose statistics say that they have no such row are not opened.
 
         Returns:
             An Ibis table over one snapshot.
@@ -123,8 +133,9 @@ class LakeReader:
         stored = delta.schema(snapshot)
         wanted = stored if schema is None else _imposed(stored, schema, table=table)
         if self._is_url and not self._engine.capabilities.reads_object_stores:
-            return self._engine.dataset(delta.dataset(snapshot), wanted)
-        return self._engine.parquet(delta.files(snapshot), wanted)
+            return _within(self._engine.dataset(delta.dataset(snapshot), wanted), within or {}, table=table)
+        rows = self._engine.parquet(delta.files(snapshot, within=within), wanted)
+        return _within(rows, within or {}, table=table)
 
     def current(
         self,
@@ -259,6 +270,16 @@ class LakeReader:
             elif len(folder) < _DEEPEST:
                 open_folders += [(*folder, name) for name in below if not name.startswith(".")]
         return sorted(found)
+
+
+def _within(rows: ir.Table, within: Mapping[str, Bounds], *, table: str) -> ir.Table:
+    demand(rows.columns, list(within), table=table)
+    for column, (low, high) in within.items():
+        value = rows[column]
+        kept = [value >= low] if low is not None else []
+        kept += [value <= high] if high is not None else []
+        rows = rows.filter(*kept) if kept else rows
+    return rows
 
 
 def newest(rows: ir.Table, *, key: Sequence[str], newest_by: Sequence[str], table: str) -> ir.Table:

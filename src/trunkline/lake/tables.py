@@ -126,6 +126,55 @@ class Lake(LakeReader):
                 event="",
             )
 
+    def staged(self, table: str, schema: pa.Schema) -> StagedRows:
+        """Begin an append whose rows are written as they come, by several threads if need be.
+
+        Args:
+            table: The table; it need not exist.
+            schema: Of the rows, in the lake's types.
+
+        Returns:
+            Takes the rows; leave its ``with`` block, and the rows that :meth:`append_staged` did not commit are gone.
+
+        Raises:
+            InputError: The name is malformed.
+        """
+        return StagedRows(self._writable(table), schema)
+
+    def append_staged(
+        self,
+        table: str,
+        staged: StagedRows,
+        *,
+        transaction: Transaction | None = None,
+        metadata: Mapping[str, str] | None = None,
+        base: int | None = None,
+    ) -> int:
+        """Commit staged rows; otherwise like :meth:`append`.
+
+        Args:
+            table: The table for which they were staged.
+            staged: The rows.
+            transaction: As for :meth:`append`.
+            metadata: As for :meth:`append`.
+            base: The version against which the rows were checked (-1: there was no table); None takes any.
+
+        Returns:
+            The version of the table that holds the rows.
+
+        Raises:
+            InputError: A metadata key is malformed.
+            SchemaError: A column changes its type.
+            BusyError: Another writer held the table for longer than ``lock_timeout_s``.
+            ConflictError: The table is not at ``base`` any more, or writers outside Trunkline won every attempt.
+            UnavailableError: The store refused.
+        """
+        place = self._writable(table)
+        with self._locks.held(table):
+            return writing.write_staged(
+                place, staged, transaction=transaction, metadata=metadata or {}, settings=self._settings, base=base
+            )
+
     def replace(
         self, table: str, rows: pa.Table | pa.RecordBatchReader, *, metadata: Mapping[str, str] | None = None
     ) -> int:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable
     from tenacity import Retrying
 
+    from trunkline.lake.staging import StagedRows
+
 _METADATA_KEY = re.compile(r"[a-z][a-z0-9_]*\Z")
 _RESERVED_KEYS = frozenset({"timestamp", "operation", "version"})
 
@@ -85,6 +87,74 @@ def write(
     raise AssertionError("attempts either return or raise")
 
 
+def write_staged(
+    place: Place,
+    staged: StagedRows,
+    *,
+    transaction: Transaction | None,
+    metadata: Mapping[str, str],
+    settings: LakeSettings,
+    base: int | None,
+) -> int:
+    """Commit rows whose files are written already; the caller holds the table's lock.
+
+    Args:
+        place: The table.
+        staged: The rows.
+        transaction: What they cover; rows that are covered already are not committed.
+        metadata: Noted in the commit.
+        settings: Table properties and how often to try.
+        base: The version against which the rows were checked; if the table has another by now, that is a conflict.
+            None takes any, and -1 that there is no table.
+
+    Returns:
+        The version that holds the rows.
+
+    Raises:
+        SchemaError: The rows do not fit the table.
+        InputError: A metadata key is malformed.
+        ConflictError: The table moved on from ``base``, or writers outside Trunkline won every attempt.
+        UnavailableError: The store refused.
+    """
+    staged.finish()
+    commit = commit_properties(metadata, transaction)
+    for attempt in attempts(settings.commit_attempts if base is None else 1):
+        with attempt:
+            table = place.open()
+            if table is not None and transaction is not None and _covers(table, transaction):
+                return int(table.version())
+            if base is not None and base != (-1 if table is None else int(table.version())):
+                raise ConflictError("the table moved on while rows were compared with it", where=f"table {place.name}")
+            return _commit_staged(place, staged, table=table, commit=commit, settings=settings)
+    raise AssertionError("attempts either return or raise")
+
+
+def _commit_staged(
+    place: Place, staged: StagedRows, *, table: DeltaTable | None, commit: CommitProperties, settings: LakeSettings
+) -> int:
+    known = delta.schema(table) if table is not None else None
+    stored = schemas.lake_schema(staged.schema, table=place.name, known=known)
+    if staged.lost():
+        raise UnavailableError("an erasure took rows that were on their way", where=f"table {place.name}")
+    if not stored.equals(staged.schema) or (known is not None and not set(stored.names) <= set(known.names)):
+        # the table's columns change with these rows, or its types are wider: delta-rs knows how
+        rows = staged.reader()
+        return _commit(place, rows, table=table, mode="append", commit=commit, settings=settings, event="")
+    drills.point("lake.before_commit")
+    version = delta.commit_files(
+        place.uri,
+        staged.files,
+        stored,
+        table=table,
+        options=place.options,
+        configuration=table_properties(settings, place.name),
+        commit=commit,
+    )
+    staged.is_committed = True
+    drills.point("lake.after_commit")
+    return version
+
+
 def attempts(most: int) -> Retrying:
     """Attempts at a commit: conflicts are tried again after a random, growing wait, and raised when it was enough."""
     from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
@@ -104,10 +174,14 @@ def _is_done(
     import pyarrow as pa
 
     if transaction is not None:
-        covered = table.transaction_version(transaction.app_id)
-        return covered is not None and covered >= transaction.version
+        return _covers(table, transaction)
     is_empty = mode == "append" and isinstance(rows, pa.Table) and rows.num_rows == 0
     return is_empty and set(rows.schema.names) <= set(delta.schema(table).names)
+
+
+def _covers(table: DeltaTable, transaction: Transaction) -> bool:
+    covered = table.transaction_version(transaction.app_id)
+    return covered is not None and covered >= transaction.version
 
 
 def _commit(

@@ -1,0 +1,146 @@
+"""Rows that repeat a key: within a batch, and against a table that holds the key already.
+
+Most batches repeat nothing. Where the keys of a file grow from row to row that is known without counting; else the keys
+are counted by the engine, which spills what does not fit. Only then it is asked which of the rows is the one to keep.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from trunkline.checks import ROW
+from trunkline.contracts import Table
+from trunkline.contracts.kinds import Scalar
+from trunkline.engine import Engine
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+    from _typeshed import SupportsRichComparison
+
+__all__ = ["KeyOrder", "held_already", "key_columns", "repeated"]
+
+
+@dataclass
+class KeyOrder:
+    """Whether the keys of some rows grow strictly from row to row, so that none can repeat.
+
+    Attributes:
+        is_growing: They do, as far as the rows go.
+        first: The first key; None where there are no rows.
+        last: The last key.
+        least: The least value of the key's first field, to find the files that may hold it.
+        greatest: The greatest.
+    """
+
+    is_growing: bool = True
+    first: "tuple[object, ...] | None" = None
+    last: "tuple[object, ...] | None" = None
+    least: "Scalar | None" = None
+    greatest: "Scalar | None" = None
+
+    @classmethod
+    def of(cls, rows: "pa.Table", key: tuple[str, ...]) -> "KeyOrder":
+        """Look at the keys of a block; rows of a table without a key count as growing."""
+        import pyarrow.compute as pc
+
+        if not key or rows.num_rows == 0:
+            return cls()
+        columns = [rows.column(name).combine_chunks() for name in key]
+        ends = pc.min_max(columns[0])
+        grows, ties = None, None
+        for column in columns:
+            after, before = column[1:], column[:-1]
+            more = pc.greater(after, before)
+            more = more if ties is None else pc.and_(ties, more)
+            grows = more if grows is None else pc.or_(grows, more)
+            same = pc.equal(after, before)
+            ties = same if ties is None else pc.and_(ties, same)
+        is_growing = bool(pc.all(grows, skip_nulls=False, min_count=0).as_py())
+        return cls(
+            is_growing,
+            tuple(column[0].as_py() for column in columns),
+            tuple(column[-1].as_py() for column in columns),
+            ends["min"].as_py(),
+            ends["max"].as_py(),
+        )
+
+    def follow(self, other: "KeyOrder") -> None:
+        """Take in the rows that come next."""
+        if other.first is None:
+            return
+        if self.last is None:
+            self.first, self.least, self.greatest = other.first, other.least, other.greatest
+            self.is_growing = self.is_growing and other.is_growing
+        else:
+            # fields of one key have one type each, and text compares by code points as Arrow's bytes do
+            self.is_growing = self.is_growing and other.is_growing and self.last < other.first
+            self.least = cast("Scalar", min((self.least, other.least), key=_comparable))
+            self.greatest = cast("Scalar", max((self.greatest, other.greatest), key=_comparable))
+        self.last = other.last
+
+
+def _comparable(value: object) -> "SupportsRichComparison":
+    """The same value: those of one field have one type, none is null, and each kind's type has an order."""
+    return cast("SupportsRichComparison", value)
+
+
+def key_columns(table: Table) -> list[str]:
+    """Give the fields that decide which of several rows is kept: the key, and the event time where there is one."""
+    event_at = table.event_at
+    return [*table.key, *([event_at] if event_at and event_at not in table.key else [])]
+
+
+def repeated(good: "ir.Table", table: Table, *, engine: Engine, batch: str | None = None) -> "pa.Array | None":
+    """Find the good rows that are not the one to keep of their key.
+
+    Args:
+        good: Rows that broke nothing, with ``_row``.
+        table: Says the key, its event time, and which row is kept.
+        engine: Computes it.
+        batch: A column whose rows do not meet those with another value of it.
+
+    Returns:
+        Their ``_row``; None where there are none.
+    """
+    import ibis
+
+    if not table.key:
+        return None
+    key = [*([batch] if batch else []), *table.key]
+    counted = good.group_by(key).aggregate(_rows=good.count())
+    twice = engine.arrow(counted.filter(counted["_rows"] > 1).select(key))
+    if twice.num_rows == 0:
+        return None
+    again = good.select(ROW, *([batch] if batch else []), *key_columns(table)).semi_join(engine.table(twice), key)
+    is_last = table.keep == "last"
+    order = [again[name] for name in ([table.event_at] if table.event_at else []) + [ROW]]
+    ahead = [cast("ir.Value", column.desc() if is_last else column) for column in order]
+    rank = ibis.row_number().over(ibis.window(group_by=[again[name] for name in key], order_by=ahead))
+    ranked = again.select(ROW, _rank=rank)
+    return engine.arrow(ranked.filter(ranked["_rank"] > 0).select(ROW)).column(ROW).combine_chunks()
+
+
+def held_already(good: "ir.Table", stored: "ir.Table", table: Table, *, engine: Engine) -> "pa.Array":
+    """Find the rows whose key a table holds already, unless they are newer and the newest is kept.
+
+    Args:
+        good: Rows that broke nothing and repeat no key among themselves, with ``_row``.
+        stored: The table's rows.
+        table: Says the key, its event time, and which row is kept. Where the last is kept and no event time orders
+            them, what arrives is newer than what is there.
+        engine: Computes it.
+
+    Returns:
+        Their ``_row``; possibly none.
+    """
+    key, event_at = list(table.key), table.event_at
+    if table.keep == "first":
+        found = good.select(ROW, *key).semi_join(stored.select(*key), key)
+    else:
+        assert event_at is not None, "what arrives is always newer; nobody needs to ask"
+        newest = stored.group_by(key).aggregate(_newest=stored[event_at].max())
+        both = good.select(ROW, *key, _event=good[event_at]).inner_join(newest, key)
+        # null is oldest, on both sides
+        is_newer = both["_event"].notnull() & (both["_newest"].isnull() | (both["_event"] > both["_newest"]))
+        found = both.filter(~is_newer)
+    return engine.arrow(found.select(ROW)).column(ROW).combine_chunks()
