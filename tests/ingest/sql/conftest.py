@@ -1,0 +1,134 @@
+"""One database after the other under the same tests, each test in a database of its own."""
+
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+DatabaseName = Literal["sqlite", "postgresql", "mariadb"]
+
+
+@dataclass
+class Database:
+    """A fresh database with a superuser's connection that commits each statement."""
+
+    name: DatabaseName
+    url: str
+    run: Callable[..., object]
+    many: Callable[[str, Sequence[Sequence[object]]], None]
+    admin_url: str = ""
+    types: dict[str, str] = field(default_factory=dict)
+
+    def quote(self, name: str) -> str:
+        return f"`{name}`" if self.name == "mariadb" else f'"{name}"'
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.servers),
+        pytest.param("mariadb", marks=pytest.mark.servers),
+    ]
+)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "sqlite":
+        yield from _sqlite(tmp_path)
+    elif request.param == "postgresql":
+        yield from _postgresql(request.getfixturevalue("postgres_url"))
+    else:
+        yield from _mariadb(request.getfixturevalue("mariadb_url"))
+
+
+@pytest.fixture
+def postgresql(postgres_url: str) -> Iterator[Database]:
+    yield from _postgresql(postgres_url)
+
+
+@pytest.fixture
+def mariadb(mariadb_url: str) -> Iterator[Database]:
+    yield from _mariadb(mariadb_url)
+
+
+def _sqlite(folder: Path) -> Iterator[Database]:
+    path = folder / "source.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    types = {"instant": "TEXT", "zoned": "TEXT", "flag": "BOOLEAN", "bytes": "BLOB", "json": "TEXT", "uuid": "TEXT"}
+
+    def many(sql: str, rows: Sequence[Sequence[object]]) -> None:
+        connection.execute("BEGIN")
+        connection.executemany(sql.replace("%s", "?"), rows)
+        connection.execute("COMMIT")
+
+    yield Database("sqlite", f"sqlite:///{path}", connection.execute, many, types=types)
+    connection.close()
+
+
+def _postgresql(url: str) -> Iterator[Database]:
+    import psycopg
+
+    name = f"t_{uuid.uuid4().hex}"
+    types = {
+        "instant": "timestamp",
+        "zoned": "timestamptz",
+        "flag": "boolean",
+        "bytes": "bytea",
+        "json": "jsonb",
+        "uuid": "uuid",
+    }
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload,unused-ignore]  # plain str is refused
+        own = f"{url.rsplit('/', 1)[0]}/{name}"
+        with psycopg.connect(own, autocommit=True) as connection:
+
+            def many(sql: str, rows: Sequence[Sequence[object]]) -> None:
+                with connection.transaction(), connection.cursor() as cursor:
+                    cursor.executemany(sql, rows)  # type: ignore[arg-type,unused-ignore]  # as above
+
+            yield Database("postgresql", own, connection.execute, many, admin_url=url, types=types)
+        slots = "SELECT slot_name, active_pid FROM pg_replication_slots WHERE database = %s"
+        for slot, _ in admin.execute(slots, (name,)).fetchall():
+            admin.execute("SELECT pg_drop_replication_slot(%s)", (slot,))
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[call-overload,unused-ignore]  # as above
+
+
+def _mariadb(url: str) -> Iterator[Database]:
+    import pymysql
+    from sqlalchemy import make_url
+
+    name = f"t_{uuid.uuid4().hex}"
+    types = {
+        "instant": "datetime(6)",
+        "zoned": "timestamp(6) NULL",
+        "flag": "boolean",
+        "bytes": "varbinary(20)",
+        "json": "json",
+        "uuid": "uuid",
+    }
+    at = make_url(url)
+    assert at.host is not None
+    assert at.port is not None
+    connection = pymysql.connect(
+        host=at.host, port=at.port, user=at.username, password=str(at.password), autocommit=True
+    )
+
+    def run(sql: str, parameters: object = None) -> Sequence[object]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return list(cursor.fetchall())
+
+    def many(sql: str, rows: Sequence[Sequence[object]]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.executemany(sql, rows)
+            cursor.execute("COMMIT")
+
+    run(f"CREATE DATABASE {name}")
+    run(f"USE {name}")
+    run("SET time_zone = '+00:00'")
+    yield Database("mariadb", f"{url.rsplit('/', 1)[0]}/{name}", run, many, admin_url=url, types=types)
+    run(f"DROP DATABASE {name}")
+    connection.close()
