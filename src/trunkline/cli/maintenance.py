@@ -32,5 +32,7 @@ def _show(found: "Upkeep") -> None:
     )
     if found.candidates_removed:
         print(f"candidates of {len(found.candidates_removed)} runs removed: they are versions of the registry")
+    if found.landing_freed_bytes:
+        print(f"{found.landing_freed_bytes / 1e6:.1f} MB of raw files removed from the landing zone")
     for problem in found.problems:
         print(f"DAMAGED  {problem}")

@@ -11,7 +11,7 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -189,11 +189,12 @@ class Landing:
                     return piece
             return self._settle(FILES, copy, name=name, number=0, content=content, origin=str(path), position=None)
 
-    def forget(self, *, before: datetime) -> int:
+    def forget(self, *, before: datetime, taken: Collection[str]) -> int:
         """Remove the files of pieces that landed earlier; the newest record of each source stays, with its position.
 
         Args:
             before: End of the retention.
+            taken: Pieces that have a receipt; one of a pulled source that has none is still to be taken in and stays.
 
         Returns:
             Bytes that were freed.
@@ -202,7 +203,7 @@ class Landing:
         for source in self.sources():
             pieces = self.pieces(source)
             for piece in pieces:
-                if piece.landed_at >= before:
+                if piece.landed_at >= before or (piece.number and piece.piece_id not in taken):
                     continue
                 if piece.path is not None:
                     freed += piece.path.stat().st_size

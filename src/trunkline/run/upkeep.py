@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import RECORDS, StepRecord
+from trunkline.contracts.records import RECORDS, Receipt, StepRecord
 from trunkline.errors import TrunklineError
 from trunkline.run.records import STEPS_TABLE, newest_states
 
@@ -49,6 +49,7 @@ class Upkeep(BaseModel):
     Attributes:
         tables: One entry per table.
         candidates_removed: Runs whose candidate was removed: it is a version of the registry.
+        landing_freed_bytes: Bytes of raw files that retention let go.
         problems: What was found damaged, a sentence each.
     """
 
@@ -56,6 +57,7 @@ class Upkeep(BaseModel):
 
     tables: tuple[Maintained, ...]
     candidates_removed: tuple[str, ...]
+    landing_freed_bytes: int
     problems: tuple[str, ...]
 
 
@@ -96,8 +98,35 @@ def maintain(workspace: "Workspace", *, progress: Callable[[str, float], None]) 
             )
         )
     removed = _remove_candidates(workspace)
+    freed = _tidy_landing(workspace)
     progress("done", 1.0)
-    return Upkeep(tables=tuple(done), candidates_removed=removed, problems=problems)
+    return Upkeep(tables=tuple(done), candidates_removed=removed, landing_freed_bytes=freed, problems=problems)
+
+
+def _tidy_landing(workspace: "Workspace") -> int:
+    """Remove raw files beyond their retention, and what killed processes left beside them; gives the bytes freed."""
+    root, retention = workspace.root / "landing", workspace.settings.landing.retention
+    freed = 0
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        landing = workspace.landing(folder.name)
+        landing.tidy(older_than=workspace.settings.lake.vacuum_grace)
+        if retention is not None:
+            taken = _taken_pieces(workspace, folder.name)
+            freed += landing.forget(before=workspace.clock() - retention, taken=taken)
+    return freed
+
+
+def _taken_pieces(workspace: "Workspace", table: str) -> set[str]:
+    receipts, (usecase, _, dataset) = "platform.receipts", table.partition(".")
+    if not workspace.lake.exists(receipts):
+        return set()
+    found = workspace.lake.arrow(
+        receipts,
+        columns=["piece"],
+        schema=arrow_schema(Receipt),
+        where=lambda rows: (rows["usecase"] == usecase) & (rows["dataset"] == dataset) & rows["piece"].notnull(),
+    )
+    return set(found.column("piece").to_pylist())
 
 
 def _pins(workspace: "Workspace") -> tuple[dict[str, set[int]], tuple[str, ...]]:
