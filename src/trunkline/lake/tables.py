@@ -22,6 +22,7 @@ from trunkline.lake.locks import FileLocks, TableLocks
 from trunkline.lake.maintenance import Upkeep
 from trunkline.lake.place import Place
 from trunkline.lake.reading import LakeReader, demand
+from trunkline.lake.staging import StagedRows
 from trunkline.lake.writing import Transaction
 from trunkline.settings.lake import LakeSettings
 
