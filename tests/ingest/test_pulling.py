@@ -1,7 +1,7 @@
 """A pulled source: what landed is taken in once, whatever happens in between, and nothing is asked for twice."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -46,6 +46,18 @@ class Pages:
             path = folder / f"{number}.ndjson"
             path.write_text("".join(json.dumps(row) + "\n" for row in self.pages[number]))
             yield Pulled(path, origin=f"page {number}", position={"page": number + 1})
+
+
+class Heap(Pages):
+    """The same pages in any order: only the ledger tells what is new."""
+
+    name = "heap"
+
+    def pull_beside(self, landed: Sequence[Position], *, folder: Path) -> Iterator[Pulled]:
+        known = {position["page"] for position in landed}
+        for number in reversed(range(len(self.pages))):
+            if number + 1 not in known:
+                yield next(Pages(self.pages[: number + 1]).pull({"page": number}, folder=folder))
 
 
 def page(number: int, rows: int = 3) -> list[dict[str, object]]:
@@ -114,6 +126,14 @@ def test_a_page_that_does_not_fit_is_tried_again_when_the_contract_was_mended(la
         with pytest.raises(SchemaError):
             take(source, lake, tmp_path)
     assert source.asked == [0]
+
+
+def test_a_source_without_an_order_is_told_all_that_landed(lake: Lake, tmp_path: Path) -> None:
+    source = Heap([page(0), page(1)])
+    assert [taken.receipt.source for taken in take(source, lake, tmp_path)] == ["page 1", "page 0"]
+    source.pages.append(page(2))
+    assert [taken.receipt.source for taken in take(source, lake, tmp_path)] == ["page 2"]
+    assert len(call_ids(lake)) == 9
 
 
 def test_one_pull_of_a_source_at_a_time(lake: Lake, tmp_path: Path) -> None:

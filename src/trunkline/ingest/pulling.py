@@ -5,7 +5,7 @@ position lies with the piece, so nothing is asked for twice once it landed; a pi
 before the source is asked, so nothing is left out. Killed anywhere, the same call completes it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from trunkline.contracts.records import Receipt
 from trunkline.errors import RowsRefusedError, SourceError
 from trunkline.ingest.batch import RECEIPTS, Ingested, Target, ingest_file
 from trunkline.ingest.landing import Landed, Landing
-from trunkline.ingest.sources.protocol import Source
+from trunkline.ingest.sources.protocol import LedgerSource, Position, Pulled, Source
 from trunkline.lake import Lake, held
 from trunkline.settings.drills import point
 
@@ -82,15 +82,22 @@ def pull(
         for piece in pieces:
             if piece.path is not None and piece.piece_id not in done:
                 yield take(piece)
-        position = pieces[-1].position if pieces else None
+        landed = [piece.position for piece in pieces if piece.position is not None]
         with landing.drafts(source.name) as folder:
-            for pulled in source.pull(position, folder=folder):
+            for pulled in _parts(source, landed, folder=folder):
                 if not pulled.path.exists():
                     raise SourceError("the source gave no file", where=f"source {source.name!r}")
                 point("pull.before_piece")
                 piece = landing.land(source.name, pulled.path, origin=pulled.origin, position=pulled.position)
                 point("pull.after_piece")
                 yield take(piece)
+
+
+def _parts(source: Source, landed: Sequence[Position], *, folder: Path) -> Iterator[Pulled]:
+    """Ask a source for what is new, with as much of the past as it needs."""
+    if isinstance(source, LedgerSource):
+        return source.pull_beside(landed, folder=folder)
+    return source.pull(landed[-1] if landed else None, folder=folder)
 
 
 def _receipt_of(lake: Lake, target: Target, piece: Landed) -> Receipt:

@@ -136,7 +136,7 @@ class ObjectSource(SourceSpec):
     @field_validator("url")
     @classmethod
     def _of_a_store(cls, url: str) -> str:
-        if not url.startswith(("s3://", "gs://", "abfss://", "file:///")):
+        if not url.startswith(("s3://", "gs://", "abfs://", "abfss://", "file:///")):
             raise ValueError("it must begin with s3://, gs://, abfss:// or file:///")
         return url
 

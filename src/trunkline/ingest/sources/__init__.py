@@ -5,12 +5,12 @@ from typing import Final, cast
 from urllib.parse import urlsplit
 
 from trunkline.errors import InputError
-from trunkline.ingest.sources.protocol import Position, Pulled, Source
+from trunkline.ingest.sources.protocol import LedgerSource, Position, Pulled, Source
 from trunkline.spec.sources import AnySource
 
-__all__ = ["Position", "Pulled", "Source", "declared_from_url", "open_source"]
+__all__ = ["LedgerSource", "Position", "Pulled", "Source", "declared_from_url", "open_source"]
 
-_KINDS: Final = {"sql": "sql", "objects": "objects"}
+_KINDS: Final = {"sql": "sql", "objects": "objects", "rest": "rest"}
 """Kind of a declared source to the module that pulls it; the module's ``open_source`` takes name and declaration."""
 
 _SCHEMES: Final = {

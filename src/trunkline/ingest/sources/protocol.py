@@ -5,12 +5,12 @@ last piece that landed and writes what comes after it into files of a known form
 (landing, exactly once, receipts) is the same for all sources and stands in :mod:`trunkline.ingest.pulling`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-__all__ = ["Position", "Pulled", "Source"]
+__all__ = ["LedgerSource", "Position", "Pulled", "Source"]
 
 Position = Mapping[str, str | int | float | bool | None]
 """Where a source goes on: a flat JSON object whose keys belong to the source."""
@@ -52,5 +52,26 @@ class Source(Protocol):
         Raises:
             SourceError: The source is not what was declared (no such table, a changed answer); not worth a retry.
             UnavailableError: It did not answer; parts given before stay taken in.
+        """
+        ...
+
+
+@runtime_checkable
+class LedgerSource(Source, Protocol):
+    """A source that has no order in which the newest position alone would tell what is new, such as a heap of files."""
+
+    def pull_beside(self, landed: Sequence[Position], *, folder: Path) -> Iterator[Pulled]:
+        """Write what is new into files, as :meth:`Source.pull` does.
+
+        Args:
+            landed: The positions of all parts that landed and were not forgotten, oldest first.
+            folder: An empty folder for the files.
+
+        Yields:
+            The parts.
+
+        Raises:
+            SourceError: As for ``pull``.
+            UnavailableError: As for ``pull``.
         """
         ...
