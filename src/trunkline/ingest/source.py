@@ -24,6 +24,7 @@ from trunkline.settings.ingest import IngestSettings
 __all__ = ["PACKINGS", "Packing", "Source", "inner_name", "refuse_width"]
 
 Packing = Literal["gzip", "bz2", "zstd", "zip"]
+"""How a file is packed."""
 
 PACKINGS: Final[dict[str, Packing]] = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zip": "zip"}
 """Suffix to packing."""
