@@ -78,6 +78,7 @@ def small_task(**changes: object) -> Classification:
         "row_features": ROW_FEATURES,
         "learners": small_learners(),
         "folds": 3,
+        "repeats": 1,
         "tune": "none",
         **changes,
     }

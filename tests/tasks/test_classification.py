@@ -81,6 +81,16 @@ def test_fitted_rows_are_the_training_rows(table: pa.Table, trained: Trained) ->
     assert everything.model.info.trained_rows == 700
 
 
+def test_small_tables_are_cut_twice_and_time_once(table: pa.Table) -> None:
+    task = small_task(learners=small_learners()[:1], repeats="by_rows")
+    assert [task.repetitions(rows) for rows in (500, 19_999, 20_000)] == [2, 2, 1]
+    assert small_task(repeats=3).repetitions(50_000) == 3
+    assert small_task(repeats="by_rows", order="day").repetitions(500) == 1
+    report = task.train(table, seed=0).report
+    assert report.repeats == 2
+    assert {len(scores) for scores in report.learners[0].fold_scores.values()} == {2 * task.folds}
+
+
 def test_unlabelled_rows_are_left_out(table: pa.Table) -> None:
     label = pc.if_else(pc.equal(pc.bit_wise_and(pa.array(range(700)), 3), 0), None, table["churned"])
     holed = table.set_column(table.column_names.index("churned"), "churned", label)

@@ -70,7 +70,9 @@ def test_recipe_scores_on_folds_of_ones_own(table: pa.Table) -> None:
 
 
 def test_different_labels_are_not_compared(trained: Trained, table: pa.Table, unseen: pa.Table) -> None:
-    other = Regression(label="bill", features=FEATURES, learners=(small_learners()[2],), folds=2, tune="none")
+    other = Regression(
+        label="bill", features=FEATURES, learners=(small_learners()[2],), folds=2, repeats=1, tune="none"
+    )
     model = other.train(table, seed=0).model
     with pytest.raises(InputError, match="'churned', the champion 'bill'"):
         compare(trained.model, model, unseen, metric="roc_auc", seed=0)

@@ -29,7 +29,7 @@ def learners() -> tuple[Learner, ...]:
 
 @pytest.fixture(scope="module")
 def trained(table: pa.Table) -> Trained:
-    return Regression(label="bill", features=INPUTS, learners=learners(), folds=4, tune="none").train(
+    return Regression(label="bill", features=INPUTS, learners=learners(), folds=4, repeats=1, tune="none").train(
         table, seed=1, threads=2
     )
 
@@ -66,7 +66,7 @@ def test_saved_loaded_one_row_and_reasons(trained: Trained, table: pa.Table, tmp
 
 def test_log_target(table: pa.Table) -> None:
     learner = (Learner(name="it", kind="lightgbm", parameters={"n_estimators": 40, "min_child_samples": 5}),)
-    task = Regression(label="bill", features=INPUTS, learners=learner, folds=3, tune="none", log_target=True)
+    task = Regression(label="bill", features=INPUTS, learners=learner, folds=3, repeats=1, tune="none", log_target=True)
     trained = task.train(table, seed=0)
     assert trained.report.equality.equal
     assert trained.report.metrics["r2"].value > 0.8
@@ -86,6 +86,7 @@ def test_scores_of_a_linear_learner_are_scikit_learns(table: pa.Table) -> None:
         features=(Feature("noise"), Feature("day")),
         learners=(Learner(name="it", kind="linear_regression", preprocessing=declared),),
         folds=5,
+        repeats=1,
         test_share=0.0,
         tune="none",
     )

@@ -58,7 +58,9 @@ def classification_trials(
         matrix=rows.matrix[rows.train],
         target=target,
         structure=structure,
-        folds=make_folds(target, folds=task.folds, repeats=task.repeats, structure=structure, seed=seed),
+        folds=make_folds(
+            target, folds=task.folds, repeats=task.repetitions(len(rows.train)), structure=structure, seed=seed
+        ),
         settings=task.fit_settings(rows.base),
         scores={
             name: probability_score(name) for name in dict.fromkeys((task.metric, *metrics_of(classification=True)))

@@ -213,7 +213,7 @@ def recipe_scores(
         metrics: Scorer names.
         seed: Seed of folds and fits.
         threads: Fits at a time.
-        folds: Rows of each fold among the labelled rows; None cuts ``task.folds`` x ``task.repeats``.
+        folds: Rows of each fold among the labelled rows; None cuts ``task.folds`` x ``task.repetitions``.
 
     Returns:
         One score per fold and metric.
@@ -255,7 +255,9 @@ def _refitted(
     """Rows, out-of-fold margins of the recipe, shape (repeats, rows), and the folds."""
     classification = isinstance(task, Classification)
     rows = prepare_rows(task.model_copy(update={"test_share": 0.0}), table, classification=classification, seed=seed)
-    used = folds or make_folds(rows.target, folds=task.folds, repeats=task.repeats, structure=rows.structure, seed=seed)
+    used = folds or make_folds(
+        rows.target, folds=task.folds, repeats=task.repetitions(len(rows.target)), structure=rows.structure, seed=seed
+    )
     learners = [
         learner for learner in task.learners if learner.eligible and (not task.weights or learner.name in task.weights)
     ]

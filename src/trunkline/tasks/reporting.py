@@ -45,7 +45,7 @@ def report_of(  # noqa: PLR0913 - what a report is made of
         label=task.label,
         seed=seed,
         folds=task.folds,
-        repeats=task.repeats,
+        repeats=task.repetitions(len(rows.train)),
         split=split_text(task.group, task.order),
         metric=task.metric,
         rows=Rows(

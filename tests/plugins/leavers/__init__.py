@@ -92,6 +92,7 @@ usecase = UseCase(
             ),
         ),
         folds=2,
+        repeats=1,
         tune="none",
         # a blend whatever the rows: its model folder then has every kind of file
         weights={"logistic_regression": 0.5, "lightgbm": 0.5},

@@ -42,6 +42,7 @@ usecase = UseCase(
         # a house that was sold twice must not stand on both sides of a split
         group="house_id",
         folds=10,
+        repeats=1,
         tune="none",
     ),
     metric="r2",
