@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -79,6 +80,28 @@ def test_a_candidate_that_is_shown_to_be_worse_is_refused(
     assert (result.passed, result.value, result.limit) == (passed, middle, -tolerance)
     assert "version 3" in result.detail
     assert "rows neither has seen" in result.detail
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "thin"),
+    [
+        pytest.param(-0.019, 0.03, False, id="no loss that matters"),
+        pytest.param(-0.021, 0.03, True, id="wide"),
+        pytest.param(-0.30, -0.01, False, id="worse, whatever its width"),
+    ],
+)
+@pytest.mark.parametrize("policy", ["pass", "refuse"])
+def test_evidence_that_excludes_no_loss_is_inconclusive(
+    report: TrainingReport, low: float, high: float, thin: bool, policy: Literal["pass", "refuse"]
+) -> None:
+    paired = PairedEvidence(
+        metric="roc_auc", champion="3", difference=(low + high) / 2, low=low, high=high, rows=80, unseen=False
+    )
+    gate = NotWorseThanChampion(metric="roc_auc", margin=0.02, on_thin_evidence=policy)
+    result = judged(gate, Evidence(report, {"roc_auc": paired}))
+    assert ("inconclusive: a loss of more than 0.02 cannot be excluded" in result.detail) is thin
+    assert result.passed is (high >= 0 and not (thin and policy == "refuse"))
+    assert NotWorseThanChampion(metric="roc_auc").on_thin_evidence == "pass"
 
 
 def test_the_first_candidate_has_nobody_to_be_worse_than(report: TrainingReport) -> None:

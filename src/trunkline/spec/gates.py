@@ -39,16 +39,27 @@ class MinimumMetric(_Gate):
 class NotWorseThanChampion(_Gate):
     """A paired test on rows that neither model has seen does not show the candidate to be worse.
 
+    "Not shown to be worse" is weak where rows are few: the interval of the difference is then so wide that a loss that
+    matters cannot be excluded. Such evidence is called inconclusive, and ``on_thin_evidence`` says what follows. The
+    default lets the candidate pass, with the word in its evidence: the other gates have passed it as well, and refusing
+    would keep an ageing model for as long as labels are few, by the size of the table alone. Who would rather wait for
+    labels declares ``refuse``.
+
     Attributes:
         metric: Scorer name; greater is better.
         tolerance: How much worse the candidate may be, in the metric's unit.
         confidence: Confidence of the one-sided bound of the difference, in (0, 1).
+        margin: A loss beyond ``tolerance`` that matters, in the metric's unit. Evidence is inconclusive when the
+            interval reaches below ``-(tolerance + margin)`` without showing the candidate to be worse.
+        on_thin_evidence: What inconclusive evidence does.
     """
 
     name: Literal["not_worse_than_champion"] = "not_worse_than_champion"
     metric: str
     tolerance: float = 0.0
     confidence: float = Field(default=0.95, gt=0, lt=1)
+    margin: float = Field(default=0.02, ge=0)
+    on_thin_evidence: Literal["pass", "refuse"] = "pass"
 
 
 class Calibrated(_Gate):

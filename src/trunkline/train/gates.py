@@ -160,13 +160,17 @@ def _not_worse(gate: NotWorseThanChampion, evidence: Evidence) -> GateResult:
     if paired is None:
         return _not_applicable(gate.name, "there is no champion yet", 0.0 - gate.tolerance)
     where = "rows neither has seen" if paired.unseen else "the same folds, both refitted"
+    worse = paired.high < 0.0 - gate.tolerance
+    loss = gate.tolerance + gate.margin
+    thin = not worse and paired.low < -loss
+    said = f"; inconclusive: a loss of more than {loss:g} cannot be excluded" if thin else ""
     return GateResult(
         name=gate.name,
-        passed=paired.high >= 0.0 - gate.tolerance,
+        passed=not worse and not (thin and gate.on_thin_evidence == "refuse"),
         value=paired.difference,
         limit=0.0 - gate.tolerance,
         detail=f"{gate.metric} {paired.difference:+.4f} [{paired.low:+.4f}, {paired.high:+.4f}] against version "
-        f"{paired.champion} on {paired.rows} of {where}",
+        f"{paired.champion} on {paired.rows} of {where}{said}",
     )
 
 
