@@ -113,6 +113,40 @@ def test_what_columns_look_like(write: Write) -> None:
     assert found["Customer No"].unique
 
 
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        (["31.12.2025", "1.2.2026"], "DD.MM.YYYY"),
+        (["12.31.2025", "01.02.2026"], ""),
+        (["31/12/2025", "01/02/2026"], "DD/MM/YYYY"),
+        (["12/31/2025", "01/02/2026"], "MM/DD/YYYY"),
+        (["11/12/2025", "01/02/2026"], "DD/MM/YYYY or MM/DD/YYYY"),
+        (["31/12/2025", "12/31/2025"], ""),
+        (["31.12.2025", "31/12/2025"], ""),
+        (["30.02.2026"], ""),
+        (["31.12.2025", "soon"], ""),
+    ],
+)
+def test_days_written_otherwise_are_recognised(values: list[str], written: str, write: Write, tmp_path: Path) -> None:
+    rows = [f"a{number},{value},{number % 2}" for number, value in enumerate(values * 4)]
+    source = write("\n".join(["id,since,churn", *rows]) + "\n")
+    (since,) = [guess for guess in guesses(source) if guess.source == "since"]
+    assert since.written == written
+    if written:
+        assert since.kind == "text"
+        made = infer_usecase("dated", source=source, into=tmp_path / "p", label="churn")
+        assert any(f"'since' holds days written {written};" in note for note in made.notes)
+        usecase = load_usecase("dated", plugin_dir=tmp_path / "p")
+        assert verdicts(source, usecase.contract) == (len(rows), len(rows), {})
+
+
+def test_text_that_is_nearly_new_in_each_row_is_no_category(write: Write) -> None:
+    names = ["Ann", "Bo", "Cy", "Di", "Ed", "Fay", "Gus", "Ann"]
+    rows = [f"{name},{('gold', 'tin')[place % 2]}" for place, name in enumerate(names)]
+    found = {guess.source: guess.kind for guess in guesses(write("\n".join(["name,plan", *rows]) + "\n"))}
+    assert found == {"name": "text", "plan": "category"}
+
+
 def test_what_is_inferred_takes_its_source(write: Write, tmp_path: Path) -> None:
     source = write(SOURCE)
     made = infer_usecase("mine", source=source, into=tmp_path / "p")

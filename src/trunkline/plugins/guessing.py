@@ -7,6 +7,7 @@ its values match; numbers that are no quantities (leading zeros, more than 15 di
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,10 @@ SAMPLE_ROWS: Final = 20_000
 """How many rows are looked at."""
 
 _MOST_CATEGORIES: Final = 12
+_MOST_NEW_VALUES: Final = 0.5
+"""Share of distinct among present values from which a text is no closed list: names and remarks repeat by chance."""
+
+_WRITTEN_DAY: Final = re.compile(r"(\d{1,2})([./])(\d{1,2})\2(\d{4})")
 _NARROW_TO_WIDE: Final[tuple[KindName, ...]] = ("flag", "integer", "number", "day", "instant")
 _CODE: Final = re.compile(r"0[0-9]+|[0-9]{16,}")
 _PATTERNS: Final = {kind: re.compile(GRAMMAR[kind]) for kind in _NARROW_TO_WIDE}
@@ -39,6 +44,8 @@ class Guess:
         unique: Whether it could identify a row: text or integer, no null, no value twice.
         values: The values of a category.
         is_local: Whether it holds instants without an offset.
+        written: How its days are written where a contract does not read them: ``DD.MM.YYYY``, ``DD/MM/YYYY``,
+            ``MM/DD/YYYY``, or ``DD/MM/YYYY or MM/DD/YYYY`` where no value tells; empty for everything else.
     """
 
     source: str
@@ -48,6 +55,7 @@ class Guess:
     unique: bool
     values: tuple[str, ...] = ()
     is_local: bool = False
+    written: str = ""
 
 
 def guesses(source: Path) -> list[Guess]:
@@ -81,16 +89,48 @@ def _guess(column: str, values: Sequence[str | None], taken: set[str]) -> Guess:
     present = [value for value in trimmed if value not in NULL_TOKENS]
     distinct = set(present)
     kind, is_local = _kind(distinct)
-    closed = kind == "text" and 0 < len(distinct) <= _MOST_CATEGORIES and NUL not in "".join(distinct)
+    written = _written(distinct) if kind == "text" else ""
+    closed = (
+        kind == "text"
+        and not written
+        and 0 < len(distinct) <= _MOST_CATEGORIES
+        and len(distinct) < len(present)
+        and (len(distinct) <= 3 or len(distinct) < _MOST_NEW_VALUES * len(present))
+        and NUL not in "".join(distinct)
+    )
     return Guess(
         column,
         _field_name(column, taken),
-        "category" if closed and len(distinct) < len(present) else kind,
+        "category" if closed else kind,
         nullable=len(present) < len(trimmed),
         unique=len(present) == len(trimmed) == len(distinct) and kind in ("text", "integer"),
-        values=tuple(sorted(distinct)) if closed and len(distinct) < len(present) else (),
+        values=tuple(sorted(distinct)) if closed else (),
         is_local=is_local,
+        written=written,
     )
+
+
+def _written(distinct: set[str]) -> str:
+    """How days are written, if they are in another form than a contract reads; a day above 12 tells the order."""
+    parts = [_WRITTEN_DAY.fullmatch(value) for value in distinct]
+    found = [part for part in parts if part]
+    marks = {part[2] for part in found}
+    if not parts or len(found) < len(parts) or len(marks) > 1:
+        return ""
+    day_first = all(_is_day(part[4], part[3], part[1]) for part in found)
+    month_first = all(_is_day(part[4], part[1], part[3]) for part in found)
+    if marks == {"."}:
+        return "DD.MM.YYYY" if day_first else ""
+    forms = ["DD/MM/YYYY"] * day_first + ["MM/DD/YYYY"] * month_first
+    return " or ".join(forms)
+
+
+def _is_day(year: str, month: str, day: str) -> bool:
+    try:
+        date(int(year), int(month), int(day))
+    except ValueError:
+        return False
+    return True
 
 
 def _kind(distinct: set[str]) -> tuple[KindName, bool]:

@@ -119,6 +119,11 @@ def infer_usecase(
     notes = [f"predicts {chosen.source!r} ({'classification' if chosen.kind == 'flag' else 'regression'})"]
     notes.append(f"a row is identified by {identity.source!r}" if identity else "no column identifies a row")
     notes += [f"{guess.source!r} states no time zone; UTC is assumed" for guess in found if guess.is_local]
+    notes += [
+        f"{guess.source!r} holds days written {guess.written}; a contract reads 2026-11-22, so it is drafted as Text"
+        for guess in found
+        if guess.written
+    ]
     notes.append(f"check every field: kinds and nulls are inferred from the first {SAMPLE_ROWS:,} rows")
     return Scaffolded(target, tuple(notes))
 
