@@ -57,6 +57,8 @@ class Table:
             ``event_at`` orders them, when what arrives is newer.
         null_tokens: Texts that mean null.
         rules: Conditions over several fields.
+        reject_budget: Largest share of a batch's rows that may break the contract, in [0, 1]; with more of them the
+            batch is stopped and nothing of it is taken in. None leaves it to the settings.
     """
 
     key: tuple[str, ...] = ()
@@ -65,6 +67,7 @@ class Table:
     unique: Unique = "batch"
     null_tokens: tuple[str, ...] = NULL_TOKENS
     rules: tuple[Rule, ...] = ()
+    reject_budget: float | None = None
 
 
 @dataclass(frozen=True)

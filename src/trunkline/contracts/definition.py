@@ -161,6 +161,8 @@ def refuse_contradictions(cls: "type[Contract]") -> None:
         raise ContractError(f"the event time {cls.table.event_at!r} is neither an instant nor a day", where=where)
     if cls.table.unique == "table" and not cls.table.key:
         raise ContractError("rows without a key cannot be unique in their table", where=where)
+    if cls.table.reject_budget is not None and not 0 <= cls.table.reject_budget <= 1:
+        raise ContractError("the reject budget is a share in [0, 1]", where=where)
     nullable_key = [column.name for column in cls.columns if column.name in cls.table.key and column.nullable]
     if nullable_key:
         raise ContractError(f"key fields may not be null: {', '.join(nullable_key)}", where=where)

@@ -38,3 +38,10 @@ class IngestSettings(BaseModel, frozen=True, extra="forbid"):
     excel_timeout_s: float = Field(
         300.0, gt=0, description="Longest time for reading a spreadsheet before giving up (seconds)."
     )
+    reject_budget: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Largest share of a batch's rows that may break their contract; a batch with more is stopped and "
+        "nothing of it is written. None allows any; `Table(reject_budget=...)` of a contract wins (share).",
+    )
