@@ -333,11 +333,64 @@ def test_pages_before_a_fault_are_given(
     assert [position["page"] for position in given] == [2, 3]
 
 
+def test_the_last_page_that_got_more_rows_meanwhile(api: Api, open_rest: OpenRest, pull: Pull) -> None:
+    rows: list[object] = list(TIMED)
+
+    def answer(seen: Seen) -> Reply:
+        page = int(seen.query["page"])
+        return Reply({"rows": rows[2 * page - 2 : 2 * page] if "since" not in seen.query else []})
+
+    api.answer = answer
+    source = open_rest(paging={"kind": "page"}, since=SINCE)
+    first = pull(source)
+    assert rows_of(first) == TIMED  # the last page has one row of two
+    rows.append({"call_id": "new", "at": "2026-03-01T00:30:00Z"})
+    assert pull(source, first[-1][1]) == []  # that window is over
+    assert "since" in api.seen[-1].query
+
+
+def test_a_last_page_of_which_nobody_knows_is_asked_for_again(
+    api: Api, open_rest: OpenRest, pull: Pull, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rows: list[object] = list(TIMED)
+    broken = True
+
+    def answer(seen: Seen) -> Reply:
+        page = int(seen.query["page"])
+        found = rows[2 * page - 2 : 2 * page] if "since" not in seen.query else []
+        return Reply(status=503) if broken and not found else Reply({"rows": found})
+
+    api.answer = answer
+    source = open_rest(paging={"kind": "page"}, since=SINCE)
+    given: list[Position] = []
+    with pytest.raises(UnavailableError):
+        given.extend(part.position for part in source.pull(None, folder=tmp_path_factory.mktemp("d")))
+    assert [position["page"] for position in given] == [2, 3, 3]
+    broken = False
+    assert pull(source, given[-1]) == []  # the same page is known
+    rows.append({"call_id": "new", "at": "2026-03-01T00:30:00Z"})
+    assert rows_of(pull(source, given[-1])) == [TIMED[-1], rows[-1]]
+
+
 def test_without_since_everything_is_read_each_time(api: Api, open_rest: OpenRest, pull: Pull) -> None:
     api.answer = by_page
     first = pull(open_rest(paging=PAGE))
     assert rows_of(pull(open_rest(paging=PAGE), first[-1][1])) == ROWS
     assert all(int(b.query["page"]) in (1, int(a.query["page"]) + 1, 6) for a, b in pairwise(api.seen))
+
+
+def test_a_whole_read_that_ended_in_a_fault_is_followed_by_a_new_one(
+    api: Api, open_rest: OpenRest, pull: Pull, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    source = open_rest(paging={"kind": "page"})
+    api.then(Reply(ROWS[:3]), Reply(status=404))
+    given: list[Position] = []
+    with pytest.raises(SourceError):
+        given.extend(part.position for part in source.pull(None, folder=tmp_path_factory.mktemp("d")))
+    assert [position["page"] for position in given] == [1]
+    api.answer = lambda seen: Reply(ROWS[:3] if seen.query["page"] == "1" else [])
+    assert pull(source, given[-1]) == []
+    assert [seen.query["page"] for seen in api.seen[2:]] == ["1", "2", "1", "2"]
 
 
 def test_the_same_single_answer_is_no_news(api: Api, open_rest: OpenRest, pull: Pull) -> None:

@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from trunkline.errors import SourceError
+from trunkline.errors import SourceError, UnavailableError
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.rest.calling import Caller
 from trunkline.ingest.sources.rest.exchange import Answer, Asked, Timing, plain
 from trunkline.ingest.sources.rest.records import as_ndjson, list_in, newest_in, time_text
-from trunkline.ingest.sources.rest.window import Window, first_page, following, page_params, sha256
+from trunkline.ingest.sources.rest.window import Page, Window, first_page, following, page_params, sha256
 from trunkline.spec.rest import ApiKey, CursorPaging, LinkPaging, PagePaging
 from trunkline.spec.sources import RestSource
 
@@ -44,53 +44,80 @@ class RestPages:
         """Ask for what is new; see ``Source.pull``."""
         paging, since = self._declared.paging, self._declared.since
         window, was_cut = Window.read(position, paging)
-        pages = _Numbers(self._declared.max_pages, where=self._where)
+        numbers = _Numbers(self._declared.max_pages, where=self._where)
         with Caller(self._declared, timing=self._timing) as caller:
-            before = window.rows
+            window, gave = yield from self._window(caller, window, folder=folder, numbers=numbers)
             is_feed = isinstance(paging, CursorPaging) and paging.keep
-            is_new = is_feed or not was_cut
-            window = yield from self._window(caller, window, folder=folder, pages=pages, is_new=is_new)
-            if not was_cut or is_feed or (since is None and window.rows > before):
+            if not was_cut or is_feed or (since is None and gave):
                 return
-            begun = Window(window.newest or window.since, None, first_page(paging), 0, window.page_sha256)
-            yield from self._window(caller, begun, folder=folder, pages=pages, is_new=True)
+            begun = Window(window.newest or window.since, page=first_page(paging), page_sha256=window.page_sha256)
+            yield from self._window(caller, begun, folder=folder, numbers=numbers)
 
     def _window(
-        self, caller: Caller, window: Window, *, folder: Path, pages: "_Numbers", is_new: bool
-    ) -> Generator[Pulled, None, Window]:
-        """Give the pages of a window from where it stands; returns it as it was left."""
-        declared, paging = self._declared, self._declared.paging
-        repeats = 0
+        self, caller: Caller, window: Window, *, folder: Path, numbers: "_Numbers"
+    ) -> Generator[Pulled, None, tuple[Window, bool]]:
+        """Give the pages of a window from where it stands; returns it as it was left, and whether it gave any.
+
+        A page is held back until the next answer is there: only then is it known whether the window ends with it. A
+        window that ended must not go on later, when its last page may have got more rows.
+        """
+        paging = self._declared.paging
+        held: Pulled | None = None
+        unsure: Position = {}
+        repeats, is_first, gave = 0, True, False
         while True:
-            number = pages.next()
-            answer = caller.page(self._asked(window))
-            if answer.status == 404:
-                return replace(window, page=None)
-            records = list_in(
-                answer.document, declared.records, where=self._where, omitted_is_empty=declared.omitted_is_empty
-            )
-            page = self._link(following(paging, window, answer=answer, records=records, where=self._where), answer)
-            if records:
+            try:
+                number = numbers.next()
+                records, page = self._answer(caller, window)
                 content = as_ndjson(records)
-                origin = self._origin(window, rows=len(records))
-                is_known = sha256(content) == window.page_sha256
-                repeats = repeats + 1 if is_known and not is_new else 0
+                is_known = bool(records) and sha256(content) == window.page_sha256
+                repeats = repeats + 1 if is_known and not is_first else 0
                 if repeats == _MOST_REPEATS:
-                    raise SourceError(
-                        f"{_MOST_REPEATS + 1} pages after one another are the same",
-                        where=self._where,
-                        next_step="check `paging`: its parameter may be one that the server does not know",
-                    )
-                window = window.after(
-                    content=content, rows=len(records), page=self._kept(window, page), newest=self._newest(records)
-                )
-                if not is_known:
-                    path = folder / f"{number}.ndjson"
-                    path.write_bytes(content)
-                    yield Pulled(path, origin=origin, position=window.position(paging))
+                    raise self._repeated()
+                newest = self._newest(records) if records else None
+            except (SourceError, UnavailableError):
+                if held is not None:
+                    yield replace(held, position=unsure)
+                raise
+            if records and not is_known and held is not None:
+                yield held
+                held = None
+            after = window
+            if records:
+                after = window.after(content=content, rows=len(records), page=page, newest=newest)
+            if records and not is_known:
+                path = folder / f"{number}.ndjson"
+                path.write_bytes(content)
+                gave = True
+                held = Pulled(path, self._origin(window, rows=len(records)), after.position(paging))
+                unsure = after.unsure(window, paging=paging, rows=len(records)).position(paging)
             if page is None:
-                return replace(window, page=None)
-            window, is_new = replace(window, page=page), False
+                # a feed without a successor has no end: it is asked from the same cursor again
+                is_feed = isinstance(paging, CursorPaging) and paging.keep
+                end = replace(after, page=window.page if is_feed else None)
+                if held is not None:
+                    yield replace(held, position=end.position(paging))
+                return end, gave
+            window, is_first = replace(after, page=page), False
+
+    def _answer(self, caller: Caller, window: Window) -> tuple[list[object], Page]:
+        """Ask for the page at which a window stands; gives its records, and what comes after it."""
+        declared = self._declared
+        answer = caller.page(self._asked(window))
+        if answer.status == 404:
+            return [], None
+        records = list_in(
+            answer.document, declared.records, where=self._where, omitted_is_empty=declared.omitted_is_empty
+        )
+        page = following(declared.paging, window, answer=answer, records=records, where=self._where)
+        return records, self._link(page, answer)
+
+    def _repeated(self) -> SourceError:
+        return SourceError(
+            f"{_MOST_REPEATS + 1} pages after one another are the same",
+            where=self._where,
+            next_step="check `paging`: its parameter may be one that the server does not know",
+        )
 
     def _asked(self, window: Window) -> Asked:
         """Make the request for the page at which a window stands."""
@@ -123,12 +150,7 @@ class RestPages:
             return None
         return min(newest_in(records, since, where=self._where), self._timing.now())
 
-    def _kept(self, window: Window, page: str | int | None) -> str | int | None:
-        """Give the page for the position: a feed without a successor is asked from the same cursor again."""
-        paging = self._declared.paging
-        return window.page if page is None and isinstance(paging, CursorPaging) and paging.keep else page
-
-    def _link(self, page: str | int | None, answer: Answer) -> str | int | None:
+    def _link(self, page: Page, answer: Answer) -> Page:
         """Make the address of the next page whole, and take the key out of it."""
         if not isinstance(self._declared.paging, LinkPaging) or not isinstance(page, str):
             return page

@@ -12,7 +12,7 @@ from trunkline.ingest.sources.rest.exchange import Answer
 from trunkline.ingest.sources.rest.records import ABSENT, at_path
 from trunkline.spec.rest import CursorPaging, LinkPaging, OffsetPaging, PagePaging, Paging
 
-__all__ = ["Window", "first_page", "following", "page_params", "said_total"]
+__all__ = ["Page", "Window", "first_page", "following", "page_params", "said_total"]
 
 _END: Final = None
 Page = str | int | None
@@ -49,10 +49,9 @@ class Window:
             return cls(page=first_page(paging)), False
         since, newest = _text(position.get("since")), _text(position.get("newest"))
         digest = _text(position.get("page_sha256"))
-        page, rows = position.get("page"), position.get("rows")
-        if page is not None and position.get("paging") == _counted_by(paging):
-            page = page if isinstance(page, str | int) else None
-            return cls(since, newest, page, rows if isinstance(rows, int) else 0, digest), True
+        page = position.get("page")
+        if isinstance(page, str | int) and position.get("paging") == _counted_by(paging):
+            return cls(since, newest, page, _count(position.get("rows")), digest), True
         if page is not None:
             return cls(since, None, first_page(paging), 0, digest), False
         return cls(newest or since, None, first_page(paging), 0, digest), False
@@ -81,7 +80,21 @@ class Window:
         if newest is not None:
             at = newest.isoformat()
             known = at if known is None or datetime.fromisoformat(known) < newest else known
-        return replace(self, newest=known, page=page, rows=self.rows + rows, page_sha256=sha256(content))
+        return Window(self.since, known, page, self.rows + rows, sha256(content))
+
+    def unsure(self, before: "Window", *, paging: Paging, rows: int) -> "Window":
+        """Give the window as the next pull should find it where nobody knows what comes after its newest page.
+
+        A numbered page that is not full may be the last one, and get more rows until then: it is asked for again.
+
+        Args:
+            before: The window before its newest page.
+            paging: As declared.
+            rows: How many rows that page has.
+        """
+        if not isinstance(paging, PagePaging) or (paging.size_param and rows >= paging.size):
+            return self
+        return replace(self, page=before.page, rows=before.rows)
 
 
 def sha256(content: bytes) -> str:
@@ -91,6 +104,10 @@ def sha256(content: bytes) -> str:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _counted_by(paging: Paging) -> str:
