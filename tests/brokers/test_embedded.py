@@ -114,6 +114,22 @@ def test_a_damaged_file_is_refused(open_log: Callable[..., EmbeddedLog], log_pat
     assert caught.value.exit_code == 2
 
 
+def test_what_is_erased_leaves_no_trace_and_offsets_stay(open_log: Callable[..., EmbeddedLog], log_path: Path) -> None:
+    log = open_log()
+    log.publish({"calls": [Message(f"ann {n}\nbob {n}".encode()) for n in range(2_500)] + [Message(b"ann alone")]})
+
+    def without_ann(value: bytes) -> bytes:
+        return b"\n".join(part for part in value.split(b"\n") if not part.startswith(b"ann"))
+
+    assert log.erase("calls", without_ann) == 2_501
+    assert log.erase("calls", without_ann) == 0
+    records = log.read("calls", after=0, limit=3_000)
+    assert [record.offset for record in records] == list(range(1, 2_502))
+    assert [record.value for record in records] == [f"bob {n}".encode() for n in range(2_500)] + [b""]
+    log.close()
+    assert all(b"ann" not in path.read_bytes() for path in log_path.parent.iterdir())
+
+
 def test_there_is_one_partition(open_log: Callable[..., EmbeddedLog]) -> None:
     log = open_log()
     with pytest.raises(InputError, match="no partition 1"):

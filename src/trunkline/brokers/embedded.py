@@ -40,6 +40,7 @@ CRASH_POINTS: tuple[str, ...] = (
 
 _TOPIC = re.compile(r"[a-z][a-z0-9_.-]{0,79}")
 _TRIM_ROWS = 500
+_ERASE_ROWS = 1_000
 _LONGEST_WAL_PAGES = 16_384
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -58,6 +59,7 @@ _MAKE = (
 _INSERT = "INSERT INTO {table} (at_us, key, value) VALUES (?, ?, ?)"
 _NEWEST = 'SELECT max("offset") FROM {table}'
 _READ = 'SELECT "offset", value, key, at_us FROM {table} WHERE "offset" > ? ORDER BY "offset" LIMIT ?'
+_MEND = 'UPDATE {table} SET value = ? WHERE "offset" = ?'
 _TRIM = (
     'DELETE FROM {table} WHERE "offset" IN (SELECT "offset" FROM (SELECT "offset", at_us FROM {table} '
     'WHERE "offset" <= ? ORDER BY "offset" LIMIT ?) WHERE ? IS NULL OR at_us < ?)'
@@ -204,6 +206,35 @@ class EmbeddedLog:
         self._point("log.after_trim")
         return Trimmed(removed=removed, bytes=size)
 
+    def erase(self, topic: str, without: Callable[[bytes], bytes]) -> int:
+        """Take something out of all records of a topic, whoever has consumed them, and its traces out of the file.
+
+        Args:
+            topic: The topic.
+            without: Gives the value of a record without what is to be erased, the same where there is nothing; an
+                empty value stays in its place, so that offsets do.
+
+        Returns:
+            How many records changed.
+
+        Raises:
+            InputError: The topic's name is malformed.
+            UnavailableError: The file cannot be read or written.
+        """
+        after, changed = 0, 0
+        while records := self.read(topic, after=after, limit=_ERASE_ROWS):
+            after = records[-1].offset
+            mended = [(without(record.value), record) for record in records]
+            shorter = [(value, record.offset) for value, record in mended if value != record.value]
+            if shorter:
+                with self._write_lock, self._told(), self._transaction():
+                    self._writer.executemany(_on(_MEND, _table(topic)), shorter)
+                changed += len(shorter)
+        if changed:
+            with self._write_lock, self._told():
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return changed
+
     def checkpoint(self) -> None:
         """Move the WAL into the database; call it about once a second, on a thread that may wait for the disk.
 
@@ -235,6 +266,7 @@ class EmbeddedLog:
         )
         connection.execute(f"PRAGMA synchronous={self._settings.synchronous}")
         connection.execute("PRAGMA journal_mode=WAL").fetchall()
+        connection.execute("PRAGMA secure_delete=ON").fetchall()
         connection.execute("PRAGMA wal_autocheckpoint=0").fetchall()
         return connection
 

@@ -1,6 +1,8 @@
 """``maintain``: compaction and retention of the lake."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from trunkline.cli.output import Common, emit, opened, progress, table
 
@@ -8,16 +10,62 @@ if TYPE_CHECKING:
     from trunkline.run.upkeep import Upkeep
 
 
-def maintain(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
+def maintain(
+    *,
+    erase: Annotated[
+        str | None,
+        Parameter(help="Erase one person everywhere instead: IDENTIFIER_TYPE=VALUE, e.g. subscriber=7590-VHVEG."),
+    ] = None,
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
     """Compact tables, remove what retention lets go, and candidates that have become versions.
 
-    Versions of tables that a live model was trained on, or that an unfinished run needs, are kept.
+    Versions of tables that a live model was trained on, or that an unfinished run needs, are kept. An erasure keeps
+    nothing of the person in any version, and lists what is out of reach.
+
+    Args:
+        erase: Erase one person everywhere instead: IDENTIFIER_TYPE=VALUE, e.g. subscriber=7590-VHVEG.
+        common: Options of every command.
     """
+    if erase is not None:
+        return _erase(erase, common)
     from trunkline.run.upkeep import maintain as tidy
 
     with opened(common) as workspace, progress() as told:
         found = tidy(workspace, progress=told)
     emit(found.model_dump(mode="json"), common=common, text=lambda: _show(found))
+    return 0
+
+
+def _erase(said: str, common: Common) -> int:
+    from trunkline.errors import InputError
+    from trunkline.run.erasing import erase_person
+
+    kind, sign, value = said.partition("=")
+    if not (kind and sign and value.strip()):
+        raise InputError(
+            "an erasure needs the type of the identifier and its value",
+            where="--erase",
+            next_step="e.g. --erase subscriber=7590-VHVEG",
+        )
+    with opened(common) as workspace, progress() as told:
+        found = erase_person(workspace, kind, value, progress=told)
+
+    def text() -> None:
+        gone = [[name, rows] for name, rows in found.tables.items()]
+        table(
+            "erased",
+            ["where", "rows"],
+            [*gone, ["durable log, records", found.log_records], ["landing zone, raw files", found.raw_files]],
+        )
+        for title, left in (
+            ("models that learned from these rows", found.models),
+            ("files as handed over", found.files),
+        ):
+            if left:
+                print(f"out of reach, {title}: {', '.join(left)}")
+
+    emit(found.model_dump(mode="json"), common=common, text=text)
     return 0
 
 

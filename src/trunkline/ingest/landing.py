@@ -212,6 +212,13 @@ class Landing:
                     self._record_path(piece).unlink()
         return freed
 
+    def remove(self, piece: Landed) -> int:
+        """Remove the raw file of one piece; its record stays. Gives how many files went, 0 or 1."""
+        if piece.path is None or not piece.path.exists():
+            return 0
+        piece.path.unlink()
+        return 1
+
     def tidy(self, *, older_than: timedelta = timedelta(hours=1)) -> None:
         """Remove what killed processes left: drafts, and files without a record."""
         limit = (self._clock() - older_than).timestamp()

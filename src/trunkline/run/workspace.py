@@ -139,6 +139,12 @@ class Workspace:
 
         return is_held(self.root / "locks" / f"run-{usecase}.lock")
 
+    def is_flushing(self) -> bool:
+        """Tell whether a server moves the durable log into the lake."""
+        from trunkline.lake.locks import is_held
+
+        return is_held(self.root / "locks" / "flusher.lock")
+
     def close(self) -> None:
         """End the engine's session; closing twice is allowed."""
         if self._open:

@@ -173,7 +173,7 @@ def record_table(contract: type[Contract], values: Sequence[bytes]) -> "pa.Table
 
     Args:
         contract: The record.
-        values: Each one or more lines, as the functions above give them.
+        values: Each any number of lines, as the functions above give them.
 
     Raises:
         pyarrow.ArrowInvalid: A line is not what they give.
@@ -187,7 +187,10 @@ def record_table(contract: type[Contract], values: Sequence[bytes]) -> "pa.Table
     plain = pa.schema(
         [pa.field(one.name, pa.int64() if pa.types.is_timestamp(one.type) else one.type) for one in schema]
     )
-    content = pa.py_buffer(b"\n".join(values) + b"\n")
+    lines = [value for value in values if value]  # an erased record has no value left
+    if not lines:
+        return schema.empty_table()
+    content = pa.py_buffer(b"\n".join(lines) + b"\n")
     table = pa_json.read_json(
         pa.BufferReader(content),
         read_options=pa_json.ReadOptions(use_threads=False, block_size=max(len(content), 1)),

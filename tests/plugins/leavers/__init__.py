@@ -30,7 +30,7 @@ class Leaver(Contract):
         rules=(Rule("bill_covers_plan", col("plan_charge") <= col("monthly_charges"), "a bill holds the plan"),),
     )
 
-    subscriber_id: Text = field("Identifier", max_length=32, aliases=("customerID",))
+    subscriber_id: Text = field("Identifier", max_length=32, pii="subscriber", aliases=("customerID",))
     left: Flag | None = field("Left within the horizon", aliases=("Churn",))
     tenure_months: Integer = field("Time since activation", unit="months", minimum=0, maximum=1200)
     contract_term: Literal["month", "year"] | None = field("Commitment", mapping={"Monthly": "month"})

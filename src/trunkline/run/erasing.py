@@ -1,0 +1,319 @@
+"""One person erased from everything that a workspace keeps, and told where else they may be.
+
+Goes by identifier type (``subscriber``, ``phone``): every column that a contract marks with it, in every dataset of
+every installed use case. Covered are the datasets' tables, answers and outcomes, the quarantine, the durable log and
+the raw copies in the landing zone; each is erased from all versions, whatever pins them. What cannot be erased is
+listed: models that learned from the person's rows, and files that were handed over and still lie where they lay.
+
+Killed on the way, the same call completes it: it looks for the person again and erases what is left.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.checks import arrow_schema
+from trunkline.contracts import Column
+from trunkline.contracts.judging import value_of
+from trunkline.contracts.kinds import Malformed, Scalar
+from trunkline.contracts.records import QuarantinedRow, Receipt, StepRecord
+from trunkline.errors import InputError, TrunklineError, UnavailableError
+from trunkline.settings.drills import point
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from trunkline.run.workspace import Workspace
+    from trunkline.spec import UseCase
+
+__all__ = ["CRASH_POINTS", "Erased", "erase_person"]
+
+CRASH_POINTS: Final = ("erase.after_raw", "erase.after_log", "erase.after_quarantine", "erase.after_table")
+"""Points at which a drill kills an erasure."""
+
+_QUARANTINE: Final = "platform.quarantine"
+_FLUSH_S: Final = 30.0
+_LOOK_S: Final = 0.2
+
+
+class Erased(BaseModel):
+    """What was erased, and what is out of reach.
+
+    Attributes:
+        kind: Identifier type.
+        tables: Lake table to rows that went, over all versions as far as they were in the newest.
+        log_records: Records of the durable log that went.
+        raw_files: Raw copies in the landing zone that went, because the person was in them.
+        models: Versions that learned from the person's rows, as ``usecase/version``; retrain to let them forget.
+        files: Files that were handed over by their path, held the person, and still exist.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    tables: dict[str, int]
+    log_records: int
+    raw_files: int
+    models: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+@dataclass
+class _Found:
+    """What was found on the way."""
+
+    tables: dict[str, int] = field(default_factory=dict)
+    batches: set[str] = field(default_factory=set)
+    log_records: int = 0
+    raw_files: int = 0
+
+    def count(self, table: str, rows: int) -> None:
+        if rows:
+            self.tables[table] = self.tables.get(table, 0) + rows
+
+
+def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Callable[[str, float], None]) -> Erased:
+    """Erase one person.
+
+    Args:
+        workspace: The workspace.
+        kind: Identifier type, as contracts mark it with ``pii``.
+        value: The identifier, as sources spell it.
+        progress: Told what is being looked at.
+
+    Returns:
+        What was erased and what is out of reach.
+
+    Raises:
+        InputError: No contract marks a column with that type.
+        UnavailableError: A running server did not bring its log into the lake in time; try again.
+        BusyError: A writer held a table for too long.
+    """
+    usecases = [workspace.usecase(name) for name in workspace.usecases()]
+    marked = [
+        (usecase, dataset, column)
+        for usecase in usecases
+        for dataset, contract in usecase.datasets.items()
+        for column in contract.columns
+        if column.pii == kind
+    ]
+    if not marked:
+        known = {column.pii for one in usecases for contract in one.datasets.values() for column in contract.columns}
+        raise InputError(f"no contract marks a column as {kind[:40]!r}", where="--erase", allowed=sorted(known - {""}))
+    found = _Found()
+    progress("looking", 0.0)
+    quarantined: list[str] = []
+    for usecase, dataset, column in marked:
+        found.batches |= _batches(workspace, usecase.table_name(dataset), column, value)
+        quarantined += _quarantined(workspace, usecase.name, dataset, value, found)
+    receipts = _receipts(workspace, found.batches)
+    models = _models(workspace, receipts)
+    # The rows go last: they say which raw files held the person, also to a second call after the first was killed.
+    progress("landing zone", 0.1)
+    files = _erase_raw(workspace, receipts, found)
+    point("erase.after_raw")
+    progress("durable log", 0.2)
+    keyed = {usecase.name: at for usecase in usecases if (at := _key_part(usecase, kind)) is not None}
+    _erase_log(workspace, keyed, value, found)
+    point("erase.after_log")
+    for table, identity in (("platform.predictions", "prediction_id"), ("platform.outcomes", "outcome_id")):
+        _erase_answers(workspace, table, identity, keyed, value, found)
+    if quarantined:
+        found.count(_QUARANTINE, workspace.lake.erase(_QUARANTINE, "quarantine_id", sorted(set(quarantined))).rows)
+    point("erase.after_quarantine")
+    for position, (usecase, dataset, column) in enumerate(marked):
+        progress(f"{usecase.name}.{dataset}", 0.3 + 0.7 * position / len(marked))
+        _erase_dataset(workspace, usecase.table_name(dataset), column, value, found)
+        point("erase.after_table")
+    return Erased(
+        kind=kind,
+        tables=found.tables,
+        log_records=found.log_records,
+        raw_files=found.raw_files,
+        models=models,
+        files=files,
+    )
+
+
+def _key_part(usecase: "UseCase", kind: str) -> int | None:
+    """Position of the identifier in the entity's key; None where the key does not hold it."""
+    marked = {column.name for column in usecase.contract.columns if column.pii == kind}
+    return next((at for at, name in enumerate(usecase.entity_key) if name in marked), None)
+
+
+def _erase_log(workspace: "Workspace", keyed: dict[str, int], value: str, found: _Found) -> None:
+    """Take the person's records out of the durable log, and let a running server finish what it has read of it."""
+    from trunkline.brokers import EmbeddedLog
+
+    path = workspace.root / "log" / "log.db"
+    if not path.exists():
+        return
+
+    def without(message: bytes) -> bytes:
+        lines = message.split(b"\n")
+        kept = [line for line in lines if not (line and _is_of(json.loads(line), keyed, value))]
+        return message if len(kept) == len(lines) else b"\n".join(kept)
+
+    log = EmbeddedLog(path, settings=workspace.settings.broker, clock=workspace.clock)
+    try:
+        ends = {topic: log.end(topic) for topic in log.topics()}
+        for topic in ends:
+            found.log_records += log.erase(topic, without)
+        until = monotonic() + _FLUSH_S
+        while workspace.is_flushing() and any(log.committed(topic, group="lake") < end for topic, end in ends.items()):
+            if monotonic() > until:
+                raise UnavailableError(
+                    "the running server does not bring its log into the lake", next_step="see its log, then try again"
+                )
+            sleep(_LOOK_S)
+    finally:
+        log.close()
+
+
+def _is_of(record: dict[str, object], keyed: dict[str, int], value: str) -> bool:
+    at, key = keyed.get(str(record.get("usecase"))), record.get("entity_key")
+    if at is None or not isinstance(key, str):
+        return False
+    parts = key.split("|")
+    return at < len(parts) and parts[at] == value
+
+
+def _batches(workspace: "Workspace", table: str, column: Column, value: str) -> set[str]:
+    """The batches that brought rows of the person, superseded ones as well."""
+    lake, typed = workspace.lake, _typed(column, value)
+    if typed is None or not lake.exists(table) or column.name not in lake.schema(table).names:
+        return set()
+    rows = lake.arrow(table, columns=["_batch_id"], where=lambda rows: rows[column.name] == typed)
+    return set(rows.column("_batch_id").to_pylist())
+
+
+def _erase_dataset(workspace: "Workspace", table: str, column: Column, value: str, found: _Found) -> None:
+    lake, typed = workspace.lake, _typed(column, value)
+    if typed is None or not lake.exists(table) or column.name not in lake.schema(table).names:
+        return
+    found.count(table, lake.erase(table, column.name, [typed]).rows)
+
+
+def _typed(column: Column, value: str) -> Scalar | None:
+    try:
+        return value_of(column, value)
+    except Malformed:
+        return None  # no row of the table can hold it
+
+
+def _quarantined(workspace: "Workspace", usecase: str, dataset: str, value: str, found: _Found) -> list[str]:
+    """Refused rows that hold the identifier in any cell: what a raw cell means is not known for sure."""
+    lake, wanted = workspace.lake, value.strip()
+    if not lake.exists(_QUARANTINE):
+        return []
+
+    def may_be(rows: "ir.Table") -> "ir.BooleanValue":
+        return (rows["usecase"] == usecase) & (rows["dataset"] == dataset) & rows["row"].contains(wanted)
+
+    rows = lake.arrow(
+        _QUARANTINE,
+        columns=["quarantine_id", "batch_id", "row"],
+        schema=arrow_schema(QuarantinedRow),
+        where=may_be,
+    ).to_pylist()
+    theirs = [row for row in rows if _holds(json.loads(row["row"]), wanted)]
+    found.batches.update(row["batch_id"] for row in theirs)
+    return [row["quarantine_id"] for row in theirs]
+
+
+def _holds(row: dict[str, str | None], value: str) -> bool:
+    if set(row) == {"line"}:  # a line that was no row: nobody knows its cells
+        return value in str(row["line"])
+    return any(cell is not None and cell.strip() == value for cell in row.values())
+
+
+def _erase_answers(
+    workspace: "Workspace",
+    table: str,
+    identity: str,
+    keyed: dict[str, int],
+    value: str,
+    found: _Found,
+) -> None:
+    lake = workspace.lake
+    if not keyed or not lake.exists(table):
+        return
+    rows = lake.arrow(
+        table,
+        columns=[identity, "usecase", "entity_key"],
+        where=lambda rows: rows["usecase"].isin(sorted(keyed)) & rows["entity_key"].contains(value),
+    ).to_pylist()
+    ids = [row[identity] for row in rows if _is_of(row, keyed, value)]
+    if ids:
+        found.count(table, lake.erase(table, identity, ids).rows)
+
+
+def _receipts(workspace: "Workspace", batches: set[str]) -> list[Receipt]:
+    if not batches or not workspace.lake.exists("platform.receipts"):
+        return []
+    rows = workspace.lake.arrow(
+        "platform.receipts",
+        schema=arrow_schema(Receipt),
+        where=lambda table: table["batch_id"].isin(sorted(batches)),
+    ).to_pylist()
+    return [Receipt(**row) for row in rows]
+
+
+def _erase_raw(workspace: "Workspace", receipts: list[Receipt], found: _Found) -> tuple[str, ...]:
+    """Remove the raw copies of the batches; gives the files that were handed over and still exist."""
+    for receipt in receipts:
+        landing = workspace.landing(f"{receipt.usecase}.{receipt.dataset}")
+        with suppress(InputError):  # never kept, or gone already
+            found.raw_files += landing.remove(landing.find(receipt.content_sha256))
+    return tuple(sorted({receipt.source for receipt in receipts if _is_file(receipt.source)}))
+
+
+def _is_file(source: str) -> bool:
+    with suppress(OSError):
+        return Path(source).is_file()
+    return False
+
+
+def _models(workspace: "Workspace", receipts: list[Receipt]) -> tuple[str, ...]:
+    """Versions of the registry whose training read one of the batches."""
+    if not receipts or not workspace.lake.exists("platform.steps"):
+        return ()
+    documents = workspace.lake.arrow(
+        "platform.steps",
+        schema=arrow_schema(StepRecord),
+        columns=["run_id", "usecase", "document"],
+        where=lambda table: table["step"] == "train",
+    ).to_pylist()
+    runs = {row["run_id"] for row in documents if _has_read(json.loads(row["document"]), row["usecase"], receipts)}
+    return tuple(_versions(workspace, runs))
+
+
+def _has_read(trained: dict[str, object], usecase: str, receipts: list[Receipt]) -> bool:
+    batches, versions = trained["batches"], trained["table_versions"]
+    assert isinstance(batches, list)
+    assert isinstance(versions, dict)
+    for receipt in receipts:
+        if receipt.usecase != usecase or receipt.table_version is None:
+            continue
+        if batches and receipt.batch_id not in batches:
+            continue
+        if int(versions.get(f"{receipt.usecase}.{receipt.dataset}", -1)) >= receipt.table_version:
+            return True
+    return False
+
+
+def _versions(workspace: "Workspace", runs: set[str]) -> Iterator[str]:
+    for usecase in workspace.usecases():
+        try:
+            versions = workspace.registry.versions(usecase)
+        except TrunklineError:
+            continue
+        for version in versions:
+            if version.run_id in runs:
+                yield f"{usecase}/{version.version}"

@@ -1,0 +1,133 @@
+"""A person who is erased is in no file of the workspace any more, and everybody else still is."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from trunkline.brokers import EmbeddedLog, Message
+from trunkline.run import Workspace, utc_now
+from trunkline.run.erasing import CRASH_POINTS
+from trunkline.settings import BrokerSettings, load_settings
+from trunkline.settings.drills import VARIABLE
+
+Trunkline = Callable[..., tuple[int, str, str]]
+
+PERSON, NEIGHBOUR = "L0-000007", "L0-000008"
+
+
+def traces(root: Path, wanted: str) -> set[str]:
+    """Names of the files that hold a text: as bytes, in a column of a Parquet file, or packed."""
+    found = set()
+    for path in root.rglob("*"):
+        if not path.is_file():
+            continue
+        content = path.read_bytes()
+        if path.suffix == ".zst":
+            content = pa.input_stream(path, compression="zstd").read()
+        if path.suffix == ".parquet" and not path.name.endswith(".checkpoint.parquet"):
+            content += json.dumps(pq.read_table(path).to_pylist(), default=str).encode()
+        if wanted.encode() in content:
+            found.add(str(path.relative_to(root)))
+    return found
+
+
+def line(person: str, number: int) -> bytes:
+    return json.dumps(
+        {
+            "prediction_id": f"p-{person}-{number}",
+            "request_id": f"p-{person}",
+            "usecase": "leavers",
+            "entity_key": person,
+            "model_version": "1",
+            "alias": "champion",
+            "channel": "api",
+            "score": 0.5,
+            "decision": True,
+            "features": "{}",
+            "predicted_at": 1_767_225_600_000_000,
+        }
+    ).encode()
+
+
+@pytest.fixture
+def log(workspace: Path) -> EmbeddedLog:
+    """A durable log with answers about both, in one message and in messages of their own."""
+    opened = EmbeddedLog(workspace / "log" / "log.db", settings=BrokerSettings(), clock=utc_now)
+    both = b"\n".join([line(PERSON, 0), line(NEIGHBOUR, 0)])
+    alone = [Message(line(PERSON, number)) for number in range(1, 30)]
+    opened.publish({"platform.predictions": [Message(both), *alone, Message(line(NEIGHBOUR, 1))]})
+    return opened
+
+
+def test_nothing_of_a_person_is_left(
+    trunkline: Trunkline, workspace: Path, source: Path, log: EmbeddedLog, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.csv"
+    header = source.read_text().splitlines()[0]
+    columns = [name.strip('"') for name in header.split(",")]
+    rows = [
+        {"subscriber_id": person, "tenure_months": tenure}
+        for person, tenure in ((PERSON, "-1"), (NEIGHBOUR, "-1"), ("L9", "5"))
+    ]
+    cells = "\n".join(",".join(row.get(name, "") for name in columns) for row in rows)
+    bad.write_text(f"{','.join(columns)}\n{cells}\n{PERSON},too,few\n")
+    assert trunkline("ingest", "leavers", bad, "--workspace", workspace)[0] == 0
+    with Workspace(load_settings(workspace=workspace)) as opened:
+        opened.lake.compact("leavers.subscribers")
+    log.close()
+    assert traces(workspace, PERSON)
+
+    code, out, err = trunkline("maintain", "--erase", f"subscriber={PERSON}", "--workspace", workspace, "--json")
+    assert code == 0, err
+    assert PERSON not in out + err
+    found = json.loads(out)
+    assert found["tables"]["leavers.subscribers"] == 1
+    assert found["tables"]["platform.quarantine"] == 2
+    assert found["tables"]["platform.predictions"] >= 1
+    assert found["log_records"] == 30
+    assert found["models"] == ["leavers/1"]
+    assert found["files"] == sorted([str(source), str(bad)])
+    assert found["raw_files"] == 2
+    assert traces(workspace, PERSON) == set()
+    assert traces(workspace, NEIGHBOUR)
+
+    with Workspace(load_settings(workspace=workspace)) as opened:
+        assert opened.lake.arrow("leavers.subscribers").num_rows == 500
+        states = opened.lake.arrow("platform.quarantine").column("row").to_pylist()
+        assert sum(NEIGHBOUR in row for row in states) == 1
+    reopened = EmbeddedLog(workspace / "log" / "log.db", settings=BrokerSettings(), clock=utc_now)
+    kept = [record.value for record in reopened.read("platform.predictions", after=0, limit=100)]
+    reopened.close()
+    assert [value for value in kept if value] == [line(NEIGHBOUR, 0), line(NEIGHBOUR, 1)]
+
+    code, out, _ = trunkline("maintain", "--erase", f"subscriber={PERSON}", "--workspace", workspace, "--json")
+    assert (code, json.loads(out)["tables"], json.loads(out)["log_records"]) == (0, {}, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("crash_at", CRASH_POINTS)
+def test_killed_at_any_point_the_same_call_completes_it(workspace: Path, log: EmbeddedLog, crash_at: str) -> None:
+    log.close()
+    command = [sys.executable, "-m", "trunkline", "maintain", "--erase", f"subscriber={PERSON}", "--workspace"]
+    killed, whole = (
+        subprocess.run([*command, str(workspace)], env={**os.environ, VARIABLE: at}, capture_output=True, check=False)
+        for at in (crash_at, "")
+    )
+    assert (killed.returncode, whole.returncode) == (-signal.SIGKILL, 0)
+    assert traces(workspace, PERSON) == set()
+    assert traces(workspace, NEIGHBOUR)
+
+
+@pytest.mark.parametrize("said", ["subscriber", "subscriber=", "=x", "shoe_size=43"])
+def test_what_cannot_be_erased_is_told(trunkline: Trunkline, trained: Path, said: str) -> None:
+    code, _, err = trunkline("maintain", "--erase", said, "--workspace", trained)
+    assert code == 2
+    assert "--erase" in err
