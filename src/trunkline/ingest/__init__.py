@@ -2,5 +2,16 @@
 
 from trunkline.ingest.batch import CRASH_POINTS, Ingested, Target, checked_rows, ingest_file
 from trunkline.ingest.files import FILE_SUFFIXES, open_file
+from trunkline.ingest.groups import FileResult, ingest_files
 
-__all__ = ["CRASH_POINTS", "FILE_SUFFIXES", "Ingested", "Target", "checked_rows", "ingest_file", "open_file"]
+__all__ = [
+    "CRASH_POINTS",
+    "FILE_SUFFIXES",
+    "FileResult",
+    "Ingested",
+    "Target",
+    "checked_rows",
+    "ingest_file",
+    "ingest_files",
+    "open_file",
+]

@@ -4,43 +4,31 @@ Order of writing: quarantine, rows, receipt; each is exactly once by the lake's 
 content-derived id. Killed between any two, the same call completes what is missing and doubles nothing.
 """
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.checks import arrow_schema
 from trunkline.contracts import Contract
 from trunkline.contracts.records import Receipt
-from trunkline.errors import RowsRefusedError
-from trunkline.ingest.committing import (
-    RECEIPTS,
-    Batch,
-    Target,
-    commit_rows,
-    lake_rows,
-    lake_rows_schema,
-    receipt_of,
-    rows_committed,
-    write_quarantine,
-    write_receipts,
-)
-from trunkline.ingest.files import content_sha256, open_file
+from trunkline.ingest.budget import budget_of, refuse_beyond_budget
+from trunkline.ingest.committing import commit_rows, lake_rows, lake_rows_schema, rows_committed, write_quarantine
+from trunkline.ingest.files import open_file
+from trunkline.ingest.identity import Batch, Target, batch_of
 from trunkline.ingest.judged import judge, judged_file
 from trunkline.ingest.landing import Landed
 from trunkline.ingest.raw import RawFile
+from trunkline.ingest.receipts import RECEIPTS, known_receipts, receipt_of, refusal_of, write_receipts
 from trunkline.lake import Lake
 from trunkline.settings.drills import point
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CRASH_POINTS", "RECEIPTS", "Ingested", "Target", "checked_rows", "ingest_file"]
+__all__ = ["CRASH_POINTS", "RECEIPTS", "Ingested", "Target", "checked_rows", "ingest_batch", "ingest_file"]
 
 CRASH_POINTS: Final = (
     "ingest.before_quarantine",
@@ -49,8 +37,6 @@ CRASH_POINTS: Final = (
     "ingest.after_receipt",
 )
 """Points at which a drill kills an ingestion."""
-
-_MOST_REASONS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -66,7 +52,7 @@ class Ingested:
     known: bool
 
 
-def ingest_file(
+def ingest_file(  # noqa: PLR0913 - what one batch needs
     path: Path,
     target: Target,
     *,
@@ -76,6 +62,7 @@ def ingest_file(
     mapping: Mapping[str, str] | None = None,
     piece: Landed | None = None,
     instead: str | None = None,
+    reject_budget: float | None = None,
 ) -> Ingested:
     """Ingest one file.
 
@@ -89,6 +76,8 @@ def ingest_file(
         piece: Its piece in the landing zone. Pieces of a pulled source are batches of their own even where their
             content repeats, because a later one may follow another state of the source.
         instead: The batch whose place this one takes; it is a batch of its own then, whatever came before.
+        reject_budget: Largest share of rows that may break the contract, in [0, 1]; None allows any. The contract's
+            own wins.
 
     Returns:
         The receipt; of the earlier ingestion if the same content came before under the same contract and mapping.
@@ -96,57 +85,76 @@ def ingest_file(
     Raises:
         SourceError: The file cannot be read whole, or has no rows; nothing is written.
         SchemaError: Its columns do not fit; nothing is written.
-        RowsRefusedError: No row was good. Quarantine and receipt are written, so that the reasons can be read.
+        RowsRefusedError: No row was good; quarantine and receipt are written, so that the reasons can be read. Or more
+            rows broke the contract than the budget allows; nothing is written.
     """
-    content = piece.content_sha256 if piece else content_sha256(path)
-    source = piece.origin if piece else str(path)
-    batch_id = _batch_id(content, target, mapping or {}, piece=piece, instead=instead)
-    earlier = _receipt(lake, batch_id)
+    batch = batch_of(path, target, run_id=run_id, clock=clock, mapping=mapping, piece=piece, instead=instead)
+    done = ingest_batch(path, batch, lake=lake, clock=clock, reject_budget=reject_budget)
+    refusal = refusal_of(done.receipt)
+    if refusal is not None:
+        raise refusal
+    return done
+
+
+def ingest_batch(
+    path: Path, batch: Batch, *, lake: Lake, clock: Callable[[], datetime], reject_budget: float | None = None
+) -> Ingested:
+    """Ingest a file as the batch that it is; see :func:`ingest_file`. That no row of it was good is no error here.
+
+    Raises:
+        SourceError: The file cannot be read whole, or has no rows; nothing is written.
+        SchemaError: Its columns do not fit; nothing is written.
+        RowsRefusedError: More rows broke the contract than the budget allows; nothing is written.
+    """
+    earlier = known_receipts(lake, [batch.batch_id]).get(batch.batch_id)
     if earlier is not None:
-        _refuse_if_nothing_accepted(earlier)
         return Ingested(earlier, known=True)
-    batch = Batch(
-        batch_id=batch_id,
-        run_id=run_id,
-        target=target,
-        source=source,
-        content_sha256=content,
-        piece_id=piece.piece_id if piece else None,
-        mapping=mapping,
-        started_at=clock().astimezone(UTC),
-    )
-    receipt = _taken(open_file(path), batch, lake=lake, clock=clock)
-    write_receipts(lake, [receipt])
+    receipt = _taken(open_file(path), batch, lake=lake, clock=clock, reject_budget=reject_budget)
+    write_receipts(lake, [(batch, receipt)])
     point("ingest.after_receipt")
-    _refuse_if_nothing_accepted(receipt)
     return Ingested(receipt, known=False)
 
 
-def _taken(opened: RawFile, batch: Batch, *, lake: Lake, clock: Callable[[], datetime]) -> Receipt:
+def _taken(
+    opened: RawFile, batch: Batch, *, lake: Lake, clock: Callable[[], datetime], reject_budget: float | None
+) -> Receipt:
     """Judge a file, and commit its quarantine and its rows."""
-    target, table = batch.target, batch.target.contract.table
-    earlier = rows_committed(lake, target.table, batch.rows_transaction)
-    with lake.staged(target.table, lake_rows_schema(target.contract)) as staged:
+    contract, table = batch.target.contract, batch.target.table
+    done = rows_committed(lake, table, batch.rows_transaction)
+    with lake.staged(table, lake_rows_schema(contract)) as staged:
 
         def keep(good: "pa.Table") -> None:
             staged.write(lake_rows(good, batch))
 
-        judged = judge(
-            opened,
-            target.contract,
-            engine=lake.engine,
-            mapping=batch.mapping,
-            sink=None if earlier else keep,
-        )
+        sink = keep if done is None else None  # an earlier, interrupted call committed them
+        judged = judge(opened, contract, engine=lake.engine, mapping=batch.mapping, sink=sink)
         with closing(judged.refusals):
+            if done is None:
+                refuse_beyond_budget(
+                    judged.read,
+                    judged.quarantined,
+                    judged.reasons,
+                    budget=budget_of(contract.table, reject_budget),
+                    where=batch.source,
+                )
             point("ingest.before_quarantine")
             write_quarantine(lake, judged.refusals, batch)
-            point("ingest.after_quarantine")
-            done = earlier
-            if done is None:
-                done = commit_rows(lake, staged, judged, batch, table=table)
-            point("ingest.after_rows")
-    return receipt_of(judged, batch, done, finished_at=clock())
+        point("ingest.after_quarantine")
+        if done is None:
+            done = commit_rows(lake, staged, batch, order=judged.order)
+        point("ingest.after_rows")
+    return receipt_of(
+        batch,
+        run_id=done.run_id,
+        version=done.version,
+        read=judged.read,
+        good=judged.good,
+        accepted=done.accepted,
+        reasons=judged.reasons,
+        absent=judged.absent,
+        extra=judged.extra,
+        finished_at=clock(),
+    )
 
 
 def checked_rows(
@@ -176,37 +184,3 @@ def checked_rows(
     """
     with judged_file(path, contract, engine=lake.engine, mapping=mapping, optional=optional) as judged:
         return judged.rows, judged.texts, judged.reasons()
-
-
-def _batch_id(
-    content: str, target: Target, mapping: Mapping[str, str], *, piece: Landed | None, instead: str | None
-) -> str:
-    parts: list[object] = [content, target.table, target.contract.fingerprint, sorted(mapping.items())]
-    if piece is not None and piece.number:
-        parts.append(piece.piece_id)
-    if instead is not None:
-        parts.append({"instead": instead})
-    said = json.dumps(parts)
-    return hashlib.sha256(said.encode()).hexdigest()[:24]
-
-
-def _receipt(lake: Lake, batch_id: str) -> Receipt | None:
-    if not lake.exists(RECEIPTS):
-        return None
-    rows = lake.arrow(
-        RECEIPTS, schema=arrow_schema(Receipt), where=lambda table: table["batch_id"] == batch_id
-    ).to_pylist()
-    return Receipt(**rows[0]) if rows else None
-
-
-def _refuse_if_nothing_accepted(receipt: Receipt) -> None:
-    if receipt.accepted:
-        return
-    reasons: dict[str, int] = json.loads(receipt.reasons)
-    shown = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:_MOST_REASONS])
-    raise RowsRefusedError(
-        f"none of the {receipt.read} rows fits the contract: {shown}",
-        reasons=reasons,
-        where=f"{receipt.source}, batch {receipt.batch_id}",
-        next_step=f"see the rows with `trunkline quarantine show {receipt.batch_id}`; a mapping (--map) may be missing",
-    )

@@ -4,95 +4,41 @@ Takes staged rows and refusals, and commits them under transactions with the bat
 says of rows that an earlier, interrupted call committed is read off that commit.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from trunkline.checks import ROW, arrow_schema, table_from_rows
-from trunkline.contracts import Contract, Table
-from trunkline.contracts.records import QuarantinedRow, Receipt
+from trunkline.checks import ROW, arrow_schema
+from trunkline.contracts import Contract
+from trunkline.contracts.records import QuarantinedRow
 from trunkline.errors import ConflictError
-from trunkline.ingest.judged import JudgedFile
+from trunkline.ingest.identity import Batch
 from trunkline.ingest.refusals import Refusals
-from trunkline.ingest.repeats import held_already, key_columns, repeated
+from trunkline.ingest.repeats import KeyOrder, held_already, is_compared, key_columns, repeated
 from trunkline.lake import Lake, StagedRows, Transaction
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
 __all__ = [
     "QUARANTINE",
-    "RECEIPTS",
-    "Batch",
     "Committed",
-    "Target",
+    "append_refused",
     "commit_rows",
     "lake_rows",
+    "lake_rows_of",
     "lake_rows_schema",
     "quarantined_rows",
-    "receipt_of",
     "rows_committed",
     "write_quarantine",
-    "write_receipts",
 ]
 
-RECEIPTS: Final = "platform.receipts"
 QUARANTINE: Final = "platform.quarantine"
 
 _ATTEMPTS: Final = 20
 _NO_TABLE: Final = -1
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a batch goes.
-
-    Attributes:
-        usecase: The use case's name.
-        dataset: The dataset's name.
-        contract: What its rows must look like.
-    """
-
-    usecase: str
-    dataset: str
-    contract: type[Contract]
-
-    @property
-    def table(self) -> str:
-        """Name of the lake table."""
-        return f"{self.usecase}.{self.dataset}"
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Who writes what: the parts that rows, quarantine and receipt share.
-
-    Attributes:
-        batch_id: Derived from content, target and contract.
-        run_id: The run that asks for it.
-        target: Where it goes.
-        source: The file, or where a piece was pulled from.
-        content_sha256: Of the file.
-        piece_id: In the landing zone; None for a file handed over by its path.
-        mapping: Source column to field name, from the user.
-        started_at: When it was begun; also when its rows count as ingested.
-    """
-
-    batch_id: str
-    run_id: str
-    target: Target
-    source: str
-    content_sha256: str
-    piece_id: str | None
-    mapping: Mapping[str, str] | None
-    started_at: datetime
-
-    @property
-    def rows_transaction(self) -> Transaction:
-        """Under which its rows are committed."""
-        return Transaction(f"rows:{self.batch_id}", 1)
 
 
 @dataclass(frozen=True)
@@ -138,22 +84,52 @@ def lake_rows(good: "pa.Table", batch: Batch) -> "pa.Table":
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def write_quarantine(lake: Lake, refusals: Refusals, batch: Batch) -> None:
-    """Write the refused rows of a batch, unless an earlier, interrupted call did."""
+def lake_rows_of(good: "pa.Table", files: "npt.NDArray[np.int64]", batches: Mapping[int, Batch]) -> "pa.Table":
+    """Put good rows of several batches of one target and run into the form that the lake has them in.
+
+    Args:
+        good: ``_row`` and the contract's columns.
+        files: Which of the batches each row is of.
+        batches: The batches; at least one.
+    """
+    import numpy as np
     import pyarrow as pa
 
-    if not refusals.rows:
-        return
-    rows = (quarantined_rows(part, batch) for part in refusals.batches())
+    any_batch = next(iter(batches.values()))
+    rows = lake_rows(good, any_batch)
+    held = np.unique(files)
+    places = pa.array(np.searchsorted(held, files))
+    for name, values in (
+        ("_batch_id", pa.array([batches[place].batch_id for place in held.tolist()], pa.string())),
+        (
+            "_ingested_at",
+            pa.array([batches[place].started_at for place in held.tolist()], pa.timestamp("us", tz="UTC")),
+        ),
+    ):
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), values.take(places))
+    return rows
+
+
+def write_quarantine(lake: Lake, refusals: Refusals, batch: Batch) -> None:
+    """Write the refused rows of a batch, unless an earlier, interrupted call did."""
+    if refusals.rows:
+        rows = (quarantined_rows(part, batch) for part in refusals.batches())
+        append_refused(lake, rows, [batch.quarantine_transaction])
+
+
+def append_refused(lake: Lake, rows: "Iterable[pa.Table]", transactions: Sequence[Transaction]) -> None:
+    """Append rows to the quarantine in one commit.
+
+    Raises:
+        ConflictError: Another process wrote some of them meanwhile.
+    """
+    import pyarrow as pa
+
     schema = arrow_schema(QuarantinedRow)
-    lake.append(
-        QUARANTINE,
-        pa.RecordBatchReader.from_batches(schema, _parts(rows)),
-        transaction=Transaction(f"quarantine:{batch.batch_id}", 1),
-    )
+    lake.append(QUARANTINE, pa.RecordBatchReader.from_batches(schema, _parts(rows)), transaction=transactions)
 
 
-def _parts(tables: "Iterator[pa.Table]") -> "Iterator[pa.RecordBatch]":
+def _parts(tables: "Iterable[pa.Table]") -> "Iterator[pa.RecordBatch]":
     for table in tables:
         yield from table.to_batches()
 
@@ -209,15 +185,14 @@ def rows_committed(lake: Lake, table: str, transaction: Transaction) -> Committe
     return Committed(lake.version(table), str(run_ids[0]) if run_ids else "", rows.num_rows)
 
 
-def commit_rows(lake: Lake, staged: StagedRows, judged: JudgedFile, batch: Batch, *, table: Table) -> Committed:
+def commit_rows(lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder) -> Committed:
     """Leave out what repeats a key, and commit the rest.
 
     Args:
         lake: The lake.
         staged: All good rows of the batch.
-        judged: What the file became.
         batch: Whose rows they are.
-        table: Says the key, and among which rows it counts as repeated.
+        order: Whether the keys of the rows grow, and where they lie.
 
     Returns:
         What was committed.
@@ -226,14 +201,14 @@ def commit_rows(lake: Lake, staged: StagedRows, judged: JudgedFile, batch: Batch
         ConflictError: Others changed the table each time its keys had been compared.
     """
     staged.finish()
+    table = batch.target.contract.table
     columns = [ROW, *key_columns(table)]
-    if not judged.order.is_growing:
+    if not order.is_growing:
         again = repeated(staged.table(lake.engine, columns), table, engine=lake.engine)
         if again is not None:
             staged.drop(again, column=ROW)
-    is_compared = table.unique == "table" and bool(table.key) and (table.keep == "first" or table.event_at is not None)
     for attempt in range(_ATTEMPTS):
-        base = _without_held(lake, staged, judged, batch, table=table) if is_compared else None
+        base = _without_held(lake, staged, batch, order=order) if is_compared(table) else None
         if not staged.rows:
             return Committed(None, batch.run_id, 0)
         noted = {"batch_id": batch.batch_id, "run_id": batch.run_id, "accepted": str(staged.rows)}
@@ -249,55 +224,19 @@ def commit_rows(lake: Lake, staged: StagedRows, judged: JudgedFile, batch: Batch
     raise AssertionError("attempts either return or raise")
 
 
-def _without_held(lake: Lake, staged: StagedRows, judged: JudgedFile, batch: Batch, *, table: Table) -> int:
+def _without_held(lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder) -> int:
     """Take out the rows whose key the table holds; gives the version of the table that was compared."""
-    name = batch.target.table
+    import pyarrow as pa
+
+    name, table = batch.target.table, batch.target.contract.table
     base = lake.version(name)
     if base is None or not staged.rows:
         return _NO_TABLE if base is None else base
     wanted = key_columns(table)
     types = arrow_schema(batch.target.contract)
-    within = {table.key[0]: (judged.order.least, judged.order.greatest)}
-    import pyarrow as pa
-
+    within = {table.key[0]: (order.least, order.greatest)}
     stored = lake.read(name, schema=pa.schema([types.field(part) for part in wanted]), version=base, within=within)
     held = held_already(staged.table(lake.engine, [ROW, *wanted]), stored, table, engine=lake.engine)
     if len(held):
         staged.drop(held, column=ROW)
     return base
-
-
-def receipt_of(judged: JudgedFile, batch: Batch, done: Committed, *, finished_at: datetime) -> Receipt:
-    """Write down what became of a batch."""
-    mapping = batch.mapping
-    return Receipt(
-        batch_id=batch.batch_id,
-        run_id=done.run_id,
-        usecase=batch.target.usecase,
-        dataset=batch.target.dataset,
-        source=batch.source,
-        piece=batch.piece_id,
-        content_sha256=batch.content_sha256,
-        contract_fingerprint=batch.target.contract.fingerprint,
-        read=judged.read,
-        accepted=done.accepted,
-        quarantined=judged.quarantined,
-        duplicates=judged.good - done.accepted,
-        reasons=json.dumps(dict(judged.reasons.most_common())),
-        absent_columns=json.dumps(judged.absent),
-        extra_columns=json.dumps(judged.extra),
-        mapping=json.dumps(dict(mapping), sort_keys=True) if mapping else None,
-        table_version=done.version,
-        started_at=batch.started_at,
-        finished_at=finished_at,
-    )
-
-
-def write_receipts(lake: Lake, receipts: Sequence[Receipt]) -> None:
-    """Write receipts in one commit, each of them exactly once."""
-    for receipt in receipts[:1]:
-        lake.append(
-            RECEIPTS,
-            table_from_rows(Receipt, [receipt.model_dump()]),
-            transaction=Transaction(f"receipt:{receipt.batch_id}", 1),
-        )

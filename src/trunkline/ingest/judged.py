@@ -27,10 +27,27 @@ from trunkline.ingest.repeats import KeyOrder, repeated
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Block", "FileJudge", "JudgedFile", "Verdicts", "blocks", "good_schema", "in_order", "judge", "judged_file"]
+__all__ = [
+    "BLOCK_BYTES",
+    "BLOCK_ROWS",
+    "Block",
+    "FileJudge",
+    "HeldFile",
+    "JudgedFile",
+    "Verdicts",
+    "blocks",
+    "good_schema",
+    "in_order",
+    "judge",
+    "judged_file",
+    "no_rows",
+]
 
-_BLOCK_BYTES: Final = 16 << 20
-_BLOCK_ROWS: Final = 1 << 17
+BLOCK_BYTES: Final = 16 << 20
+"""Texts that a block has, more or less."""
+
+BLOCK_ROWS: Final = 1 << 17
+"""Rows that a block has at most, more or less."""
 
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
@@ -132,7 +149,7 @@ class FileJudge:
         source_of = {name: positions[column] for name, column in resolution.source_of.items()}
         self.resolution = resolution
         self._header = header
-        self._key = contract.table.key
+        self.key = contract.table.key
         self._sources = tuple(source_of.values())
         self._blocks = BlockJudge(contract, replace(resolution, source_of=source_of), compiled=engine.compiled)
 
@@ -146,7 +163,7 @@ class FileJudge:
         judged = self._blocks.judge(texts, rows=count)
         rows = judged.rows.add_column(0, ROW, block.numbers)
         if not len(judged.refused):
-            return Verdicts(rows, KeyOrder.of(rows, self._key), None, Counter(), count)
+            return Verdicts(rows, KeyOrder.of(rows, self.key), None, Counter(), count)
         is_good = np.ones(count, dtype=bool)
         is_good[judged.refused] = False
         good = rows.filter(pa.array(is_good))
@@ -161,7 +178,7 @@ class FileJudge:
             ],
         )
         counts = Counter(chain.from_iterable(judged.reasons))
-        return Verdicts(good, KeyOrder.of(good, self._key), refused, counts, count)
+        return Verdicts(good, KeyOrder.of(good, self.key), refused, counts, count)
 
 
 def blocks(opened: RawFile) -> Iterator[Block]:
@@ -183,7 +200,7 @@ def blocks(opened: RawFile) -> Iterator[Block]:
     for numbers, batch in opened.numbered():
         held.append((numbers, batch))
         size, rows = size + batch.nbytes, rows + batch.num_rows
-        if size >= _BLOCK_BYTES or rows >= _BLOCK_ROWS:
+        if size >= BLOCK_BYTES or rows >= BLOCK_ROWS:
             yield joined()
             held.clear()
             size = rows = 0
@@ -276,10 +293,15 @@ def judge(
     judged.reasons.update(line.reason for line in opened.malformed)
     if judged.read == 0:
         judged.refusals.close()
-        raise SourceError(
-            "the source has a header but no rows", where=where, next_step="check its export; nothing was taken"
-        )
+        raise no_rows(opened.path)
     return judged
+
+
+def no_rows(path: Path) -> SourceError:
+    """Say that a file has no rows."""
+    return SourceError(
+        "the source has a header but no rows", where=str(path), next_step="check its export; nothing was taken"
+    )
 
 
 @dataclass(frozen=True)

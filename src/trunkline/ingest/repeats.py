@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from _typeshed import SupportsRichComparison
 
-__all__ = ["KeyOrder", "held_already", "key_columns", "repeated"]
+__all__ = ["KeyOrder", "held_already", "is_compared", "key_columns", "repeated"]
 
 
 @dataclass
@@ -88,6 +88,12 @@ def key_columns(table: Table) -> list[str]:
     """Give the fields that decide which of several rows is kept: the key, and the event time where there is one."""
     event_at = table.event_at
     return [*table.key, *([event_at] if event_at and event_at not in table.key else [])]
+
+
+def is_compared(table: Table) -> bool:
+    """Whether the keys of a batch must be compared with those that the table holds."""
+    # where the last is kept and nothing else orders the rows, what arrives is newer than what is there
+    return table.unique == "table" and (table.keep == "first" or table.event_at is not None)
 
 
 def repeated(good: "ir.Table", table: Table, *, engine: Engine, batch: str | None = None) -> "pa.Array | None":

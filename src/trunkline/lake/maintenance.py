@@ -241,5 +241,5 @@ def rewrite(
         UnavailableError: The store refused.
     """
     return writing.write(
-        place, kept, mode="overwrite", transaction=None, metadata=metadata, settings=settings, event=event, base=base
+        place, kept, mode="overwrite", transactions=(), metadata=metadata, settings=settings, event=event, base=base
     )

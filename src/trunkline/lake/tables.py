@@ -89,7 +89,7 @@ class Lake(LakeReader):
         table: str,
         rows: pa.Table | pa.RecordBatchReader,
         *,
-        transaction: Transaction | None = None,
+        transaction: Transaction | Sequence[Transaction] | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> int:
         """Add rows in one commit; the first append makes the table.
@@ -102,7 +102,8 @@ class Lake(LakeReader):
             rows: Rows; none are fine, too, and make an empty table.
             transaction: What the rows cover. If the table has this version of the source or a later one already,
                 nothing is written. A batch that is covered in part is not cut: start after
-                :meth:`transaction_version`.
+                :meth:`transaction_version`. Several, where the rows are of several sources; the table may have all
+                of them or none.
             metadata: Noted in the commit, e.g. the run id; keys in lower case.
 
         Returns:
@@ -121,7 +122,7 @@ class Lake(LakeReader):
                 place,
                 rows,
                 mode="append",
-                transaction=transaction,
+                transactions=_each(transaction),
                 metadata=metadata or {},
                 settings=self._settings,
                 event="",
@@ -147,7 +148,7 @@ class Lake(LakeReader):
         table: str,
         staged: StagedRows,
         *,
-        transaction: Transaction | None = None,
+        transaction: Transaction | Sequence[Transaction] | None = None,
         metadata: Mapping[str, str] | None = None,
         base: int | None = None,
     ) -> int:
@@ -173,7 +174,12 @@ class Lake(LakeReader):
         place = self._writable(table)
         with self._locks.held(table):
             return writing.write_staged(
-                place, staged, transaction=transaction, metadata=metadata or {}, settings=self._settings, base=base
+                place,
+                staged,
+                transactions=_each(transaction),
+                metadata=metadata or {},
+                settings=self._settings,
+                base=base,
             )
 
     def replace(
@@ -202,7 +208,7 @@ class Lake(LakeReader):
                 place,
                 rows,
                 mode="overwrite",
-                transaction=None,
+                transactions=(),
                 metadata=metadata or {},
                 settings=self._settings,
                 event="replace.",
@@ -436,3 +442,9 @@ class Lake(LakeReader):
                     allowed=(f"a name that does not begin like {clashes[0]}",),
                 )
         return place
+
+
+def _each(transaction: Transaction | Sequence[Transaction] | None) -> Sequence[Transaction]:
+    if transaction is None:
+        return ()
+    return (transaction,) if isinstance(transaction, Transaction) else transaction

@@ -7,7 +7,7 @@ so the check happens here, under the lock.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
@@ -47,7 +47,7 @@ def write(
     rows: pa.Table | pa.RecordBatchReader,
     *,
     mode: Literal["append", "overwrite"],
-    transaction: Transaction | None,
+    transactions: Sequence[Transaction],
     metadata: Mapping[str, str],
     settings: LakeSettings,
     event: str,
@@ -59,7 +59,7 @@ def write(
         place: The table.
         rows: The rows; a stream is written as it comes and can be tried once only.
         mode: ``append``, or ``overwrite`` to replace all rows and, if need be, the schema.
-        transaction: What the rows cover; rows that are covered already are not written again.
+        transactions: What the rows cover, part by part; rows that are covered already are not written again.
         metadata: Noted in the commit.
         settings: Table properties and how often to try.
         event: Prefix of the crash points, ``lake.EVENTbefore_commit``.
@@ -77,11 +77,11 @@ def write(
     """
     import pyarrow as pa
 
-    commit = commit_properties(metadata, transaction)
+    commit = commit_properties(metadata, transactions)
     for attempt in attempts(settings.commit_attempts if isinstance(rows, pa.Table) else 1):
         with attempt:
             table = place.open(base)
-            if table is not None and _is_done(table, rows, transaction=transaction, mode=mode):
+            if table is not None and _is_done(table, rows, transactions=transactions, mode=mode, name=place.name):
                 return int(table.version())
             return _commit(place, rows, table=table, mode=mode, commit=commit, settings=settings, event=event)
     raise AssertionError("attempts either return or raise")
@@ -91,7 +91,7 @@ def write_staged(
     place: Place,
     staged: StagedRows,
     *,
-    transaction: Transaction | None,
+    transactions: Sequence[Transaction],
     metadata: Mapping[str, str],
     settings: LakeSettings,
     base: int | None,
@@ -101,7 +101,7 @@ def write_staged(
     Args:
         place: The table.
         staged: The rows.
-        transaction: What they cover; rows that are covered already are not committed.
+        transactions: What they cover, part by part; rows that are covered already are not committed.
         metadata: Noted in the commit.
         settings: Table properties and how often to try.
         base: The version against which the rows were checked; if the table has another by now, that is a conflict.
@@ -117,11 +117,11 @@ def write_staged(
         UnavailableError: The store refused.
     """
     staged.finish()
-    commit = commit_properties(metadata, transaction)
+    commit = commit_properties(metadata, transactions)
     for attempt in attempts(settings.commit_attempts if base is None else 1):
         with attempt:
             table = place.open()
-            if table is not None and transaction is not None and _covers(table, transaction):
+            if table is not None and _covers(table, transactions, name=place.name):
                 return int(table.version())
             if base is not None and base != (-1 if table is None else int(table.version())):
                 raise ConflictError("the table moved on while rows were compared with it", where=f"table {place.name}")
@@ -168,20 +168,33 @@ def attempts(most: int) -> Retrying:
 
 
 def _is_done(
-    table: DeltaTable, rows: pa.Table | pa.RecordBatchReader, *, transaction: Transaction | None, mode: str
+    table: DeltaTable,
+    rows: pa.Table | pa.RecordBatchReader,
+    *,
+    transactions: Sequence[Transaction],
+    mode: str,
+    name: str,
 ) -> bool:
     """Whether there is nothing to commit: the rows are in the table already, or there are neither rows nor columns."""
     import pyarrow as pa
 
-    if transaction is not None:
-        return _covers(table, transaction)
+    if transactions:
+        return _covers(table, transactions, name=name)
     is_empty = mode == "append" and isinstance(rows, pa.Table) and rows.num_rows == 0
     return is_empty and set(rows.schema.names) <= set(delta.schema(table).names)
 
 
-def _covers(table: DeltaTable, transaction: Transaction) -> bool:
-    covered = table.transaction_version(transaction.app_id)
-    return covered is not None and covered >= transaction.version
+def _covers(table: DeltaTable, transactions: Sequence[Transaction], *, name: str) -> bool:
+    """Whether the table has all parts of some rows.
+
+    Raises:
+        ConflictError: It has some, so that neither writing them all nor none would be right.
+    """
+    found = [table.transaction_version(one.app_id) for one in transactions]
+    covered = [at is not None and at >= one.version for at, one in zip(found, transactions, strict=True)]
+    if any(covered) and not all(covered):
+        raise ConflictError("another writer committed a part of these rows", where=f"table {name}")
+    return bool(covered) and all(covered)
 
 
 def _commit(
@@ -224,7 +237,7 @@ def _commit(
     return version
 
 
-def commit_properties(metadata: Mapping[str, str], transaction: Transaction | None = None) -> CommitProperties:
+def commit_properties(metadata: Mapping[str, str], transactions: Sequence[Transaction] = ()) -> CommitProperties:
     """Build what is noted in a commit.
 
     Raises:
@@ -241,10 +254,8 @@ def commit_properties(metadata: Mapping[str, str], transaction: Transaction | No
                 where=key[:80],
                 allowed=("lower-case letters, digits, _; not timestamp, operation, version",),
             )
-    transactions = None
-    if transaction is not None:
-        transactions = [DeltaTransaction(transaction.app_id, transaction.version)]
-    return CommitProperties(custom_metadata=dict(metadata), app_transactions=transactions)
+    covered = [DeltaTransaction(one.app_id, one.version) for one in transactions]
+    return CommitProperties(custom_metadata=dict(metadata), app_transactions=covered or None)
 
 
 def table_properties(settings: LakeSettings, table: str) -> dict[str, str]:

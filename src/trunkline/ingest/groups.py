@@ -1,0 +1,445 @@
+"""Many small files at once: each is a batch of its own, and they share commits.
+
+A commit costs as much as reading some hundred kilobytes, so a folder of small files is taken in groups: their rows are
+judged together and written by three commits (quarantine, rows, receipts) that hold one transaction for each file. What
+is true of one file stays true of each: the same batch id, every row accounted for in its receipt, exactly once
+however often and in whatever grouping the files are handed in again after a kill.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from trunkline.checks import ROW, resolve_columns
+from trunkline.contracts.records import Receipt
+from trunkline.errors import ConflictError, RowsRefusedError, SchemaError, SourceError, TrunklineError
+from trunkline.ingest.batch import Ingested, ingest_batch
+from trunkline.ingest.budget import budget_of, refuse_beyond_budget
+from trunkline.ingest.committing import (
+    QUARANTINE,
+    append_refused,
+    lake_rows_of,
+    lake_rows_schema,
+    quarantined_rows,
+)
+from trunkline.ingest.files import open_file
+from trunkline.ingest.identity import Batch, Target, batch_of
+from trunkline.ingest.judged import BLOCK_BYTES, BLOCK_ROWS, Block, FileJudge, blocks, in_order, no_rows
+from trunkline.ingest.landing import Landed
+from trunkline.ingest.raw import MalformedLine
+from trunkline.ingest.receipts import known_receipts, receipt_of, refusal_of, write_receipts
+from trunkline.ingest.refusals import Refusals
+from trunkline.ingest.repeats import KeyOrder, repeated
+from trunkline.lake import Lake, StagedRows, Transaction
+from trunkline.settings.drills import point
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+__all__ = ["FileResult", "ingest_files"]
+
+_SMALL_BYTES: Final = 4 << 20
+_GROUP_BYTES: Final = 128 << 20
+_GROUP_FILES: Final = 2_000
+_FILE: Final = "_file"
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one of several files.
+
+    Attributes:
+        path: The file.
+        ingested: Its receipt; None where nothing of it was written.
+        error: Why it was refused: ``SourceError`` or ``SchemaError`` without a receipt, ``RowsRefusedError`` with one;
+            without one where it went beyond the reject budget.
+    """
+
+    path: Path
+    ingested: Ingested | None
+    error: TrunklineError | None
+
+
+def ingest_files(
+    paths: Sequence[Path],
+    target: Target,
+    *,
+    lake: Lake,
+    run_id: str,
+    clock: Callable[[], datetime],
+    mapping: Mapping[str, str] | None = None,
+    pieces: Mapping[Path, Landed] | None = None,
+    reject_budget: float | None = None,
+) -> Iterator[FileResult]:
+    """Ingest files one after the other, small ones in groups. A bad file does not stop the others.
+
+    Tables whose keys are unique in the table (``Table(unique="table")``) take their files one by one, because each file
+    is compared with what the ones before it left.
+
+    Args:
+        paths: Files of known forms.
+        target: Where they go.
+        lake: The lake, with its engine.
+        run_id: The run that asks for it.
+        clock: Gives the current instant.
+        mapping: Source column to field name, from the user; for all files.
+        pieces: The pieces in the landing zone of those files that are.
+        reject_budget: As for one file: largest share of each file's rows that may break the contract, in [0, 1].
+
+    Yields:
+        One result per path, in their order. A group's results come when it is committed.
+
+    Raises:
+        UnavailableError: The store refused; results that were given are written, and the rest can be handed in again.
+        BusyError: Another writer held a table for too long.
+    """
+
+    def alone(path: Path) -> FileResult:
+        piece = (pieces or {}).get(path)
+        try:
+            batch = batch_of(path, target, run_id=run_id, clock=clock, mapping=mapping, piece=piece)
+            done = ingest_batch(path, batch, lake=lake, clock=clock, reject_budget=reject_budget)
+        except (SourceError, SchemaError, RowsRefusedError) as error:
+            return FileResult(path, None, error)
+        return FileResult(path, done, refusal_of(done.receipt))
+
+    budget = budget_of(target.contract.table, reject_budget)
+    group: list[Path] = []
+    size = 0
+
+    def grouped() -> Iterator[FileResult]:
+        if len(group) == 1:
+            yield alone(group[0])
+        elif group:
+            some = _Group(tuple(group), target, lake, run_id, clock, mapping, pieces or {}, budget, alone)
+            yield from some.results()
+        group.clear()
+
+    for path in paths:
+        length = _size(path)
+        if length > _SMALL_BYTES or target.contract.table.unique == "table":
+            yield from grouped()
+            size = 0
+            yield alone(path)
+            continue
+        group.append(path)
+        size += length
+        if size >= _GROUP_BYTES or len(group) >= _GROUP_FILES:
+            yield from grouped()
+            size = 0
+    yield from grouped()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # whoever opens it says what is wrong
+
+
+@dataclass
+class _File:
+    """One file of a group, and what is found of it."""
+
+    path: Path
+    batch: Batch
+    malformed: Sequence[MalformedLine] = ()
+    absent: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    read: int = 0
+    good: int = 0
+    accepted: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class _Together:
+    """Rows of several files with one header, on their way to be judged."""
+
+    judge: FileJudge
+    files: list[int] = field(default_factory=list)
+    parts: list[Block] = field(default_factory=list)
+    size: int = 0
+    rows: int = 0
+
+    def add(self, place: int, part: Block) -> None:
+        self.files.append(place)
+        self.parts.append(part)
+        self.size += part.texts.nbytes
+        self.rows += len(part.numbers)
+
+    @property
+    def is_enough(self) -> bool:
+        return self.size >= BLOCK_BYTES or self.rows >= BLOCK_ROWS
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The verdicts on them. ``_row`` of the good rows is their place among all of them."""
+
+    good: "pa.Table"
+    order: KeyOrder
+    refused: "pa.RecordBatch | None"
+    file_of: "npt.NDArray[np.int64]"
+    number_of: "npt.NDArray[np.int64]"
+
+
+@dataclass
+class _Group:
+    """Some small files on their way into the lake."""
+
+    paths: Sequence[Path]
+    target: Target
+    lake: Lake
+    run_id: str
+    clock: Callable[[], datetime]
+    mapping: Mapping[str, str] | None
+    pieces: Mapping[Path, Landed]
+    budget: float | None
+    alone: Callable[[Path], FileResult]
+    _judges: dict[tuple[str, ...], FileJudge] = field(default_factory=dict)
+    _refused: "list[tuple[int, pa.RecordBatch]]" = field(default_factory=list)
+
+    def results(self) -> Iterator[FileResult]:
+        """Take the files in; gives their results in order."""
+        try:
+            found, large = self._taken()
+        except ConflictError:  # another process is taking some of the same files: then no commit can be shared
+            yield from map(self.alone, self.paths)
+            return
+        for place, path in enumerate(self.paths):
+            yield self.alone(path) if place in large else found[place]
+
+    def _taken(self) -> tuple[dict[int, FileResult], set[int]]:
+        """Gives the results by place, and the places of files that turned out to be large."""
+        lake, target = self.lake, self.target
+        found: dict[int, FileResult] = {}
+        large: set[int] = set()
+        batches = self._batches(found)
+        known = known_receipts(lake, [batch.batch_id for batch in batches.values()])
+        first_of: dict[str, int] = {}
+        fresh: dict[int, _File] = {}
+        for place, batch in batches.items():
+            receipt = known.get(batch.batch_id)
+            if receipt is not None:
+                found[place] = FileResult(self.paths[place], Ingested(receipt, known=True), refusal_of(receipt))
+            elif first_of.setdefault(batch.batch_id, place) == place:
+                fresh[place] = _File(self.paths[place], batch)
+        # parts of a group that was killed; each of them is completed by itself
+        rows, refused = (
+            lake.transaction_versions(table, [self._app_id(one.batch, what) for one in fresh.values()])
+            for table, what in ((target.table, "rows"), (QUARANTINE, "quarantine"))
+        )
+        for place, one in list(fresh.items()):
+            if self._app_id(one.batch, "rows") in rows or self._app_id(one.batch, "quarantine") in refused:
+                del fresh[place]
+                large.add(place)
+        with lake.staged(target.table, lake_rows_schema(target.contract)) as staged:
+            self._judged(fresh, staged, found=found, large=large)
+            staged.finish()
+            self._refuse_beyond_budget(fresh, staged, found=found)
+            whole = {place: one for place, one in fresh.items() if place not in found and place not in large}
+            receipts = self._committed(whole, staged)
+        for place, receipt in receipts.items():
+            found[place] = FileResult(self.paths[place], Ingested(receipt, known=False), refusal_of(receipt))
+        for place, batch in batches.items():
+            first = first_of.get(batch.batch_id, place)
+            if place not in found and place not in large:  # the content of an earlier file of this group
+                if first in large:
+                    large.add(place)
+                    continue
+                told = found[first]
+                ingested = None if told.ingested is None else Ingested(told.ingested.receipt, known=True)
+                found[place] = FileResult(self.paths[place], ingested, told.error)
+        return found, large
+
+    def _refuse_beyond_budget(
+        self, fresh: Mapping[int, _File], staged: StagedRows, *, found: dict[int, FileResult]
+    ) -> None:
+        """Take the files out again of which too many rows are bad."""
+        import pyarrow as pa
+
+        gone = []
+        for place, one in fresh.items():
+            try:
+                refuse_beyond_budget(
+                    one.read, one.read - one.good, one.reasons, budget=self.budget, where=one.batch.source
+                )
+            except RowsRefusedError as error:
+                found[place] = FileResult(one.path, None, error)
+                gone.append(one.batch.batch_id)
+        if gone:
+            staged.drop(pa.array(gone, pa.string()), column="_batch_id")
+            self._refused = [(place, batch) for place, batch in self._refused if place not in found]
+
+    def _batches(self, found: dict[int, FileResult]) -> dict[int, Batch]:
+        batches = {}
+        for place, path in enumerate(self.paths):
+            try:
+                batches[place] = batch_of(
+                    path,
+                    self.target,
+                    run_id=self.run_id,
+                    clock=self.clock,
+                    mapping=self.mapping,
+                    piece=self.pieces.get(path),
+                )
+            except SourceError as error:
+                found[place] = FileResult(path, None, error)
+        return batches
+
+    @staticmethod
+    def _app_id(batch: Batch, what: str) -> str:
+        return (batch.rows_transaction if what == "rows" else batch.quarantine_transaction).app_id
+
+    def _judged(
+        self, fresh: Mapping[int, _File], staged: StagedRows, *, found: dict[int, FileResult], large: set[int]
+    ) -> None:
+        """Judge the rows of all files, and stage the good ones."""
+        import numpy as np
+        import pyarrow as pa
+
+        table, engine = self.target.contract.table, self.lake.engine
+        batch_ids = {place: one.batch for place, one in fresh.items()}
+        for verdicts in in_order(self._together(fresh, found=found, large=large), _judge, threads=engine.threads):
+            good = verdicts.good
+            files = verdicts.file_of[good.column(ROW).to_numpy()]
+            for place, count in zip(*np.unique(files, return_counts=True), strict=True):
+                fresh[int(place)].good += int(count)
+            if not verdicts.order.is_growing:
+                again = repeated(
+                    engine.table(good.append_column(_FILE, pa.array(files))), table, engine=engine, batch=_FILE
+                )
+                if again is not None:
+                    is_kept = ~np.isin(good.column(ROW).to_numpy(), again.to_numpy())
+                    good, files = good.filter(pa.array(is_kept)), files[is_kept]
+            for place, count in zip(*np.unique(files, return_counts=True), strict=True):
+                fresh[int(place)].accepted += int(count)
+            numbers = pa.array(verdicts.number_of[good.column(ROW).to_numpy()])
+            staged.write(lake_rows_of(good.set_column(0, ROW, numbers), files, batch_ids))
+            if verdicts.refused is not None:
+                self._put_aside(verdicts, verdicts.refused, fresh)
+
+    def _put_aside(self, verdicts: _Found, refused: "pa.RecordBatch", fresh: Mapping[int, _File]) -> None:
+        import numpy as np
+        import pyarrow as pa
+
+        places = refused.column("number").to_numpy()
+        files = verdicts.file_of[places]
+        numbered = refused.set_column(0, "number", pa.array(verdicts.number_of[places]))
+        for place, reasons in zip(files.tolist(), refused.column("reasons").to_pylist(), strict=True):
+            fresh[place].reasons.update(json.loads(reasons))
+        for place in np.unique(files).tolist():
+            self._refused.append((place, numbered.filter(pa.array(files == place))))
+
+    def _together(
+        self, fresh: Mapping[int, _File], *, found: dict[int, FileResult], large: set[int]
+    ) -> Iterator[_Together]:
+        """Read the files; gives their rows in handfuls of one header each."""
+        waiting: dict[tuple[str, ...], _Together] = {}
+        for place, one in fresh.items():
+            try:
+                opened = open_file(one.path)
+                judge = self._judge_of(opened.header, one)
+                parts = list(islice(blocks(opened), 2))
+            except (SourceError, SchemaError) as error:
+                found[place] = FileResult(one.path, None, error)
+                continue
+            if len(parts) > 1:  # it was packed, or its rows are many: not worth a group
+                large.add(place)
+                continue
+            one.malformed = opened.malformed
+            one.read = sum(len(part.numbers) for part in parts) + len(opened.malformed)
+            one.reasons.update(line.reason for line in opened.malformed)
+            if not one.read:
+                found[place] = FileResult(one.path, None, no_rows(one.path))
+            for part in parts:
+                together = waiting.setdefault(opened.header, _Together(judge))
+                together.add(place, part)
+                if together.is_enough:
+                    yield waiting.pop(opened.header)
+        yield from waiting.values()
+
+    def _judge_of(self, header: tuple[str, ...], one: _File) -> FileJudge:
+        judge = self._judges.get(header)
+        if judge is None:
+            contract = self.target.contract
+            resolution = resolve_columns(contract, header, mapping=self.mapping, where=str(one.path))
+            judge = FileJudge(contract, header, resolution, engine=self.lake.engine)
+            self._judges[header] = judge
+        one.absent, one.extra = judge.resolution.absent, judge.resolution.extra
+        return judge
+
+    def _committed(self, whole: Mapping[int, _File], staged: StagedRows) -> dict[int, Receipt]:
+        """Commit quarantine, rows and receipts of the group."""
+        lake, table = self.lake, self.target.table
+        if not whole:
+            return {}
+        point("ingest.before_quarantine")
+        with_lines = [one for one in whole.values() if one.malformed]
+        refused = {place for place, _ in self._refused} | {p for p, one in whole.items() if one.malformed}
+        if refused:
+            append_refused(
+                lake,
+                self._quarantine(whole, with_lines),
+                [whole[place].batch.quarantine_transaction for place in sorted(refused)],
+            )
+        point("ingest.after_quarantine")
+        version = None
+        if staged.rows:
+            taken: list[Transaction] = [one.batch.rows_transaction for one in whole.values() if one.accepted]
+            version = lake.append_staged(table, staged, transaction=taken, metadata={"run_id": self.run_id})
+        point("ingest.after_rows")
+        at = self.clock()
+        receipts = {
+            place: receipt_of(
+                one.batch,
+                run_id=self.run_id,
+                version=version if one.accepted else None,
+                read=one.read,
+                good=one.good,
+                accepted=one.accepted,
+                reasons=one.reasons,
+                absent=one.absent,
+                extra=one.extra,
+                finished_at=at,
+            )
+            for place, one in whole.items()
+        }
+        write_receipts(lake, [(whole[place].batch, receipt) for place, receipt in receipts.items()])
+        point("ingest.after_receipt")
+        return receipts
+
+    def _quarantine(self, whole: Mapping[int, _File], with_lines: Sequence[_File]) -> "Iterator[pa.Table]":
+        for one in with_lines:
+            lines = Refusals()
+            lines.add_lines(one.malformed)
+            for part in lines.batches():
+                yield quarantined_rows(part, one.batch)
+        for place, batch in self._refused:
+            yield quarantined_rows(batch, whole[place].batch)
+
+
+def _judge(given: _Together) -> _Found:
+    import numpy as np
+    import pyarrow as pa
+
+    counts = [len(part.numbers) for part in given.parts]
+    file_of = np.repeat(np.array(given.files, dtype=np.int64), counts)
+    number_of = np.concatenate([part.numbers.to_numpy() for part in given.parts])
+    places = pa.array(np.arange(len(file_of), dtype=np.int64))
+    texts = pa.concat_tables([part.texts for part in given.parts])
+    verdicts = given.judge.judge(Block(places, texts))
+    key = given.judge.key
+    if not key:
+        return _Found(verdicts.good, KeyOrder(), verdicts.refused, file_of, number_of)
+    files = pa.array(file_of[verdicts.good.column(ROW).to_numpy()])
+    order = KeyOrder.of(verdicts.good.append_column(_FILE, files), (_FILE, *key))
+    return _Found(verdicts.good, order, verdicts.refused, file_of, number_of)

@@ -1,0 +1,107 @@
+"""Receipts: what became of each batch, written last, so that a batch with a receipt is complete."""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+
+from trunkline.checks import arrow_schema, table_from_rows
+from trunkline.contracts.records import Receipt
+from trunkline.errors import RowsRefusedError
+from trunkline.ingest.identity import Batch
+from trunkline.lake import Lake
+
+__all__ = ["RECEIPTS", "known_receipts", "receipt_of", "refusal_of", "write_receipts"]
+
+RECEIPTS: Final = "platform.receipts"
+
+_MOST_REASONS: Final = 6
+
+
+def known_receipts(lake: Lake, batch_ids: Collection[str]) -> dict[str, Receipt]:
+    """Look up the receipts of batches, by the batches' ids; those that were never completed have none."""
+    if not batch_ids or not lake.exists(RECEIPTS):
+        return {}
+    rows = lake.arrow(
+        RECEIPTS, schema=arrow_schema(Receipt), where=lambda table: table["batch_id"].isin(list(batch_ids))
+    )
+    return {str(row["batch_id"]): Receipt(**row) for row in rows.to_pylist()}
+
+
+def receipt_of(  # noqa: PLR0913 - what a receipt says
+    batch: Batch,
+    *,
+    run_id: str,
+    version: int | None,
+    read: int,
+    good: int,
+    accepted: int,
+    reasons: Counter[str],
+    absent: Sequence[str],
+    extra: Sequence[str],
+    finished_at: datetime,
+) -> Receipt:
+    """Write down what became of a batch.
+
+    Args:
+        batch: The batch.
+        run_id: The run that committed its rows.
+        version: The version of the table that holds them; None where none was accepted.
+        read: Rows of the file.
+        good: Rows that broke nothing.
+        accepted: Those of them that were committed; the others are duplicates.
+        reasons: How many rows failed for each reason.
+        absent: Nullable fields that the source lacks.
+        extra: Source columns that no field claims.
+        finished_at: When that was.
+    """
+    mapping = batch.mapping
+    return Receipt(
+        batch_id=batch.batch_id,
+        run_id=run_id,
+        usecase=batch.target.usecase,
+        dataset=batch.target.dataset,
+        source=batch.source,
+        piece=batch.piece_id,
+        content_sha256=batch.content_sha256,
+        contract_fingerprint=batch.target.contract.fingerprint,
+        read=read,
+        accepted=accepted,
+        quarantined=read - good,
+        duplicates=good - accepted,
+        reasons=json.dumps(dict(reasons.most_common())),
+        absent_columns=json.dumps(absent),
+        extra_columns=json.dumps(extra),
+        mapping=json.dumps(dict(mapping), sort_keys=True) if mapping else None,
+        table_version=version,
+        started_at=batch.started_at,
+        finished_at=finished_at,
+    )
+
+
+def write_receipts(lake: Lake, receipts: Sequence[tuple[Batch, Receipt]]) -> None:
+    """Write receipts in one commit, each of them exactly once.
+
+    Raises:
+        ConflictError: Another process completed some of the batches meanwhile.
+    """
+    lake.append(
+        RECEIPTS,
+        table_from_rows(Receipt, [receipt.model_dump() for _, receipt in receipts]),
+        transaction=[batch.receipt_transaction for batch, _ in receipts],
+    )
+
+
+def refusal_of(receipt: Receipt) -> RowsRefusedError | None:
+    """Give the error of a batch all of whose rows were refused; None for others."""
+    if receipt.accepted or receipt.duplicates:
+        return None
+    reasons: dict[str, int] = json.loads(receipt.reasons)
+    shown = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:_MOST_REASONS])
+    return RowsRefusedError(
+        f"none of the {receipt.read} rows fits the contract: {shown}",
+        reasons=reasons,
+        where=f"{receipt.source}, batch {receipt.batch_id}",
+        next_step=f"see the rows with `trunkline quarantine show {receipt.batch_id}`; a mapping (--map) may be missing",
+    )
