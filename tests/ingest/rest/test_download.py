@@ -8,8 +8,10 @@ import pytest
 from tests.ingest.rest.loopback import Api, Reply, Seen, Times
 
 from trunkline.errors import InputError, SourceError
+from trunkline.ingest.sources import declared_from_url
 from trunkline.ingest.sources.protocol import Position, Source
 from trunkline.ingest.sources.rest.download import file_suffix
+from trunkline.spec.sources import RestSource
 
 OpenRest = Callable[..., Source]
 Pull = Callable[..., list[tuple[bytes, Position]]]
@@ -77,3 +79,24 @@ def test_an_address_without_a_form(open_file: OpenRest, name: str) -> None:
 )
 def test_suffixes_of_addresses(name: str, suffix: str) -> None:
     assert file_suffix(f"https://host/{name}?x=.exe") == suffix
+
+
+@pytest.mark.parametrize(
+    ("url", "answer"),
+    [
+        ("https://example.com/calls.csv?day=3", "file"),
+        ("https://example.com/v1/calls", "records"),
+        ("http://127.0.0.1:8000/calls.json.gz", "file"),
+    ],
+)
+def test_by_url(url: str, answer: str) -> None:
+    declared = declared_from_url(url, usecase="churn", dataset=None)
+    assert isinstance(declared, RestSource)
+    assert (declared.url, declared.answer) == (url, answer)
+
+
+@pytest.mark.parametrize("url", ["http://example.com/calls.csv", "https://me:s3cret@example.com/calls"])
+def test_an_address_that_may_not_be_asked(url: str) -> None:
+    with pytest.raises(InputError, match="cannot be asked") as caught:
+        declared_from_url(url, usecase="churn", dataset=None)
+    assert "s3cret" not in str(caught.value)
