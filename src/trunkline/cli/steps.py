@@ -308,6 +308,8 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
             for name in ("read", "accepted", "quarantined", "duplicates")
         } | {"batches": [receipt["batch_id"] for receipt in receipts], "known": parts["ingest"]["known"]}
         document["receipts"] = receipts
+        if derived := parts["ingest"].get("derived"):
+            document["derived"] = derived
     if "train" in parts:
         trained = parts["train"]["report"]
         champion = trained["champion"]
@@ -350,6 +352,10 @@ def _show(document: dict[str, object]) -> None:
             f" + {taken['duplicates']} duplicates{known}"
         )
         _show_receipts(document)
+        derived = document.get("derived")
+        for one in derived if isinstance(derived, list) else []:
+            counts = f"{one['accepted']} accepted, {one['quarantined']} quarantined, {one['duplicates']} duplicate"
+            print(f"derived  {one['dataset']}: {one['read']} computed, {counts}")
     model = document.get("model")
     if isinstance(model, dict):
         version = f"version {model['version']} is {model['alias']}" if model["alias"] else "not released"

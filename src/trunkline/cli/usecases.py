@@ -20,6 +20,7 @@ def usecases(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen valu
             "task": usecase.task.name if usecase.task else None,
             "metric": usecase.metric,
             "datasets": list(usecase.datasets),
+            "derived": list(usecase.derived),
             "simulator": usecase.simulate is not None,
         }
         for usecase in found

@@ -306,7 +306,7 @@ class WorkspaceReader:
 
     def _refused(self, row: Stored) -> RefusedRow:
         usecase = self._usecases.get(str(row["usecase"]))
-        contract = usecase.datasets.get(str(row["dataset"])) if usecase else None
+        contract = usecase.contracts.get(str(row["dataset"])) if usecase else None
         return RefusedRow(
             batch_id=str(row["batch_id"]),
             usecase=str(row["usecase"]),

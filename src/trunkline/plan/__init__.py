@@ -3,11 +3,12 @@
 A plan is a pure function of the use case. Steps do not call each other; each reads what earlier ones left in the lake.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from trunkline.errors import UnknownNameError
 from trunkline.spec import UseCase
+from trunkline.spec.derived import refresh_order
 
 __all__ = ["STEPS", "Plan", "Step", "StepName", "plan_of"]
 
@@ -60,10 +61,12 @@ class Plan:
     Attributes:
         usecase: The use case's name.
         steps: In an order that respects ``after``.
+        derived: Derived tables in the order in which the ingest step refreshes them.
     """
 
     usecase: str
     steps: tuple[Step, ...]
+    derived: tuple[str, ...] = ()
 
     def until(self, last: str | None) -> "Plan":
         """Cut the plan after a step.
@@ -76,7 +79,7 @@ class Plan:
         names = [step.name for step in self.steps]
         if last not in names:
             raise UnknownNameError(f"there is no step {last!r} in the plan of {self.usecase!r}", allowed=names)
-        return Plan(self.usecase, self.steps[: names.index(last) + 1])
+        return replace(self, steps=self.steps[: names.index(last) + 1])
 
 
 def plan_of(usecase: UseCase) -> Plan:
@@ -88,5 +91,6 @@ def plan_of(usecase: UseCase) -> Plan:
     names: tuple[StepName, ...] = STEPS if usecase.task is not None else ("ingest", "monitor", "report")
     steps = []
     for position, name in enumerate(names):
-        steps.append(Step(name, _TITLES[name], names[position - 1 : position] if position else ()))
-    return Plan(usecase.name, tuple(steps))
+        title = f"{_TITLES[name]}, refresh derived tables" if name == "ingest" and usecase.derived else _TITLES[name]
+        steps.append(Step(name, title, names[position - 1 : position] if position else ()))
+    return Plan(usecase.name, tuple(steps), refresh_order(usecase.derived))

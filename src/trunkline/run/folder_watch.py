@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError, RowsRefusedError, TrunklineError, WorldError
+from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.watching import Taken, watch
 from trunkline.lake.locks import held
 from trunkline.run.taking import resolve, take
@@ -75,6 +76,13 @@ def watch_folder(
             handed = resolve(workspace, usecase, [str(path)], dataset=declared.dataset, mapping=declared.columns)
             for _, taken in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):
                 receipts[path] = taken.receipt
+            refresh_tables(
+                usecase,
+                lake=workspace.lake,
+                locks=workspace.folder("locks"),
+                run_id=run_id,
+                clock=workspace.clock,
+            )
         except WorldError:
             raise
         except RowsRefusedError as error:

@@ -122,7 +122,7 @@ def _run(workspace: "Workspace", run_id: str) -> Iterator[Link]:
     for step in _rows(workspace, "platform.steps", StepRecord, "run_id", run_id):
         document = json.loads(str(step["document"]))
         if step["step"] == "ingest":
-            batches = [receipt["batch_id"] for receipt in document["receipts"]]
+            batches = [receipt["batch_id"] for receipt in (*document["receipts"], *document.get("derived", ()))]
         if step["step"] == "train":
             facts |= {f"table {name}": f"version {version}" for name, version in document["table_versions"].items()}
             facts |= {f"contract {name}": value for name, value in document["contract_fingerprints"].items()}

@@ -16,6 +16,7 @@ from trunkline.checks import arrow_schema
 from trunkline.contracts.records import RECORDS, Receipt, StepRecord
 from trunkline.errors import TrunklineError
 from trunkline.run.records import STEPS_TABLE, newest_states
+from trunkline.spec import Incremental
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
@@ -82,6 +83,12 @@ def maintain(workspace: "Workspace", *, progress: Callable[[str, float], None]) 
     upserts = {
         name: Upsert(key=RECORDS[name].table.key, newest_by=(str(RECORDS[name].table.event_at),)) for name in FOLDED
     }
+    for usecase in map(workspace.usecase, workspace.usecases()):
+        upserts |= {
+            usecase.table_name(name): Upsert(key=table.contract.table.key, newest_by=("_ingested_at",))
+            for name, table in usecase.derived.items()
+            if isinstance(table.refresh, Incremental)
+        }
     done = []
     tables = lake.tables()
     for position, table in enumerate(tables):

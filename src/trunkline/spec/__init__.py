@@ -1,5 +1,6 @@
 """The UseCase object and its protocols: what a plug-in author writes."""
 
+from trunkline.spec.derived import Derived, Full, Incremental
 from trunkline.spec.gates import (
     Calibrated,
     FairSlices,
@@ -14,8 +15,11 @@ from trunkline.spec.usecase import Simulation, Simulator, UseCase, Watch
 
 __all__ = [
     "Calibrated",
+    "Derived",
     "FairSlices",
+    "Full",
     "Gate",
+    "Incremental",
     "Latency",
     "MinimumMetric",
     "NoLeakage",

@@ -5,11 +5,12 @@ A use case's folder makes one ``UseCase`` at import, without effects. The platfo
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.contracts import Contract
 from trunkline.errors import UseCaseError
+from trunkline.spec.derived import Derived, refuse_underivable
 from trunkline.spec.gates import Gate
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Simulation", "Simulator", "UseCase", "Watch"]
 
 TableFeatures = Callable[["Mapping[str, ir.Table]"], "ir.Table"]
-"""From the use case's lake tables, by dataset, to one table with a row per entity and observation."""
+"""From the use case's lake tables, by name, to one table with a row per entity and observation."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class UseCase:
         title: A few words for people.
         question: The question it answers, one sentence.
         datasets: Contract of each table it takes in.
+        derived: Tables that are computed from them, and from each other, after each ingestion.
         main: The dataset whose rows are learned from and predicted.
         task: What is learned; None for pure ingestion.
         metric: Scorer name of the headline metric.
@@ -93,6 +95,7 @@ class UseCase:
     title: str
     question: str
     datasets: Mapping[str, type[Contract]]
+    derived: Mapping[str, Derived] = field(default_factory=dict)
     main: str
     task: "Task | None"
     metric: str
@@ -111,7 +114,8 @@ class UseCase:
         """Refuse contradictions at import, where the author sees them.
 
         Raises:
-            UseCaseError: The name is malformed, or ``main``, the label or a feature is not in the contracts.
+            UseCaseError: The name is malformed, ``main``, the label or a feature is not in the contracts, or a derived
+                table could not be computed.
         """
         where = f"use case {self.name!r}"
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", self.name):
@@ -120,6 +124,7 @@ class UseCase:
             )
         if self.main not in self.datasets:
             raise UseCaseError(f"main dataset {self.main!r} is not declared", where=where, allowed=self.datasets)
+        refuse_underivable(self.datasets, self.derived, where=where)
         if self.observation_at is not None and self.table_features is not None:
             raise UseCaseError(
                 "table features are not yet cut at observation_at, so nothing would keep them from looking ahead",
@@ -141,10 +146,23 @@ class UseCase:
         return self.datasets[self.main]
 
     @property
+    def contracts(self) -> Mapping[str, type[Contract]]:
+        """Contracts of all datasets and derived tables, by name."""
+        return {**self.datasets, **{name: table.contract for name, table in self.derived.items()}}
+
+    def contract_of(self, table: str) -> type[Contract]:
+        """Contract of a dataset or derived table.
+
+        Raises:
+            KeyError: There is neither of that name.
+        """
+        return self.contracts[table]
+
+    @property
     def entity_key(self) -> tuple[str, ...]:
         """Fields that identify the entity a prediction is about."""
         return self.contract.table.key
 
     def table_name(self, dataset: str | None = None) -> str:
-        """Name of a dataset's lake table; of the main dataset by default."""
+        """Name of the lake table of a dataset or derived table; of the main dataset by default."""
         return f"{self.name}.{dataset or self.main}"

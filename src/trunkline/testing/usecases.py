@@ -43,7 +43,7 @@ def check_usecase(usecase: UseCase, *, rows: int = 400) -> None:
     readme = _folder(usecase) / usecase.documentation
     _hold(readme.is_file(), f"{usecase.name}: {readme} is missing")
     _hold(usecase.question.endswith("?"), f"{usecase.name}: the question is no question")
-    for dataset, contract in usecase.datasets.items():
+    for dataset, contract in usecase.contracts.items():
         where = f"{usecase.name}.{dataset}"
         _hold(bool(inspect.getdoc(contract)), f"{where}: say in the docstring what one row is")
         schema = json_schema(contract)

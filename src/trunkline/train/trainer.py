@@ -70,7 +70,7 @@ def main_table(usecase: UseCase, lake: Lake, *, batches: Sequence[str] = ()) -> 
 
     versions: dict[str, int] = {}
     tables = {}
-    for dataset, contract in usecase.datasets.items():
+    for dataset, contract in usecase.contracts.items():
         name = usecase.table_name(dataset)
         version = lake.version(name)
         if version is None:

@@ -18,6 +18,7 @@ class IngestDocument(_Document):
         receipts: One per file.
         known: Batches of those that had been ingested by an earlier run.
         batches: Batches of the main dataset, in the order of the files.
+        derived: One per derived table that was refreshed.
         simulated: Whether the rows come from the simulator.
         best_score: The best score possible on simulated rows.
     """
@@ -25,6 +26,7 @@ class IngestDocument(_Document):
     receipts: tuple[Receipt, ...]
     known: tuple[str, ...]
     batches: tuple[str, ...]
+    derived: tuple[Receipt, ...] = ()
     simulated: bool = False
     best_score: float | None = None
 

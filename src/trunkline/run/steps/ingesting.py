@@ -6,6 +6,7 @@ from typing import Final
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError, UnknownNameError
+from trunkline.ingest.derived import refresh_tables
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
 from trunkline.run.steps.sources import simulate_files
@@ -22,7 +23,12 @@ def ingest(context: StepContext) -> IngestDocument:
 
     Without sources, those that the settings declare for the use case are pulled. Where there are none the rows that the
     lake has are taken as they are; and where it has none but simulated ones, they are simulated, so that real and
-    simulated rows never mix unasked.
+    simulated rows never mix unasked. Derived tables whose inputs changed are refreshed at the end.
+
+    Raises:
+        UnknownNameError: There is no such dataset.
+        InputError: There is neither a source nor a simulator.
+        UseCaseError: A derived table cannot be computed.
     """
     workspace, usecase = context.workspace, context.usecase
     dataset = context.dataset or usecase.main
@@ -32,7 +38,7 @@ def ingest(context: StepContext) -> IngestDocument:
     handed = resolve(workspace, usecase, sources, dataset=context.dataset, mapping=context.mapping)
     best_score = None
     if not handed and _has_real_rows(context, dataset):
-        return IngestDocument(receipts=(), known=(), batches=())
+        return IngestDocument(receipts=(), known=(), batches=(), derived=_refreshed(context))
     simulated = not handed
     if simulated:
         if usecase.simulate is None:
@@ -58,8 +64,22 @@ def ingest(context: StepContext) -> IngestDocument:
         receipts=tuple(receipts),
         known=tuple(known),
         batches=tuple(batches),
+        derived=_refreshed(context),
         simulated=simulated,
         best_score=best_score,
+    )
+
+
+def _refreshed(context: StepContext) -> tuple[Receipt, ...]:
+    workspace, usecase = context.workspace, context.usecase
+    if usecase.derived:
+        context.progress("refresh derived tables", 1.0)
+    return refresh_tables(
+        usecase,
+        lake=workspace.lake,
+        locks=workspace.folder("locks"),
+        run_id=context.run_id,
+        clock=workspace.clock,
     )
 
 

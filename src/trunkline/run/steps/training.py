@@ -20,7 +20,7 @@ def train(context: StepContext) -> TrainDocument:
     taken = context.document("ingest")
     batches = IngestDocument.model_validate_json(taken).batches if taken else ()
     rows, versions = main_table(usecase, workspace.lake, batches=batches)
-    fingerprints = {name: contract.fingerprint for name, contract in usecase.datasets.items()}
+    fingerprints = {name: contract.fingerprint for name, contract in usecase.contracts.items()}
     folder = candidate_folder(context)
     try:
         report = train_candidate(
