@@ -1,0 +1,273 @@
+"""Health of sources: what is late, empty, small or over its budget, and what is not."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.contracts.records import Receipt
+from trunkline.errors import InputError
+from trunkline.monitor import SourceHealth, Window, health_of, source_alerts, source_of, source_readings
+from trunkline.monitor.schedules import due_after
+from trunkline.spec.sources import AnySource, FolderSource, RestSource, Schedule
+
+START = datetime(2026, 3, 1, 6, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def receipt(at: datetime, *, rows: int = 1000, refused: int = 0, **more: object) -> Receipt:
+    said: dict[str, object] = {
+        "batch_id": f"b-{at.isoformat()}-{more.get('source')}-{more.get('piece')}",
+        "run_id": f"r-{at.isoformat()}",
+        "usecase": "leaving",
+        "dataset": "customers",
+        "source": f"/in/customers-{at:%Y-%m-%d}.csv",
+        "piece": None,
+        "content_sha256": "ab",
+        "contract_fingerprint": "cd",
+        "read": rows,
+        "accepted": rows - refused,
+        "quarantined": refused,
+        "duplicates": 0,
+        "reasons": json.dumps({"age.minimum": refused} if refused else {}),
+        "absent_columns": "[]",
+        "extra_columns": "[]",
+        "mapping": None,
+        "table_version": 0,
+        "started_at": at - timedelta(seconds=2),
+        "finished_at": at,
+    }
+    return Receipt.model_validate({**said, **more})
+
+
+def daily(days: int, *, rows: Sequence[int] = (1000,)) -> list[Receipt]:
+    return [receipt(START + number * DAY, rows=rows[number % len(rows)]) for number in range(days)]
+
+
+def health(
+    receipts: Sequence[Receipt],
+    *,
+    now: datetime,
+    declared: dict[str, AnySource] | None = None,
+    budget: float | None = None,
+) -> tuple[SourceHealth, ...]:
+    return health_of(
+        receipts,
+        declared=declared or {},
+        mains={"leaving": "customers"},
+        budgets={("leaving", "customers"): budget},
+        now=now,
+    )
+
+
+def problems(found: SourceHealth) -> list[str]:
+    return [finding.problem for finding in found.findings]
+
+
+def folder(schedule: Schedule | None) -> FolderSource:
+    return FolderSource(kind="folder", usecase="leaving", path=Path("/in"), schedule=schedule)
+
+
+def test_files_of_all_days_are_one_source() -> None:
+    (found,) = health(daily(5), now=START + 4 * DAY)
+    assert found.key.source == "/in/customers-*.csv"
+    assert found.key.label == "customers-*.csv"
+    assert len(found.arrivals) == 5
+    assert problems(found) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "piece", "name"),
+    [
+        ("/in/a_20260301T0600.csv.gz", None, "/in/a_*.csv.gz"),
+        ("/in/part-1.of-7.csv", None, "/in/part-*.of-7.csv"),
+        ("a.csv", "files/abcdef", "a.csv"),
+        ("https://x/api?page=1", "billing/7", "billing"),
+        ("/drop/x.csv", None, "drop"),
+        ("s3 without a path", None, "s* without a path"),
+    ],
+)
+def test_names_of_sources(source: str, piece: str | None, name: str) -> None:
+    declared: dict[str, AnySource] = {
+        "drop": FolderSource(kind="folder", usecase="leaving", path=Path("/drop")),
+        "elsewhere": FolderSource(kind="folder", usecase="other", path=Path("/in")),
+    }
+    assert source_of("leaving", "customers", source=source, piece=piece, declared=declared).source == name
+
+
+def test_without_a_schedule_three_usual_gaps_make_late() -> None:
+    receipts = daily(6)
+    last = START + 5 * DAY
+    (on_time,) = health(receipts, now=last + 3 * DAY)
+    assert problems(on_time) == []
+    assert on_time.due_at == last + 3 * DAY
+    (late,) = health(receipts, now=last + 3 * DAY + timedelta(seconds=1))
+    assert problems(late) == ["late"]
+    assert late.findings[0].limit == 3 * 86400
+    assert "3.0 days ago" in late.findings[0].text
+
+
+def test_few_batches_and_batches_of_one_run_have_no_usual_gap() -> None:
+    far = START + 400 * DAY
+    (few,) = health(daily(3), now=far)
+    assert (problems(few), few.due_at) == ([], None)
+    at_once = [receipt(START + timedelta(seconds=number), run_id="r", batch_id=f"b{number}") for number in range(20)]
+    (together,) = health(at_once, now=far)
+    assert problems(together) == []
+
+
+def test_a_schedule_says_when_a_source_is_late() -> None:
+    declared: dict[str, AnySource] = {"drop": folder(Schedule(every=timedelta(hours=10)))}
+    (fine,) = health([receipt(START)], now=START + timedelta(hours=11), declared=declared)
+    assert (fine.key.source, fine.is_declared, problems(fine)) == ("drop", True, [])
+    (late,) = health([receipt(START)], now=START + timedelta(hours=11, seconds=1), declared=declared)
+    assert problems(late) == ["late"]
+    declared = {"drop": folder(Schedule(cron="0 6 * * *"))}
+    due = START + DAY + DAY * 0.1
+    assert problems(health([receipt(START)], now=due, declared=declared)[0]) == []
+    assert problems(health([receipt(START)], now=due + timedelta(seconds=1), declared=declared)[0]) == ["late"]
+
+
+def test_a_declared_source_that_never_delivered_is_listed() -> None:
+    api = RestSource(kind="rest", usecase="leaving", url="https://127.0.0.1/x", schedule=Schedule(every=DAY))
+    (found,) = health([], now=START, declared={"api": api})
+    assert (found.key.source, found.newest, problems(found)) == ("api", None, [])
+    assert source_readings([found], window=Window("r", "leaving", "1", START)) == ()
+
+
+def test_an_arrival_of_which_nothing_was_taken_in_is_empty() -> None:
+    (found,) = health([receipt(START, rows=12, refused=12)], now=START, budget=0.5)
+    assert problems(found) == ["empty", "over_budget"]
+    again = receipt(START, rows=12, accepted=0, duplicates=12)
+    (known,) = health([again], now=START)
+    assert problems(known) == [], "a file handed in again is no empty file"
+
+
+def test_unusually_small_needs_history_and_a_real_difference() -> None:
+    sizes = (1000, 1100, 950, 1020, 1080, 990, 1010, 1040, 970)
+    before = daily(9, rows=sizes)
+    at = START + 9 * DAY
+    for rows, said in ((720, []), (500, ["small"]), (5000, [])):
+        (found,) = health([*before, receipt(at, rows=rows)], now=at)
+        assert problems(found) == said, rows
+    (short,) = health([*before[:7], receipt(START + 7 * DAY, rows=10)], now=START + 7 * DAY)
+    assert problems(short) == [], "seven earlier batches are no history"
+
+
+def test_the_limit_of_small_agrees_with_an_oracle() -> None:
+    sizes = [100, 200, 150, 400, 130, 170, 220, 180, 260]
+    at = START + 9 * DAY
+    logs = np.log1p(sizes)
+    middle = float(np.median(logs))
+    spread = 1.4826 * float(np.median(np.abs(logs - middle)))
+    limit = float(np.expm1(middle - 3.5 * spread))
+    for rows, said in ((int(limit), ["small"]), (int(limit) + 1, [])):
+        (found,) = health([*daily(9, rows=sizes), receipt(at, rows=rows)], now=at)
+        assert problems(found) == said
+    (found,) = health([*daily(9, rows=sizes), receipt(at, rows=1)], now=at)
+    assert found.findings[0].limit == pytest.approx(limit)
+
+
+def test_pieces_of_a_pull_count_together() -> None:
+    receipts = []
+    for day in range(10):
+        at = START + day * DAY
+        for number in range(2):  # the last piece of a pull is always small
+            rows = 1000 if number == 0 else 3
+            piece = f"api/{2 * day + number + 1}"
+            receipts.append(receipt(at, rows=rows, piece=piece, source="https://x", run_id=f"r{day}"))
+    (found,) = health(receipts, now=START + 9 * DAY)
+    assert [arrival.read for arrival in found.arrivals] == [1003] * 10
+    assert problems(found) == []
+
+
+def test_the_budget_is_a_share_of_the_newest_batch() -> None:
+    receipts = [receipt(START, refused=900), receipt(START + DAY, refused=50)]
+    assert problems(health(receipts, now=START + DAY, budget=0.05)[0]) == []
+    (found,) = health(receipts, now=START + DAY, budget=0.049)
+    assert problems(found) == ["over_budget"]
+    assert "50 of 1,000 rows (5.00%) broke the contract, the budget is 4.90%" in found.findings[0].text
+    assert problems(health(receipts, now=START + DAY)[0]) == []
+
+
+def test_readings_and_alerts_say_the_same() -> None:
+    now = START + 40 * DAY
+    found = health([*daily(9), receipt(START + 9 * DAY, rows=100, refused=20)], now=now, budget=0.1)
+    window = Window("run", "leaving", "4", now)
+    readings = {reading.metric: reading for reading in source_readings(found, window=window)}
+    assert {name: reading.crossed for name, reading in readings.items()} == {
+        "hours_since_batch": True,
+        "accepted_rows": True,
+        "refused_share": True,
+    }
+    assert readings["hours_since_batch"].value == pytest.approx(31 * 24)
+    assert readings["hours_since_batch"].limit == pytest.approx(3 * 24)
+    assert readings["refused_share"].value == pytest.approx(0.2)
+    assert {reading.subject for reading in readings.values()} == {"customers from customers-*.csv"}
+    assert source_readings(found, window=Window("run", "other", "4", now)) == ()
+    alerts = source_alerts(found, run_id="run", raised_at=now)
+    assert [(alert.severity, alert.title.rpartition(" is ")[2]) for alert in alerts] == [
+        ("major", "late"),
+        ("minor", "unusually small"),
+        ("major", "over its reject budget"),
+    ]
+    later = health([*daily(9), receipt(START + 9 * DAY, rows=100, refused=20)], now=now + DAY, budget=0.1)
+    again = source_alerts(later, run_id="next", raised_at=now + DAY)
+    assert [alert.alert_id for alert in again] == [alert.alert_id for alert in alerts], "what lasts is one alert"
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=30), st.randoms(use_true_random=False))
+def test_the_order_of_receipts_means_nothing(sizes: list[int], random: object) -> None:
+    receipts = [receipt(START + number * DAY, rows=rows) for number, rows in enumerate(sizes)]
+    shuffled = list(receipts)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # Hypothesis gives a random.Random
+    now = START + len(sizes) * DAY
+    assert health(shuffled, now=now) == health(receipts, now=now)
+
+
+# Schedules
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "at", "due"),
+    [
+        ("5 * * * *", "UTC", "2026-03-01T06:05:00", "2026-03-01T07:05:00"),
+        ("*/15 * * * *", "UTC", "2026-03-01T06:44:59", "2026-03-01T06:45:00"),
+        ("0 0 1 * *", "UTC", "2026-03-01T00:00:00", "2026-04-01T00:00:00"),
+        ("0 0 29 2 *", "UTC", "2026-03-01T00:00:00", "2028-02-29T00:00:00"),
+        ("0 12 13 * 5", "UTC", "2026-03-01T00:00:00", "2026-03-06T12:00:00"),
+        ("0 12 * * 0,7", "UTC", "2026-03-02T00:00:00", "2026-03-08T12:00:00"),
+        ("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00", "2026-03-30T00:30:00"),
+        ("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00", "2026-10-25T00:30:00"),
+        ("10-20/5 8-9 * * *", "UTC", "2026-03-01T08:20:00", "2026-03-01T09:10:00"),
+    ],
+)
+def test_the_next_time_of_a_cron_line(cron: str, zone: str, at: str, due: str) -> None:
+    found = due_after(Schedule(cron=cron, zone=zone), datetime.fromisoformat(at).replace(tzinfo=UTC))
+    assert found == datetime.fromisoformat(due).replace(tzinfo=UTC)
+
+
+def test_a_day_that_never_comes_is_never_due() -> None:
+    assert due_after(Schedule(cron="0 0 31 2 *"), START) is None
+
+
+@pytest.mark.parametrize("cron", ["60 * * * *", "* 24 * * *", "* * 0 * *", "5-1 * * * *", "*/0 * * * *", "a * * * *"])
+def test_cron_lines_that_cannot_be_read(cron: str) -> None:
+    with pytest.raises(InputError, match="of a cron line cannot be read"):
+        due_after(Schedule(cron=cron), START)
+
+
+@given(st.integers(0, 10 * 365 * 86400), st.sampled_from(["UTC", "Europe/Berlin"]))
+def test_what_is_due_lies_ahead_and_fits_the_line(seconds: int, zone: str) -> None:
+    at = START + timedelta(seconds=seconds)
+    due = due_after(Schedule(cron="*/20 3,15 * * 1-5", zone=zone), at)
+    assert due is not None
+    local = due.astimezone(ZoneInfo(zone))
+    assert timedelta(0) < due - at <= timedelta(days=3, hours=1)
+    assert (local.hour in (3, 15), local.minute % 20, local.isoweekday() <= 5) == (True, 0, True)
