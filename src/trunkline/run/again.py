@@ -15,7 +15,7 @@ from trunkline.checks import arrow_schema
 from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.ingest import Target, ingest_file
-from trunkline.run.refused import discard_batch
+from trunkline.run.quarantine import discard_batch
 from trunkline.settings.drills import point
 
 if TYPE_CHECKING:

@@ -274,7 +274,7 @@ def _steps(
             stored = None
         if stored is None and wanted and not (refused and step.name in _NOT_WHEN_REFUSED):
             point(f"run.before_{step.name}")
-            recorder.start()
+            recorder.start(step.name)
             began = time.monotonic()
             document = _STEP_FUNCTIONS[step.name](context)
             stored = document.model_dump_json()

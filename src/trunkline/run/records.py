@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.contracts.records import RunRecord, StepRecord
 from trunkline.errors import TrunklineError, UnknownNameError
+from trunkline.run.openlineage import step_events
 
 if TYPE_CHECKING:
     from trunkline.plan import StepName
@@ -130,18 +131,24 @@ class Recorder:
             arguments: What the run was started with.
             started_at: When it was first started; now by default.
             silent: Write no states, for a look at a run that leaves it as it stands.
+
+        Raises:
+            MissingExtraError: The settings want OpenLineage events, and the client is not installed.
         """
         self._context = context
         self._started_at = started_at or context.workspace.clock()
         self._arguments = arguments
         self._silent = silent
         self._started = False
+        self._events = step_events(context)
 
-    def start(self) -> None:
-        """Write once that the run has been started, or gone on with."""
+    def start(self, step: "StepName") -> None:
+        """Write once that the run has been started, or gone on with, and tell that a step begins."""
         if not self._started:
             self._state("started", self._arguments)
             self._started = True
+        if self._events is not None:
+            self._events.started(step)
 
     def end(self, state: str, document: Mapping[str, object]) -> None:
         """Write how the run ended; nothing where it did not start."""
@@ -150,6 +157,8 @@ class Recorder:
 
     def fail(self, error: Exception) -> None:
         """Write why the run stopped, as far as the disk still takes it: the error itself must reach the user."""
+        if self._events is not None:
+            self._events.failed(error)
         said = str(error) if isinstance(error, TrunklineError) else repr(error)[:300]
         try:
             self.end("failed", {"error": type(error).__name__, "text": said})
@@ -175,6 +184,8 @@ class Recorder:
             transaction=Transaction(f"step:{context.run_id}:{name}", 1),
         )
         context.keep(name, document)
+        if self._events is not None:
+            self._events.completed(name, document)
 
     def _state(self, state: str, document: Mapping[str, object]) -> None:
         if self._silent:

@@ -19,6 +19,7 @@ from trunkline.settings.brokers import BrokerSettings
 from trunkline.settings.ingest import IngestSettings
 from trunkline.settings.lake import LakeSettings
 from trunkline.settings.landing import LandingSettings
+from trunkline.settings.lineage import LineageSettings
 from trunkline.settings.registry import RegistrySettings
 from trunkline.settings.serve import ServeSettings
 from trunkline.spec.sources import AnySource
@@ -29,6 +30,7 @@ __all__ = [
     "IngestSettings",
     "LakeSettings",
     "LandingSettings",
+    "LineageSettings",
     "RegistrySettings",
     "ServeSettings",
     "Settings",
@@ -57,6 +59,7 @@ class Settings(BaseSettings):
     sources: Mapping[str, AnySource] = Field({}, description="Declared sources by name; see docs/sources.md.")
     landing: LandingSettings = Field(LandingSettings(), description="What is kept of the raw files that come in.")
     lake: LakeSettings = Field(LakeSettings(), description="Retention, locks and compaction of tables.")
+    lineage: LineageSettings = Field(LineageSettings(), description="Where OpenLineage events go.")
     registry: RegistrySettings = Field(RegistrySettings(), description="Where model versions are tracked.")
     broker: BrokerSettings = Field(BrokerSettings(), description="Durability and size of the embedded log.")
     serve: ServeSettings = Field(ServeSettings(), description="Where the API listens, and who may ask.")
