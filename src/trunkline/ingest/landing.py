@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
@@ -34,7 +34,7 @@ FILES: Final = "files"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 _COMPACT: Final = frozenset((".gz", ".bz2", ".zst", ".zip", ".parquet", ".avro", ".xlsx", ".xls", ".xlsb", ".ods"))
 _BLOCK_BYTES: Final = 4 << 20
-_SUFFIX: Final = ".json"
+_SUFFIX: Final = ".piece-record"  # JSON; no piece can have it, see _suffixes
 _STEM: Final = 16
 
 
@@ -163,24 +163,18 @@ class Landing:
             SourceError: The file is missing or unreadable.
             UnavailableError: The disk did not take it.
         """
-        import pyarrow as pa
-
         name = path.name if path.suffix.lower() in _COMPACT else f"{path.name}.zst"
         with self.drafts(FILES) as folder:
             copy = folder / "copy"
             digest = hashlib.sha256()
             try:
-                with path.open("rb") as raw, copy.open("wb") as out:
-                    packed = out if name == path.name else pa.CompressedOutputStream(out, "zstd")
-                    while block := raw.read(_BLOCK_BYTES):
-                        digest.update(block)
-                        packed.write(block)
-                    if packed is not out:
-                        packed.close()
+                stream = path.open("rb")
             except OSError as error:
-                if error.filename is not None and Path(error.filename) == copy:
-                    raise _full(self._root, error) from error
                 raise unreadable(path, error) from error
+            with stream, _packed(copy, plain=name == path.name) as write:
+                for block in _blocks(stream, path):
+                    digest.update(block)
+                    write(block)
             content = digest.hexdigest()
             record = self._folder(FILES) / f"{content[:_STEM]}{_SUFFIX}"
             if record.exists():
@@ -211,6 +205,11 @@ class Landing:
                 if piece is not pieces[-1]:
                     self._record_path(piece).unlink()
         return freed
+
+    def discard(self, piece: Landed) -> None:
+        """Take back a file that was kept and then refused: its copy and its record go."""
+        self.remove(piece)
+        self._record_path(piece).unlink(missing_ok=True)
 
     def remove(self, piece: Landed) -> int:
         """Remove the raw file of one piece; its record stays. Gives how many files went, 0 or 1."""
@@ -274,6 +273,30 @@ class Landing:
 
     def _record_path(self, piece: Landed) -> Path:
         return self._folder(piece.source) / f"{_stem(piece.number, piece.content_sha256)}{_SUFFIX}"
+
+
+def _blocks(stream: BinaryIO, path: Path) -> Iterator[bytes]:
+    try:
+        while block := stream.read(_BLOCK_BYTES):
+            yield block
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+@contextmanager
+def _packed(copy: Path, *, plain: bool) -> Iterator[Callable[[bytes], object]]:
+    """Write a file, compressed unless it is to be plain."""
+    import pyarrow as pa
+
+    try:
+        with copy.open("wb") as out:
+            if plain:
+                yield out.write
+            else:
+                with pa.CompressedOutputStream(out, "zstd") as packed:
+                    yield packed.write
+    except OSError as error:
+        raise _full(copy.parent, error) from error
 
 
 def _suffixes(name: str) -> list[str]:

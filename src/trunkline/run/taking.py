@@ -9,12 +9,17 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import has_magic
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from trunkline.errors import InputError, SourceError, UnknownNameError
-from trunkline.ingest import FILE_SUFFIXES, Ingested, Target, ingest_file
+from trunkline.checks import arrow_schema
+from trunkline.contracts.records import Receipt
+from trunkline.errors import InputError, SourceError, TrunklineError, UnknownNameError
+from trunkline.ingest import FILE_SUFFIXES, FileResult, Ingested, Target, ingest_files
+from trunkline.ingest.files import split_sheet
+from trunkline.ingest.landing import Landed
 from trunkline.ingest.pulling import pull
 from trunkline.ingest.sources import declared_from_url, open_source
 from trunkline.spec.sources import AnySource, FolderSource
@@ -61,7 +66,7 @@ def source_files(sources: Sequence[str]) -> tuple[Path, ...]:
             if not inside:
                 raise SourceError("the folder holds no data file", where=str(path), allowed=FILE_SUFFIXES)
             files += inside
-        elif path.exists():
+        elif split_sheet(path)[0].exists():
             files.append(path)
         elif has_magic(source):
             matching = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
@@ -164,7 +169,7 @@ def take(
     progress: Callable[[str, float], None],
     keep_files: bool | None = None,
 ) -> Iterator[tuple[Handed, Ingested]]:
-    """Take sources in, one after the other.
+    """Take sources in, one after the other; small files share commits.
 
     Args:
         workspace: The workspace.
@@ -178,32 +183,31 @@ def take(
         Each batch with its source, as soon as its receipt is written.
 
     Raises:
-        SourceError: A source cannot be read whole, or has no rows.
-        SchemaError: Its columns do not fit.
-        RowsRefusedError: No row of a file was good.
+        SourceError: A source cannot be read whole, or has no rows. Of several files, the others are taken in before.
+        SchemaError: Its columns do not fit; likewise.
+        RowsRefusedError: No row of a file was good, or more broke the contract than the budget allows; likewise.
         UnavailableError: A server did not answer.
     """
     keeps = workspace.settings.landing.keep_files if keep_files is None else keep_files
-    for position, one in enumerate(handed):
-        progress(f"ingest {one.name}", position / len(handed))
+    errors: list[TrunklineError] = []
+    done = 0
+    for one, files in groupby(handed, key=_kind):
         target = Target(usecase.name, one.dataset, usecase.datasets[one.dataset])
         landing = workspace.landing(target.table)
-        if one.path is not None:
-            yield (
-                one,
-                ingest_file(
-                    one.path,
-                    target,
-                    lake=workspace.lake,
-                    run_id=run_id,
-                    clock=workspace.clock,
-                    mapping=one.mapping,
-                    piece=landing.keep(one.path) if keeps else None,
-                ),
-            )
-        elif one.declared is not None:
+        some = list(files)
+        told = f"ingest {some[0].name}" + (f" and {len(some) - 1} more" if len(some) > 1 else "")
+        progress(told, done / len(handed))
+        if some[0].path is not None:
+            for file, result in _taken_files(workspace, some, target, run_id=run_id, keeps=keeps):
+                done += 1
+                progress(told, done / len(handed))
+                if result.error is not None:
+                    errors.append(result.error)
+                elif result.ingested is not None:
+                    yield file, result.ingested
+        elif some[0].declared is not None:
             pulled = pull(
-                open_source(one.name, one.declared),
+                open_source(some[0].name, some[0].declared),
                 target,
                 landing=landing,
                 locks=workspace.folder("locks"),
@@ -213,8 +217,65 @@ def take(
                 mapping=one.mapping,
             )
             for taken in pulled:
-                progress(f"ingest {one.name}: {taken.receipt.source}", position / len(handed))
-                yield one, taken
+                progress(f"{told}: {taken.receipt.source}", done / len(handed))
+                yield some[0], taken
+            done += 1
+    if errors:
+        raise errors[0]
+
+
+class _Kind(NamedTuple):
+    """What files must share to be taken in together; a pulled source shares its name with none."""
+
+    source: str
+    dataset: str
+    mapping: Mapping[str, str]
+
+
+def _kind(one: Handed) -> _Kind:
+    return _Kind(one.name if one.path is None else "", one.dataset, one.mapping)
+
+
+def _taken_files(
+    workspace: "Workspace", files: Sequence[Handed], target: Target, *, run_id: str, keeps: bool
+) -> Iterator[tuple[Handed, FileResult]]:
+    """Take files in, each with a copy in the landing zone; that of a file that was refused goes again."""
+    landing = workspace.landing(target.table)
+    by_path = {file.path: file for file in files if file.path is not None}
+    # of a spreadsheet of which one sheet is meant no copy is kept: it would stand for another content
+    pieces = {path: landing.keep(path) for path in by_path if split_sheet(path)[1] is None} if keeps else {}
+    for result in ingest_files(
+        list(by_path),
+        target,
+        lake=workspace.lake,
+        run_id=run_id,
+        clock=workspace.clock,
+        mapping=files[0].mapping,
+        pieces=pieces,
+    ):
+        if result.error is not None and result.ingested is None and result.path in pieces:
+            _give_up(workspace, target, pieces[result.path])
+        yield by_path[result.path], result
+
+
+def _give_up(workspace: "Workspace", target: Target, piece: Landed) -> None:
+    """Take a copy back, unless a batch of an earlier time or another contract rests on it."""
+    receipts, lake = "platform.receipts", workspace.lake
+    rests = (
+        lake.exists(receipts)
+        and lake.arrow(
+            receipts,
+            columns=["batch_id"],
+            schema=arrow_schema(Receipt),
+            where=lambda table: (
+                (table["usecase"] == target.usecase)
+                & (table["dataset"] == target.dataset)
+                & (table["content_sha256"] == piece.content_sha256)
+            ),
+        ).num_rows
+    )
+    if not rests:
+        workspace.landing(target.table).discard(piece)
 
 
 def _dataset(usecase: "UseCase", dataset: str | None) -> str:
