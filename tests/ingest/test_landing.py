@@ -80,8 +80,18 @@ def test_what_a_killed_process_left_is_no_piece_and_is_tidied_up(
     assert [piece.number for piece in landing.pieces("crm")] == [1]
     clock.now = datetime.now(UTC) + timedelta(hours=2)
     landing.tidy()
-    assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".ndjson"]
+    assert sorted(path.suffix for path in folder.iterdir()) == [".ndjson", ".piece-record"]
     assert len(landing.pieces("crm")) == 1
+
+
+@pytest.mark.parametrize("name", ["page.json", "page.piece-record", "page.record.json"])
+def test_a_piece_is_not_taken_for_a_record_whatever_its_name(landing: Landing, name: str) -> None:
+    with landing.drafts("crm") as folder:
+        (folder / name).write_text('[{"a": 1}]')
+        landing.land("crm", folder / name, origin="here", position={"page": 1})
+    (piece,) = landing.pieces("crm")
+    assert piece.path is not None
+    assert piece.path.read_text() == '[{"a": 1}]'
 
 
 def test_retention_takes_the_files_but_not_the_position(landing: Landing, clock: Clock) -> None:
@@ -104,7 +114,7 @@ def test_unknown_content_damaged_records_and_odd_names_are_told(landing: Landing
     with pytest.raises(SourceError):
         landing.keep(tmp_path / "nowhere.csv")
     land(landing, "{}\n", position=1)
-    (record,) = (tmp_path / "landing" / "crm").glob("*.json")
+    (record,) = (tmp_path / "landing" / "crm").glob("*.piece-record")
     record.write_text(record.read_text()[:-20])
     with pytest.raises(TamperedError, match="damaged"):
         landing.pieces("crm")

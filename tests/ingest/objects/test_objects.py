@@ -196,6 +196,9 @@ def test_addresses_without_a_bucket_or_a_known_store() -> None:
     for url in ("s3://", "s3://bucket", "s3:///a.csv", "gs://*/a.csv", "s3://b/[z-a].csv"):
         with pytest.raises(InputError):
             open_source("calls", declared_from_url(url, usecase="calls", dataset=None))
+    with pytest.raises(InputError, match="credentials belong") as caught:
+        open_source("calls", declared_from_url("s3://key:s3cret@bucket/a.csv", usecase="calls", dataset=None))
+    assert "s3cret" not in str(caught.value)
     with pytest.raises(InputError):
         declared_from_url("ftp://host/a.csv", usecase="calls", dataset=None)
 

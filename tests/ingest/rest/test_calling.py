@@ -18,7 +18,7 @@ OpenRest = Callable[..., Source]
 Pull = Callable[..., list[tuple[bytes, Position]]]
 
 GOOD = Reply([{"call_id": "c1"}])
-LINE = b'{"call_id":"c1"}\n'
+PIECE = b'[{"call_id":"c1"}]\n'
 SECRET = "s3cret-value"
 
 
@@ -29,7 +29,7 @@ def content(pieces: list[tuple[bytes, Position]]) -> bytes:
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_a_passing_fault_is_tried_again(api: Api, open_rest: OpenRest, pull: Pull, times: Times, status: int) -> None:
     api.then(Reply(status=status), Reply(status=status), GOOD)
-    assert content(pull(open_rest())) == LINE
+    assert content(pull(open_rest())) == PIECE
     assert times.slept == [0.375, 0.75]  # half of a growing time, and a drawn part of the other half
 
 
@@ -57,7 +57,7 @@ def test_retry_after_is_kept(
     api: Api, open_rest: OpenRest, pull: Pull, times: Times, asked: str, waited: float
 ) -> None:
     api.then(Reply(status=429, headers={"Retry-After": asked}), GOOD)
-    assert content(pull(open_rest())) == LINE
+    assert content(pull(open_rest())) == PIECE
     assert times.slept == [waited]
 
 
@@ -77,7 +77,7 @@ def test_it_gives_up(api: Api, open_rest: OpenRest, pull: Pull, times: Times) ->
 
 def test_a_body_that_breaks_off_is_asked_for_again(api: Api, open_rest: OpenRest, pull: Pull, times: Times) -> None:
     api.then(Reply([{"call_id": "c1"}], cut_after=9), GOOD)
-    assert content(pull(open_rest())) == LINE
+    assert content(pull(open_rest())) == PIECE
     assert len(times.slept) == 1
 
 
@@ -85,7 +85,7 @@ def test_a_cut_is_found_where_only_the_connection_ends_the_body(
     api: Api, open_rest: OpenRest, pull: Pull, times: Times
 ) -> None:
     api.then(Reply([{"call_id": "c1"}], cut_after=9, length=False), Reply([{"call_id": "c1"}], length=False))
-    assert content(pull(open_rest())) == LINE
+    assert content(pull(open_rest())) == PIECE
     assert len(times.slept) == 1
 
 
@@ -106,7 +106,7 @@ def test_a_page_to_log_in_is_no_answer(api: Api, open_rest: OpenRest, pull: Pull
 
 def test_json_under_a_wrong_content_type_is_taken(api: Api, open_rest: OpenRest, pull: Pull) -> None:
     api.then(Reply([{"call_id": "c1"}], headers={"Content-Type": "text/html"}))
-    assert content(pull(open_rest())) == LINE
+    assert content(pull(open_rest())) == PIECE
 
 
 @pytest.mark.parametrize("status", [200, 204])
@@ -126,7 +126,7 @@ def test_nobody_listens(open_rest: OpenRest, pull: Pull, times: Times) -> None:
 def test_silence_is_a_passing_fault(api: Api, open_rest: OpenRest, pull: Pull, times: Times) -> None:
     # the server promises more bytes than it sends and keeps the connection
     api.then(Reply(b"[", headers={"Content-Length": "9"}, length=False), GOOD)
-    assert content(pull(open_rest(timeout_s=0.2))) == LINE
+    assert content(pull(open_rest(timeout_s=0.2))) == PIECE
     assert len(times.slept) == 1
 
 
@@ -240,7 +240,7 @@ def test_a_server_that_gives_no_token(api: Api, open_rest: OpenRest, pull: Pull,
 
 def test_a_redirect_on_the_same_server_is_followed_with_credentials(api: Api, open_rest: OpenRest, pull: Pull) -> None:
     api.answer = lambda seen: GOOD if seen.path == "/v2" else Reply(status=307, headers={"Location": "/v2?a=1"})
-    assert content(pull(open_rest(auth={"kind": "bearer", "token": SECRET}))) == LINE
+    assert content(pull(open_rest(auth={"kind": "bearer", "token": SECRET}))) == PIECE
     assert api.seen[1].headers["Authorization"] == f"Bearer {SECRET}"
 
 
@@ -259,7 +259,7 @@ def test_credentials_do_not_follow_to_another_server(
 ) -> None:
     with running(lambda _: GOOD) as other:
         api.answer = lambda _: Reply(status=302, headers={"Location": f"{other.url}/calls?key={SECRET}"})
-        assert content(pull(open_rest(auth=auth, headers={"X-Tenant": SECRET}))) == LINE
+        assert content(pull(open_rest(auth=auth, headers={"X-Tenant": SECRET}))) == PIECE
         (seen,) = other.seen
     assert SECRET in json.dumps([api.seen[0].headers, api.seen[0].query])
     allowed = {} if auth.get("place") == "query" else {"key": SECRET}  # what the server itself wrote into the address
@@ -395,4 +395,4 @@ def test_a_certificate_that_nobody_trusts(
         with pytest.raises(SourceError, match="certificate is not trusted"):
             pull(open_rest(url=url))
         assert times.slept == []
-        assert content(pull(open_rest(url=url, ca_file=ca_file))) == LINE
+        assert content(pull(open_rest(url=url, ca_file=ca_file))) == PIECE

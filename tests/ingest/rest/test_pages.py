@@ -18,7 +18,7 @@ PAGE = {"kind": "page", "size_param": "size", "size": 5}
 
 
 def rows_of(pieces: list[tuple[bytes, Position]]) -> list[object]:
-    return [json.loads(line) for content, _ in pieces for line in content.splitlines()]
+    return [row for content, _ in pieces for row in json.loads(content)]
 
 
 def by_page(seen: Seen) -> Reply:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from trunkline.errors import SourceError
-from trunkline.ingest.sources.rest.records import ABSENT, as_ndjson, at_path, list_in, time_text
+from trunkline.ingest.sources.rest.records import ABSENT, as_document, at_path, list_in, time_text
 
 ROW = {"a": 1}
 
@@ -58,7 +58,7 @@ def test_a_path_that_leads_nowhere() -> None:
 
 def test_records_are_written_as_they_came() -> None:
     rows = [{"b": 1, "a": {"x": None}}, {"ü": "\n", "n": 1.10}]
-    assert as_ndjson(rows) == '{"b":1,"a":{"x":null}}\n{"ü":"\\n","n":1.1}\n'.encode()
+    assert as_document(rows) == '[{"b":1,"a":{"x":null}},\n{"ü":"\\n","n":1.1}]\n'.encode()
 
 
 def test_a_time_is_never_written_later_than_it_is() -> None:

@@ -86,7 +86,7 @@ def declared_from_url(text: str, *, usecase: str, dataset: str | None) -> Object
     try:
         return ObjectSource(kind="objects", usecase=usecase, dataset=dataset, url=text)
     except ValidationError as error:
-        raise InputError(f"the address is malformed: {error.errors()[0]['msg']}", where=text[:200]) from None
+        raise InputError(f"the address is malformed: {error.errors(include_input=False)[0]['msg']}") from None
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,8 @@ def pattern_of(url: str) -> Pattern:
     [True, False]
     """
     scheme, _, path = url.partition("://")
+    if scheme in ("s3", "gs") and "@" in path.partition("/")[0]:
+        raise InputError("credentials belong into `options`, not into the address")
     if scheme in _AZURE:
         authority, _, path = path.partition("/")
         path = f"{authority.partition('@')[0]}/{path}"

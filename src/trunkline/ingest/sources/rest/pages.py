@@ -14,7 +14,7 @@ from trunkline.errors import SourceError, UnavailableError
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.rest.calling import Caller
 from trunkline.ingest.sources.rest.exchange import Answer, Asked, Timing, plain
-from trunkline.ingest.sources.rest.records import as_ndjson, list_in, newest_in, time_text
+from trunkline.ingest.sources.rest.records import as_document, list_in, newest_in, time_text
 from trunkline.ingest.sources.rest.window import Page, Window, first_page, following, page_params, sha256
 from trunkline.spec.rest import ApiKey, CursorPaging, LinkPaging, PagePaging
 from trunkline.spec.sources import RestSource
@@ -69,7 +69,7 @@ class RestPages:
             try:
                 number = numbers.next()
                 records, page = self._answer(caller, window)
-                content = as_ndjson(records)
+                content = as_document(records)
                 is_known = bool(records) and sha256(content) == window.page_sha256
                 repeats = repeats + 1 if is_known and not is_first else 0
                 if repeats == _MOST_REPEATS:
@@ -86,7 +86,7 @@ class RestPages:
             if records:
                 after = window.after(content=content, rows=len(records), page=page, newest=newest)
             if records and not is_known:
-                path = folder / f"{number}.ndjson"
+                path = folder / f"{number}.json"
                 path.write_bytes(content)
                 gave = True
                 held = Pulled(path, self._origin(window, rows=len(records)), after.position(paging))

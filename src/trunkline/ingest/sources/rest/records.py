@@ -1,7 +1,7 @@
 """The records of an answer: where they stand, what they say of time, and how they are written down.
 
-An answer is JSON in some envelope. The records become NDJSON, one object a line as it came; the envelope is not kept.
-Nothing here talks to a server.
+An answer is JSON in some envelope. The records become a JSON document of their own, an array with one record a line as
+it came; the envelope is not kept. Nothing here talks to a server.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Final
 from trunkline.errors import SourceError
 from trunkline.spec.rest import Since
 
-__all__ = ["ABSENT", "as_ndjson", "at_path", "list_in", "newest_in", "time_text"]
+__all__ = ["ABSENT", "as_document", "at_path", "list_in", "newest_in", "time_text"]
 
 ABSENT: Final = object()
 """Stands for a path that leads nowhere."""
@@ -97,11 +97,11 @@ def _names(document: object) -> tuple[str, ...]:
     return tuple(names[:_MOST_NAMES])
 
 
-def as_ndjson(records: Iterable[object]) -> bytes:
-    """Write records one a line, in the order in which they came."""
+def as_document(records: Iterable[object]) -> bytes:
+    """Write records as a JSON array, one a line, in the order in which they came."""
     import orjson
 
-    return b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
+    return b"[" + b",\n".join(orjson.dumps(record) for record in records) + b"]\n"
 
 
 def newest_in(records: Sequence[object], since: Since, *, where: str) -> datetime:
