@@ -17,7 +17,9 @@ from trunkline.spec.rest import ApiKey, Auth, Bearer, ClientCredentials, NoPagin
 __all__ = [
     "AnySource",
     "FolderSource",
+    "MariadbChanges",
     "ObjectSource",
+    "PostgresChanges",
     "RestSource",
     "Schedule",
     "SourceSpec",
@@ -108,6 +110,54 @@ class SqlSource(SourceSpec):
         if (self.mode == "incremental") != (self.cursor is not None):
             raise ValueError("`cursor` belongs to mode = 'incremental', and only to it")
         return self
+
+
+class PostgresChanges(SourceSpec):
+    """A table of PostgreSQL by logical replication: its rows first, then every change in the order of the commits.
+
+    Attributes:
+        url: URL with its credentials; the user needs SELECT on the table and the attribute REPLICATION.
+        table: The table, with its schema where it needs one.
+        slot: The replication slot, made by the first pull; one per source. None is ``trunkline_`` and its name.
+        publication: The publication, made by the first pull where there is none. None is the slot's name.
+        snapshot: Raised by one, the next pull begins anew with a snapshot of all rows.
+        piece_rows: Rows per landed piece.
+    """
+
+    kind: Literal["postgres_changes"]
+    url: SecretStr = Field(description="URL with its credentials, e.g. postgresql://user:password@host/db.")
+    table: str = Field(description="The table, with its schema where it needs one.")
+    slot: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9_]{1,63}$",
+        description="Replication slot, one per source, made by the first pull; none: trunkline_ and the source's name.",
+    )
+    publication: str | None = Field(None, description="Publication, made where there is none; none: the slot's name.")
+    snapshot: int = Field(1, ge=1, description="Raised by one, the next pull begins anew with all rows.")
+    piece_rows: int = Field(100_000, ge=1, description="Rows per landed piece (rows).")
+
+
+class MariadbChanges(SourceSpec):
+    """A table of MariaDB by its binary log: its rows first, then every change in the order of the commits.
+
+    Attributes:
+        url: URL with its credentials and the database; the user needs SELECT on the table, REPLICATION SLAVE and
+            BINLOG MONITOR.
+        table: The table.
+        server_id: As what the source shows itself to the server; no replica may have it. None is derived from the
+            source's name and the table.
+        snapshot: Raised by one, the next pull begins anew with a snapshot of all rows.
+        piece_rows: Rows per landed piece.
+    """
+
+    kind: Literal["mariadb_changes"]
+    url: SecretStr = Field(description="URL with its credentials, e.g. mariadb://user:password@host/db.")
+    table: str = Field(description="The table.")
+    server_id: int | None = Field(
+        None, ge=1, lt=1 << 32, description="Id among the server's replicas; none: derived from the source's name."
+    )
+    snapshot: int = Field(1, ge=1, description="Raised by one, the next pull begins anew with all rows.")
+    piece_rows: int = Field(100_000, ge=1, description="Rows per landed piece (rows).")
 
 
 class ObjectSource(SourceSpec):
@@ -256,5 +306,7 @@ class FolderSource(SourceSpec):
         return self
 
 
-AnySource = Annotated[SqlSource | ObjectSource | RestSource | FolderSource, Field(discriminator="kind")]
+AnySource = Annotated[
+    SqlSource | PostgresChanges | MariadbChanges | ObjectSource | RestSource | FolderSource, Field(discriminator="kind")
+]
 """Any declared source, told apart by ``kind``."""

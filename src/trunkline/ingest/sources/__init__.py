@@ -10,7 +10,13 @@ from trunkline.spec.sources import AnySource
 
 __all__ = ["LedgerSource", "Position", "Pulled", "Source", "declared_from_url", "open_source"]
 
-_KINDS: Final = {"sql": "sql", "objects": "objects", "rest": "rest"}
+_KINDS: Final = {
+    "sql": "sql",
+    "postgres_changes": "cdc.postgres",
+    "mariadb_changes": "cdc.mariadb",
+    "objects": "objects",
+    "rest": "rest",
+}
 """Kind of a declared source to the module that pulls it; the module's ``open_source`` takes name and declaration."""
 
 _SCHEMES: Final = {

@@ -20,7 +20,10 @@ _LOGIN: Final = (
 _NO_DATABASE: Final = ("there is no such database", "check the last part of the URL")
 _NO_TABLE: Final = ("there is no such table", "check `table` or `query`; names are taken as they are stored")
 _NO_COLUMN: Final = ("there is no such column", "check `cursor` or `query`; names are taken as they are stored")
-_DENIED: Final = ("the user may not read that", "grant SELECT on it")
+_DENIED: Final = (
+    "the user may not read that",
+    "grant SELECT on it; change data capture also needs REPLICATION, see docs/sources.md",
+)
 _SYNTAX: Final = ("the query is no SELECT that this database understands", "try it in the database's own client")
 _NO_FILE: Final = ("the file cannot be opened as a SQLite database", "check the path and the rights of the file")
 _NO_HOST: Final = ("the name of the host is not known", "check the host of the URL and the name service")

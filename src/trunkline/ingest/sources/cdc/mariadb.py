@@ -1,0 +1,355 @@
+"""Changes of a MariaDB table: its binary log in row format, read as a replica reads it.
+
+The place is that behind the last transaction which landed whole, and how many changes of the next one landed too.
+Names of columns come from the log itself, so that a table altered later is still read as it was.
+"""
+
+import hashlib
+import re
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from trunkline.errors import MissingExtraError, SourceError
+from trunkline.ingest.sources.cdc.binlog_text import texts_of
+from trunkline.ingest.sources.cdc.changes import Change, ChangePieces, Operation, snapshot_again
+from trunkline.ingest.sources.protocol import Position, Pulled
+from trunkline.ingest.sources.sql.address import Address, opened_address
+from trunkline.ingest.sources.sql.connecting import session
+from trunkline.ingest.sources.sql.databases import database
+from trunkline.ingest.sources.sql.faults import told
+from trunkline.ingest.sources.sql.reading import quoted_table
+from trunkline.spec.sources import MariadbChanges
+
+if TYPE_CHECKING:
+    import pymysql
+    from pymysqlreplication import BinLogStreamReader
+    from pymysqlreplication.row_event import RowsEvent
+    from sqlalchemy import Connection
+
+__all__ = ["MariadbReader", "open_source"]
+
+_FETCHED_ROWS: Final = 2_000
+_PURGED: Final = 1236
+_DEMANDED: Final = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL", "binlog_row_metadata": "FULL"}
+_UUIDS: Final = (
+    "SELECT column_name FROM information_schema.columns"
+    " WHERE table_schema = %s AND table_name = %s AND data_type = 'uuid'"
+)
+_EMPTIED: Final = re.compile(
+    r"^\s*(?:/\*.*?\*/\s*)*(?:TRUNCATE|DROP\s+TABLE|RENAME\s+TABLE)\b(.*)", re.IGNORECASE | re.DOTALL
+)
+_IDS: Final = 1 << 30
+
+
+def open_source(name: str, declared: MariadbChanges) -> "MariadbReader":
+    """Make a source from its declaration; nothing is asked of the server yet.
+
+    Args:
+        name: Its name in the settings.
+        declared: What is said of it.
+
+    Raises:
+        MissingExtraError: SQLAlchemy, PyMySQL or mysql-replication is not installed.
+        InputError: The URL is malformed, or of another database.
+    """
+    address = opened_address(declared.url.get_secret_value())
+    if address.database != "mariadb":
+        raise SourceError("changes of this kind are MariaDB's", where=address.shown, allowed=("mariadb://",))
+    try:
+        import pymysqlreplication  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError:
+        raise MissingExtraError("mysql-replication", extra="sql") from None
+    return MariadbReader(name, declared, address)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Behind the transactions that end at ``at`` in ``file``, and ``within`` changes into the next."""
+
+    file: str
+    at: int
+    within: int
+    snapshot: int
+    is_read: bool
+
+    @property
+    def position(self) -> Position:
+        return {
+            "file": self.file,
+            "at": self.at,
+            "within": self.within,
+            "snapshot": self.snapshot,
+            "is_read": self.is_read,
+        }
+
+    @property
+    def sorting(self) -> str:
+        number = self.file.rsplit(".", 1)[-1]
+        return f"{int(number):010d}-{self.at:012d}"
+
+
+class MariadbReader:
+    """The changes of a table as a source.
+
+    Args:
+        name: Its name.
+        declared: What is said of it.
+        address: Where the server is.
+    """
+
+    def __init__(self, name: str, declared: MariadbChanges, address: Address) -> None:
+        self._name, self._declared, self._address = name, declared, address
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._name
+
+    def pull(self, position: Position | None, *, folder: Path) -> Iterator[Pulled]:
+        """Read all rows the first time, and what changed since; see :class:`trunkline.ingest.sources.Source`.
+
+        Raises:
+            SourceError: No such table, no rights, or changes are lost: a new snapshot is needed.
+            UnavailableError: The server did not answer, or the connection was cut.
+        """
+        with told(self._address, where=self._declared.table):
+            pieces = ChangePieces(folder, origin=self._origin, most_rows=self._declared.piece_rows)
+            place = self._known_place(position)
+            with session(self._address) as connection:
+                self._demand_log(connection)
+                if place is not None:
+                    self._demand_file(connection, place)
+                if place is None or not place.is_read:
+                    place = yield from self._rows(connection, place, pieces)
+                uuids = frozenset(row[0] for row in connection.exec_driver_sql(_UUIDS, (self._schema, self._table)))
+            yield from self._changes(place, pieces, uuids)
+
+    # -- where to go on
+
+    def _known_place(self, position: Position | None) -> _Place | None:
+        if position is None or position.get("snapshot") != self._declared.snapshot:
+            return None
+        return _Place(
+            str(position["file"]),
+            int(position["at"] or 0),
+            int(position["within"] or 0),
+            self._declared.snapshot,
+            is_read=bool(position["is_read"]),
+        )
+
+    def _demand_log(self, connection: "Connection") -> None:
+        asked = ", ".join(f"'{name}'" for name in _DEMANDED)
+        listed = f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({asked})"
+        found = {str(name): str(value) for name, value in connection.exec_driver_sql(listed)}
+        for variable, value in _DEMANDED.items():
+            if found.get(variable) != value:
+                raise SourceError(
+                    f"the server's log does not hold whole rows: {variable} is {found.get(variable, 'not known')}",
+                    where=self._address.shown,
+                    next_step=f"set {variable} = {value} in the server's configuration"
+                    + (" and restart it" if variable == "log_bin" else " (SET GLOBAL, for sessions from then on)"),
+                )
+
+    def _demand_file(self, connection: "Connection", place: _Place) -> None:
+        files = [str(row[0]) for row in connection.exec_driver_sql("SHOW BINARY LOGS")]
+        if place.file not in files:
+            raise self._lost(f"the server purged the binary log {place.file}")
+
+    def _lost(self, what: str) -> SourceError:
+        return snapshot_again(what, where=self._origin, name=self._name, snapshot=self._declared.snapshot)
+
+    # -- rows
+
+    def _rows(
+        self, connection: "Connection", begun: _Place | None, pieces: ChangePieces
+    ) -> Generator[Pulled, None, _Place]:
+        """Read all rows; returns the place from which the changes follow."""
+        ways = database("mariadb")
+        for statement in ways.begin:
+            connection.exec_driver_sql(statement)
+        status = {
+            str(name): str(value)
+            for name, value in connection.exec_driver_sql("SHOW STATUS LIKE 'binlog\\_snapshot\\_%%'", ())
+        }
+        shown = _Place(
+            status["Binlog_snapshot_file"], int(status["Binlog_snapshot_position"]), 0, self._declared.snapshot, False
+        )
+        place = begun or shown  # begun a second time: what was deleted in between is told by the log
+        name = quoted_table(self._declared.table, self._address).replace("%", "%%")
+        at = datetime.now(UTC)
+        streaming = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED_ROWS)
+        result = streaming.exec_driver_sql(f"SELECT * FROM {name}", ())  # noqa: S608 - the name is quoted
+        try:
+            columns = tuple(item[0] for item in result.cursor.description)
+            to_text = [ways.to_text(item[1]) for item in result.cursor.description]
+            for rows in result.partitions(_FETCHED_ROWS):
+                texts = [texts(values) for texts, values in zip(to_text, zip(*rows, strict=True), strict=True)]
+                for row in zip(*texts, strict=True):
+                    change = Change(columns, row, "snapshot", f"{place.sorting}-{0:010d}", at)
+                    yield from pieces.add(change, place.position)
+        finally:
+            result.close()
+        connection.execution_options(stream_results=False).exec_driver_sql("COMMIT")
+        read = _Place(place.file, place.at, 0, place.snapshot, is_read=True)
+        yield from pieces.rest(read.position)
+        return read
+
+    # -- changes
+
+    def _changes(self, place: _Place, pieces: ChangePieces, uuids: frozenset[str]) -> Iterator[Pulled]:
+        import pymysql
+
+        stream = self._stream(place)
+        log = _Log(place, self._schema, self._table, uuids)
+        try:
+            for event in stream:
+                if log.is_emptied(event):
+                    raise self._lost("the table was emptied, dropped or renamed, which names no rows")
+                for change, before in log.changes(event, stream.log_file):
+                    yield from pieces.add(change, before.position)
+        except pymysql.OperationalError as error:
+            if error.args[:1] == (_PURGED,):
+                raise self._lost(f"the server no longer holds the binary log {place.file}") from None
+            raise
+        finally:
+            stream.close()
+        yield from pieces.rest(log.place.position)
+
+    def _stream(self, place: _Place) -> "BinLogStreamReader":
+        from pymysqlreplication import BinLogStreamReader
+        from pymysqlreplication.event import MariadbGtidEvent, QueryEvent, RotateEvent, XidEvent
+        from pymysqlreplication.row_event import DeleteRowsEvent, UpdateRowsEvent, WriteRowsEvent
+
+        url = self._address.url
+        return BinLogStreamReader(
+            connection_settings={
+                "host": url.host,
+                "port": url.port or 3306,
+                "user": url.username,
+                "password": url.password or "",
+                "charset": "utf8mb4",
+                "connect_timeout": 10,
+            },
+            server_id=self._declared.server_id or self._derived_id(),
+            is_mariadb=False,  # it means "by GTID": places in the log are this source's positions
+            blocking=False,
+            resume_stream=True,
+            log_file=place.file,
+            log_pos=place.at,
+            pymysql_wrapper=_connected,
+            only_schemas=[self._schema],
+            only_tables=[self._table],
+            only_events=[
+                DeleteRowsEvent,
+                MariadbGtidEvent,
+                QueryEvent,
+                RotateEvent,
+                UpdateRowsEvent,
+                WriteRowsEvent,
+                XidEvent,
+            ],
+            enable_logging=False,
+        )
+
+    def _derived_id(self) -> int:
+        said = f"{self._address.shown} {self._declared.table} {self._name}".encode()
+        return _IDS + int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big") % _IDS
+
+    @property
+    def _schema(self) -> str:
+        return str(self._address.url.database)
+
+    @property
+    def _table(self) -> str:
+        return self._declared.table.strip('"')
+
+    @property
+    def _origin(self) -> str:
+        return f"{self._address.shown}, {self._declared.table}"
+
+
+class _Log:
+    """Follows the events of a log from a place on."""
+
+    def __init__(self, place: _Place, schema: str, table: str, uuids: frozenset[str]) -> None:
+        self.place, self._uuids = place, uuids
+        self._schema, self._table = schema, table
+        self._skipped = place.within
+        self._within = 0
+
+    def is_emptied(self, event: object) -> bool:
+        """Tell whether a statement took all rows without naming them."""
+        from pymysqlreplication.event import QueryEvent
+
+        if not isinstance(event, QueryEvent):
+            return False
+        found = _EMPTIED.match(str(event.query))
+        if found is None:
+            return False
+        bare = re.sub(r"[`\"]", "", found[1]).lower()
+        own = self._table.lower()
+        schema = event.schema.decode() if isinstance(event.schema, bytes) else str(event.schema)
+        named = re.search(rf"(?<![\w.]){re.escape(own)}(?!\w)", bare) and schema == self._schema
+        return bool(named or f"{self._schema.lower()}.{own}" in bare)
+
+    def changes(self, event: object, file: str) -> Iterator[tuple[Change, _Place]]:
+        """Take an event; gives the changes of the table, each with the place that comes to it next."""
+        from pymysqlreplication.event import MariadbGtidEvent, QueryEvent, RotateEvent, XidEvent
+        from pymysqlreplication.row_event import RowsEvent
+
+        if isinstance(event, RowsEvent):
+            for change in self._told(event):
+                before = _Place(self.place.file, self.place.at, self._within, self.place.snapshot, is_read=True)
+                self._within += 1
+                if self._within > self._skipped:
+                    yield change, before
+        elif isinstance(event, XidEvent) or (isinstance(event, QueryEvent) and str(event.query) != "BEGIN"):
+            self._end(file, int(event.packet.log_pos))
+        elif isinstance(event, RotateEvent) and event.timestamp:
+            self._end(str(event.next_binlog), int(event.position))
+        elif isinstance(event, MariadbGtidEvent):
+            self._within = 0
+
+    def _end(self, file: str, at: int) -> None:
+        if at:
+            self.place = _Place(file, at, 0, self.place.snapshot, is_read=True)
+        self._within = self._skipped = 0
+
+    def _told(self, event: "RowsEvent") -> Iterator[Change]:
+        from pymysqlreplication.row_event import DeleteRowsEvent, UpdateRowsEvent
+
+        at = datetime.fromtimestamp(event.timestamp, UTC)
+        names = tuple(str(column.name) for column in event.columns)
+
+        def change(values: Mapping[str, object], sources: Mapping[str, object], operation: Operation) -> Change:
+            row = texts_of(event.columns, values, sources, uuids=self._uuids)
+            return Change(names, row, operation, f"{self.place.sorting}-{self._within + 1:010d}", at)
+
+        key = _names(event.primary_key)
+        for row in event.rows:
+            if isinstance(event, UpdateRowsEvent):
+                old, new = row["before_values"], row["after_values"]
+                if any(old[name] != new[name] for name in key):
+                    yield change(old, row["before_none_sources"], "delete")
+                yield change(new, row["after_none_sources"], "update")
+            else:
+                operation: Operation = "delete" if isinstance(event, DeleteRowsEvent) else "insert"
+                yield change(row["values"], row["none_sources"], operation)
+
+
+def _connected(**settings: object) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+    """Connect as mysql-replication asks, by the name that PyMySQL has for a database now."""
+    import pymysql
+
+    if "db" in settings:
+        settings["database"] = settings.pop("db")
+    return pymysql.connect(**settings)
+
+
+def _names(key: object) -> Sequence[str]:
+    if isinstance(key, str):
+        return (key,)
+    return tuple(str(name) for name in key) if isinstance(key, list | tuple) else ()

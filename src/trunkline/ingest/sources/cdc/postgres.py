@@ -1,0 +1,345 @@
+"""Changes of a PostgreSQL table: a logical slot with ``pgoutput``, looked into and moved on by SQL functions.
+
+The slot is only moved to places that landed. It is therefore always at or behind the newest position; one that is
+ahead was moved by somebody else, or made anew, and changes are missing.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from trunkline.errors import SourceError
+from trunkline.ingest.sources.cdc.changes import Change, ChangePieces, snapshot_again
+from trunkline.ingest.sources.cdc.pgoutput import (
+    UNCHANGED,
+    Begin,
+    Commit,
+    Message,
+    Relation,
+    RowChange,
+    Truncate,
+    decoded,
+)
+from trunkline.ingest.sources.protocol import Position, Pulled
+from trunkline.ingest.sources.sql.address import Address, opened_address
+from trunkline.ingest.sources.sql.connecting import session
+from trunkline.ingest.sources.sql.databases import database
+from trunkline.ingest.sources.sql.faults import told
+from trunkline.ingest.sources.sql.reading import quoted_table
+from trunkline.spec.sources import PostgresChanges
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["PostgresReader", "open_source"]
+
+_FETCHED_ROWS: Final = 2_000
+_SLOT: Final = (
+    "SELECT confirmed_flush_lsn - '0/0'::pg_lsn, wal_status, active, plugin FROM pg_replication_slots"
+    " WHERE slot_name = %s"
+)
+_PEEK: Final = (
+    "SELECT data FROM pg_logical_slot_peek_binary_changes(%s, %s::pg_lsn, %s::int,"
+    " 'proto_version', '1', 'publication_names', %s)"
+)
+_KEY: Final = (
+    "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)"
+    " WHERE i.indrelid = %s::oid AND i.indisprimary"
+)
+
+
+def open_source(name: str, declared: PostgresChanges) -> "PostgresReader":
+    """Make a source from its declaration; nothing is asked of the server yet.
+
+    Args:
+        name: Its name in the settings.
+        declared: What is said of it.
+
+    Raises:
+        MissingExtraError: SQLAlchemy or psycopg is not installed.
+        InputError: The URL is malformed, or of another database.
+    """
+    address = opened_address(declared.url.get_secret_value())
+    if address.database != "postgresql":
+        raise SourceError("changes of this kind are PostgreSQL's", where=address.shown, allowed=("postgresql://",))
+    return PostgresReader(name, declared, address)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a source goes on: behind the transactions that end at ``lsn``, and ``within`` changes into the next."""
+
+    lsn: int
+    within: int
+    snapshot: int
+    is_read: bool
+
+    @property
+    def position(self) -> Position:
+        return {"lsn": _lsn(self.lsn), "within": self.within, "snapshot": self.snapshot, "is_read": self.is_read}
+
+
+class PostgresReader:
+    """The changes of a table as a source.
+
+    Args:
+        name: Its name.
+        declared: What is said of it.
+        address: Where the server is.
+    """
+
+    def __init__(self, name: str, declared: PostgresChanges, address: Address) -> None:
+        self._name, self._declared, self._address = name, declared, address
+        self._slot = declared.slot or f"trunkline_{name.replace('-', '_')}"[:63]
+        self._publication = declared.publication or self._slot
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._name
+
+    def pull(self, position: Position | None, *, folder: Path) -> Iterator[Pulled]:
+        """Read all rows the first time, and what changed since; see :class:`trunkline.ingest.sources.Source`.
+
+        Raises:
+            SourceError: No such table, no rights, or changes are lost: a new snapshot is needed.
+            UnavailableError: The server did not answer, or the connection was cut.
+        """
+        with told(self._address, where=self._declared.table), session(self._address) as connection:
+            self._demand_log(connection)
+            oid = self._table(connection)
+            place = self._place(connection, position)
+            pieces = ChangePieces(folder, origin=self._origin, most_rows=self._declared.piece_rows)
+            if not place.is_read:
+                yield from self._rows(connection, place, pieces)
+                place = _Place(place.lsn, 0, place.snapshot, is_read=True)
+            yield from self._changes(connection, oid, place, pieces)
+
+    # -- where to go on
+
+    def _demand_log(self, connection: "Connection") -> None:
+        level = str(connection.exec_driver_sql("SHOW wal_level").scalar_one())
+        if level != "logical":
+            raise SourceError(
+                f"the server's log does not hold rows: wal_level is {level}",
+                where=self._origin,
+                next_step="ALTER SYSTEM SET wal_level = 'logical', and restart the server",
+            )
+
+    def _table(self, connection: "Connection") -> int:
+        """Find the table's oid; publish it where it is not published yet."""
+        name = quoted_table(self._declared.table, self._address)
+        oid = connection.exec_driver_sql("SELECT %s::regclass::oid", (name,)).scalar_one()
+        published = connection.exec_driver_sql(
+            "SELECT 1 FROM pg_publication WHERE pubname = %s", (self._publication,)
+        ).first()
+        if published is None:
+            quoted = quoted_table(f'"{self._publication}"', self._address)
+            connection.exec_driver_sql(f"CREATE PUBLICATION {quoted} FOR TABLE {name}".replace("%", "%%"), ())
+        listed = connection.exec_driver_sql(
+            "SELECT 1 FROM pg_publication_tables WHERE pubname = %s"
+            " AND format('%%I.%%I', schemaname, tablename)::regclass = %s::oid::regclass",
+            (self._publication, str(oid)),
+        ).first()
+        if listed is None:
+            raise SourceError(
+                f"the publication {self._publication!r} does not hold the table",
+                where=self._origin,
+                next_step=f"ALTER PUBLICATION {self._publication} ADD TABLE {name}",
+            )
+        return int(str(oid))
+
+    def _place(self, connection: "Connection", position: Position | None) -> _Place:
+        number = self._declared.snapshot
+        found = connection.exec_driver_sql(_SLOT, (self._slot,)).first()
+        if position is None or position.get("snapshot") != number:
+            if found is not None and found[1] == "lost":
+                connection.exec_driver_sql("SELECT pg_drop_replication_slot(%s)", (self._slot,))
+                found = None
+            if found is None:
+                connection.exec_driver_sql("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (self._slot,))
+                found = connection.exec_driver_sql(_SLOT, (self._slot,)).one()
+            return _Place(self._usable(found), 0, number, is_read=False)
+        place = _Place(
+            _number(position["lsn"]), int(position["within"] or 0), number, is_read=bool(position["is_read"])
+        )
+        if found is None:
+            raise self._lost(f"the replication slot {self._slot!r} is gone")
+        if found[1] == "lost":
+            raise self._lost(f"the server gave up the log that the replication slot {self._slot!r} needs")
+        if self._usable(found) > place.lsn:
+            raise self._lost(f"the replication slot {self._slot!r} was made anew, or moved on by somebody else")
+        return place
+
+    def _usable(self, found: "Mapping[int, object] | object") -> int:
+        lsn, _, active, plugin = found  # type: ignore[misc]  # a row of four columns
+        if plugin != "pgoutput":
+            raise SourceError(
+                f"the replication slot {self._slot!r} belongs to the plugin {plugin!r}",
+                where=self._origin,
+                next_step="declare another `slot`",
+            )
+        if active == "t":
+            raise SourceError(
+                f"the replication slot {self._slot!r} is in use",
+                where=self._origin,
+                next_step="one source, one slot: declare another `slot`, or end the other pull",
+            )
+        return int(str(lsn))
+
+    def _lost(self, what: str) -> SourceError:
+        return snapshot_again(what, where=self._origin, name=self._name, snapshot=self._declared.snapshot)
+
+    # -- rows
+
+    def _rows(self, connection: "Connection", place: _Place, pieces: ChangePieces) -> Iterator[Pulled]:
+        ways = database("postgresql")
+        for statement in ways.begin:
+            connection.exec_driver_sql(statement)
+        at = datetime.now(UTC)
+        name = quoted_table(self._declared.table, self._address).replace("%", "%%")
+        streaming = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED_ROWS)
+        result = streaming.exec_driver_sql(f"SELECT * FROM {name}", ())  # noqa: S608 - the name is quoted
+        try:
+            columns = tuple(item[0] for item in result.cursor.description)
+            to_text = [ways.to_text(item[1]) for item in result.cursor.description]
+            for rows in result.partitions(_FETCHED_ROWS):
+                texts = [texts(values) for texts, values in zip(to_text, zip(*rows, strict=True), strict=True)]
+                for row in zip(*texts, strict=True):
+                    change = Change(columns, row, "snapshot", _sorting(place.lsn, 0), at)
+                    yield from pieces.add(change, place.position)
+        finally:
+            result.close()
+        connection.execution_options(stream_results=False).exec_driver_sql("COMMIT")
+        yield from pieces.rest(_Place(place.lsn, 0, place.snapshot, is_read=True).position)
+
+    # -- changes
+
+    def _changes(self, connection: "Connection", oid: int, place: _Place, pieces: ChangePieces) -> Iterator[Pulled]:
+        end = str(connection.exec_driver_sql("SELECT pg_current_wal_flush_lsn()").scalar_one())
+        key = frozenset(row[0] for row in connection.exec_driver_sql(_KEY, (str(oid),)))
+        most: int | None = self._declared.piece_rows
+        while True:
+            self._move_on(connection, place.lsn)
+            log = _Log(oid, key, place, self)
+            connection.exec_driver_sql("BEGIN")
+            streaming = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED_ROWS)
+            result = streaming.exec_driver_sql(_PEEK, (self._slot, end, most, f'"{self._publication}"'))
+            try:
+                for (data,) in (row for rows in result.partitions(_FETCHED_ROWS) for row in rows):
+                    message = decoded(bytes.fromhex(str(data).removeprefix("\\x")))
+                    if message is not None:
+                        for change, before in log.changes(message):
+                            yield from pieces.add(change, before.position)
+            finally:
+                result.close()
+            connection.execution_options(stream_results=False).exec_driver_sql("COMMIT")
+            yield from pieces.rest(log.place.position)
+            if log.is_new:
+                place = log.place
+            elif log.place != place and most is not None:
+                most = None  # changes of other tables alone: the slot waits for what lands, so look behind them
+            else:
+                return
+
+    def _move_on(self, connection: "Connection", lsn: int) -> None:
+        connection.exec_driver_sql(
+            "SELECT pg_replication_slot_advance(slot_name, %s::pg_lsn) FROM pg_replication_slots"
+            " WHERE slot_name = %s AND confirmed_flush_lsn < %s::pg_lsn",
+            (_lsn(lsn), self._slot, _lsn(lsn)),
+        )
+
+    @property
+    def _origin(self) -> str:
+        return f"{self._address.shown}, {self._declared.table}"
+
+    def refused(self, what: str, *, next_step: str) -> SourceError:
+        """Say that a change cannot be told truly."""
+        return SourceError(what, where=self._origin, next_step=next_step)
+
+    def lost(self, what: str) -> SourceError:
+        """Say that a new snapshot is needed."""
+        return self._lost(what)
+
+
+class _Log:
+    """Follows the messages of a slot from a place on."""
+
+    def __init__(self, oid: int, key: frozenset[str], place: _Place, reader: PostgresReader) -> None:
+        self._oid, self._key, self._reader = oid, key, reader
+        self.place = place
+        self.is_new = False
+        self._skipped = place.within
+        self._begin: Begin | None = None
+        self._relation: Relation | None = None
+        self._within = 0
+
+    def changes(self, message: Message) -> Iterator[tuple[Change, _Place]]:
+        """Take a message; gives the changes of the table, each with the place that comes to it next."""
+        if isinstance(message, Begin):
+            self._begin = message if message.commit_lsn >= self.place.lsn else None
+            self._within = 0
+        elif isinstance(message, Relation) and message.oid == self._oid:
+            self._relation = message
+        elif self._begin is None:  # landed before; the slot was not moved on yet
+            return
+        elif isinstance(message, Commit):
+            self.place = _Place(message.end_lsn, 0, self.place.snapshot, is_read=True)
+            self._skipped = 0
+        elif isinstance(message, Truncate) and self._oid in message.oids:
+            raise self._reader.lost("the table was emptied by TRUNCATE, which names no rows")
+        elif isinstance(message, RowChange) and message.oid == self._oid:
+            for change in self._told(message, self._begin):
+                before = _Place(self.place.lsn, self._within, self.place.snapshot, is_read=True)
+                self._within += 1
+                if self._within > self._skipped:
+                    self.is_new = True
+                    yield change, before
+
+    def _told(self, message: RowChange, begin: Begin) -> Iterator[Change]:
+        relation = self._relation
+        assert relation is not None, "pgoutput describes a table before its rows"
+        ways = database("postgresql")
+
+        def change(row: tuple[object, ...], operation: str, place: int) -> Change:
+            texts = tuple(ways.to_text(kind)([value])[0] for kind, value in zip(relation.types, row, strict=True))
+            return Change(
+                relation.columns,
+                texts,
+                operation,  # type: ignore[arg-type]  # one of the three
+                _sorting(begin.commit_lsn, place),
+                begin.committed_at,
+            )
+
+        old, new = message.old, message.new
+        if new is None:
+            assert old is not None
+            yield change(old, "delete", self._within)
+            return
+        if old is not None and message.is_whole:
+            new = tuple(before if after is UNCHANGED else after for before, after in zip(old, new, strict=True))
+        if UNCHANGED in new:
+            raise self._reader.refused(
+                "an update left a large value as it was, and the log does not repeat it",
+                next_step=f"ALTER TABLE ... REPLICA IDENTITY FULL, then a new snapshot ({self._reader.name})",
+            )
+        if old is not None and any(
+            before != after for name, before, after in zip(relation.columns, old, new, strict=True) if name in self._key
+        ):
+            yield change(old, "delete", self._within)
+        yield change(new, message.operation, self._within)
+
+
+def _number(text: object) -> int:
+    high, low = str(text).split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def _lsn(number: int) -> str:
+    return f"{number >> 32:X}/{number & 0xFFFFFFFF:X}"
+
+
+def _sorting(lsn: int, within: int) -> str:
+    return f"{lsn:016X}-{within:010d}"
