@@ -4,6 +4,7 @@ from trunkline.checks.arrays import TextReader, TypedTexts, text_readers
 from trunkline.checks.blocks import BlockJudge, JudgedBlock
 from trunkline.checks.columns import Resolution, resolve_columns
 from trunkline.checks.edge import EdgeValidator, Judged, edge_validator
+from trunkline.checks.references import missing_rows
 from trunkline.checks.schemas import arrow_schema, arrow_type, json_schema, table_from_rows
 from trunkline.checks.split import ROW, Split, broken_expression, split_expression, unfused
 
@@ -22,6 +23,7 @@ __all__ = [
     "broken_expression",
     "edge_validator",
     "json_schema",
+    "missing_rows",
     "resolve_columns",
     "split_expression",
     "table_from_rows",

@@ -24,12 +24,14 @@ class Resolution:
         absent: Fields that the source lacks and may lack; they are null, or what their contract imputes.
         extra: Source columns that no field claims; kept aside and reported.
         optional: Fields that may be null in this source although they are not nullable.
+        missing: Fields that the source lacks and may not lack, where the contract wants the rows quarantined for it.
     """
 
     source_of: Mapping[str, str]
     absent: tuple[str, ...]
     extra: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def resolve_columns(
@@ -53,7 +55,8 @@ def resolve_columns(
         The resolution.
 
     Raises:
-        SchemaError: A needed field has no column, a field has two, or the mapping names what does not exist.
+        SchemaError: A field has no column that has to have one, a field has two, the mapping names what does not
+            exist, or a column is new and the contract refuses those.
     """
     mapping = {column.strip().lower(): name for column, name in (mapping or {}).items()}
     fields = [column.name for column in contract.columns]
@@ -75,15 +78,25 @@ def resolve_columns(
         else:
             source_of[name] = column
     absent = [column for column in contract.columns if column.name not in source_of]
-    missing = [column.name for column in absent if not column.nullable and column.name not in optional]
-    if missing:
+    policy = contract.table.on_missing_column
+    missing = [
+        column.name for column in absent if column.name not in optional and (policy == "refuse" or not column.nullable)
+    ]
+    if missing and policy != "quarantine":
         raise SchemaError(
             f"the source lacks the column{'s' if len(missing) > 1 else ''} for: {', '.join(missing)}",
             where=where,
             allowed=[f"{name} (or {_aliases(contract, name)})" for name in missing],
             next_step=f"name the columns with --map FILE.toml; the source has: {', '.join(header) or 'none'}",
         )
-    return Resolution(source_of, tuple(column.name for column in absent), tuple(extra), tuple(optional))
+    if extra and contract.table.on_new_column == "refuse":
+        raise SchemaError(
+            f"the source has columns that the contract does not know: {', '.join(extra)}",
+            where=where,
+            allowed=fields,
+            next_step="remove them, name their fields with --map FILE.toml, or let the contract report new columns",
+        )
+    return Resolution(source_of, tuple(column.name for column in absent), tuple(extra), tuple(optional), tuple(missing))
 
 
 def _refuse_unknown(mapping: Mapping[str, str], header: Sequence[str], fields: Sequence[str], where: str) -> None:

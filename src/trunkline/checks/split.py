@@ -122,7 +122,7 @@ def split_expression(contract: type[Contract], raw: "ir.Table", resolution: Reso
     read_absent = {name: value for name, value in absent.items() if name in read}
     whole = typed.mutate(**read_absent) if read_absent else typed
     states = {column.name: _state_of_text(column, whole) for column in present}
-    checks = list(_checks(contract, present, whole, states, optional=resolution.optional))
+    checks = [*_missing(contract, resolution), *_checks(contract, present, whole, states, optional=resolution.optional)]
     masks = _masks(checks)
     final = {name: absent[name] if name in absent else whole[name] for name in contract.model_fields}
     return Split(whole.select(whole[ROW], **final, **masks), tuple(masks), tuple(reason for reason, _ in checks))
@@ -145,10 +145,19 @@ def broken_expression(contract: type[Contract], typed: "ir.Table", resolution: R
     present = [column for column in contract.columns if column.name in resolution.source_of]
     never = cast("ir.BooleanValue", ibis.literal(value=False))
     states = {column.name: (typed[column.name].isnull(), never) for column in present}
-    checks = list(_checks(contract, present, typed, states, optional=resolution.optional))
+    checks = [*_missing(contract, resolution), *_checks(contract, present, typed, states, optional=resolution.optional)]
     judged = typed.select(typed[ROW], **_masks(checks))
     split = Split(judged, tuple(judged.columns[1:]), tuple(reason for reason, _ in checks))
     return replace(split, table=judged.filter(~split.good()))
+
+
+def _missing(contract: type[Contract], resolution: Resolution) -> "Iterator[tuple[str, ir.BooleanValue]]":
+    """Give the checks that every row fails, because its source lacks the column."""
+    import ibis
+
+    for column in contract.columns:
+        if column.name in resolution.missing and column.impute is None:
+            yield f"{column.name}.null", cast("ir.BooleanValue", ibis.literal(value=True))
 
 
 def _state_of_text(column: Column, typed: "ir.Table") -> "tuple[ir.BooleanValue, ir.BooleanValue]":

@@ -1,6 +1,6 @@
 """The specification language of tables and messages, and the platform's own tables (``contracts.records``)."""
 
-from trunkline.contracts.contract import Column, Contract, Rule, Table, field
+from trunkline.contracts.contract import Column, Contract, Reference, Rule, Table, field
 from trunkline.contracts.expressions import Expr, col, count_true, larger, smaller
 from trunkline.contracts.kinds import Day, Flag, Instant, Integer, Number, Text
 
@@ -13,6 +13,7 @@ __all__ = [
     "Instant",
     "Integer",
     "Number",
+    "Reference",
     "Rule",
     "Table",
     "Text",

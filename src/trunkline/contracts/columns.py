@@ -13,7 +13,19 @@ from pydantic import Field
 from trunkline.contracts.expressions import Expr
 from trunkline.contracts.kinds import KindName
 
-__all__ = ["LONGEST_TEXT", "NULL_TOKENS", "Column", "Keep", "Rule", "Said", "Table", "Unique", "field"]
+__all__ = [
+    "LONGEST_TEXT",
+    "NULL_TOKENS",
+    "Column",
+    "Keep",
+    "Missing",
+    "Reference",
+    "Rule",
+    "Said",
+    "Table",
+    "Unique",
+    "field",
+]
 
 NULL_TOKENS: Final = ("", "NA", "N/A", "NULL", "null", "None", "NaN", "nan", "?")
 """Texts that mean null unless a table says otherwise; compared after trimming."""
@@ -26,6 +38,9 @@ Keep = Literal["first", "last"]
 
 Unique = Literal["batch", "table"]
 """Among which rows a key counts as repeated."""
+
+Missing = Literal["null", "quarantine", "refuse"]
+"""What becomes of a source that lacks a column, see :attr:`Table.on_missing_column`."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,31 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """Fields of a row that name a row of another dataset. Where one of them is null, nothing is named.
+
+    Attributes:
+        columns: The fields, in the order of ``to``.
+        dataset: A dataset of the same use case, or a derived table of it.
+        to: Its fields.
+        missing: What becomes of a row that names what is not there: ``quarantine`` it, or take it in and ``report``
+            how many there were.
+        name: Identifies the reference in reasons (``reference.NAME``); the dataset's name if empty.
+    """
+
+    columns: tuple[str, ...]
+    dataset: str
+    to: tuple[str, ...]
+    missing: Literal["quarantine", "report"] = "quarantine"
+    name: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The reason of rows whose reference is missing."""
+        return f"reference.{self.name or self.dataset}"
+
+
+@dataclass(frozen=True)
 class Table:
     """What is said of the table as a whole.
 
@@ -59,6 +99,14 @@ class Table:
         rules: Conditions over several fields.
         reject_budget: Largest share of a batch's rows that may break the contract, in [0, 1]; with more of them the
             batch is stopped and nothing of it is taken in. None leaves it to the settings.
+        references: Fields that name rows of other datasets.
+        on_missing_column: What becomes of a source that lacks a field's column. ``null``: a field that may be null is
+            null, and reported; for any other field the source is refused. ``quarantine``: the same, but without a
+            field that may not be null every row goes to the quarantine. ``refuse``: it is refused whichever is missing.
+        on_new_column: What becomes of a source with a column that no field claims: ``report`` it in the receipt, or
+            ``refuse`` the source.
+        most_malformed: Largest share of a batch's rows in which one column may be malformed, in [0, 1]; with more of
+            them it counts as retyped, and the batch is refused. None refuses none: malformed rows are quarantined.
     """
 
     key: tuple[str, ...] = ()
@@ -68,6 +116,10 @@ class Table:
     null_tokens: tuple[str, ...] = NULL_TOKENS
     rules: tuple[Rule, ...] = ()
     reject_budget: float | None = None
+    references: tuple[Reference, ...] = ()
+    on_missing_column: Missing = "null"
+    on_new_column: Literal["report", "refuse"] = "report"
+    most_malformed: float | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
-from trunkline.contracts.columns import LONGEST_TEXT, NULL_TOKENS, Column, Keep, Rule, Table, field
+from trunkline.contracts.columns import LONGEST_TEXT, NULL_TOKENS, Column, Keep, Reference, Rule, Table, field
 from trunkline.contracts.definition import column_of, refuse_contradictions, refuse_validators
 from trunkline.contracts.judging import RowJudge, broken_limits, names_of
 
@@ -29,6 +29,7 @@ __all__ = [
     "Column",
     "Contract",
     "Keep",
+    "Reference",
     "Rule",
     "Table",
     "broken_limits",
@@ -92,5 +93,9 @@ def _fingerprint(cls: type[Contract]) -> str:
     }
     if cls.table.unique != "batch":  # left out otherwise, so that batches of before have the ids that they had
         description["unique"] = cls.table.unique
+    if cls.table.references:
+        description["references"] = [asdict(reference) for reference in cls.table.references]
+    if cls.table.on_missing_column == "quarantine":
+        description["on_missing_column"] = cls.table.on_missing_column
     text = json.dumps(description, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,6 +1,7 @@
 """Reads the columns off a contract's class, and refuses what cannot be checked on every engine."""
 
 import typing
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -166,6 +167,9 @@ def refuse_contradictions(cls: "type[Contract]") -> None:
     nullable_key = [column.name for column in cls.columns if column.name in cls.table.key and column.nullable]
     if nullable_key:
         raise ContractError(f"key fields may not be null: {', '.join(nullable_key)}", where=where)
+    if cls.table.most_malformed is not None and not 0 <= cls.table.most_malformed <= 1:
+        raise ContractError("the largest share of malformed rows is a share in [0, 1]", where=where)
+    _refuse_references(cls, kinds, where)
     rules: set[str] = set()
     for rule in cls.table.rules:
         if rule.name in rules or not rule.name or "." in rule.name:
@@ -174,6 +178,19 @@ def refuse_contradictions(cls: "type[Contract]") -> None:
             )
         rules.add(rule.name)
         refuse_mistyped(rule.condition, kinds=kinds, where=f"{where}, rule {rule.name}")
+
+
+def _refuse_references(cls: "type[Contract]", kinds: Mapping[str, KindName], where: str) -> None:
+    reasons: set[str] = set()
+    for reference in cls.table.references:
+        here = f"{where}, {reference.reason}"
+        if not reference.columns or len(reference.columns) != len(reference.to):
+            raise ContractError("a reference has as many fields here as there, and one at least", where=here)
+        if unknown := [name for name in reference.columns if name not in kinds]:
+            raise ContractError(f"a reference reads the unknown field {unknown[0]!r}", where=here, allowed=kinds)
+        if reference.reason in reasons or "." in reference.reason.removeprefix("reference."):
+            raise ContractError("a reference has a name of its own, without a dot", where=here)
+        reasons.add(reference.reason)
 
 
 def _where(cls: "type[Contract]") -> str:

@@ -16,12 +16,14 @@ from trunkline.contracts import Contract
 from trunkline.contracts.records import Receipt
 from trunkline.ingest.budget import budget_of, refuse_beyond_budget
 from trunkline.ingest.committing import commit_rows, lake_rows, lake_rows_schema, rows_committed, write_quarantine
+from trunkline.ingest.drift import refuse_retyped
 from trunkline.ingest.files import open_file
 from trunkline.ingest.identity import Batch, Target, batch_of
 from trunkline.ingest.judged import judge, judged_file
 from trunkline.ingest.landing import Landed
 from trunkline.ingest.raw import RawFile
 from trunkline.ingest.receipts import RECEIPTS, known_receipts, receipt_of, refusal_of, write_receipts
+from trunkline.ingest.references import References
 from trunkline.lake import Lake
 from trunkline.settings.drills import point
 
@@ -127,9 +129,13 @@ def _taken(
             staged.write(lake_rows(good, batch))
 
         sink = keep if done is None else None  # an earlier, interrupted call committed them
-        judged = judge(opened, contract, engine=lake.engine, mapping=batch.mapping, sink=sink)
+        references = (
+            References(contract, usecase=batch.target.usecase, lake=lake) if contract.table.references else None
+        )
+        judged = judge(opened, contract, engine=lake.engine, mapping=batch.mapping, sink=sink, references=references)
         with closing(judged.refusals):
             if done is None:
+                refuse_retyped(judged.read, judged.reasons, table=contract.table, where=batch.source)
                 refuse_beyond_budget(
                     judged.read,
                     judged.quarantined,

@@ -81,7 +81,7 @@ def ingest_files(
     """Ingest files one after the other, small ones in groups. A bad file does not stop the others.
 
     Tables whose keys are unique in the table (``Table(unique="table")``) take their files one by one, because each file
-    is compared with what the ones before it left.
+    is compared with what the ones before it left; so do tables with references or a limit of malformed values.
 
     Args:
         paths: Files of known forms.
@@ -110,7 +110,9 @@ def ingest_files(
             return FileResult(path, None, error)
         return FileResult(path, done, refusal_of(done.receipt))
 
-    budget = budget_of(target.contract.table, reject_budget)
+    said = target.contract.table
+    budget = budget_of(said, reject_budget)
+    is_alone = said.unique == "table" or bool(said.references) or said.most_malformed is not None
     group: list[Path] = []
     size = 0
 
@@ -124,7 +126,7 @@ def ingest_files(
 
     for path in paths:
         length = _size(path)
-        if length > _SMALL_BYTES or target.contract.table.unique == "table":
+        if length > _SMALL_BYTES or is_alone:
             yield from grouped()
             size = 0
             yield alone(path)

@@ -15,12 +15,13 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from trunkline.checks import ROW, BlockJudge, Resolution, arrow_schema, resolve_columns
+from trunkline.checks import ROW, BlockJudge, JudgedBlock, Resolution, arrow_schema, resolve_columns
 from trunkline.contracts import Contract
 from trunkline.engine import Engine
 from trunkline.errors import SourceError
 from trunkline.ingest.files import open_file
 from trunkline.ingest.raw import RawFile
+from trunkline.ingest.references import References
 from trunkline.ingest.refusals import Refusals
 from trunkline.ingest.repeats import KeyOrder, repeated
 
@@ -140,11 +141,19 @@ class FileJudge:
         header: Column names as the source spells them.
         resolution: Which of them is which field.
         engine: Computes limits and rules.
+        references: Looks up what rows refer to; None leaves references alone.
     """
 
     def __init__(
-        self, contract: type[Contract], header: tuple[str, ...], resolution: Resolution, *, engine: Engine
+        self,
+        contract: type[Contract],
+        header: tuple[str, ...],
+        resolution: Resolution,
+        *,
+        engine: Engine,
+        references: References | None = None,
     ) -> None:
+        self._references = references
         positions = {column: f"c{position}" for position, column in enumerate(header)}
         source_of = {name: positions[column] for name, column in resolution.source_of.items()}
         self.resolution = resolution
@@ -161,9 +170,12 @@ class FileJudge:
         texts = {name: _whole(block.texts.column(name)) for name in self._sources}
         count = len(block.numbers)
         judged = self._blocks.judge(texts, rows=count)
+        reported: Counter[str] = Counter()
+        if self._references is not None:
+            judged, reported = _with_references(judged, self._references)
         rows = judged.rows.add_column(0, ROW, block.numbers)
         if not len(judged.refused):
-            return Verdicts(rows, KeyOrder.of(rows, self.key), None, Counter(), count)
+            return Verdicts(rows, KeyOrder.of(rows, self.key), None, reported, count)
         is_good = np.ones(count, dtype=bool)
         is_good[judged.refused] = False
         good = rows.filter(pa.array(is_good))
@@ -177,8 +189,24 @@ class FileJudge:
                 for row in zip(*columns, strict=True)
             ],
         )
-        counts = Counter(chain.from_iterable(judged.reasons))
+        counts = Counter(chain.from_iterable(judged.reasons)) + reported
         return Verdicts(good, KeyOrder.of(good, self.key), refused, counts, count)
+
+
+def _with_references(judged: JudgedBlock, references: References) -> tuple[JudgedBlock, Counter[str]]:
+    """Add the rows whose references are missing to the refused ones, or count those that are only reported."""
+    import numpy as np
+
+    reported: Counter[str] = Counter()
+    found = dict(zip(judged.refused.tolist(), map(list, judged.reasons), strict=True))
+    for reference, places in references.missing(judged.rows).items():
+        if reference.missing == "report":
+            reported[reference.reason] = len(places)
+            continue
+        for place in places.tolist():
+            found.setdefault(place, []).append(reference.reason)
+    refused = sorted(found)
+    return JudgedBlock(judged.rows, np.array(refused, dtype=np.int64), [found[place] for place in refused]), reported
 
 
 def blocks(opened: RawFile) -> Iterator[Block]:
@@ -245,6 +273,7 @@ def judge(
     optional: tuple[str, ...] = (),
     sink: "Callable[[pa.Table], None] | None" = None,
     texts: "Callable[[Block], None] | None" = None,
+    references: References | None = None,
 ) -> JudgedFile:
     """Judge a file.
 
@@ -256,6 +285,7 @@ def judge(
         optional: Fields that may be absent or null although they are not nullable.
         sink: Takes the good rows of each block (``_row`` and the contract's columns), from several threads.
         texts: Takes each block as it was read, in the order of the file.
+        references: Looks up what rows refer to; None leaves references alone.
 
     Returns:
         The judged file; close its refusals.
@@ -266,7 +296,7 @@ def judge(
     """
     where = str(opened.path)
     resolution = resolve_columns(contract, opened.header, mapping=mapping, where=where, optional=optional)
-    file = FileJudge(contract, opened.header, resolution, engine=engine)
+    file = FileJudge(contract, opened.header, resolution, engine=engine, references=references)
     judged = JudgedFile(opened.header, resolution.absent, resolution.extra, Refusals(), KeyOrder())
 
     def work(block: Block) -> Verdicts:

@@ -12,6 +12,7 @@ from trunkline.contracts import Contract
 from trunkline.errors import UseCaseError
 from trunkline.spec.derived import Derived, refuse_underivable
 from trunkline.spec.gates import Gate
+from trunkline.spec.references import refuse_dangling
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -114,8 +115,8 @@ class UseCase:
         """Refuse contradictions at import, where the author sees them.
 
         Raises:
-            UseCaseError: The name is malformed, ``main``, the label or a feature is not in the contracts, or a derived
-                table could not be computed.
+            UseCaseError: The name is malformed, ``main``, the label or a feature is not in the contracts, a derived
+                table could not be computed, or a reference names what is not there.
         """
         where = f"use case {self.name!r}"
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", self.name):
@@ -125,6 +126,8 @@ class UseCase:
         if self.main not in self.datasets:
             raise UseCaseError(f"main dataset {self.main!r} is not declared", where=where, allowed=self.datasets)
         refuse_underivable(self.datasets, self.derived, where=where)
+        for name, contract in self.contracts.items():
+            refuse_dangling(contract, self.contracts, where=f"{where}, {name!r}")
         if self.observation_at is not None and self.table_features is not None:
             raise UseCaseError(
                 "table features are not yet cut at observation_at, so nothing would keep them from looking ahead",
