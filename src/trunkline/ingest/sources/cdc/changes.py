@@ -13,6 +13,7 @@ from trunkline.ingest.sources.sql.pieces import Piece, TextRow
 __all__ = ["ADDED", "Change", "ChangePieces", "Operation", "snapshot_again"]
 
 Operation = Literal["snapshot", "insert", "update", "delete"]
+"""What was done with a row; a row of a snapshot was there."""
 
 ADDED: Final = ("_op", "_deleted", "_commit_position", "_committed_at")
 """The columns that stand behind the table's own."""

@@ -70,6 +70,7 @@ class Truncate:
 
 
 Message = Begin | Commit | Relation | RowChange | Truncate
+"""What a message may say."""
 
 
 class _Bytes:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Address", "DatabaseName", "declared_from_url", "opened_address"]
 
 DatabaseName = Literal["postgresql", "mariadb", "sqlite"]
+"""The databases that are read; MySQL is read as MariaDB."""
 
 _SCHEMES: Final[Mapping[str, tuple[DatabaseName, str]]] = {
     "postgresql": ("postgresql", "psycopg"),

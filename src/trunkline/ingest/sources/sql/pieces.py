@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Digest", "Piece", "TextRow", "row_hash"]
 
 TextRow = Sequence[str | None]
+"""One text per column, None for null."""
 
 _GROUP_ROWS: Final = 50_000
 _GROUP_CHARS: Final = 16 << 20
