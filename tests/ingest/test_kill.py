@@ -19,3 +19,10 @@ def test_killed_and_started_again(point: str, tmp_path: Path, repository: Path) 
 
 def test_the_drill_knows_every_point(repository: Path) -> None:
     assert set(CRASH_POINTS) <= set(runpy.run_path(str(repository / "drills" / "ingest_kill.py"))["POINTS"])
+
+
+@pytest.mark.slow
+def test_files_a_folder_and_a_database_by_command_and_many_at_once(tmp_path: Path, repository: Path) -> None:
+    drill = runpy.run_path(str(repository / "drills" / "ingest.py"))["drill"]
+    found = drill(tmp_path, every=11, moments=1, seconds=8.0)
+    assert (found["lost"], found["duplicated"], found["passed"]) == (0, 0, True)
