@@ -196,6 +196,8 @@ def test_a_server_that_hangs_or_is_gone_fails_nothing(
     assert ingested(trunkline, source, tmp_path / "other")[0] == 0
 
 
-def test_nothing_is_told_unasked(trunkline: Trunkline, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_told_unasked(
+    trunkline: Trunkline, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("trunkline.run.openlineage._transports", lambda _settings: pytest.fail("asked for"))
     assert ingested(trunkline, source, tmp_path / "w")[0] == 0

@@ -155,12 +155,17 @@ def _cell(cell: object) -> str:
 
 
 @contextmanager
-def opened(common: Common) -> "Iterator[Workspace]":
-    """Open the workspace that options, environment and settings file name, and close it."""
+def opened(common: Common, **given: object) -> "Iterator[Workspace]":
+    """Open the workspace that options, environment and settings file name, and close it.
+
+    Args:
+        common: Options of every command.
+        given: Settings that an option of the command gives; they win over environment and file.
+    """
     from trunkline.run import Workspace
     from trunkline.settings import load_settings
 
-    with Workspace(load_settings(workspace=common.workspace)) as workspace:
+    with Workspace(load_settings(workspace=common.workspace, **given)) as workspace:
         yield workspace
 
 

@@ -1,6 +1,7 @@
 """``run`` and its single steps."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -54,6 +55,9 @@ def ingest(
     again: Annotated[
         str | None, Parameter(help="Take this batch in again from its raw copy, by the contract as it is now.")
     ] = None,
+    reject_budget: Annotated[
+        float | None, Parameter(help="Stop a batch of which a larger share breaks the contract; 0 to 1.")
+    ] = None,
     run_id: RunId = None,
     common: Common = Common(),  # noqa: B008 - a frozen value
 ) -> int:
@@ -65,12 +69,23 @@ def ingest(
         dataset: Dataset of the rows; the main one by default.
         map_file: TOML file with a table ``columns`` of source column = field.
         again: Take this batch in again from its raw copy, by the contract as it is now.
+        reject_budget: Stop a batch of which a larger share breaks the contract, and write nothing of it; 0 to 1.
         run_id: Go on with this run.
         common: Options of every command.
     """
     if again is not None:
         return _again(usecase, again, common, sources=sources, map_file=map_file)
-    return _execute(usecase, common, source=sources, map_file=map_file, dataset=dataset, run_id=run_id, only="ingest")
+    given = {} if reject_budget is None else {"ingest": {"reject_budget": reject_budget}}
+    return _execute(
+        usecase,
+        common,
+        source=sources,
+        map_file=map_file,
+        dataset=dataset,
+        run_id=run_id,
+        only="ingest",
+        given=given,
+    )
 
 
 def train(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
@@ -266,10 +281,11 @@ def _execute(  # noqa: PLR0913 - the options of the commands
     only: "StepName | None" = None,
     run_id: str | None = None,
     again: bool = False,
+    given: Mapping[str, object] | None = None,
 ) -> int:
     from trunkline.run import execute, read_mapping
 
-    with opened(common) as workspace, progress() as told:
+    with opened(common, **(given or {})) as workspace, progress() as told:
         result = execute(
             workspace,
             usecase,

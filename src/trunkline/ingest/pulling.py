@@ -25,7 +25,7 @@ CRASH_POINTS: Final = ("pull.before_piece", "pull.after_piece", "pull.after_inge
 """Points at which a drill kills a pull."""
 
 
-def pull(
+def pull(  # noqa: PLR0913 - what one source needs
     source: Source,
     target: Target,
     *,
@@ -35,6 +35,7 @@ def pull(
     run_id: str,
     clock: Callable[[], datetime],
     mapping: Mapping[str, str] | None = None,
+    reject_budget: float | None = None,
 ) -> Iterator[Ingested]:
     """Take in what landed of a source and was not taken in yet, then what is new.
 
@@ -47,6 +48,7 @@ def pull(
         run_id: The run that asks for it.
         clock: Gives the current instant.
         mapping: Source column to field name.
+        reject_budget: Largest share of a piece's rows that may break the contract, in [0, 1]; None allows any.
 
     Yields:
         One receipt per piece; also of a piece of which every row was refused.
@@ -55,6 +57,7 @@ def pull(
         BusyError: Somebody else pulls the source.
         SourceError: The source is not what was declared, or a piece cannot be read; what landed stays.
         SchemaError: The columns of a piece do not fit; it is tried again at the next pull.
+        RowsRefusedError: More rows of a piece broke the contract than the budget allows; likewise.
         UnavailableError: The source did not answer; what landed stays.
     """
 
@@ -69,9 +72,13 @@ def pull(
                 clock=clock,
                 mapping=mapping,
                 piece=piece,
+                reject_budget=reject_budget,
             )
         except RowsRefusedError:
-            taken = Ingested(_receipt_of(lake, target, piece), known=False)
+            receipt = _receipt_of(lake, target, piece)
+            if receipt is None:  # the piece went beyond its reject budget
+                raise
+            taken = Ingested(receipt, known=False)
         point("pull.after_ingest")
         return taken
 
@@ -100,7 +107,9 @@ def _parts(source: Source, landed: Sequence[Position], *, folder: Path) -> Itera
     return source.pull(landed[-1] if landed else None, folder=folder)
 
 
-def _receipt_of(lake: Lake, target: Target, piece: Landed) -> Receipt:
+def _receipt_of(lake: Lake, target: Target, piece: Landed) -> Receipt | None:
+    if not lake.exists(RECEIPTS):
+        return None
     found = lake.arrow(
         RECEIPTS,
         schema=arrow_schema(Receipt),
@@ -110,7 +119,7 @@ def _receipt_of(lake: Lake, target: Target, piece: Landed) -> Receipt:
             & (table["piece"] == piece.piece_id)
         ),
     ).to_pylist()
-    return max((Receipt(**row) for row in found), key=lambda receipt: receipt.finished_at)
+    return max((Receipt(**row) for row in found), key=lambda receipt: receipt.finished_at, default=None)
 
 
 def _taken(lake: Lake, target: Target, source: str) -> frozenset[str]:

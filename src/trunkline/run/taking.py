@@ -215,6 +215,7 @@ def take(
                 run_id=run_id,
                 clock=workspace.clock,
                 mapping=one.mapping,
+                reject_budget=workspace.settings.ingest.reject_budget,
             )
             for taken in pulled:
                 progress(f"{told}: {taken.receipt.source}", done / len(handed))
@@ -252,6 +253,7 @@ def _taken_files(
         clock=workspace.clock,
         mapping=files[0].mapping,
         pieces=pieces,
+        reject_budget=workspace.settings.ingest.reject_budget,
     ):
         if result.error is not None and result.ingested is None and result.path in pieces:
             _give_up(workspace, target, pieces[result.path])
