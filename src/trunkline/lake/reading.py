@@ -109,6 +109,19 @@ class LakeReader:
         place = self._place(table)
         return log.history(delta.filesystem(place.uri, place.options), limit=limit)
 
+    def files(self, table: str, *, version: int | None = None, within: Mapping[str, Bounds] | None = None) -> list[str]:
+        """List the data files that a reading opens, as absolute paths or URLs.
+
+        Args:
+            table: The table.
+            version: As in :meth:`read`.
+            within: As in :meth:`read`.
+
+        Raises:
+            UnknownNameError: There is no such table or version.
+        """
+        return delta.files(self._open(table, version), within=within)
+
     # Reading
 
     def read(

@@ -8,8 +8,10 @@ sees them. Given up, they are removed; left behind by a killed process, vacuum t
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -118,24 +120,30 @@ class StagedRows:
         Raises:
             OSError: The store refused.
         """
+        self.finish()
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="staged") as pool:
+            is_gone = list(pool.map(lambda file: self._written_without(file, numbers, column), list(self.files)))
+        gone = [file for file, gone in zip(self.files, is_gone, strict=True) if gone]
+        self.finish()
+        for file in gone:
+            self.files.remove(file)
+            self._filesystem().delete_file(file.path)
+
+    def _written_without(self, file: StagedFile, numbers: pa.Array, column: str) -> bool:
+        """Write a file's other rows again; gives whether there was need to."""
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        self.finish()
-        store = self._filesystem()
-        for file in list(self.files):
-            with store.open_input_file(file.path) as stream:
-                held = pq.ParquetFile(stream)
-                present = held.read(columns=[column]).column(column)
-                if not pc.any(pc.is_in(present, value_set=numbers)).as_py():
-                    continue
-                for group in range(held.num_row_groups):
-                    rows = held.read_row_group(group)
-                    is_doomed = pc.is_in(rows.column(column), value_set=numbers)
-                    self.write(rows.filter(pc.invert(is_doomed)).cast(self.schema))
-            self.finish()
-            self.files.remove(file)
-            store.delete_file(file.path)
+        with self._filesystem().open_input_file(file.path) as stream:
+            held = pq.ParquetFile(stream)
+            present = held.read(columns=[column]).column(column)
+            if not pc.any(pc.is_in(present, value_set=numbers)).as_py():
+                return False
+            for group in range(held.num_row_groups):
+                rows = held.read_row_group(group)
+                is_doomed = pc.is_in(rows.column(column), value_set=numbers)
+                self.write(rows.filter(pc.invert(is_doomed)).cast(self.schema))
+        return True
 
     def reader(self) -> pa.RecordBatchReader:
         """Read the complete files, a row group at a time."""
