@@ -1,44 +1,71 @@
-"""How long a checked ingestion takes, beside the bare copy of the same CSV to Parquet.
+"""How long a checked ingestion takes, beside the bare copy of the same CSV to Parquet and beside other tools.
 
-Three files: IBM Telco and Cell2Cell against churn's wide contract (where the real data is), and a made file of a
-million rows and 20 columns. Ours reads, judges every row, looks for repeated keys, writes the Delta table and the
-receipt; the peers only copy: DuckDB's `COPY` with all columns as text and with types it finds itself, and PyArrow's
-streaming reader and writer. Everybody has the same number of threads. Medians of three; sides take turns.
+The main case is a made CSV of 20 columns (`--rows`, 5,000,000 by default), judged by limits and 20 rules, in which some
+rows are bad, some repeat a key, and one in a hundred has a key that the table holds already; the table holds as many
+rows as the file has. Ours reads, judges every row, looks for repeated keys (within the batch, or against the table as
+well), writes the Delta table, the quarantine and the receipt. The others do less:
+
+- `duckdb_copy`: DuckDB's `COPY` from CSV to Parquet, with types it finds itself, and nothing else.
+- `pydantic_rows`: one Pydantic model with the same limits and rules per row of `csv.DictReader`, then Parquet. Measured
+  on a twentieth of the rows and multiplied, because it takes minutes.
+- `dlt`: its Arrow path: batches of PyArrow's CSV reader, appended to Parquet files. No limits, rules or keys.
+- `pandera`: its Polars path: `read_csv`, the same limits and rules with `lazy=True`, bad rows left out, Parquet. No
+  keys.
+
+dlt (Apache-2.0) and pandera (MIT) with Polars (MIT) are installed into a temporary environment of their own, about
+300 MB, so that they are no dependencies; without a package index they are left out. Everybody has the same number of
+threads. Medians of three; sides take turns. `ratio` is our time by theirs. Other cases: the real files, memory by file
+size, many small files, and a day out of a year.
 """
 
+import argparse
 import json
 import os
 import random
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
-from trunkline.contracts import Contract, Flag, Instant, Integer, Number, Table, Text, field
+from trunkline.contracts import Contract, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
 from trunkline.engine import open_engine
-from trunkline.ingest import Target, ingest_file
+from trunkline.ingest import Target, ingest_file, ingest_files
 from trunkline.lake import Lake
 from trunkline.plugins import load_usecase
 from trunkline.settings.lake import LakeSettings
 
-ROWS = 1_000_000
 REPEATS = 3
 THREADS = len(os.sched_getaffinity(0))
 DATA = Path(os.environ.get("TRUNKLINE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+PEERS = Path(__file__).with_name("ingest_peers.py")
+REQUIREMENTS = ("dlt[parquet]", "pandera[polars]", "pydantic")
+
+RULES = (
+    *(Rule(f"x{n}_is_a_share", (col(f"x{n}") >= 0) & (col(f"x{n}") <= 1)) for n in range(10)),
+    *(Rule(f"n{n}_is_small", col(f"n{n}") < 1_000_000) for n in range(5)),
+    Rule("two_shares", col("x0") + col("x1") <= 2),
+    Rule("mean_of_shares", (col("x3") + col("x4")) / 2 <= 1),
+    Rule("roaming_counts", ~col("is_roaming") | (col("n0") >= 0)),
+    Rule("gold_has_a_share", (col("plan") != "gold") | (col("x2") >= 0)),
+    Rule("n_not_apart", col("n0") - col("n1") < 1_000_000),
+)
 
 
 class Usage(Contract):
     """One row per subscriber and day, 20 columns."""
 
-    table: ClassVar[Table] = Table(key=("usage_id",))
+    table: ClassVar[Table] = Table(key=("usage_id",), rules=RULES)
 
     usage_id: Integer = field(minimum=0)
-    subscriber: Text = field(max_length=20, pattern=r"s\d+")
+    subscriber: Text = field(max_length=20, pattern=r"s[0-9]+")
     at: Instant = field()
     is_roaming: Flag | None = field()
     plan: Text | None = field(max_length=12)
@@ -59,104 +86,288 @@ class Usage(Contract):
     x9: Number | None = field()
 
 
-def made(path: Path) -> None:
-    """Write a million rows, the same each time."""
-    draw = random.Random(0)
-    numbers = [f"{draw.random():.6f}" for _ in range(10_000)]
-    with path.open("w") as stream:
-        stream.write(",".join(Usage.model_fields) + "\n")
-        for number in range(ROWS):
-            cells = [numbers[(number * (place + 7)) % 10_000] for place in range(10)]
-            whole = [str((number * (place + 3)) % 5_000) for place in range(5)]
-            flag = "Yes" if number % 3 else "No"
-            head = [
-                str(number),
-                f"s{number % 90_000}",
-                f"2026-01-{number % 28 + 1:02}T{number % 24:02}:00:00Z",
-                flag,
-                "gold",
-            ]
-            stream.write(",".join([*head, *whole, *cells]) + "\n")
+class UniqueUsage(Usage):
+    """The same, with keys that are unique in the table."""
+
+    table: ClassVar[Table] = Table(key=("usage_id",), rules=RULES, unique="table", keep="first")
 
 
-def ours(path: Path, contract: type[Contract], scratch: Path) -> float:
-    """Ingest into an empty lake; starting the engine and importing libraries is not counted."""
+def made(path: Path, *, rows: int, first: int = 0, is_clean: bool = False) -> None:
+    """Write a file, the same each time.
 
-    def clock() -> datetime:
-        return datetime.now(UTC)
+    Args:
+        path: Where.
+        rows: How many.
+        first: The first key.
+        is_clean: Leave out what is wrong: one row in a thousand, and one in ten thousand that repeats a key.
+    """
+    import duckdb
 
+    odd = "false" if is_clean else "i % 1000 = 7"
+    again = "false" if is_clean else "i % 10000 = 9999"
+    whole = ", ".join(f"(i * {place + 3}) % 5000 AS n{place}" for place in range(5))
+    shares = ", ".join(
+        f"printf('%.6f', ((i * {place + 7} * 7919) % 1000003) / 1000003) AS x{place}" for place in range(10)
+    )
+    query = f"""
+        SELECT CASE WHEN {again} THEN {first} + i - 5000 ELSE {first} + i END AS usage_id,
+            's' || (i % 90000) AS subscriber,
+            strftime(TIMESTAMP '2026-01-01' + to_seconds(i % 31536000), '%Y-%m-%dT%H:%M:%SZ') AS at,
+            CASE WHEN i % 3 = 0 THEN 'No' ELSE 'Yes' END AS is_roaming,
+            CASE WHEN {odd} THEN 'a plan with a name that is too long' ELSE 'gold' END AS plan,
+            {whole}, {shares}
+        FROM range({rows}) AS t(i)
+    """
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute(f"COPY ({query}) TO '{path}' (FORMAT csv, HEADER true)")
+
+
+def opened(root: Path, engine: object) -> Lake:
+    """Open a lake."""
+    return Lake(root, engine=engine, settings=LakeSettings(), clock=clock)  # type: ignore[arg-type]  # from open_engine
+
+
+def clock() -> datetime:
+    """The current instant."""
+    return datetime.now(UTC)
+
+
+def ours(path: Path, contract: type[Contract], scratch: Path, *, filled: Path | None = None) -> float:
+    """Ingest; starting the engine and importing libraries is not counted.
+
+    Args:
+        path: The file.
+        contract: What its rows must look like.
+        scratch: An empty folder.
+        filled: A lake to begin with; its data files are linked, not copied. None begins with an empty one.
+    """
+    root = scratch / "lake"
+    if filled is not None:
+        shutil.copytree(filled, root, copy_function=os.link)
     with open_engine("duckdb", threads=THREADS, temp_dir=scratch / "tmp") as engine:
-        lake = Lake(scratch / "lake", engine=engine, settings=LakeSettings(), clock=clock)
+        lake = opened(root, engine)
         started = time.perf_counter()
         ingest_file(path, Target("bench", "rows", contract), lake=lake, run_id="bench", clock=clock)
         return time.perf_counter() - started
 
 
-def duckdb_copy(path: Path, scratch: Path, *, options: str) -> float:
+def duckdb_copy(path: Path, scratch: Path) -> float:
     """Copy by DuckDB."""
     import duckdb
 
     with duckdb.connect(config={"threads": THREADS}) as connection:
         started = time.perf_counter()
-        source, target = f"read_csv('{path}', header = true{options})", scratch / "copy.parquet"
+        source, target = f"read_csv('{path}', header = true)", scratch / "copy.parquet"
         connection.execute(f"COPY (SELECT * FROM {source}) TO '{target}' (FORMAT parquet)")
         return time.perf_counter() - started
 
 
-def arrow_copy(path: Path, scratch: Path) -> float:
-    """Copy by PyArrow."""
-    import pyarrow as pa
-    import pyarrow.csv as pa_csv
-    import pyarrow.parquet as pq
-
-    pa.set_cpu_count(THREADS)
-    started = time.perf_counter()
-    reader = pa_csv.open_csv(path)
-    with pq.ParquetWriter(scratch / "copy.parquet", reader.schema) as writer:
-        for batch in reader:
-            writer.write_batch(batch)
-    return time.perf_counter() - started
+def peer(python: Path, name: str, path: Path, scratch: Path) -> float:
+    """Run another tool in its own environment; it says its seconds itself, imports not counted."""
+    environment = {**os.environ, "RUNTIME__DLTHUB_TELEMETRY": "false", "POLARS_MAX_THREADS": str(THREADS)}
+    command = [str(python), str(PEERS), name, str(path), str(scratch), str(THREADS)]
+    done = subprocess.run(command, env=environment, cwd=scratch, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
 
 
-def measure(case: str, path: Path, contract: type[Contract]) -> None:
-    """Print one line for a file."""
-    sides: dict[str, Callable[[Path], float]] = {
-        "trunkline": lambda scratch: ours(path, contract, scratch),
-        "duckdb copy, text": lambda scratch: duckdb_copy(path, scratch, options=", all_varchar = true"),
-        "duckdb copy, typed": lambda scratch: duckdb_copy(path, scratch, options=""),
-        "pyarrow copy": lambda scratch: arrow_copy(path, scratch),
-    }
+def peers_python(folder: Path) -> Path | None:
+    """Make the environment of the other tools; None where it cannot be had."""
+    uv = Path(sys.executable).with_name("uv")
+    python = folder / "peers" / "bin" / "python"
+    try:
+        subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(folder / "peers")], check=True)
+        subprocess.run([uv, "pip", "install", "-q", "--python", str(python), *REQUIREMENTS], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"peers: skipped, their packages cannot be installed ({error})", file=sys.stderr)
+        return None
+    return python
+
+
+def measure(case: str, sides: Mapping[str, Callable[[Path], float]], *, once: tuple[str, ...] = ()) -> None:
+    """Print one line: medians, and ours by each other side's.
+
+    Args:
+        case: What is measured.
+        sides: Each takes an empty folder and gives seconds; ``trunkline`` is ours.
+        once: Slow sides that need not be run first to warm caches.
+    """
     taken: dict[str, list[float]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as folder:
         numbers = count()
         for turn in range(REPEATS + 1):
             for side, run in sides.items():
+                if turn == 0 and side in once:
+                    continue
                 scratch = Path(folder) / str(next(numbers))
                 scratch.mkdir()
                 seconds = run(scratch)
+                shutil.rmtree(scratch)
                 if turn:  # the first turn warms caches and imports
                     taken[side].append(seconds)
     medians = {side: statistics.median(times) for side, times in taken.items()}
-    mine = medians.pop("trunkline")
-    ratio = {peer: round(mine / seconds, 2) for peer, seconds in medians.items()}
-    print(json.dumps({"bench": "ingest", "case": case, "seconds": round(mine, 3), "ratio": ratio}), flush=True)
+    mine = medians["trunkline"]
+    told = {
+        "bench": "ingest",
+        "case": case,
+        "seconds": {side: round(seconds, 3) for side, seconds in medians.items()},
+        **{side: round(mine / seconds, 3) for side, seconds in medians.items() if side != "trunkline"},
+    }
+    print(json.dumps(told), flush=True)
 
 
-def main() -> None:
-    """Measure the files that are here."""
+def against_others(folder: Path, rows: int) -> None:
+    """The main case, in its two forms."""
+    path, before = folder / "usage.csv", folder / "before.csv"
+    made(before, rows=rows, is_clean=True)
+    made(path, rows=rows, first=rows - rows // 100)
+    for contract in (Usage, UniqueUsage):
+        ours(before, contract, folder / contract.__name__)
+    before.unlink()
+    python = peers_python(folder)
+    others: dict[str, Callable[[Path], float]] = {"duckdb_copy": partial(duckdb_copy, path)}
+    if python is not None:
+        for name in ("pydantic_rows", "dlt", "pandera"):
+            others[name] = partial(peer, python, name, path)
+    title = f"{rows:,} x 20 with 20 rules, into a table of {rows:,}"
+    for contract, unique in ((Usage, "batch"), (UniqueUsage, "table")):
+        filled = folder / contract.__name__ / "lake"
+        sides: dict[str, Callable[[Path], float]] = {"trunkline": partial(ours, path, contract, filled=filled)}
+        sides |= others if unique == "batch" else {"duckdb_copy": others["duckdb_copy"]}
+        measure(f"{title}, keys unique in the {unique}", sides, once=("pydantic_rows", "dlt", "pandera"))
+
+
+def real_files() -> None:
+    """IBM Telco and Cell2Cell against churn's wide contract."""
     churn = load_usecase("churn").contract
     for case, name in (
         ("ibm_telco", "ibm_telco/WA_Fn-UseC_-Telco-Customer-Churn.csv"),
         ("cell2cell", "cell2cell/train.csv.gz"),
     ):
-        if (DATA / name).exists():
-            measure(case, DATA / name, churn)
-        else:
-            print(f"{case}: skipped, no file {DATA / name}", file=sys.stderr)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "usage.csv"
-        made(path)
-        measure("1,000,000 x 20", path, Usage)
+        path = DATA / name
+        if not path.exists():
+            print(f"{case}: skipped, no file {path}", file=sys.stderr)
+            continue
+        measure(case, {"trunkline": partial(ours, path, churn), "duckdb_copy": partial(duckdb_copy, path)})
+
+
+def memory(folder: Path) -> None:
+    """Peak memory of a process that ingests one file, for growing files; shuffled keys, so that none of it is easy."""
+    peaks = {}
+    for megabytes in (500, 1000, 2000):
+        path = folder / "large.csv"
+        made(path, rows=megabytes * 6_350)
+        scratch = folder / f"memory{megabytes}"
+        scratch.mkdir()
+        code = (
+            "import sys; from pathlib import Path; from runpy import run_path\n"
+            "run_path(sys.argv[1])['bounded'](Path(sys.argv[2]), Path(sys.argv[3]))\n"
+            "peak = [line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM')]\n"
+            "print(int(peak[0].split()[1]) // 1024)"
+        )
+        command = [sys.executable, "-c", code, __file__, str(path), str(scratch)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks[path.stat().st_size >> 20] = int(done.stdout)
+        path.unlink()
+        shutil.rmtree(scratch)
+    sizes = sorted(peaks)
+    slope = (peaks[sizes[-1]] - peaks[sizes[0]]) / (sizes[-1] - sizes[0])
+    told = {"bench": "ingest", "case": "peak memory in MiB by MiB of file", "peak": peaks, "slope": round(slope, 3)}
+    print(json.dumps(told), flush=True)
+
+
+def bounded(path: Path, scratch: Path) -> None:
+    """Ingest with the engine's memory limited: what the child of :func:`memory` does."""
+    with open_engine("duckdb", threads=THREADS, memory_limit_mb=300, temp_dir=scratch / "tmp") as engine:
+        lake = opened(scratch / "lake", engine)
+        ingest_file(path, Target("bench", "rows", Usage), lake=lake, run_id="bench", clock=clock)
+
+
+def many_files(folder: Path, *, files: int) -> None:
+    """As many bytes in files of 100 kB as in one."""
+    rows = 640
+    one, many = folder / "one.csv", folder / "many"
+    many.mkdir()
+    made(one, rows=files * rows, is_clean=True)
+    with one.open() as stream:
+        header = next(stream)
+        for number in range(files):
+            (many / f"{number:05}.csv").write_text(header + "".join(next(stream) for _ in range(rows)))
+    paths = sorted(many.iterdir())
+
+    def all_of_them(scratch: Path) -> float:
+        with open_engine("duckdb", threads=THREADS, temp_dir=scratch / "tmp") as engine:
+            lake = opened(scratch / "lake", engine)
+            started = time.perf_counter()
+            results = ingest_files(paths, Target("bench", "rows", Usage), lake=lake, run_id="bench", clock=clock)
+            if sum(result.ingested is not None for result in results) != files:
+                raise RuntimeError("files were refused")
+            return time.perf_counter() - started
+
+    measure(
+        f"{files:,} files of {paths[0].stat().st_size // 1000} kB",
+        {"trunkline": all_of_them, "one_file": partial(ours, one, Usage)},
+    )
+
+
+def one_day(folder: Path) -> None:
+    """A day out of a year of daily files: data files opened, and the time beside reading all of them."""
+    draw = random.Random(0)
+    with open_engine("duckdb", threads=THREADS, temp_dir=folder / "tmp") as engine:
+        lake = opened(folder / "year", engine)
+        start = datetime(2026, 1, 1, tzinfo=UTC)
+        paths = []
+        for day in range(365):
+            path = folder / f"day{day}.csv"
+            at = start + timedelta(days=day)
+            lines = [
+                f"{day * 1000 + number},s{draw.randrange(90_000)},{(at + timedelta(seconds=number * 86)).isoformat()}"
+                for number in range(1000)
+            ]
+            path.write_text("\n".join(["usage_id,subscriber,at", *lines]) + "\n")
+            paths.append(path)
+        for path in paths:
+            ingest_file(path, Target("bench", "rows", Usage), lake=lake, run_id="bench", clock=clock)
+        bounds = (start + timedelta(days=99), start + timedelta(days=100, microseconds=-1))
+        whole = lake.files("bench.rows")
+        read = lake.files("bench.rows", within={"at": bounds})
+        started = time.perf_counter()
+        rows = engine.arrow(lake.read("bench.rows", within={"at": bounds}))
+        seconds = time.perf_counter() - started
+        started = time.perf_counter()
+        everything = engine.arrow(lake.read("bench.rows"))
+        told = {
+            "bench": "ingest",
+            "case": "a day out of a year",
+            "files": len(whole),
+            "opened": len(read),
+            "rows": rows.num_rows,
+            "seconds": round(seconds, 4),
+            "whole_year": round(seconds / (time.perf_counter() - started), 3),
+        }
+        if rows.num_rows != 1000 or everything.num_rows != 365_000:
+            raise RuntimeError("rows are missing")
+        print(json.dumps(told), flush=True)
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=5_000_000, help="rows of the main case")
+    parser.add_argument("--files", type=int, default=10_000, help="how many small files")
+    parser.add_argument("--only", choices=("others", "real", "memory", "files", "day"), help="one case alone")
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cases: dict[str, Callable[[], None]] = {
+            "others": lambda: against_others(folder, told.rows),
+            "real": real_files,
+            "memory": lambda: memory(folder),
+            "files": lambda: many_files(folder, files=told.files),
+            "day": lambda: one_day(folder),
+        }
+        for case, run in cases.items():
+            if told.only in (None, case):
+                run()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from trunkline.lake import Lake
 
 Write = Callable[[str, bytes | str], Path]
 
+FIRST = "call_id,seconds,at\nk1,1,2026-01-01T00:00Z\nk1,2,2026-01-02T00:00Z\nk2,-1,\nshort\nk3,x,\n"
+
 
 class Call(Contract):
     table: ClassVar[Table] = Table(key=("call_id",), event_at="at")
@@ -56,10 +58,10 @@ def accounted(result: FileResult) -> tuple[int, int, int, int]:
 def folder(write: Write) -> list[Path]:
     """Files of all sorts, in an order in which they disturb each other if they can."""
     return [
-        write("a.csv", "call_id,seconds,at\nk1,1,2026-01-01T00:00Z\nk1,2,2026-01-02T00:00Z\nk2,-1,\nshort\nk3,x,\n"),
+        write("a.csv", FIRST),
         write("no_column.csv", "call_id\nk1\n"),
         write("b.csv", "SECONDS,call_id\n7,k1\n8,k1\n9,k9\n"),
-        write("same_as_a.csv", "call_id,seconds,at\nk1,1,2026-01-01T00:00Z\nk1,2,2026-01-02T00:00Z\nk2,-1,\nshort\nk3,x,\n"),
+        write("same_as_a.csv", FIRST),
         write("header.csv", "call_id,seconds,at\n"),
         write("all_bad.csv", "call_id,seconds,at\nk1,x,\n,1,\n"),
         write("cut.csv", "call_id,seconds,at\nk1,1,\nk2,1"),
@@ -194,6 +196,7 @@ def test_files_of_a_table_with_unique_keys(lake: Lake, folder: list[Path]) -> No
     assert rows_of(lake, "calls.calls", "call_id", "seconds") == [("k1", 2), ("k5", 6), ("k9", 9)]
 
 
+@pytest.mark.slow
 def test_results_are_given_as_groups_are_committed(lake: Lake, write: Write) -> None:
     paths = [write(f"f{number}.csv", f"call_id,seconds\nk,{number}\n") for number in range(3)]
     large = write("large.csv", "call_id,seconds\n" + "k,1\n" * 1_200_000)

@@ -121,9 +121,10 @@ class StagedRows:
             OSError: The store refused.
         """
         self.finish()
+        before = list(self.files)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="staged") as pool:
-            is_gone = list(pool.map(lambda file: self._written_without(file, numbers, column), list(self.files)))
-        gone = [file for file, gone in zip(self.files, is_gone, strict=True) if gone]
+            is_gone = list(pool.map(lambda file: self._written_without(file, numbers, column), before))
+        gone = [file for file, gone in zip(before, is_gone, strict=True) if gone]
         self.finish()
         for file in gone:
             self.files.remove(file)

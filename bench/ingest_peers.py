@@ -1,0 +1,158 @@
+"""Other tools that bring the CSV of `ingest.py` to Parquet; runs in an environment of their own, prints seconds.
+
+Takes: which tool, the CSV, an empty folder, the number of threads. Run through `ingest.py`.
+"""
+
+import csv
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+SHARE = 20
+WHOLE = [f"n{place}" for place in range(5)]
+SHARES = [f"x{place}" for place in range(10)]
+
+
+def pydantic_rows(path: Path, scratch: Path, _threads: int) -> float:
+    """A model per row, on a twentieth of the rows; the time is multiplied."""
+    from datetime import datetime
+    from typing import Annotated, Self
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pydantic import BaseModel, Field, ValidationError, model_validator
+
+    class Usage(BaseModel):
+        usage_id: Annotated[int, Field(ge=0)]
+        subscriber: Annotated[str, Field(max_length=20, pattern=r"^s[0-9]+$")]
+        at: datetime
+        is_roaming: bool | None
+        plan: Annotated[str, Field(max_length=12)] | None
+        n0: Annotated[int, Field(ge=0, le=10_000)] | None
+        n1: Annotated[int, Field(ge=0)] | None
+        n2: Annotated[int, Field(ge=0)] | None
+        n3: int | None
+        n4: int | None
+        x0: Annotated[float, Field(ge=0, le=1)] | None
+        x1: Annotated[float, Field(ge=0)] | None
+        x2: float | None
+        x3: float | None
+        x4: float | None
+        x5: float | None
+        x6: float | None
+        x7: float | None
+        x8: float | None
+        x9: float | None
+
+        @model_validator(mode="after")
+        def rules(self) -> Self:
+            for name in SHARES:
+                share = getattr(self, name)
+                if share is not None and not 0 <= share <= 1:
+                    raise ValueError(name)
+            for name in WHOLE:
+                number = getattr(self, name)
+                if number is not None and number >= 1_000_000:
+                    raise ValueError(name)
+            if self.x0 + self.x1 > 2 or (self.x3 + self.x4) / 2 > 1 or self.n0 - self.n1 >= 1_000_000:
+                raise ValueError("together")
+            if (self.is_roaming and self.n0 < 0) or (self.plan == "gold" and self.x2 < 0):
+                raise ValueError("roaming or gold")
+            return self
+
+    with path.open("rb") as stream:
+        rows = sum(1 for _ in stream) - 1
+    started = time.perf_counter()
+    good, bad, keys = [], [], {}
+    with path.open(newline="") as stream:
+        for number, row in enumerate(islice(csv.DictReader(stream), rows // SHARE)):
+            try:
+                usage = Usage.model_validate(row)
+            except ValidationError as error:
+                bad.append((number, error.error_count()))
+                continue
+            keys[usage.usage_id] = len(good)
+            good.append(usage.model_dump())
+    pq.write_table(pa.Table.from_pylist([good[place] for place in keys.values()]), scratch / "rows.parquet")
+    return (time.perf_counter() - started) * SHARE
+
+
+def dlt(path: Path, scratch: Path, threads: int) -> float:
+    """Arrow batches appended to Parquet files."""
+    import dlt as tool
+    import pyarrow as pa
+    import pyarrow.csv as pa_csv
+
+    pa.set_cpu_count(threads)
+    pipeline = tool.pipeline(
+        "bench",
+        destination=tool.destinations.filesystem(str(scratch / "lake")),
+        dataset_name="rows",
+        pipelines_dir=str(scratch / "state"),
+    )
+
+    @tool.resource(name="usage", write_disposition="append")
+    def usage():  # noqa: ANN202 - what dlt wants
+        yield from (pa.Table.from_batches([batch]) for batch in pa_csv.open_csv(path))
+
+    started = time.perf_counter()
+    pipeline.run(usage(), loader_file_format="parquet")
+    return time.perf_counter() - started
+
+
+def pandera(path: Path, scratch: Path, _threads: int) -> float:
+    """A Polars schema, all failures gathered, bad rows left out."""
+    import pandera.polars as pa
+    import polars as pl
+
+    def rule(condition: pl.Expr, name: str) -> pa.Check:
+        return pa.Check(lambda data: data.lazyframe.select(condition.fill_null(value=True)), name=name)
+
+    column = pl.col
+    rules = [rule(column(name).is_between(0, 1), f"{name}_is_a_share") for name in SHARES]
+    rules += [rule(column(name) < 1_000_000, f"{name}_is_small") for name in WHOLE]
+    rules += [
+        rule(column("x0") + column("x1") <= 2, "two_shares"),
+        rule((column("x3") + column("x4")) / 2 <= 1, "mean_of_shares"),
+        rule((column("is_roaming") != "Yes") | (column("n0") >= 0), "roaming_counts"),
+        rule((column("plan") != "gold") | (column("x2") >= 0), "gold_has_a_share"),
+        rule(column("n0") - column("n1") < 1_000_000, "n_not_apart"),
+    ]
+    limits = {
+        "usage_id": [pa.Check.ge(0)],
+        "subscriber": [pa.Check.str_matches(r"^s[0-9]+$"), pa.Check.str_length(max_value=20)],
+        "plan": [pa.Check.str_length(max_value=12)],
+        "n0": [pa.Check.in_range(0, 10_000)],
+        "n1": [pa.Check.ge(0)],
+        "n2": [pa.Check.ge(0)],
+        "x0": [pa.Check.in_range(0, 1)],
+        "x1": [pa.Check.ge(0)],
+    }
+    kinds = {
+        "usage_id": pl.Int64,
+        "subscriber": pl.String,
+        "at": pl.Datetime,
+        "is_roaming": pl.String,
+        "plan": pl.String,
+    }
+    kinds |= dict.fromkeys(WHOLE, pl.Int64) | dict.fromkeys(SHARES, pl.Float64)
+    schema = pa.DataFrameSchema(
+        {
+            name: pa.Column(nullable=name not in ("usage_id", "subscriber", "at"), checks=limits.get(name))
+            for name in kinds
+        },
+        checks=rules,
+        drop_invalid_rows=True,
+    )
+    started = time.perf_counter()
+    rows = pl.read_csv(path, schema_overrides=kinds | {"at": pl.String})
+    rows = rows.with_columns(column("at").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_zone="UTC"))
+    schema.validate(rows, lazy=True).write_parquet(scratch / "rows.parquet")
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    tool_name, file, folder, thread_count = sys.argv[1:]
+    run = {"pydantic_rows": pydantic_rows, "dlt": dlt, "pandera": pandera}[tool_name]
+    print(run(Path(file), Path(folder), int(thread_count)))
