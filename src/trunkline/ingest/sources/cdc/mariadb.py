@@ -17,7 +17,7 @@ from trunkline.ingest.sources.cdc.binlog_text import texts_of
 from trunkline.ingest.sources.cdc.changes import Change, ChangePieces, Operation, snapshot_again
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.sql.address import Address, opened_address
-from trunkline.ingest.sources.sql.connecting import session
+from trunkline.ingest.sources.sql.connecting import left_early, session
 from trunkline.ingest.sources.sql.databases import database
 from trunkline.ingest.sources.sql.faults import told
 from trunkline.ingest.sources.sql.reading import quoted_table
@@ -182,7 +182,7 @@ class MariadbReader:
         at = datetime.now(UTC)
         streaming = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED_ROWS)
         result = streaming.exec_driver_sql(f"SELECT * FROM {name}", ())  # noqa: S608 - the name is quoted
-        try:
+        with left_early(connection, result):
             columns = tuple(item[0] for item in result.cursor.description)
             to_text = [ways.to_text(item[1]) for item in result.cursor.description]
             for rows in result.partitions(_FETCHED_ROWS):
@@ -190,8 +190,6 @@ class MariadbReader:
                 for row in zip(*texts, strict=True):
                     change = Change(columns, row, "snapshot", f"{place.sorting}-{0:010d}", at)
                     yield from pieces.add(change, place.position)
-        finally:
-            result.close()
         connection.execution_options(stream_results=False).exec_driver_sql("COMMIT")
         read = _Place(place.file, place.at, 0, place.snapshot, is_read=True)
         yield from pieces.rest(read.position)

@@ -8,9 +8,9 @@ from trunkline.ingest.sources.sql.address import Address
 from trunkline.ingest.sources.sql.databases import database
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, CursorResult, Engine
 
-__all__ = ["session"]
+__all__ = ["left_early", "session"]
 
 _CONNECT_S: Final = 10
 _SILENT_S: Final = 3_600
@@ -29,6 +29,27 @@ def session(address: Address) -> "Iterator[Connection]":
             yield connection
     finally:
         engine.dispose()
+
+
+@contextmanager
+def left_early(connection: "Connection", result: "CursorResult[tuple[object, ...]]") -> Iterator[None]:
+    """Close a result after a ``with`` block; one of MariaDB that is left early takes its connection with it.
+
+    PyMySQL would first read all the rows that the server still has to send, or fail at it when the connection is cut.
+    """
+    cursor = result.cursor
+    try:
+        yield
+    except BaseException:
+        unread = getattr(cursor, "_result", None)
+        if unread is not None and hasattr(unread, "unbuffered_active"):
+            unread.unbuffered_active = False
+            cursor.connection = None  # type: ignore[attr-defined]  # PyMySQL's own attribute
+            if not connection.invalidated:
+                connection.invalidate()
+        raise
+    finally:
+        result.close()
 
 
 def _engine(address: Address) -> "Engine":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.errors import SourceError
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.sql.address import Address
-from trunkline.ingest.sources.sql.connecting import session
+from trunkline.ingest.sources.sql.connecting import left_early, session
 from trunkline.ingest.sources.sql.cursors import Cursor, CursorValue, Window, known_rows, no_time
 from trunkline.ingest.sources.sql.databases import ToText, database
 from trunkline.ingest.sources.sql.faults import told
@@ -172,7 +172,7 @@ class SqlReader:
     def _select(self, connection: "Connection", sql: str, parameters: tuple[object, ...] = ()) -> Iterator[_Rows]:
         streaming = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED_ROWS)
         result = streaming.exec_driver_sql(self._escaped(sql), parameters)
-        try:
+        with left_early(connection, result):
             names, codes = _described(result)
             twins = sorted({name for name in names if names.count(name) > 1})
             if twins:
@@ -180,8 +180,6 @@ class SqlReader:
                     f"two columns are called {twins[0]!r}", where=self._origin(), next_step="name them apart with AS"
                 )
             yield _Rows(names, _batches(result, [self._database.to_text(code) for code in codes]))
-        finally:
-            result.close()
 
     def _escaped(self, sql: str) -> str:
         """Put the driver's parameters in; a percent sign would be one to drivers that write them ``%s``."""
