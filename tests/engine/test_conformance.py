@@ -1,6 +1,7 @@
 """What every engine promises; one body over all of them."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -182,3 +183,20 @@ def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
 
 def test_capabilities_carry_the_name(engine: Engine) -> None:
     assert engine.capabilities.name in ENGINES
+
+
+def test_an_expression_is_compiled_once_and_run_on_many_threads(engine: Engine) -> None:
+    schema = pa.schema([pa.field("number", pa.int64()), pa.field("seen_at", INSTANT)])
+    large = engine.compiled(lambda table: table.filter(table["number"] >= 100).select("number", "seen_at"), schema)
+
+    def run(start: int) -> list[int]:
+        numbers = pa.array(range(start, start + 50), pa.int64())
+        found = large(pa.table({"number": numbers, "seen_at": pa.array([NOON] * 50, INSTANT)}, schema=schema))
+        assert found.schema.field("seen_at").type == INSTANT
+        assert set(found.column("seen_at").to_pylist()) <= {NOON}
+        return sorted(found.column("number").to_pylist())
+
+    starts = range(0, 200, 10)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(run, starts)) == [[n for n in range(start, start + 50) if n >= 100] for start in starts]
+    assert engine.threads >= 1
