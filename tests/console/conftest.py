@@ -216,6 +216,8 @@ def empty(tmp_path: Path) -> Iterator[Console]:
             usecases={"leaving": USECASE},
             reports=root / "runs",
             is_running=lambda usecase: is_held(root / "locks" / f"run-{usecase}.lock"),
+            clock=clock,
+            export_rows=5,
         )
         app = FastAPI()
         mount(app, reader)

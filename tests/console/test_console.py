@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
 from starlette.testclient import TestClient
 
 from trunkline.console import Page, mount
@@ -16,6 +16,7 @@ from trunkline.console.sparkline import sparkline
 from trunkline.contracts.records import RunRecord
 from trunkline.errors import UnknownNameError
 from trunkline.lake import Lake, held
+from trunkline.serve import Holder
 
 if TYPE_CHECKING:
     from tests.console.conftest import Console
@@ -31,6 +32,10 @@ PAGES = (
     "/console/readings",
     "/console/receipts",
     "/console/quarantine",
+    "/console/quality",
+    "/console/quality/leaving/customers",
+    "/console/tables",
+    "/console/tables/leaving/customers",
 )
 
 
@@ -79,6 +84,10 @@ def test_a_failed_run_says_why(console: "Console") -> None:
         "/console/runs/..%2e/report",
         "/console/models/leaving/9",
         "/console/models/nothing/1",
+        "/console/quality/nothing/customers",
+        "/console/quality/leaving/nothing",
+        "/console/tables/leaving/nothing",
+        "/console/tables/leaving/customers/export",
     ],
 )
 def test_what_is_not_there_is_said_in_a_page(console: "Console", path: str) -> None:
@@ -223,11 +232,11 @@ def test_pages_may_be_asked_for_from_many_threads(console: "Console") -> None:
 
 
 def test_what_a_page_demands_is_demanded_first(console: "Console") -> None:
-    def nobody() -> None:
+    def nobody(_request: Request) -> Holder:
         raise HTTPException(401)
 
     app = FastAPI()
-    mount(app, console.reader, dependencies=[Depends(nobody)])
+    mount(app, console.reader, access=lambda _role: nobody)
     client = TestClient(app)
     assert {client.get(path).status_code for path in (*PAGES, "/console/runs/run-1/report")} == {401}
 

@@ -24,8 +24,6 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
     Returns:
         The application, and the console's reader, to be closed at the end.
     """
-    from fastapi import Depends
-
     from trunkline.console import WorkspaceReader, mount
     from trunkline.serve import create_app, page_access
 
@@ -50,8 +48,12 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
         usecases=usecases,
         reports=workspace.folder("runs"),
         is_running=workspace.is_running,
+        clock=utc_now,
+        sources=settings.sources,
+        reject_budget=settings.ingest.reject_budget,
+        export_rows=settings.serve.export_rows,
     )
-    mount(app, reader, dependencies=[Depends(page_access(settings.serve))])
+    mount(app, reader, access=page_access(settings.serve))
     return app, reader
 
 

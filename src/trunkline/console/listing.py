@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from trunkline.console.paging import PAGE_ROWS, Page
+from trunkline.console.quality import DatasetQuality
+from trunkline.console.tables import ExportedFile, Form, TablePage, TableRow
 from trunkline.contracts.records import Alert, Reading, Receipt
 from trunkline.registry import LedgerEntry, ModelVersion
+from trunkline.serve import Holder
 from trunkline.stats.intervals import Interval
 
 __all__ = [
@@ -27,28 +31,7 @@ __all__ = [
     "UseCaseRow",
 ]
 
-PAGE_ROWS = 100
-"""Rows of one page; further ones are on the next."""
-
 Row_co = TypeVar("Row_co", covariant=True)
-
-
-@dataclass(frozen=True)
-class Page:
-    """A part of a long list.
-
-    Attributes:
-        number: From 1.
-        rows: Rows of a page.
-    """
-
-    number: int = 1
-    rows: int = PAGE_ROWS
-
-    @property
-    def offset(self) -> int:
-        """Rows before the page."""
-        return (self.number - 1) * self.rows
 
 
 @dataclass(frozen=True)
@@ -297,4 +280,36 @@ class ConsoleReader(Protocol):
         self, *, usecase: str | None, batch: str | None, state: str | None, page: Page
     ) -> Listing[RefusedRow]:
         """List rows in quarantine in their newest state, the newest batch first, values masked."""
+        ...
+
+    def quality(self, *, days: int) -> Sequence[DatasetQuality]:
+        """Judge the quality of every dataset over the last days."""
+        ...
+
+    def quality_of(self, usecase: str, dataset: str, *, days: int) -> DatasetQuality:
+        """Judge the quality of one dataset over the last days.
+
+        Raises:
+            UnknownNameError: There is no such use case or dataset.
+        """
+        ...
+
+    def tables(self) -> Sequence[TableRow]:
+        """List the tables of the installed use cases."""
+        ...
+
+    def table(self, usecase: str, dataset: str, *, holder: Holder, page: Page) -> TablePage:
+        """Give a page of the current rows of a table, masked for who asks.
+
+        Raises:
+            UnknownNameError: There is no such use case or table.
+        """
+        ...
+
+    def export(self, usecase: str, dataset: str, *, holder: Holder, form: Form) -> ExportedFile:
+        """Make a file of the current rows of a table, masked for who asks, and note that it was made.
+
+        Raises:
+            UnknownNameError: There is no such use case or table, or it has no rows yet.
+        """
         ...

@@ -1,25 +1,30 @@
 """The routes of the console and the pages behind them.
 
-Takes a reader, adds routes to an application: ``/`` and everything below ``/console``. Only GET; nothing is written.
-Each page is one template over the reader's records, everything escaped; errors are pages as well.
+Takes a reader, adds routes to an application: ``/`` and everything below ``/console``. Only GET. Every route names the
+least role that may ask for it; what a table shows depends on who asks. Each page is one template over the reader's
+records, everything escaped; errors are pages as well.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter, FastAPI, Query, Request, Response
-from fastapi.params import Depends
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
 from trunkline.console.listing import ConsoleReader, Listing, Page, Series
+from trunkline.console.quality import DatasetQuality, quality_charts
 from trunkline.console.sparkline import sparkline
+from trunkline.console.tables import Form
 from trunkline.errors import TrunklineError, UnknownNameError
+from trunkline.report.drawing import draw
 from trunkline.report.figures import metric
 from trunkline.report.page import TEMPLATES, environment, style
+from trunkline.serve import Holder
+from trunkline.settings.serve import Role
 
 if TYPE_CHECKING:
     import jinja2
@@ -41,40 +46,79 @@ _MENU: Final = (
     ("/console/models", "Models"),
     ("/console/ledger", "Ledger"),
     ("/console/readings", "Readings"),
+    ("/console/quality", "Data quality"),
+    ("/console/tables", "Tables"),
     ("/console/receipts", "Receipts"),
     ("/console/quarantine", "Quarantine"),
 )
 _FAMILIES: Final = ("drift", "score_drift", "performance", "estimate", "freshness", "volume")
 _STATES: Final = ("open", "replayed", "discarded")
+_SPANS: Final = (7, 30, 90, 365)
+_PREVIEW_ROWS: Final = 50
 
 Name = Annotated[str | None, Query(max_length=200)]
 Number = Annotated[int, Query(ge=1, le=_MOST_PAGES)]
+Days = Annotated[int, Query(ge=1, le=366)]
 
 
-def mount(app: FastAPI, reader: ConsoleReader, *, dependencies: Sequence[Depends] = ()) -> None:
+Demanding = Callable[[Role], Callable[[Request], Holder]]
+"""From a role to a FastAPI dependency that lets through who has it, and says who that is."""
+
+
+def mount(app: FastAPI, reader: ConsoleReader, *, access: Demanding | None = None) -> None:
     """Add the console to an application.
 
     Args:
         app: The application; its routes win over the console's.
         reader: Reads what is shown.
-        dependencies: What every page demands first, e.g. the role of a reader.
+        access: Tells who asks and refuses who may not; None lets everybody look as a reader, for whom personal data is
+            masked.
     """
-    router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False, dependencies=list(dependencies))
+    router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
     pages = _Pages(reader)
-    for path, page in (
-        ("/", pages.usecases),
-        ("/console/runs", pages.runs),
-        ("/console/runs/{run_id}", pages.run),
-        ("/console/runs/{run_id}/report", pages.report),
-        ("/console/models", pages.models),
-        ("/console/models/{usecase}/{version}", pages.model),
-        ("/console/ledger", pages.ledger),
-        ("/console/readings", pages.readings),
-        ("/console/receipts", pages.receipts),
-        ("/console/quarantine", pages.quarantine),
-    ):
-        router.add_api_route(path, page, methods=["GET"])
+    for path, role, page in _routes(pages):
+        router.add_api_route(path, page, methods=["GET"], dependencies=[Depends(_known((access or _anybody)(role)))])
     app.include_router(router)
+
+
+def _routes(pages: "_Pages") -> tuple[tuple[str, Role, Callable[..., Response]], ...]:
+    """Every route with the least role that may ask for it."""
+    return (
+        ("/", "reader", pages.usecases),
+        ("/console/runs", "reader", pages.runs),
+        ("/console/runs/{run_id}", "reader", pages.run),
+        ("/console/runs/{run_id}/report", "reader", pages.report),
+        ("/console/models", "reader", pages.models),
+        ("/console/models/{usecase}/{version}", "reader", pages.model),
+        ("/console/ledger", "reader", pages.ledger),
+        ("/console/readings", "reader", pages.readings),
+        ("/console/quality", "reader", pages.quality),
+        ("/console/quality/{usecase}/{dataset}", "reader", pages.quality_of),
+        ("/console/tables", "reader", pages.tables),
+        ("/console/tables/{usecase}/{dataset}", "reader", pages.table),
+        ("/console/tables/{usecase}/{dataset}/export", "operator", pages.export),
+        ("/console/receipts", "reader", pages.receipts),
+        ("/console/quarantine", "reader", pages.quarantine),
+    )
+
+
+def _anybody(_role: Role) -> Callable[[Request], Holder]:
+    return lambda _request: Holder("anybody", "reader")
+
+
+def _known(allowed: Callable[[Request], Holder]) -> Callable[[Request], None]:
+    """Remember who asks for as long as the request lasts."""
+
+    def remembered(request: Request) -> None:
+        request.state.holder = allowed(request)
+
+    return remembered
+
+
+def _holder(request: Request) -> Holder:
+    found = request.state.holder
+    assert isinstance(found, Holder)
+    return found
 
 
 class _Pages:
@@ -132,6 +176,46 @@ class _Pages:
             },
         )
 
+    def quality(self, request: Request, days: Days = 30) -> Response:
+        return self._shown(
+            request,
+            "quality",
+            "Data quality",
+            lambda: {"found": self._reader.quality(days=days), "spans": _SPANS, "days": days},
+        )
+
+    def quality_of(self, request: Request, usecase: str, dataset: str, days: Days = 30) -> Response:
+        def read() -> dict[str, object]:
+            found = self._reader.quality_of(usecase, dataset, days=days)
+            drawings = {chart.name: draw(chart) for chart in quality_charts(found)}
+            return {"found": found, "drawings": drawings, "spans": _SPANS, "days": days}
+
+        return self._shown(request, "quality_of", f"Data quality of {usecase}.{dataset}", read)
+
+    def tables(self, request: Request) -> Response:
+        return self._shown(request, "tables", "Tables", lambda: {"tables": self._reader.tables()})
+
+    def table(self, request: Request, usecase: str, dataset: str, page: Number = 1) -> Response:
+        holder = _holder(request)
+
+        def read() -> dict[str, object]:
+            shown = self._reader.table(usecase, dataset, holder=holder, page=Page(page, _PREVIEW_ROWS))
+            return {"listing": shown, "may_export": holder.role != "reader"}
+
+        return self._shown(request, "table", f"Table {usecase}.{dataset}", read)
+
+    def export(self, request: Request, usecase: str, dataset: str, form: Form = "csv") -> Response:
+        try:
+            made = self._reader.export(usecase, dataset, holder=_holder(request), form=form)
+        except TrunklineError as error:
+            return _refused(request, error)
+        said = {
+            "content-disposition": f'attachment; filename="{made.name}"',
+            "x-trunkline-rows": f"{made.rows} of {made.total}",
+            "x-trunkline-masked": ", ".join(made.masked),
+        }
+        return Response(made.content, media_type=made.media_type, headers={**_HEADERS, **said})
+
     def receipts(self, request: Request, usecase: Name = None, page: Number = 1) -> Response:
         return self._listed(
             request, "receipts", "Receipts", lambda: self._reader.receipts(usecase=usecase or None, page=Page(page))
@@ -180,6 +264,7 @@ def _rendered(request: Request, template: str, title: str, facts: dict[str, obje
             query=dict(request.query_params),
             style=style(),
             spark=_spark,
+            spark_rows=_spark_rows,
             link=link,
             turned=lambda listing, by: turned(request, listing, by=by),
             **facts,
@@ -204,6 +289,10 @@ def turned(request: Request, listing: Listing[object], *, by: int) -> str:
     if not 1 <= number <= listing.pages:
         return ""
     return f"{request.url.path}?{urlencode({**request.query_params, 'page': str(number)})}"
+
+
+def _spark_rows(found: DatasetQuality) -> Markup:
+    return sparkline([float(day.read) for day in found.days])
 
 
 def _spark(series: Series) -> Markup:

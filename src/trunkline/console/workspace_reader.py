@@ -1,16 +1,17 @@
-"""Reads a workspace for the console: lake, registry and report pages, and writes nothing.
+"""Reads a workspace for the console: lake, registry and report pages. All it writes is which files it handed out.
 
-A lake and its engine belong to one thread, and pages are asked for from many: all lake work happens in one thread of
-this reader, which opens the lake when the first page needs it.
+Pages are asked for from many threads; all lake work happens in one thread, see ``lake_thread``.
 """
 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from trunkline.console.data_reader import DataReader
+from trunkline.console.intake import Intake
 from trunkline.console.listing import (
     Listing,
     ModelDetail,
@@ -38,6 +39,7 @@ from trunkline.contracts.records import Alert, Receipt
 from trunkline.errors import UnknownNameError
 from trunkline.registry import LedgerEntry, ModelVersion, Registry
 from trunkline.spec import UseCase
+from trunkline.spec.sources import AnySource
 
 if TYPE_CHECKING:
     from trunkline.lake import Lake
@@ -55,10 +57,10 @@ _ALL: Final = Page(1, 1000)
 Found = TypeVar("Found")
 
 
-class WorkspaceReader:
+class WorkspaceReader(DataReader):
     """The console's reader over one workspace; a :class:`~trunkline.console.listing.ConsoleReader`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a workspace
         self,
         *,
         lake: "Callable[[], Lake]",
@@ -66,6 +68,10 @@ class WorkspaceReader:
         usecases: Mapping[str, UseCase],
         reports: Path,
         is_running: Callable[[str], bool],
+        clock: Callable[[], datetime],
+        sources: Mapping[str, AnySource] | None = None,
+        reject_budget: float | None = None,
+        export_rows: int = 100_000,
     ) -> None:
         """Point at the parts; nothing is opened yet.
 
@@ -75,19 +81,21 @@ class WorkspaceReader:
             usecases: Installed use cases by name.
             reports: Folder of the report pages, ``RUN_ID/report.html`` below it.
             is_running: Tells whether a run of a use case goes on.
+            clock: Gives the current instant, UTC.
+            sources: Declared sources by name.
+            reject_budget: Of the settings, share in [0, 1]; None for none.
+            export_rows: Most rows of an exported file.
         """
-        self._open_lake = lake
-        self._lake: Lake | None = None
+        super().__init__(
+            lake,
+            usecases=usecases,
+            intake=Intake(usecases, dict(sources or {}), reject_budget),
+            clock=clock,
+            export_rows=export_rows,
+        )
         self._registry = registry
-        self._usecases = dict(usecases)
         self._reports = reports
         self._is_running = is_running
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trunkline-console")
-
-    def close(self) -> None:
-        """Close the lake's engine and end the thread; pages asked for afterwards fail."""
-        self._thread.submit(self._close_lake).result()
-        self._thread.shutdown()
 
     # Pages
 
@@ -202,22 +210,6 @@ class WorkspaceReader:
         return self._in_thread(read)
 
     # Inside
-
-    def _in_thread(self, read: "Callable[[Lake], Found]") -> Found:
-        def opened() -> Found:
-            if self._lake is None:
-                self._lake = self._open_lake()
-            return read(self._lake)
-
-        return self._thread.submit(opened).result()
-
-    def _close_lake(self) -> None:
-        if self._lake is not None:
-            self._lake.engine.close()
-            self._lake = None
-
-    def _sorted(self) -> list[UseCase]:
-        return [self._usecases[name] for name in sorted(self._usecases)]
 
     def _usecase(self, lake: "Lake", usecase: UseCase) -> UseCaseRow:
         champion = self._registry.live(usecase.name).champion

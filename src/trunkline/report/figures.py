@@ -14,6 +14,7 @@ from trunkline.stats.intervals import Interval
 __all__ = [
     "NOTHING",
     "Metric",
+    "age",
     "bytes_short",
     "count",
     "duration",
@@ -250,6 +251,21 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def age(seconds: float | None) -> str:
+    """Write how long something is away, roughly; the sign is left out.
+
+    >>> age(42), age(600), age(3 * 3600), age(-40 * 3600), age(9.7 * 86400)
+    ('42 s', '10 min', '3 h', '40 h', '10 days')
+    """
+    if seconds is None:
+        return NOTHING
+    away = abs(seconds)
+    for size, name in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if away >= 2 * size:
+            return f"{away / size:.0f} {name}"
+    return f"{away:.0f} s"
 
 
 def instant(at: datetime | None) -> str:

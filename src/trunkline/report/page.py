@@ -115,6 +115,7 @@ def environment(*folders: Path) -> "jinja2.Environment":
         "share": figures.share,
         "count": figures.count,
         "duration": figures.duration,
+        "age": figures.age,
         "instant": figures.instant,
         "minute": figures.minute,
         "words": figures.words,

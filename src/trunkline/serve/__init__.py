@@ -1,7 +1,8 @@
 """The prediction server: HTTP in, scores out, everything logged. Never imports MLflow or a training library."""
 
+from trunkline.serve.access import Holder
 from trunkline.serve.app import create_app
 from trunkline.serve.browsers import page_access
 from trunkline.serve.listening import listen
 
-__all__ = ["create_app", "listen", "page_access"]
+__all__ = ["Holder", "create_app", "listen", "page_access"]

@@ -8,16 +8,31 @@ is opened.
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from trunkline.errors import InputError
 from trunkline.serve.refusals import RefusedRequestError
 from trunkline.settings.serve import ApiKey, Role
 
-__all__ = ["Access", "refuse_open_binding"]
+__all__ = ["Access", "Holder", "refuse_open_binding"]
 
 _MOST_HOSTS: Final = 64
 _RANK: Final[dict[Role, int]] = {"reader": 1, "operator": 2, "admin": 3}
+
+
+class Holder(NamedTuple):
+    """Who asks.
+
+    Attributes:
+        name: The name of the key; ``loopback`` where no key is asked for.
+        role: What the key allows.
+    """
+
+    name: str
+    role: Role
+
+
+_LOOPBACK: Final = Holder("loopback", "admin")
 
 
 class Access:
@@ -29,13 +44,13 @@ class Access:
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         # Digests are looked up, so that the time of a comparison says nothing about a key.
-        self._ranks = {_digest(key.key.get_secret_value().encode()): _RANK[key.role] for key in keys}
+        self._holders = {key.sha256: Holder(key.name, key.role) for key in keys}
         self._hosts: set[bytes] = set()
 
     @property
     def is_open(self) -> bool:
         """Whether everybody may do everything."""
-        return not self._ranks
+        return not self._holders
 
     def refuse_strangers(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Where no key is asked for, refuse what a page of another site made a browser send.
@@ -49,7 +64,7 @@ class Access:
         Raises:
             RefusedRequestError: 421 when the request is for another host, 403 when it comes from another site.
         """
-        if self._ranks:
+        if self._holders:
             return
         host = origin = None
         for name, value in headers:
@@ -78,32 +93,36 @@ class Access:
             self._hosts.clear()
         self._hosts.add(value)
 
-    def require(self, role: Role, *, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    def require(self, role: Role, *, headers: Sequence[tuple[bytes, bytes]]) -> Holder:
         """Let a request pass or refuse it.
 
         Args:
             role: The least role that may do it.
             headers: The request's headers, names in lower case: ``authorization: Bearer KEY`` or ``x-api-key: KEY``.
 
+        Returns:
+            Who asks.
+
         Raises:
             RefusedRequestError: 401 without a known key, 403 when its role is not enough.
         """
-        if not self._ranks:
-            return
-        rank = 0
+        if not self._holders:
+            return _LOOPBACK
+        holder = None
         for name, value in headers:
             if name == b"x-api-key":
-                rank = self._ranks.get(_digest(value), 0)
+                holder = self._holders.get(_digest(value))
                 break
             if name == b"authorization" and value[:7].lower() == b"bearer ":
-                rank = self._ranks.get(_digest(value[7:].strip()), 0)
+                holder = self._holders.get(_digest(value[7:].strip()))
                 break
-        if rank == 0:
+        if holder is None:
             raise RefusedRequestError(
                 "an API key is needed", status=401, next_step="send the header: authorization: Bearer KEY"
             )
-        if rank < _RANK[role]:
+        if _RANK[holder.role] < _RANK[role]:
             raise RefusedRequestError(f"this needs the role {role}", status=403, next_step="ask for another key")
+        return holder
 
 
 def refuse_open_binding(host: str, *, keys: Sequence[ApiKey]) -> None:
@@ -122,7 +141,7 @@ def refuse_open_binding(host: str, *, keys: Sequence[ApiKey]) -> None:
         "binding wider than loopback needs an API key",
         where=f"serve.host = {host}",
         allowed=("127.0.0.1", "::1", "localhost"),
-        next_step='set TRUNKLINE_SERVE__API_KEYS=\'[{"name": "...", "role": "reader", "key": "..."}]\'',
+        next_step='set TRUNKLINE_SERVE__API_KEYS=\'[{"name": "...", "role": "reader", "key_sha256": "..."}]\'',
     )
 
 

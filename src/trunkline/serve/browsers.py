@@ -9,34 +9,40 @@ from collections.abc import Callable
 
 from fastapi import HTTPException, Request
 
-from trunkline.serve.access import Access
+from trunkline.serve.access import Access, Holder
 from trunkline.serve.refusals import RefusedRequestError
-from trunkline.settings.serve import ServeSettings
+from trunkline.settings.serve import Role, ServeSettings
 
 __all__ = ["page_access"]
 
 
-def page_access(settings: ServeSettings) -> Callable[[Request], None]:
-    """Make the dependency that lets readers see pages.
+def page_access(settings: ServeSettings) -> Callable[[Role], Callable[[Request], Holder]]:
+    """Make what lets people see pages.
 
     Args:
         settings: Holds the keys; without keys everybody on this machine may look.
 
     Returns:
-        A FastAPI dependency: passes, or answers 401 so that the browser asks for a password.
+        From a role to a FastAPI dependency that gives who asks. It answers 401 without a known key, so that the browser
+        asks for a password, and 403 when the key's role is not enough.
     """
     access = Access(settings.api_keys)
 
-    def allowed(request: Request) -> None:
-        headers = [*request.scope["headers"], *_from_basic(request.headers.get("authorization", ""))]
-        try:
-            access.require("reader", headers=headers)
-        except RefusedRequestError as refused:
-            raise HTTPException(
-                401, detail=refused.what, headers={"www-authenticate": 'Basic realm="Trunkline", charset="UTF-8"'}
-            ) from None
+    def demanding(role: Role) -> Callable[[Request], Holder]:
+        def allowed(request: Request) -> Holder:
+            headers = [*request.scope["headers"], *_from_basic(request.headers.get("authorization", ""))]
+            try:
+                return access.require(role, headers=headers)
+            except RefusedRequestError as refused:
+                if refused.status != 401:
+                    raise
+                raise HTTPException(
+                    401, detail=refused.what, headers={"www-authenticate": 'Basic realm="Trunkline", charset="UTF-8"'}
+                ) from None
 
-    return allowed
+        return allowed
+
+    return demanding
 
 
 def _from_basic(given: str) -> list[tuple[bytes, bytes]]:

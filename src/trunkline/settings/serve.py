@@ -1,13 +1,15 @@
 """Settings of the prediction server. Units stand in each field's description."""
 
+import hashlib
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, model_validator
 
 __all__ = ["ApiKey", "Role", "ServeSettings"]
 
 Role = Literal["reader", "operator", "admin"]
-"""A reader asks for predictions and reads; an operator also sends outcomes and data; an admin may do everything."""
+"""A reader asks for predictions and reads, personal data masked; an operator also sends outcomes and data, and exports
+tables, masked; an admin may do everything and sees everything."""
 
 
 class ApiKey(BaseModel, frozen=True, extra="forbid"):
@@ -15,7 +17,28 @@ class ApiKey(BaseModel, frozen=True, extra="forbid"):
 
     name: str = Field(min_length=1, max_length=80, description="Whose key it is; appears in logs, unlike the key.")
     role: Role = Field("reader", description="What its holder may do: reader, operator or admin.")
-    key: Annotated[SecretStr, Field(min_length=16)] = Field(description="The key; at least 16 characters.")
+    key: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        None, description="The key; at least 16 characters. Either this or key_sha256."
+    )
+    key_sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of the key in hexadecimal, so that the settings do not hold the key: "
+        "printf %s KEY | sha256sum. The key must be random and long, e.g. openssl rand -hex 24.",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> "ApiKey":
+        if (self.key is None) == (self.key_sha256 is None):
+            raise ValueError("say either `key` or `key_sha256`")
+        return self
+
+    @property
+    def sha256(self) -> bytes:
+        """The digest by which the key is known."""
+        if self.key is not None:
+            return hashlib.sha256(self.key.get_secret_value().encode()).digest()
+        return bytes.fromhex(self.key_sha256 or "")
 
 
 class ServeSettings(BaseModel, frozen=True, extra="forbid"):
@@ -30,6 +53,9 @@ class ServeSettings(BaseModel, frozen=True, extra="forbid"):
     max_rows: int = Field(10_000, ge=1, description="Most rows of one request; more are refused with 413.")
     max_connections: int = Field(
         1_000, ge=1, description="Connections and requests under way at once; further ones are refused with 503."
+    )
+    export_rows: int = Field(
+        100_000, ge=1, description="Most rows of one export of a table from the console; further ones are left out."
     )
     reload_every_s: float = Field(
         1.0, gt=0, description="How often the server looks for a newly promoted model (seconds)."

@@ -15,12 +15,31 @@ from trunkline.report.charts.comparison import (
     slices_chart,
     tuning_chart,
 )
+from trunkline.report.charts.intake import (
+    DayRows,
+    Freshness,
+    durations_chart,
+    freshness_chart,
+    refused_chart,
+    rejects_chart,
+    rows_chart,
+)
 from trunkline.report.charts.monitoring import drift_chart, performance_chart
 from trunkline.report.charts.regression import residual_charts
 from trunkline.report.drawing import Chart
 from trunkline.tasks import TrainingReport
 
-__all__ = ["monitoring_charts", "training_charts"]
+__all__ = [
+    "DayRows",
+    "Freshness",
+    "durations_chart",
+    "freshness_chart",
+    "monitoring_charts",
+    "refused_chart",
+    "rejects_chart",
+    "rows_chart",
+    "training_charts",
+]
 
 
 def training_charts(report: TrainingReport) -> tuple[Chart, ...]:

@@ -1,0 +1,133 @@
+"""The half of the console's reader that is about data: its quality, its sources, the rows of tables."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from trunkline.console.intake import Intake, SourceState
+from trunkline.console.lake_thread import LakeThread
+from trunkline.console.paging import Page
+from trunkline.console.quality import DatasetQuality
+from trunkline.console.tables import ExportedFile, Form, TablePage, TableRow, export_table, table_page
+from trunkline.contracts import Contract
+from trunkline.errors import UnknownNameError
+from trunkline.serve import Holder
+from trunkline.spec import UseCase
+
+if TYPE_CHECKING:
+    from trunkline.lake import Lake
+
+__all__ = ["DataReader"]
+
+
+class DataReader(LakeThread):
+    """Reads data and its quality.
+
+    Args:
+        lake: Opens the lake; called once, in a thread of its own.
+        usecases: Installed use cases by name.
+        intake: Looks at what came in.
+        clock: Gives the current instant, UTC.
+        export_rows: Most rows of an exported file.
+    """
+
+    def __init__(
+        self,
+        lake: "Callable[[], Lake]",
+        *,
+        usecases: Mapping[str, UseCase],
+        intake: Intake,
+        clock: Callable[[], datetime],
+        export_rows: int,
+    ) -> None:
+        super().__init__(lake)
+        self._usecases = dict(usecases)
+        self._intake = intake
+        self._clock = clock
+        self._export_rows = export_rows
+
+    def quality(self, *, days: int) -> tuple[DatasetQuality, ...]:
+        """Judge the quality of every dataset over the last days."""
+        return self._in_thread(lambda lake: self._intake.quality(lake, days=days, now=self._clock()))
+
+    def quality_of(self, usecase: str, dataset: str, *, days: int) -> DatasetQuality:
+        """Judge the quality of one dataset over the last days.
+
+        Raises:
+            UnknownNameError: There is no such use case or dataset.
+        """
+        self._contract(usecase, dataset)
+        only = (usecase, dataset)
+        found = self._in_thread(lambda lake: self._intake.quality(lake, days=days, now=self._clock(), only=only))
+        if not found:
+            raise UnknownNameError(f"nothing comes into {usecase}.{dataset} from outside: it is derived")
+        return found[0]
+
+    def sources(self) -> tuple[SourceState, ...]:
+        """Give the state of every source."""
+        return self._in_thread(lambda lake: self._intake.sources(lake, now=self._clock()))
+
+    def tables(self) -> tuple[TableRow, ...]:
+        """List the tables of the installed use cases."""
+
+        def read(lake: "Lake") -> tuple[TableRow, ...]:
+            return tuple(
+                _table_row(lake, usecase.name, dataset, contract)
+                for usecase in self._sorted()
+                for dataset, contract in usecase.contracts.items()
+            )
+
+        return self._in_thread(read)
+
+    def table(self, usecase: str, dataset: str, *, holder: Holder, page: Page) -> TablePage:
+        """Give a page of the current rows of a table, masked for who asks.
+
+        Raises:
+            UnknownNameError: There is no such use case or table.
+        """
+        contract = self._contract(usecase, dataset)
+        return self._in_thread(
+            lambda lake: table_page(lake, usecase, dataset, contract=contract, holder=holder, page=page)
+        )
+
+    def export(self, usecase: str, dataset: str, *, holder: Holder, form: Form) -> ExportedFile:
+        """Make a file of the current rows of a table, masked for who asks, and note it in ``platform.exports``.
+
+        Raises:
+            UnknownNameError: There is no such use case or table, or it has no rows yet.
+        """
+        contract = self._contract(usecase, dataset)
+        return self._in_thread(
+            lambda lake: export_table(
+                lake,
+                usecase,
+                dataset,
+                contract=contract,
+                holder=holder,
+                form=form,
+                most_rows=self._export_rows,
+                now=self._clock(),
+            )
+        )
+
+    def _contract(self, usecase: str, dataset: str) -> type[Contract]:
+        known = self._usecases.get(usecase)
+        if known is None:
+            raise UnknownNameError(f"there is no use case {usecase[:40]!r}", allowed=self._usecases)
+        if dataset not in known.contracts:
+            raise UnknownNameError(f"{usecase!r} has no table {dataset[:60]!r}", allowed=known.contracts)
+        return known.contracts[dataset]
+
+    def _sorted(self) -> list[UseCase]:
+        return [self._usecases[name] for name in sorted(self._usecases)]
+
+
+def _table_row(lake: "Lake", usecase: str, dataset: str, contract: type[Contract]) -> TableRow:
+    name = f"{usecase}.{dataset}"
+    version = lake.version(name)
+    rows = None
+    if version is not None:
+        counted = lake.collect(lambda table: table.aggregate(rows=table.count()), name)
+        rows = int(counted.column("rows")[0].as_py())
+    personal = tuple(column.name for column in contract.columns if column.pii)
+    return TableRow(usecase, dataset, version, rows, personal)

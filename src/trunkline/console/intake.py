@@ -1,0 +1,202 @@
+"""Questions to the lake about what came in: receipts, the newest events, and sums per source.
+
+Takes a lake and what is installed and declared, gives the records of :mod:`trunkline.console.quality` and the state of
+every source. Receipts older than the history, or beyond the newest so many, are left out of everything but the sums.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from trunkline.checks import arrow_schema
+from trunkline.console.quality import DatasetQuality, dataset_quality
+from trunkline.contracts import Contract
+from trunkline.contracts.records import Receipt
+from trunkline.monitor import SourceHealth, SourceKey, health_of, source_of
+from trunkline.spec import UseCase
+from trunkline.spec.sources import AnySource
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from trunkline.lake import Lake
+
+__all__ = ["HISTORY_DAYS", "MOST_RECEIPTS", "Intake", "SourceState"]
+
+HISTORY_DAYS: Final = 400
+"""Days of receipts that pages and health look at."""
+
+MOST_RECEIPTS: Final = 20_000
+"""The newest receipts that pages and health look at."""
+
+_RECEIPTS: Final = "platform.receipts"
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """A source with the sums of all its receipts.
+
+    Attributes:
+        health: How it stands.
+        batches: Batches ever.
+        accepted: Rows ever written to the lake.
+        quarantined: Rows ever refused.
+        duplicates: Rows ever left out as repetitions.
+        seconds: Time that all batches took.
+    """
+
+    health: SourceHealth
+    batches: int = 0
+    accepted: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Looks at what came in.
+
+    Attributes:
+        usecases: Installed use cases by name.
+        declared: Declared sources by name.
+        reject_budget: Of the settings, share in [0, 1]; None for none. A contract's own wins.
+    """
+
+    usecases: Mapping[str, UseCase]
+    declared: Mapping[str, AnySource]
+    reject_budget: float | None
+
+    def quality(
+        self, lake: "Lake", *, days: int, now: datetime, only: tuple[str, str] | None = None
+    ) -> tuple[DatasetQuality, ...]:
+        """Judge the quality of every dataset that is installed, by use case and dataset.
+
+        Args:
+            lake: The lake.
+            days: Length of the span up to today.
+            now: UTC.
+            only: Use case and dataset, to look at that one alone.
+        """
+        receipts = self._receipts(lake, now=now, only=only)
+        health = self._health(receipts, now=now)
+        return tuple(
+            dataset_quality(
+                usecase,
+                dataset,
+                receipts=receipts,
+                health=health,
+                declared=self.declared,
+                fingerprint=contract.fingerprint,
+                budget=self._budget(contract),
+                newest_event_at=_newest_event(lake, f"{usecase}.{dataset}", contract),
+                days=days,
+                now=now,
+            )
+            for (usecase, dataset), contract in self._datasets().items()
+            if only is None or only == (usecase, dataset)
+        )
+
+    def sources(self, lake: "Lake", *, now: datetime) -> tuple[SourceState, ...]:
+        """Give the state of every source.
+
+        Args:
+            lake: The lake.
+            now: UTC.
+        """
+        sums: dict[SourceKey, SourceState] = {
+            one.key: SourceState(one) for one in self._health(self._receipts(lake, now=now, only=None), now=now)
+        }
+        for row in _sums(lake):
+            key = source_of(
+                str(row["usecase"]),
+                str(row["dataset"]),
+                source=str(row["source"]),
+                piece=None if row["piece"] is None else str(row["piece"]),
+                declared=self.declared,
+            )
+            state = sums.get(key)
+            if state is not None:
+                sums[key] = replace(
+                    state,
+                    batches=state.batches + int(str(row["batches"])),
+                    accepted=state.accepted + int(str(row["accepted"])),
+                    quarantined=state.quarantined + int(str(row["quarantined"])),
+                    duplicates=state.duplicates + int(str(row["duplicates"])),
+                    seconds=state.seconds + float(str(row["seconds"])),
+                )
+        return tuple(sums.values())
+
+    def _datasets(self) -> dict[tuple[str, str], type[Contract]]:
+        return {
+            (usecase.name, dataset): contract
+            for usecase in sorted(self.usecases.values(), key=lambda one: one.name)
+            for dataset, contract in usecase.datasets.items()
+        }
+
+    def _budget(self, contract: type[Contract]) -> float | None:
+        own = contract.table.reject_budget
+        return self.reject_budget if own is None else own
+
+    def _health(self, receipts: Sequence[Receipt], *, now: datetime) -> tuple[SourceHealth, ...]:
+        return health_of(
+            receipts,
+            declared=self.declared,
+            mains={name: usecase.main for name, usecase in self.usecases.items()},
+            budgets={key: self._budget(contract) for key, contract in self._datasets().items()},
+            now=now,
+        )
+
+    def _receipts(self, lake: "Lake", *, now: datetime, only: tuple[str, str] | None) -> list[Receipt]:
+        if not lake.exists(_RECEIPTS):
+            return []
+
+        def recent(rows: "ir.Table") -> "ir.Table":
+            import ibis
+
+            kept = rows.filter(rows["finished_at"] >= ibis.literal(now - timedelta(days=HISTORY_DAYS)))
+            if only is not None:
+                kept = kept.filter((kept["usecase"] == only[0]) & (kept["dataset"] == only[1]))
+            return kept.order_by(ibis.desc("finished_at"), ibis.desc("batch_id")).limit(MOST_RECEIPTS)
+
+        rows = lake.collect(recent, _RECEIPTS, schemas={_RECEIPTS: arrow_schema(Receipt)}).to_pylist()
+        # they were judged when they were written; judging twenty thousand again takes seconds
+        return [Receipt.model_construct(**row) for row in rows]
+
+
+def _sums(lake: "Lake") -> list[dict[str, object]]:
+    if not lake.exists(_RECEIPTS):
+        return []
+
+    def summed(rows: "ir.Table") -> "ir.Table":
+        took = rows["finished_at"].epoch_seconds() - rows["started_at"].epoch_seconds()
+        return rows.group_by(["usecase", "dataset", "source", "piece"]).aggregate(
+            batches=rows.count(),
+            accepted=rows["accepted"].sum(),
+            quarantined=rows["quarantined"].sum(),
+            duplicates=rows["duplicates"].sum(),
+            seconds=took.sum(),
+        )
+
+    found: list[dict[str, object]] = lake.collect(
+        summed, _RECEIPTS, schemas={_RECEIPTS: arrow_schema(Receipt)}
+    ).to_pylist()
+    return found
+
+
+def _newest_event(lake: "Lake", table: str, contract: type[Contract]) -> datetime | None:
+    event_at = contract.table.event_at
+    if event_at is None or not lake.exists(table):
+        return None
+    field = arrow_schema(contract).field(event_at)
+    if str(field.type) != "timestamp[us, tz=UTC]":
+        return None
+
+    def newest(rows: "ir.Table") -> "ir.Table":
+        return rows.aggregate(at=rows[event_at].max())
+
+    import pyarrow as pa
+
+    found = lake.collect(newest, table, schemas={table: pa.schema([field])}).column("at")[0].as_py()
+    return found.astimezone(UTC) if isinstance(found, datetime) else None
