@@ -1,15 +1,15 @@
 """Lineage: from any id to what it rests on, link by link: answer, version, run, batches, sources."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
-
-from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts import Contract
-from trunkline.contracts.records import PredictionLog, Receipt, RunRecord, StepRecord
+from trunkline.contracts.records import PredictionLog, RunRecord, StepRecord
 from trunkline.errors import UnknownNameError
+from trunkline.run.links import Link
+from trunkline.run.row_tracing import batch_link, receipt_of_batch, row_by_key, row_by_record, table_version
 
 if TYPE_CHECKING:
     from trunkline.registry import Registry
@@ -18,40 +18,41 @@ if TYPE_CHECKING:
 __all__ = ["Link", "trace"]
 
 
-class Link(BaseModel):
-    """One thing in a chain of lineage.
-
-    Attributes:
-        kind: answer, version, run or batch.
-        identity: Its id.
-        facts: What is known of it.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: str
-    identity: str
-    facts: Mapping[str, str]
-
-
 def trace(workspace: "Workspace", identity: str) -> tuple[Link, ...]:
     """Follow an id back to the sources.
 
     Args:
         workspace: The workspace.
-        identity: A prediction or request id, a run id, a batch id, or ``USECASE/VERSION``.
+        identity: A prediction or request id, a run id, a batch id, ``USECASE/VERSION``, a row as ``BATCH/RECORD`` or
+            ``usecase.dataset#key=value``, or a version of a table as ``usecase.dataset@VERSION``.
 
     Returns:
         The links, from the id to the files.
 
     Raises:
         UnknownNameError: Nothing has that id.
+        InputError: A value of a key is not of its kind.
     """
-    links = tuple(_links(workspace, identity))
+    links = next(
+        (
+            found
+            for follow in (row_by_key, row_by_record, table_version, _links)
+            if (found := tuple(follow(workspace, identity)))
+        ),
+        (),
+    )
     if not links:
         raise UnknownNameError(
             f"nothing has the id {identity[:80]!r}",
-            allowed=("a prediction or request id", "a run id", "a batch id", "USECASE/VERSION"),
+            allowed=(
+                "a prediction or request id",
+                "a run id",
+                "a batch id",
+                "BATCH/RECORD",
+                "USECASE/VERSION",
+                "USECASE.DATASET#KEY=VALUE",
+                "USECASE.DATASET@VERSION",
+            ),
         )
     return links
 
@@ -132,9 +133,9 @@ def _run(workspace: "Workspace", run_id: str) -> Iterator[Link]:
 
 def _batches(workspace: "Workspace", batches: list[str]) -> Iterator[Link]:
     for batch in batches:
-        for row in _rows(workspace, "platform.receipts", Receipt, "batch_id", batch):
-            names = ("source", "content_sha256", "read", "accepted", "quarantined", "duplicates", "run_id")
-            yield Link(kind="batch", identity=batch, facts={name: str(row[name]) for name in names})
+        receipt = receipt_of_batch(workspace, batch)
+        if receipt is not None:
+            yield batch_link(workspace, receipt)
 
 
 def _rows(
