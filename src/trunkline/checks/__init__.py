@@ -4,6 +4,8 @@ from trunkline.checks.arrays import TextReader, TypedTexts, text_readers
 from trunkline.checks.blocks import BlockJudge, JudgedBlock
 from trunkline.checks.columns import Resolution, resolve_columns
 from trunkline.checks.edge import EdgeValidator, Judged, edge_validator
+from trunkline.checks.json_schema import exact_json_schema, format_checker
+from trunkline.checks.json_schema_import import contract_from_json_schema
 from trunkline.checks.references import missing_rows
 from trunkline.checks.schemas import arrow_schema, arrow_type, json_schema, table_from_rows
 from trunkline.checks.split import ROW, Split, broken_expression, split_expression, unfused
@@ -21,7 +23,10 @@ __all__ = [
     "arrow_schema",
     "arrow_type",
     "broken_expression",
+    "contract_from_json_schema",
     "edge_validator",
+    "exact_json_schema",
+    "format_checker",
     "json_schema",
     "missing_rows",
     "resolve_columns",

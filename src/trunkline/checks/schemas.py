@@ -36,9 +36,9 @@ def arrow_schema(contract: type[Contract]) -> "pa.Schema":
 
 
 def json_schema(contract: type[Contract]) -> dict[str, object]:
-    """Give the JSON Schema (2020-12) of one row, with units and text grammars as annotations.
+    """Give the JSON Schema (2020-12) of one row as people read it, with units and text grammars as annotations.
 
-    Strings are accepted for every kind where they match its grammar; the schema says so by ``anyOf``.
+    It leaves out trimming, null tokens and what else :func:`trunkline.checks.exact_json_schema` says for programs.
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -46,7 +46,7 @@ def json_schema(contract: type[Contract]) -> dict[str, object]:
         "description": (contract.__doc__ or "").strip(),
         "type": "object",
         "properties": {column.name: _property(column) for column in contract.columns},
-        "required": [column.name for column in contract.columns if not column.nullable],
+        "required": [column.name for column in contract.columns if not column.nullable and column.impute is None],
         "additionalProperties": False,
     }
 
