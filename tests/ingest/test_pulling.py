@@ -121,11 +121,12 @@ def test_a_page_of_bad_rows_has_its_receipt_and_stops_nothing(lake: Lake, tmp_pa
 
 
 def test_a_page_that_does_not_fit_is_tried_again_when_the_contract_was_mended(lake: Lake, tmp_path: Path) -> None:
-    source = Pages([[{"other": 1}]])
+    source = Pages([[{"other": 1}], page(1)])
     for _ in range(2):
         with pytest.raises(SchemaError):
             take(source, lake, tmp_path)
-    assert source.asked == [0]
+    assert source.asked == [0, 1]
+    assert len(call_ids(lake)) == 3  # it stopped nothing behind it
 
 
 def test_a_source_without_an_order_is_told_all_that_landed(lake: Lake, tmp_path: Path) -> None:

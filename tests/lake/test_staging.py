@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from trunkline.errors import ConflictError, SchemaError, UnavailableError
+from trunkline.errors import ConflictError, SchemaError
 from trunkline.lake import Lake, Transaction, staging
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -121,12 +121,12 @@ def test_rows_on_their_way_through_an_erasure(lake: Lake) -> None:
         staged.write(rows(1))
         staged.finish()
         lake.erase("s.t", "number", [1])
-        with pytest.raises(UnavailableError, match="on their way"):
+        with pytest.raises(ConflictError, match="on their way"):
             lake.append_staged("s.t", staged)
     with lake.staged("s.t", rows(1).schema) as staged:
         staged.write(rows(2))
         lake.erase("s.t", "number", [2])
-        with pytest.raises(UnavailableError, match="on their way"):
+        with pytest.raises(ConflictError, match="on their way"):
             lake.append_staged("s.t", staged)
     assert numbers_of(lake) == []
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.contracts import Contract
 from trunkline.contracts.records import Receipt
+from trunkline.errors import ConflictError
 from trunkline.ingest.budget import budget_of, refuse_beyond_budget
 from trunkline.ingest.committing import commit_rows, lake_rows, lake_rows_schema, rows_committed, write_quarantine
 from trunkline.ingest.drift import refuse_retyped
@@ -24,7 +25,7 @@ from trunkline.ingest.landing import Landed
 from trunkline.ingest.raw import RawFile
 from trunkline.ingest.receipts import RECEIPTS, known_receipts, receipt_of, refusal_of, write_receipts
 from trunkline.ingest.references import References
-from trunkline.lake import Lake
+from trunkline.lake import Lake, attempts
 from trunkline.settings.drills import point
 
 if TYPE_CHECKING:
@@ -108,13 +109,16 @@ def ingest_batch(
         SchemaError: Its columns do not fit; nothing is written.
         RowsRefusedError: More rows broke the contract than the budget allows; nothing is written.
     """
-    earlier = known_receipts(lake, [batch.batch_id]).get(batch.batch_id)
-    if earlier is not None:
-        return Ingested(earlier, known=True)
-    receipt = _taken(open_file(path), batch, lake=lake, clock=clock, reject_budget=reject_budget)
-    write_receipts(lake, [(batch, receipt)])
-    point("ingest.after_receipt")
-    return Ingested(receipt, known=False)
+    for attempt in attempts(lake.settings.commit_attempts):
+        with attempt:  # an erasure may take staged rows away: then they are judged and staged once more
+            earlier = known_receipts(lake, [batch.batch_id]).get(batch.batch_id)
+            if earlier is not None:
+                return Ingested(earlier, known=True)
+            receipt = _taken(open_file(path), batch, lake=lake, clock=clock, reject_budget=reject_budget)
+            write_receipts(lake, [(batch, receipt)])
+            point("ingest.after_receipt")
+            return Ingested(receipt, known=False)
+    raise AssertionError("attempts either return or raise")
 
 
 def _taken(
@@ -147,7 +151,14 @@ def _taken(
             write_quarantine(lake, judged.refusals, batch)
         point("ingest.after_quarantine")
         if done is None:
-            done = commit_rows(lake, staged, batch, order=judged.order)
+            try:
+                done = commit_rows(lake, staged, batch, order=judged.order)
+            except Exception as error:
+                if staged.lost():
+                    raise ConflictError(
+                        "an erasure took rows that were on their way", where=f"table {table}"
+                    ) from error
+                raise
         point("ingest.after_rows")
     return receipt_of(
         batch,

@@ -147,8 +147,9 @@ class Landing:
         """
         with path.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
-        known = self.pieces(source)
-        number = known[-1].number + 1 if known else 1
+        number = 1 + max(
+            (int(record.name.partition("-")[0]) for record in self._folder(source).glob(f"*{_SUFFIX}")), default=0
+        )
         return self._settle(
             source, path, name=path.name, number=number, content=content, origin=origin, position=position
         )

@@ -12,7 +12,7 @@ from typing import Final
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import Receipt
-from trunkline.errors import RowsRefusedError, SourceError
+from trunkline.errors import RowsRefusedError, SchemaError, SourceError, TrunklineError
 from trunkline.ingest.batch import RECEIPTS, Ingested, Target, ingest_file
 from trunkline.ingest.landing import Landed, Landing
 from trunkline.ingest.sources.protocol import LedgerSource, Position, Pulled, Source
@@ -55,13 +55,15 @@ def pull(  # noqa: PLR0913 - what one source needs
 
     Raises:
         BusyError: Somebody else pulls the source.
-        SourceError: The source is not what was declared, or a piece cannot be read; what landed stays.
-        SchemaError: The columns of a piece do not fit; it is tried again at the next pull.
+        SourceError: The source is not what was declared; what landed stays. Or a piece cannot be read: that is told
+            after all others were taken in, and tried again at the next pull.
+        SchemaError: The columns of a piece do not fit; likewise.
         RowsRefusedError: More rows of a piece broke the contract than the budget allows; likewise.
         UnavailableError: The source did not answer; what landed stays.
     """
+    errors: list[TrunklineError] = []
 
-    def take(piece: Landed) -> Ingested:
+    def take(piece: Landed) -> Iterator[Ingested]:
         assert piece.path is not None
         try:
             taken = ingest_file(
@@ -74,21 +76,26 @@ def pull(  # noqa: PLR0913 - what one source needs
                 piece=piece,
                 reject_budget=reject_budget,
             )
-        except RowsRefusedError:
+        except RowsRefusedError as error:
             receipt = _receipt_of(lake, target, piece)
             if receipt is None:  # the piece went beyond its reject budget
-                raise
+                errors.append(error)
+                return
             taken = Ingested(receipt, known=False)
+        except (SourceError, SchemaError) as error:
+            errors.append(error)
+            return
         point("pull.after_ingest")
-        return taken
+        yield taken
 
+    # What cannot be taken in waits and blocks nothing: it is told at the end, and tried again at the next pull.
     name = f"pull-{target.table}-{source.name}"
     with held(locks / f"{name}.lock", what=f"source {source.name!r} of {target.table}", clock=clock):
         pieces = landing.pieces(source.name)
         done = _taken(lake, target, source.name) if pieces else frozenset()
         for piece in pieces:
             if piece.path is not None and piece.piece_id not in done:
-                yield take(piece)
+                yield from take(piece)
         landed = [piece.position for piece in pieces if piece.position is not None]
         with landing.drafts(source.name) as folder:
             for pulled in _parts(source, landed, folder=folder):
@@ -97,7 +104,9 @@ def pull(  # noqa: PLR0913 - what one source needs
                 point("pull.before_piece")
                 piece = landing.land(source.name, pulled.path, origin=pulled.origin, position=pulled.position)
                 point("pull.after_piece")
-                yield take(piece)
+                yield from take(piece)
+    if errors:
+        raise errors[0]
 
 
 def _parts(source: Source, landed: Sequence[Position], *, folder: Path) -> Iterator[Pulled]:

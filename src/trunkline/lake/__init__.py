@@ -12,7 +12,7 @@ from trunkline.lake.maintenance import Upkeep
 from trunkline.lake.reading import LakeReader
 from trunkline.lake.staging import StagedRows
 from trunkline.lake.tables import CRASH_POINTS, Lake, Upsert
-from trunkline.lake.writing import Transaction
+from trunkline.lake.writing import Transaction, attempts
 
 __all__ = [
     "CRASH_POINTS",
@@ -25,5 +25,6 @@ __all__ = [
     "Transaction",
     "Upkeep",
     "Upsert",
+    "attempts",
     "held",
 ]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
 from trunkline.engine import Engine
-from trunkline.errors import UnavailableError
+from trunkline.errors import ConflictError
 from trunkline.lake import delta
 from trunkline.lake.place import Place
 
@@ -250,7 +250,7 @@ class _Writer:
         try:
             self._store.move(self._unfinished, self.path)
         except FileNotFoundError:
-            raise UnavailableError("an erasure took rows that were on their way", where=self.path) from None
+            raise ConflictError("an erasure took rows that were on their way", where=self.path) from None
         (footer,) = self._footers
         return StagedFile(self.path, size, footer.num_rows, _stats(footer, self._schema))
 

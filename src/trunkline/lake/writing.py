@@ -135,7 +135,7 @@ def _commit_staged(
     known = delta.schema(table) if table is not None else None
     stored = schemas.lake_schema(staged.schema, table=place.name, known=known)
     if staged.lost():
-        raise UnavailableError("an erasure took rows that were on their way", where=f"table {place.name}")
+        raise ConflictError("an erasure took rows that were on their way", where=f"table {place.name}")
     if not stored.equals(staged.schema) or (known is not None and not set(stored.names) <= set(known.names)):
         # the table's columns change with these rows, or its types are wider: delta-rs knows how
         rows = staged.reader()
