@@ -200,15 +200,22 @@ def commit_rows(lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder
     Raises:
         ConflictError: Others changed the table each time its keys had been compared.
     """
+    import pyarrow as pa
+
     staged.finish()
     table = batch.target.contract.table
     columns = [ROW, *key_columns(table)]
-    if not order.is_growing:
-        again = repeated(staged.table(lake.engine, columns), table, engine=lake.engine)
-        if again is not None:
-            staged.drop(again, column=ROW)
+    again = None if order.is_growing else repeated(staged.table(lake.engine, columns), table, engine=lake.engine)
+    # whether the table holds a key does not depend on the batch's other rows: all that goes is taken out at once
+    doomed = [] if again is None else [again]
     for attempt in range(_ATTEMPTS):
-        base = _without_held(lake, staged, batch, order=order) if is_compared(table) else None
+        base = None
+        if is_compared(table):
+            base, held = _held(lake, staged, batch, order=order)
+            doomed += [held] if held is not None and len(held) else []
+        if doomed:
+            staged.drop(pa.concat_arrays(doomed), column=ROW)
+            doomed = []
         if not staged.rows:
             return Committed(None, batch.run_id, 0)
         noted = {"batch_id": batch.batch_id, "run_id": batch.run_id, "accepted": str(staged.rows)}
@@ -224,19 +231,16 @@ def commit_rows(lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder
     raise AssertionError("attempts either return or raise")
 
 
-def _without_held(lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder) -> int:
-    """Take out the rows whose key the table holds; gives the version of the table that was compared."""
+def _held(lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder) -> "tuple[int, pa.Array | None]":
+    """Give the version of the table that was compared, and the rows whose key it holds."""
     import pyarrow as pa
 
     name, table = batch.target.table, batch.target.contract.table
     base = lake.version(name)
     if base is None or not staged.rows:
-        return _NO_TABLE if base is None else base
+        return (_NO_TABLE if base is None else base), None
     wanted = key_columns(table)
     types = arrow_schema(batch.target.contract)
     within = {table.key[0]: (order.least, order.greatest)}
     stored = lake.read(name, schema=pa.schema([types.field(part) for part in wanted]), version=base, within=within)
-    held = held_already(staged.table(lake.engine, [ROW, *wanted]), stored, table, engine=lake.engine)
-    if len(held):
-        staged.drop(held, column=ROW)
-    return base
+    return base, held_already(staged.table(lake.engine, [ROW, *wanted]), stored, table, engine=lake.engine)
