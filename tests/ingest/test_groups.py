@@ -13,7 +13,9 @@ import pytest
 from trunkline.contracts import Contract, Instant, Integer, Table, Text, field
 from trunkline.errors import RowsRefusedError, SchemaError, SourceError
 from trunkline.ingest import FileResult, Target, ingest_file, ingest_files
+from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.lake import Lake
+from trunkline.settings.ingest import IngestSettings
 
 Write = Callable[[str, bytes | str], Path]
 
@@ -37,10 +39,10 @@ def now() -> datetime:
 
 
 def take(
-    lake: Lake, paths: list[Path], contract: type[Contract] = Call, *, reject_budget: float | None = None
+    lake: Lake, paths: list[Path], contract: type[Contract] = Call, *, limits: IngestSettings = DEFAULT_LIMITS
 ) -> list[FileResult]:
     target = Target("calls", "calls", contract)
-    return list(ingest_files(paths, target, lake=lake, run_id="r1", clock=now, reject_budget=reject_budget))
+    return list(ingest_files(paths, target, lake=lake, run_id="r1", clock=now, limits=limits))
 
 
 def rows_of(lake: Lake, table: str, *columns: str) -> list[tuple[object, ...]]:
@@ -179,7 +181,7 @@ def test_another_process_that_takes_the_same_files_meanwhile(
 
 
 def test_a_file_beyond_its_budget_leaves_nothing(lake: Lake, folder: list[Path]) -> None:
-    results = take(lake, folder, reject_budget=0.5)
+    results = take(lake, folder, limits=IngestSettings(reject_budget=0.5))
     assert isinstance(results[0].error, RowsRefusedError)
     assert results[0].ingested is None
     assert results[5].ingested is None

@@ -18,7 +18,7 @@ from trunkline.errors import ConflictError
 from trunkline.ingest.budget import budget_of, refuse_beyond_budget
 from trunkline.ingest.committing import commit_rows, lake_rows, lake_rows_schema, rows_committed, write_quarantine
 from trunkline.ingest.drift import refuse_retyped
-from trunkline.ingest.files import open_file
+from trunkline.ingest.files import DEFAULT_LIMITS, open_file
 from trunkline.ingest.identity import Batch, Target, batch_of
 from trunkline.ingest.judged import judge, judged_file
 from trunkline.ingest.landing import Landed
@@ -27,6 +27,7 @@ from trunkline.ingest.receipts import RECEIPTS, known_receipts, receipt_of, refu
 from trunkline.ingest.references import References
 from trunkline.lake import Lake, attempts
 from trunkline.settings.drills import point
+from trunkline.settings.ingest import IngestSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +66,7 @@ def ingest_file(  # noqa: PLR0913 - what one batch needs
     mapping: Mapping[str, str] | None = None,
     piece: Landed | None = None,
     instead: str | None = None,
-    reject_budget: float | None = None,
+    limits: IngestSettings = DEFAULT_LIMITS,
 ) -> Ingested:
     """Ingest one file.
 
@@ -79,8 +80,7 @@ def ingest_file(  # noqa: PLR0913 - what one batch needs
         piece: Its piece in the landing zone. Pieces of a pulled source are batches of their own even where their
             content repeats, because a later one may follow another state of the source.
         instead: The batch whose place this one takes; it is a batch of its own then, whatever came before.
-        reject_budget: Largest share of rows that may break the contract, in [0, 1]; None allows any. The contract's
-            own wins.
+        limits: How long, wide and large the file may be, and its reject budget; the contract's own budget wins.
 
     Returns:
         The receipt; of the earlier ingestion if the same content came before under the same contract and mapping.
@@ -92,7 +92,7 @@ def ingest_file(  # noqa: PLR0913 - what one batch needs
             rows broke the contract than the budget allows; nothing is written.
     """
     batch = batch_of(path, target, run_id=run_id, clock=clock, mapping=mapping, piece=piece, instead=instead)
-    done = ingest_batch(path, batch, lake=lake, clock=clock, reject_budget=reject_budget)
+    done = ingest_batch(path, batch, lake=lake, clock=clock, limits=limits)
     refusal = refusal_of(done.receipt)
     if refusal is not None:
         raise refusal
@@ -100,7 +100,7 @@ def ingest_file(  # noqa: PLR0913 - what one batch needs
 
 
 def ingest_batch(
-    path: Path, batch: Batch, *, lake: Lake, clock: Callable[[], datetime], reject_budget: float | None = None
+    path: Path, batch: Batch, *, lake: Lake, clock: Callable[[], datetime], limits: IngestSettings = DEFAULT_LIMITS
 ) -> Ingested:
     """Ingest a file as the batch that it is; see :func:`ingest_file`. That no row of it was good is no error here.
 
@@ -114,7 +114,7 @@ def ingest_batch(
             earlier = known_receipts(lake, [batch.batch_id]).get(batch.batch_id)
             if earlier is not None:
                 return Ingested(earlier, known=True)
-            receipt = _taken(open_file(path), batch, lake=lake, clock=clock, reject_budget=reject_budget)
+            receipt = _taken(open_file(path, limits=limits), batch, lake=lake, clock=clock, budget=limits.reject_budget)
             write_receipts(lake, [(batch, receipt)])
             point("ingest.after_receipt")
             return Ingested(receipt, known=False)
@@ -122,7 +122,7 @@ def ingest_batch(
 
 
 def _taken(
-    opened: RawFile, batch: Batch, *, lake: Lake, clock: Callable[[], datetime], reject_budget: float | None
+    opened: RawFile, batch: Batch, *, lake: Lake, clock: Callable[[], datetime], budget: float | None
 ) -> Receipt:
     """Judge a file, and commit its quarantine and its rows."""
     contract, table = batch.target.contract, batch.target.table
@@ -144,7 +144,7 @@ def _taken(
                     judged.read,
                     judged.quarantined,
                     judged.reasons,
-                    budget=budget_of(contract.table, reject_budget),
+                    budget=budget_of(contract.table, budget),
                     where=batch.source,
                 )
             point("ingest.before_quarantine")
@@ -181,6 +181,7 @@ def checked_rows(
     lake: Lake,
     mapping: Mapping[str, str] | None = None,
     optional: tuple[str, ...] = (),
+    limits: IngestSettings = DEFAULT_LIMITS,
 ) -> "tuple[pa.Table, pa.Table, Counter[str]]":
     """Split a file without writing anything: for scoring and evaluating files that stay outside the lake.
 
@@ -190,6 +191,7 @@ def checked_rows(
         lake: Lends its engine.
         mapping: Source column to field name.
         optional: Fields that may be absent or null although they are not nullable.
+        limits: How long, wide and large the file may be.
 
     Returns:
         Good rows with ``_row`` (1-based position in the file), also those that repeat a key; the raw text rows with
@@ -199,5 +201,5 @@ def checked_rows(
         SourceError: The file cannot be read whole, or has no rows.
         SchemaError: Its columns do not fit.
     """
-    with judged_file(path, contract, engine=lake.engine, mapping=mapping, optional=optional) as judged:
+    with judged_file(path, contract, engine=lake.engine, mapping=mapping, optional=optional, limits=limits) as judged:
         return judged.rows, judged.texts, judged.reasons()

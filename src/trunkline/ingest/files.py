@@ -17,12 +17,13 @@ from trunkline.ingest.raw import FILE_SUFFIXES, MalformedLine, RawFile, empty, u
 from trunkline.ingest.source import PACKINGS, Source, inner_name
 from trunkline.settings.ingest import IngestSettings
 
-__all__ = ["FILE_SUFFIXES", "MalformedLine", "RawFile", "content_sha256", "open_file", "split_sheet"]
+__all__ = ["DEFAULT_LIMITS", "FILE_SUFFIXES", "MalformedLine", "RawFile", "content_sha256", "open_file", "split_sheet"]
 
 _SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsb", ".ods")
 _NOT_PACKED: Final = (".parquet", *_SPREADSHEETS)
 _SNIFFED_BYTES: Final = 1 << 12
-_DEFAULT_LIMITS: Final = IngestSettings()
+DEFAULT_LIMITS: Final = IngestSettings()
+"""The limits of the settings where nobody changed them."""
 
 
 def content_sha256(path: Path) -> str:
@@ -55,7 +56,7 @@ def split_sheet(path: Path) -> tuple[Path, str | None]:
     return path, None
 
 
-def open_file(path: Path, *, limits: IngestSettings = _DEFAULT_LIMITS) -> RawFile:
+def open_file(path: Path, *, limits: IngestSettings = DEFAULT_LIMITS) -> RawFile:
     """Open a file as batches of text rows.
 
     Args:

@@ -27,7 +27,7 @@ from trunkline.ingest.committing import (
     lake_rows_schema,
     quarantined_rows,
 )
-from trunkline.ingest.files import open_file
+from trunkline.ingest.files import DEFAULT_LIMITS, open_file
 from trunkline.ingest.identity import Batch, Target, batch_of
 from trunkline.ingest.judged import BLOCK_BYTES, BLOCK_ROWS, Block, FileJudge, blocks, in_order, no_rows
 from trunkline.ingest.landing import Landed
@@ -37,6 +37,7 @@ from trunkline.ingest.refusals import Refusals
 from trunkline.ingest.repeats import KeyOrder, repeated
 from trunkline.lake import Lake, StagedRows, Transaction
 from trunkline.settings.drills import point
+from trunkline.settings.ingest import IngestSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +77,7 @@ def ingest_files(
     clock: Callable[[], datetime],
     mapping: Mapping[str, str] | None = None,
     pieces: Mapping[Path, Landed] | None = None,
-    reject_budget: float | None = None,
+    limits: IngestSettings = DEFAULT_LIMITS,
 ) -> Iterator[FileResult]:
     """Ingest files one after the other, small ones in groups. A bad file does not stop the others.
 
@@ -91,7 +92,7 @@ def ingest_files(
         clock: Gives the current instant.
         mapping: Source column to field name, from the user; for all files.
         pieces: The pieces in the landing zone of those files that are.
-        reject_budget: As for one file: largest share of each file's rows that may break the contract, in [0, 1].
+        limits: As for one file.
 
     Yields:
         One result per path, in their order. A group's results come when it is committed.
@@ -105,13 +106,13 @@ def ingest_files(
         piece = (pieces or {}).get(path)
         try:
             batch = batch_of(path, target, run_id=run_id, clock=clock, mapping=mapping, piece=piece)
-            done = ingest_batch(path, batch, lake=lake, clock=clock, reject_budget=reject_budget)
+            done = ingest_batch(path, batch, lake=lake, clock=clock, limits=limits)
         except (SourceError, SchemaError, RowsRefusedError) as error:
             return FileResult(path, None, error)
         return FileResult(path, done, refusal_of(done.receipt))
 
     said = target.contract.table
-    budget = budget_of(said, reject_budget)
+    budget = budget_of(said, limits.reject_budget)
     is_alone = said.unique == "table" or bool(said.references) or said.most_malformed is not None
     group: list[Path] = []
     size = 0
@@ -120,7 +121,7 @@ def ingest_files(
         if len(group) == 1:
             yield alone(group[0])
         elif group:
-            some = _Group(tuple(group), target, lake, run_id, clock, mapping, pieces or {}, budget, alone)
+            some = _Group(tuple(group), target, lake, run_id, clock, mapping, pieces or {}, limits, budget, alone)
             yield from some.results()
         group.clear()
 
@@ -204,6 +205,7 @@ class _Group:
     clock: Callable[[], datetime]
     mapping: Mapping[str, str] | None
     pieces: Mapping[Path, Landed]
+    limits: IngestSettings
     budget: float | None
     alone: Callable[[Path], FileResult]
     _judges: dict[tuple[str, ...], FileJudge] = field(default_factory=dict)
@@ -348,7 +350,7 @@ class _Group:
         waiting: dict[tuple[str, ...], _Together] = {}
         for place, one in fresh.items():
             try:
-                opened = open_file(one.path)
+                opened = open_file(one.path, limits=self.limits)
                 judge = self._judge_of(opened.header, one)
                 parts = list(islice(blocks(opened), 2))
             except (SourceError, SchemaError) as error:

@@ -19,11 +19,12 @@ from trunkline.checks import ROW, BlockJudge, JudgedBlock, Resolution, arrow_sch
 from trunkline.contracts import Contract
 from trunkline.engine import Engine
 from trunkline.errors import SourceError
-from trunkline.ingest.files import open_file
+from trunkline.ingest.files import DEFAULT_LIMITS, open_file
 from trunkline.ingest.raw import RawFile
 from trunkline.ingest.references import References
 from trunkline.ingest.refusals import Refusals
 from trunkline.ingest.repeats import KeyOrder, repeated
+from trunkline.settings.ingest import IngestSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -367,6 +368,7 @@ def judged_file(
     engine: Engine,
     mapping: Mapping[str, str] | None = None,
     optional: tuple[str, ...] = (),
+    limits: IngestSettings = DEFAULT_LIMITS,
 ) -> Iterator[HeldFile]:
     """Judge a file that fits into memory, and write nothing.
 
@@ -376,6 +378,7 @@ def judged_file(
         engine: Computes limits and rules.
         mapping: Source column to field name, from the user.
         optional: Fields that may be absent or null although they are not nullable.
+        limits: How long, wide and large the file may be.
 
     Yields:
         The judged file.
@@ -388,7 +391,7 @@ def judged_file(
 
     held: list[pa.Table] = []
     raw: list[pa.Table] = []
-    opened = open_file(path)
+    opened = open_file(path, limits=limits)
     judged = judge(
         opened,
         contract,

@@ -14,10 +14,12 @@ from trunkline.checks import arrow_schema
 from trunkline.contracts.records import Receipt
 from trunkline.errors import RowsRefusedError, SchemaError, SourceError, TrunklineError
 from trunkline.ingest.batch import RECEIPTS, Ingested, Target, ingest_file
+from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.ingest.landing import Landed, Landing
 from trunkline.ingest.sources.protocol import LedgerSource, Position, Pulled, Source
 from trunkline.lake import Lake, held
 from trunkline.settings.drills import point
+from trunkline.settings.ingest import IngestSettings
 
 __all__ = ["CRASH_POINTS", "pull"]
 
@@ -35,7 +37,7 @@ def pull(  # noqa: PLR0913 - what one source needs
     run_id: str,
     clock: Callable[[], datetime],
     mapping: Mapping[str, str] | None = None,
-    reject_budget: float | None = None,
+    limits: IngestSettings = DEFAULT_LIMITS,
 ) -> Iterator[Ingested]:
     """Take in what landed of a source and was not taken in yet, then what is new.
 
@@ -48,7 +50,7 @@ def pull(  # noqa: PLR0913 - what one source needs
         run_id: The run that asks for it.
         clock: Gives the current instant.
         mapping: Source column to field name.
-        reject_budget: Largest share of a piece's rows that may break the contract, in [0, 1]; None allows any.
+        limits: How long, wide and large a piece may be, and its reject budget.
 
     Yields:
         One receipt per piece; also of a piece of which every row was refused.
@@ -74,7 +76,7 @@ def pull(  # noqa: PLR0913 - what one source needs
                 clock=clock,
                 mapping=mapping,
                 piece=piece,
-                reject_budget=reject_budget,
+                limits=limits,
             )
         except RowsRefusedError as error:
             receipt = _receipt_of(lake, target, piece)

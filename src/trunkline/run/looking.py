@@ -60,7 +60,14 @@ def fitting_rows(
     tables, reasons, read = [], Counter[str](), 0
     label = (usecase.task.label,) if usecase.task is not None else ()
     for path in files:
-        good, raw, refused = checked_rows(path, usecase.contract, lake=workspace.lake, mapping=mapping, optional=label)
+        good, raw, refused = checked_rows(
+            path,
+            usecase.contract,
+            lake=workspace.lake,
+            mapping=mapping,
+            optional=label,
+            limits=workspace.settings.ingest,
+        )
         tables.append(good)
         reasons += refused
         read += raw.num_rows + refused.get("line.malformed", 0)

@@ -6,6 +6,7 @@ looked up under ``[sources]`` of the settings.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import has_magic
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from trunkline.spec import UseCase
 
 __all__ = ["Handed", "declared_names", "recorded", "resolve", "source_files", "take"]
+
+_logger = logging.getLogger(__name__)
 
 _NAME_DIGITS: Final = 12
 
@@ -204,6 +207,7 @@ def take(
                 if result.error is not None:
                     errors.append(result.error)
                 elif result.ingested is not None:
+                    _log(result.ingested)
                     yield file, result.ingested
         elif some[0].declared is not None:
             pulled = pull(
@@ -215,14 +219,35 @@ def take(
                 run_id=run_id,
                 clock=workspace.clock,
                 mapping=one.mapping,
-                reject_budget=workspace.settings.ingest.reject_budget,
+                limits=workspace.settings.ingest,
             )
             for taken in pulled:
                 progress(f"{told}: {taken.receipt.source}", done / len(handed))
+                _log(taken)
                 yield some[0], taken
             done += 1
     if errors:
         raise errors[0]
+
+
+def _log(taken: Ingested) -> None:
+    """Say what became of a batch: names and counts, no values."""
+    receipt = taken.receipt
+    _logger.info(
+        "batch known already" if taken.known else "batch taken in",
+        extra={
+            "usecase": receipt.usecase,
+            "dataset": receipt.dataset,
+            "source": receipt.source,
+            "run_id": receipt.run_id,
+            "batch_id": receipt.batch_id,
+            "read": receipt.read,
+            "accepted": receipt.accepted,
+            "quarantined": receipt.quarantined,
+            "duplicates": receipt.duplicates,
+            "seconds": round((receipt.finished_at - receipt.started_at).total_seconds(), 3),
+        },
+    )
 
 
 class _Kind(NamedTuple):
@@ -253,7 +278,7 @@ def _taken_files(
         clock=workspace.clock,
         mapping=files[0].mapping,
         pieces=pieces,
-        reject_budget=workspace.settings.ingest.reject_budget,
+        limits=workspace.settings.ingest,
     ):
         if result.error is not None and result.ingested is None and result.path in pieces:
             _give_up(workspace, target, pieces[result.path])
