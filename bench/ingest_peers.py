@@ -6,8 +6,11 @@ Takes: which tool, the CSV, an empty folder, the number of threads. Run through 
 import csv
 import sys
 import time
+from collections.abc import Iterator
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 SHARE = 20
 WHOLE = [f"n{place}" for place in range(5)]
@@ -55,16 +58,20 @@ def pydantic_rows(path: Path, scratch: Path, _threads: int) -> float:
                 number = getattr(self, name)
                 if number is not None and number >= 1_000_000:
                     raise ValueError(name)
-            if self.x0 + self.x1 > 2 or (self.x3 + self.x4) / 2 > 1 or self.n0 - self.n1 >= 1_000_000:
+            x0, x1, x3, x4 = self.x0 or 0.0, self.x1 or 0.0, self.x3 or 0.0, self.x4 or 0.0
+            n0 = self.n0 or 0
+            if x0 + x1 > 2 or (x3 + x4) / 2 > 1 or n0 - (self.n1 or 0) >= 1_000_000:
                 raise ValueError("together")
-            if (self.is_roaming and self.n0 < 0) or (self.plan == "gold" and self.x2 < 0):
+            if (self.is_roaming and n0 < 0) or (self.plan == "gold" and (self.x2 or 0.0) < 0):
                 raise ValueError("roaming or gold")
             return self
 
-    with path.open("rb") as stream:
-        rows = sum(1 for _ in stream) - 1
+    with path.open("rb") as lines:
+        rows = sum(1 for _ in lines) - 1
     started = time.perf_counter()
-    good, bad, keys = [], [], {}
+    good: list[dict[str, object]] = []
+    bad: list[tuple[int, int]] = []
+    keys: dict[int, int] = {}
     with path.open(newline="") as stream:
         for number, row in enumerate(islice(csv.DictReader(stream), rows // SHARE)):
             try:
@@ -80,10 +87,10 @@ def pydantic_rows(path: Path, scratch: Path, _threads: int) -> float:
 
 def dlt(path: Path, scratch: Path, threads: int) -> float:
     """Arrow batches appended to Parquet files."""
-    import dlt as tool
     import pyarrow as pa
     import pyarrow.csv as pa_csv
 
+    tool = import_module("dlt")  # it is installed where this runs, and nowhere else
     pa.set_cpu_count(threads)
     pipeline = tool.pipeline(
         "bench",
@@ -92,21 +99,20 @@ def dlt(path: Path, scratch: Path, threads: int) -> float:
         pipelines_dir=str(scratch / "state"),
     )
 
-    @tool.resource(name="usage", write_disposition="append")
-    def usage():  # noqa: ANN202 - what dlt wants
+    def usage() -> Iterator[pa.Table]:
         yield from (pa.Table.from_batches([batch]) for batch in pa_csv.open_csv(path))
 
+    resource = tool.resource(usage, name="usage", write_disposition="append")
     started = time.perf_counter()
-    pipeline.run(usage(), loader_file_format="parquet")
+    pipeline.run(resource, loader_file_format="parquet")
     return time.perf_counter() - started
 
 
 def pandera(path: Path, scratch: Path, _threads: int) -> float:
     """A Polars schema, all failures gathered, bad rows left out."""
-    import pandera.polars as pa
-    import polars as pl
+    pa, pl = import_module("pandera.polars"), import_module("polars")
 
-    def rule(condition: pl.Expr, name: str) -> pa.Check:
+    def rule(condition: Any, name: str) -> Any:  # noqa: ANN401 - of a library that is not here
         return pa.Check(lambda data: data.lazyframe.select(condition.fill_null(value=True)), name=name)
 
     column = pl.col
