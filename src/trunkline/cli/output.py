@@ -162,10 +162,13 @@ def opened(common: Common, **given: object) -> "Iterator[Workspace]":
         common: Options of every command.
         given: Settings that an option of the command gives; they win over environment and file.
     """
+    from trunkline.cli.logs import set_up_log
     from trunkline.run import Workspace
     from trunkline.settings import load_settings
 
-    with Workspace(load_settings(workspace=common.workspace, **given)) as workspace:
+    settings = load_settings(workspace=common.workspace, **given)
+    set_up_log(settings.log, quiet=True)
+    with Workspace(settings) as workspace:
         yield workspace
 
 

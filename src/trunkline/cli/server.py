@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from trunkline.console import WorkspaceReader
+    from trunkline.console.intake import SourceState
     from trunkline.lake import Lake
+    from trunkline.serve import SourceSample
     from trunkline.settings import Settings
 
 __all__ = ["build_app", "run_server"]
@@ -25,7 +27,7 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
         The application, and the console's reader, to be closed at the end.
     """
     from trunkline.console import WorkspaceReader, mount
-    from trunkline.serve import create_app, page_access
+    from trunkline.serve import SourceMetrics, create_app, page_access
 
     workspace = Workspace(settings)
     usecases = {name: workspace.usecase(name) for name in workspace.usecases()}
@@ -34,14 +36,6 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
         # an engine belongs to one thread, and the flusher and the console have one each
         return Workspace(settings).lake
 
-    app = create_app(
-        workspace.folder("."),
-        usecases=usecases,
-        lake=open_lake,
-        clock=utc_now,
-        settings=settings.serve,
-        log=settings.broker,
-    )
     reader = WorkspaceReader(
         lake=open_lake,
         registry=workspace.registry,
@@ -53,8 +47,41 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
         reject_budget=settings.ingest.reject_budget,
         export_rows=settings.serve.export_rows,
     )
+    app = create_app(
+        workspace.folder("."),
+        usecases=usecases,
+        lake=open_lake,
+        clock=utc_now,
+        settings=settings.serve,
+        log=settings.broker,
+        sources=SourceMetrics(
+            lambda: [_sample(state) for state in reader.sources()], workspace=workspace.folder("."), clock=utc_now
+        ),
+    )
     mount(app, reader, access=page_access(settings.serve))
     return app, reader
+
+
+def _sample(state: "SourceState") -> "SourceSample":
+    """Put the state of a source into the form of the server's metrics."""
+    from trunkline.serve import SourceSample
+
+    health, last = state.health, state.health.newest
+    rows = {"accepted": last.accepted, "quarantined": last.quarantined, "duplicate": last.duplicates} if last else {}
+    return SourceSample(
+        usecase=health.key.usecase,
+        dataset=health.key.dataset,
+        source=health.key.source,
+        batches=state.batches,
+        accepted=state.accepted,
+        quarantined=state.quarantined,
+        duplicates=state.duplicates,
+        seconds=state.seconds,
+        last_at=last.at if last else None,
+        last_rows=rows,
+        last_seconds=last.seconds if last else 0.0,
+        problems=frozenset(finding.problem for finding in health.findings),
+    )
 
 
 def run_server(settings: "Settings") -> int:
@@ -70,8 +97,10 @@ def run_server(settings: "Settings") -> int:
         InputError: The address is not allowed, or cannot be bound.
         BusyError: Somebody else listens there.
     """
+    from trunkline.cli.logs import set_up_log
     from trunkline.serve import listen
 
+    set_up_log(settings.log)
     app, reader = build_app(settings)
     try:
         listen(app, settings=settings.serve, announce=lambda url: print(f"trunkline serves {url}", file=sys.stderr))

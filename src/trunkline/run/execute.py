@@ -3,6 +3,7 @@
 A run is resumable: a step whose record is in the lake is not done again. One run per use case at a time.
 """
 
+import logging
 import secrets
 import subprocess
 import time
@@ -34,6 +35,8 @@ CRASH_POINTS: Final = (
     "run.after_promote",
 )
 """Points at which a drill may kill a run."""
+
+_logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, float], None]
 """Told what is being done, and which share of it is done, in [0, 1]."""
@@ -202,11 +205,16 @@ def _under_lock(
     recorder = Recorder(
         context, arguments=arguments, started_at=past.started_at if past else None, silent=only == "report"
     )
+    named = {"usecase": context.usecase.name, "run_id": context.run_id}
+    _logger.info("run begins", extra={**named, "state": "started"})
     try:
         documents, refused = _steps(context, plan, recorder, only=only, again=again, resumed=past is not None)
     except Exception as error:
+        # its class alone: the command says the rest, and the text of a foreign error may hold anything
+        _logger.error("run failed: %s", type(error).__name__, extra={**named, "state": "failed"})  # noqa: TRY400
         recorder.fail(error)
         raise
+    _logger.info("run ends", extra={**named, "state": "finished" if refused is None else "refused"})
     if refused is not None:
         recorder.end("refused", {"failed": refused.failed})
     else:
@@ -278,7 +286,10 @@ def _steps(
             began = time.monotonic()
             document = _STEP_FUNCTIONS[step.name](context)
             stored = document.model_dump_json()
-            recorder.step(step.name, stored, seconds=time.monotonic() - began)
+            seconds = time.monotonic() - began
+            recorder.step(step.name, stored, seconds=seconds)
+            named = {"usecase": context.usecase.name, "run_id": context.run_id}
+            _logger.info("step %s done", step.name, extra={**named, "step": step.name, "seconds": round(seconds, 3)})
             point(f"run.after_{step.name}")
         if stored is not None:
             documents[step.name] = stored

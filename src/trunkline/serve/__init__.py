@@ -4,5 +4,6 @@ from trunkline.serve.access import Holder
 from trunkline.serve.app import create_app
 from trunkline.serve.browsers import page_access
 from trunkline.serve.listening import listen
+from trunkline.serve.metrics_sources import SourceMetrics, SourceSample
 
-__all__ = ["Holder", "create_app", "listen", "page_access"]
+__all__ = ["Holder", "SourceMetrics", "SourceSample", "create_app", "listen", "page_access"]

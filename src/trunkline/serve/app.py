@@ -28,6 +28,7 @@ from trunkline.serve.documentation import PAGE_HEADERS, documentation_page
 from trunkline.serve.flusher import Flusher, FlushState
 from trunkline.serve.inference_protocol import InferEndpoint, ModelMetadata, metadata
 from trunkline.serve.metrics import Metrics
+from trunkline.serve.metrics_sources import SourceMetrics
 from trunkline.serve.openapi import describe
 from trunkline.serve.plain import OutcomesEndpoint, PredictEndpoint
 from trunkline.serve.refusals import Answer, RefusedRequestError, refusal
@@ -53,6 +54,7 @@ def create_app(
     settings: ServeSettings | None = None,
     log: BrokerSettings | None = None,
     flush_every_s: float = 1.0,
+    sources: SourceMetrics | None = None,
 ) -> FastAPI:
     """Make the application of one workspace.
 
@@ -64,6 +66,7 @@ def create_app(
         settings: Limits and keys.
         log: Durability and size of the log.
         flush_every_s: Least time between two commits to a lake table, in seconds.
+        sources: What ``/metrics`` says of sources, process and disk beside the server's own counters; None for nothing.
 
     Returns:
         The application; :func:`trunkline.serve.listen` serves it.
@@ -79,7 +82,7 @@ def create_app(
         deployments=deployments,
         settings=settings,
         access=Access(settings.api_keys),
-        metrics=Metrics(waiting=lambda: running.flush_state.waiting),
+        metrics=Metrics(waiting=lambda: running.flush_state.waiting, sources=sources),
         clock=clock,
     )
     app = _Application(
@@ -242,6 +245,7 @@ def _add_health(app: FastAPI, service: Service, running: _Running) -> None:
     @app.get("/metrics", tags=["health"], dependencies=[Depends(_reader)])
     async def metrics() -> Response:
         """Give the counters in Prometheus' text format."""
+        await asyncio.to_thread(service.metrics.refresh)
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from trunkline.serve.metrics_sources import SourceMetrics
+
 __all__ = ["Metrics", "Predictions", "RouteCounts"]
 
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -58,10 +60,14 @@ class Metrics:
 
     Args:
         waiting: Gives the records that the lake does not hold yet.
+        sources: Gives samples of sources, process and disk; None gives none.
     """
 
-    def __init__(self, *, waiting: Callable[[], int]) -> None:
+    def __init__(self, *, waiting: Callable[[], int], sources: SourceMetrics | None = None) -> None:
         self._registry = CollectorRegistry()
+        self._sources = sources
+        if sources is not None:
+            self._registry.register(sources)
         self.routes: dict[str, RouteCounts] = {}
         self.predictions: dict[tuple[str, str], Predictions] = {}
         self._registry.register(_OnTheLoop(self))
@@ -86,6 +92,11 @@ class Metrics:
         if counts is None:
             counts = self.predictions[usecase, version] = Predictions()
         counts.rows += rows
+
+    def refresh(self) -> None:
+        """Read what lies in the lake, if that is due; to be called in a thread before :meth:`text`."""
+        if self._sources is not None:
+            self._sources.refresh()
 
     def text(self) -> bytes:
         """Give all of them in Prometheus' text format."""

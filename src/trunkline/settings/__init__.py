@@ -20,6 +20,7 @@ from trunkline.settings.ingest import IngestSettings
 from trunkline.settings.lake import LakeSettings
 from trunkline.settings.landing import LandingSettings
 from trunkline.settings.lineage import LineageSettings
+from trunkline.settings.log import LogSettings
 from trunkline.settings.registry import RegistrySettings
 from trunkline.settings.serve import ServeSettings
 from trunkline.spec.sources import AnySource
@@ -31,6 +32,7 @@ __all__ = [
     "LakeSettings",
     "LandingSettings",
     "LineageSettings",
+    "LogSettings",
     "RegistrySettings",
     "ServeSettings",
     "Settings",
@@ -60,6 +62,7 @@ class Settings(BaseSettings):
     landing: LandingSettings = Field(LandingSettings(), description="What is kept of the raw files that come in.")
     lake: LakeSettings = Field(LakeSettings(), description="Retention, locks and compaction of tables.")
     lineage: LineageSettings = Field(LineageSettings(), description="Where OpenLineage events go.")
+    log: LogSettings = Field(LogSettings(), description="Form and level of the log.")
     registry: RegistrySettings = Field(RegistrySettings(), description="Where model versions are tracked.")
     broker: BrokerSettings = Field(BrokerSettings(), description="Durability and size of the embedded log.")
     serve: ServeSettings = Field(ServeSettings(), description="Where the API listens, and who may ask.")
