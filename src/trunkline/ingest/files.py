@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from trunkline.errors import SourceError
+from trunkline.ingest.byte_stream import PACKINGS, ByteStream, inner_name
 from trunkline.ingest.raw import FILE_SUFFIXES, MalformedLine, RawFile, empty, unreadable
-from trunkline.ingest.source import PACKINGS, Source, inner_name
 from trunkline.settings.ingest import IngestSettings
 
 __all__ = ["DEFAULT_LIMITS", "FILE_SUFFIXES", "MalformedLine", "RawFile", "content_sha256", "open_file", "split_sheet"]
@@ -93,7 +93,7 @@ def open_file(path: Path, *, limits: IngestSettings = DEFAULT_LIMITS) -> RawFile
     return _opener(source, form)(source)
 
 
-def _opener(source: Source, form: str) -> Callable[[Source], RawFile]:
+def _opener(source: ByteStream, form: str) -> Callable[[ByteStream], RawFile]:
     if form == ".parquet":
         from trunkline.ingest.formats.columnar import open_parquet
 
@@ -119,7 +119,7 @@ def _opener(source: Source, form: str) -> Callable[[Source], RawFile]:
     return open_csv
 
 
-def _told(path: Path, limits: IngestSettings) -> tuple[Source, str]:
+def _told(path: Path, limits: IngestSettings) -> tuple[ByteStream, str]:
     """Tell packing and form from the name, and from the name inside an archive."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packing = PACKINGS.get(suffixes[-1]) if suffixes else None
@@ -131,10 +131,10 @@ def _told(path: Path, limits: IngestSettings) -> tuple[Source, str]:
             )
     elif packing is not None:
         suffixes = suffixes[:-1]
-    return Source(path, packing, limits), suffixes[-1] if suffixes else ""
+    return ByteStream(path, packing, limits), suffixes[-1] if suffixes else ""
 
 
-def _is_measurements(source: Source) -> bool:
+def _is_measurements(source: ByteStream) -> bool:
     """Say whether a file's root is that of a 3GPP measurement file, whatever its name."""
     head = source.head(_SNIFFED_BYTES)
     if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):

@@ -1,1 +1,1 @@
-"""The forms of files, one module each: each takes a ``Source`` and gives a ``RawFile``."""
+"""The forms of files, one module each: each takes a ``ByteStream`` and gives a ``RawFile``."""

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import MissingExtraError, SourceError
+from trunkline.ingest.byte_stream import ByteStream, refuse_width
 from trunkline.ingest.formats.avro_blocks import Container, open_container
 from trunkline.ingest.formats.avro_schema import Plan, plan_of
 from trunkline.ingest.formats.json_values import Flattened, TextRows
 from trunkline.ingest.raw import RawFile, truncated
-from trunkline.ingest.source import Source, refuse_width
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +37,7 @@ _FAULTS: Final = (
 )
 
 
-def open_avro(source: Source) -> RawFile:
+def open_avro(source: ByteStream) -> RawFile:
     """Open an Avro file.
 
     Raises:
@@ -63,7 +63,7 @@ def open_avro(source: Source) -> RawFile:
     return RawFile(source.path, plan.columns, _batches(source, plan, parsed))
 
 
-def _batches(source: Source, plan: Plan, schema: object) -> "Iterator[pa.RecordBatch]":
+def _batches(source: ByteStream, plan: Plan, schema: object) -> "Iterator[pa.RecordBatch]":
     rows, flattened = TextRows(plan.columns), Flattened(plan.columns)
     try:
         with source.stream() as stream:
@@ -78,14 +78,14 @@ def _batches(source: Source, plan: Plan, schema: object) -> "Iterator[pa.RecordB
 
 
 def _blocks(
-    source: Source, container: Container, schema: object
+    source: ByteStream, container: Container, schema: object
 ) -> Iterator[tuple[Iterator[Mapping[str, object]], int]]:
     """Give the records of each block, and how many bytes one has on average."""
     for count, data in container.blocks():
         yield _records(source, count, data, schema), len(data) // max(count, 1) + 1
 
 
-def _records(source: Source, count: int, data: bytes, schema: object) -> Iterator[Mapping[str, object]]:
+def _records(source: ByteStream, count: int, data: bytes, schema: object) -> Iterator[Mapping[str, object]]:
     from fastavro import schemaless_reader
 
     stream = io.BytesIO(data)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from trunkline.errors import SourceError
+from trunkline.ingest.byte_stream import ByteStream
 from trunkline.ingest.raw import truncated
-from trunkline.ingest.source import Source
 
 __all__ = ["Container", "open_container"]
 
@@ -36,7 +36,7 @@ class Container:
         sync: What stands behind each block.
     """
 
-    source: Source
+    source: ByteStream
     stream: io.BufferedReader
     schema: bytes
     codec: str
@@ -109,7 +109,7 @@ class Container:
         )
 
 
-def open_container(source: Source, stream: io.BufferedReader) -> Container:
+def open_container(source: ByteStream, stream: io.BufferedReader) -> Container:
     """Read a container's header.
 
     Raises:
@@ -138,14 +138,14 @@ def open_container(source: Source, stream: io.BufferedReader) -> Container:
     return Container(source, stream, entries.get(b"avro.schema", b""), codec, _exactly(source, stream, _SYNC_BYTES))
 
 
-def _exactly(source: Source, stream: io.BufferedReader, size: int) -> bytes:
+def _exactly(source: ByteStream, stream: io.BufferedReader, size: int) -> bytes:
     data = stream.read(size)
     if len(data) != size:
         raise truncated(source.path, "it ends too early")
     return data
 
 
-def _long(source: Source, stream: io.BufferedReader) -> int:
+def _long(source: ByteStream, stream: io.BufferedReader) -> int:
     """Read a whole number of variable length in zig-zag coding."""
     number = 0
     for shift in range(0, 70, 7):

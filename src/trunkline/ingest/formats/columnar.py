@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import SourceError
+from trunkline.ingest.byte_stream import ByteStream, refuse_width
 from trunkline.ingest.raw import RawFile, refuse_twins, truncated
-from trunkline.ingest.source import Source, refuse_width
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +22,7 @@ _POINTED: Final = 1e16
 """Whole floats below this are written with digits and a point, above with an exponent."""
 
 
-def open_parquet(source: Source) -> RawFile:
+def open_parquet(source: ByteStream) -> RawFile:
     """Open a Parquet file.
 
     Raises:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import SourceError
+from trunkline.ingest.byte_stream import ByteStream, refuse_width
 from trunkline.ingest.raw import (
     BLOCK_BYTES,
     FILE_SUFFIXES,
@@ -26,7 +27,6 @@ from trunkline.ingest.raw import (
     refuse_twins,
     truncated,
 )
-from trunkline.ingest.source import Source, refuse_width
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,7 +63,7 @@ class _Look:
     may_be_open: bool
 
 
-def open_csv(source: Source) -> RawFile:
+def open_csv(source: ByteStream) -> RawFile:
     """Open a CSV file.
 
     Raises:
@@ -86,7 +86,7 @@ def open_csv(source: Source) -> RawFile:
     return RawFile(path, tuple(header), _batches(source, look, header, header_lines, delimiter, aside), aside.lines)
 
 
-def _look(source: Source) -> _Look:
+def _look(source: ByteStream) -> _Look:
     """Read the whole file once, in blocks."""
     head, last, quotes = b"", b"", 0
     utf8 = codecs.getincrementaldecoder("utf-8")()
@@ -153,7 +153,7 @@ def _longest_field(size: int) -> Iterator[None]:
         csv.field_size_limit(previous)
 
 
-def _first_line(source: Source, head: str) -> tuple[str, list[str], int]:
+def _first_line(source: ByteStream, head: str) -> tuple[str, list[str], int]:
     """Take the delimiter that gives the first line the most fields; a comma where none gives two.
 
     Returns:
@@ -171,7 +171,7 @@ def _first_line(source: Source, head: str) -> tuple[str, list[str], int]:
     return best
 
 
-def _unclosed_quote(source: Source, encoding: str, delimiter: str) -> int | None:
+def _unclosed_quote(source: ByteStream, encoding: str, delimiter: str) -> int | None:
     """Say in which data row a quotation mark opens that is still open at the end of the file; None where none is."""
     is_over, rows = False, 0
     with (
@@ -197,7 +197,7 @@ def _unclosed_quote(source: Source, encoding: str, delimiter: str) -> int | None
 
 
 def _batches(
-    source: Source,
+    source: ByteStream,
     look: _Look,
     header: Sequence[str],
     header_lines: int,

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from trunkline.errors import MissingExtraError, SourceError
+from trunkline.ingest.byte_stream import ByteStream, refuse_width
 from trunkline.ingest.formats.json_values import TextRows
 from trunkline.ingest.raw import BLOCK_BYTES, Aside, MalformedLine, RawFile, empty, refuse_twins, truncated
-from trunkline.ingest.source import Source, refuse_width
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +32,7 @@ _CHILD: Final = Path(__file__).with_name("excel_child.py")
 _MOST_PARTS: Final = 100_000
 
 
-def open_excel(source: Source, *, sheet: str | None = None) -> RawFile:
+def open_excel(source: ByteStream, *, sheet: str | None = None) -> RawFile:
     """Open one sheet of a spreadsheet.
 
     Args:
@@ -76,7 +76,7 @@ def _batches(lines: Sequence[bytes], header: tuple[str, ...], aside: Aside) -> "
         yield rows.batch()
 
 
-def _read(source: Source, sheet: str) -> list[bytes]:
+def _read(source: ByteStream, sheet: str) -> list[bytes]:
     """Let the other process read; gives its lines."""
     limits = source.limits
     sizes = (str(limits.max_excel_memory_mb), str(limits.max_excel_expanded_mb))
@@ -110,7 +110,7 @@ def _read(source: Source, sheet: str) -> list[bytes]:
     raise truncated(source.path, str(error))
 
 
-def _refuse_bomb(source: Source) -> None:
+def _refuse_bomb(source: ByteStream) -> None:
     """Unpack the parts of a spreadsheet once and count, whatever its directory says about their sizes."""
     left = source.limits.max_excel_expanded_mb << 20
     with source.path.open("rb") as stream:
@@ -162,7 +162,7 @@ def _unpacked_bytes(stream: BinaryIO, part: zipfile.ZipInfo, most: int) -> int:
     return given
 
 
-def _too_large(source: Source, what: str, setting: str) -> SourceError:
+def _too_large(source: ByteStream, what: str, setting: str) -> SourceError:
     return SourceError(
         f"the spreadsheet is {what}",
         where=str(source.path),

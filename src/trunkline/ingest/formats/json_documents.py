@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, Self
 
 from trunkline.errors import SourceError
+from trunkline.ingest.byte_stream import ByteStream, refuse_width
 from trunkline.ingest.formats.json_values import Flattened, TextRows, json_record
 from trunkline.ingest.raw import Aside, MalformedLine, RawFile, empty, truncated
-from trunkline.ingest.source import Source, refuse_width
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +38,7 @@ _MARKS: Final = (
 _SCANNER: Final = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)
 
 
-def open_json(source: Source) -> RawFile:
+def open_json(source: ByteStream) -> RawFile:
     """Open a JSON document.
 
     Raises:
@@ -64,7 +64,7 @@ def open_json(source: Source) -> RawFile:
     return RawFile(source.path, tuple(header), _batches(source, key, tuple(header)), aside.lines)
 
 
-def _batches(source: Source, key: str | None, header: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
+def _batches(source: ByteStream, key: str | None, header: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
     flattened, rows = Flattened(header), TextRows(header)
     for text in _elements(source, key):
         record = json_record(text)
@@ -77,7 +77,7 @@ def _batches(source: Source, key: str | None, header: tuple[str, ...]) -> "Itera
 class _Text:
     """A window on the document's text, moved forward value by value."""
 
-    def __init__(self, source: Source, stream: io.BufferedReader) -> None:
+    def __init__(self, source: ByteStream, stream: io.BufferedReader) -> None:
         head = stream.peek(4)[:4]
         encoding = next((name for mark, name in _MARKS if head.startswith(mark)), "utf-8-sig")
         self._reader = io.TextIOWrapper(stream, encoding, newline="")
@@ -174,7 +174,7 @@ class _Text:
         return truncated(self._source.path, detail)
 
 
-def _array_key(source: Source) -> str | None:
+def _array_key(source: ByteStream) -> str | None:
     """Name the member whose array holds the rows; None where the document itself does."""
     try:
         with source.stream() as stream, _Text(source, stream) as text:
@@ -209,7 +209,7 @@ def _members(text: _Text) -> Iterator[str]:
             return
 
 
-def _elements(source: Source, key: str | None) -> Iterator[str]:
+def _elements(source: ByteStream, key: str | None) -> Iterator[str]:
     """Give the text of each element."""
     try:
         with source.stream() as stream, _Text(source, stream) as text:

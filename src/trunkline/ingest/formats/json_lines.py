@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from trunkline.errors import SourceError
+from trunkline.ingest.byte_stream import ByteStream, refuse_width
 from trunkline.ingest.formats.json_values import TextRows, json_record, scalar_text
 from trunkline.ingest.raw import Aside, MalformedLine, RawFile, empty, truncated
-from trunkline.ingest.source import Source, refuse_width
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["open_ndjson"]
 
 
-def open_ndjson(source: Source) -> RawFile:
+def open_ndjson(source: ByteStream) -> RawFile:
     """Open an NDJSON file.
 
     Raises:
@@ -47,7 +47,7 @@ def open_ndjson(source: Source) -> RawFile:
     return RawFile(source.path, tuple(header), _batches(source, tuple(header)), malformed)
 
 
-def _lines(source: Source) -> Iterator[bytes]:
+def _lines(source: ByteStream) -> Iterator[bytes]:
     try:
         with source.stream() as lines:
             mark = codecs.BOM_UTF8
@@ -60,7 +60,7 @@ def _lines(source: Source) -> Iterator[bytes]:
         raise truncated(source.path, str(error)) from error
 
 
-def _batches(source: Source, header: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
+def _batches(source: ByteStream, header: tuple[str, ...]) -> "Iterator[pa.RecordBatch]":
     rows = TextRows(header, scalar_text)
     for line in _lines(source):
         record = json_record(line) if line.strip() else None

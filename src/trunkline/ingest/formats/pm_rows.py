@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import SourceError
+from trunkline.ingest.byte_stream import ByteStream
 from trunkline.ingest.formats.xml_stream import local_name
 from trunkline.ingest.raw import MALFORMED, SUSPECT, Aside, MalformedLine
-from trunkline.ingest.source import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +54,7 @@ class CounterNames:
         end_at: When the collection ended, as the footer says; None where it does not.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteStream) -> None:
         self.text: list[str] = []
         self.depth = 0
         self.counters: dict[str, None] = {}

@@ -19,10 +19,10 @@ roots.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from trunkline.ingest.byte_stream import ByteStream, refuse_width
 from trunkline.ingest.formats.pm_rows import FIXED_COLUMNS, CounterNames, Rows
 from trunkline.ingest.formats.xml_stream import parse
 from trunkline.ingest.raw import Aside, RawFile, empty
-from trunkline.ingest.source import Source, refuse_width
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["FIXED_COLUMNS", "open_pm_xml"]
 
 
-def open_pm_xml(source: Source) -> RawFile:
+def open_pm_xml(source: ByteStream) -> RawFile:
     """Open a measurement file.
 
     Raises:
@@ -46,7 +46,9 @@ def open_pm_xml(source: Source) -> RawFile:
     return RawFile(source.path, header, _batches(source, header, names.end_at, aside), aside.lines)
 
 
-def _batches(source: Source, header: tuple[str, ...], end_at: str | None, aside: Aside) -> "Iterator[pa.RecordBatch]":
+def _batches(
+    source: ByteStream, header: tuple[str, ...], end_at: str | None, aside: Aside
+) -> "Iterator[pa.RecordBatch]":
     rows = Rows(header, aside, end_at=end_at)
     for _ in parse(source, rows):
         if rows.is_full():

@@ -9,8 +9,8 @@ from typing import Final, NoReturn, Protocol
 from xml.parsers import expat
 
 from trunkline.errors import SourceError
+from trunkline.ingest.byte_stream import ByteStream
 from trunkline.ingest.raw import truncated
-from trunkline.ingest.source import Source
 
 __all__ = ["Handler", "local_name", "parse"]
 
@@ -42,7 +42,7 @@ class Handler(Protocol):
         """An element ends."""
 
 
-def parse(source: Source, handler: Handler) -> Iterator[None]:
+def parse(source: ByteStream, handler: Handler) -> Iterator[None]:
     """Parse a file, and give control back after each piece of it.
 
     Raises:
@@ -85,7 +85,7 @@ def parse(source: Source, handler: Handler) -> Iterator[None]:
         parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
 
 
-def _hold(source: Source, handler: Handler, unfinished: int) -> None:
+def _hold(source: ByteStream, handler: Handler, unfinished: int) -> None:
     text = sum(map(len, handler.text))
     if max(unfinished, text) > source.longest_record + _CHUNK_BYTES:
         raise truncated(source.path, f"a text or a tag is longer than {source.limits.max_record_mb} MiB")

@@ -65,7 +65,7 @@ def test_archives_that_are_refused(read: Read, write: Write) -> None:
 
 @pytest.mark.slow
 def test_bombs_are_refused(read: Read, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trunkline.ingest.source._RATIO_FREE_BYTES", 1 << 20)
+    monkeypatch.setattr("trunkline.ingest.byte_stream._RATIO_FREE_BYTES", 1 << 20)
     text = "a,b\n" + "1,2\n" * (1 << 19)
     without = IngestSettings.model_construct(
         **{**IngestSettings(max_expanded_ratio=10**9).model_dump(), "max_expanded_gb": 0}

@@ -21,7 +21,7 @@ from trunkline.errors import SourceError
 from trunkline.ingest.raw import unreadable
 from trunkline.settings.ingest import IngestSettings
 
-__all__ = ["PACKINGS", "Packing", "Source", "inner_name", "refuse_width"]
+__all__ = ["PACKINGS", "ByteStream", "Packing", "inner_name", "refuse_width"]
 
 Packing = Literal["gzip", "bz2", "zstd", "zip"]
 """How a file is packed."""
@@ -51,7 +51,7 @@ _FAULTS: Final = (
 
 
 @dataclass(frozen=True)
-class Source:
+class ByteStream:
     """A file to be read.
 
     Attributes:
@@ -106,7 +106,7 @@ class Source:
 class _Unpacked(io.RawIOBase):
     """Unpacks and counts."""
 
-    def __init__(self, source: Source, packed: io.BufferedReader) -> None:
+    def __init__(self, source: ByteStream, packed: io.BufferedReader) -> None:
         self._source, self._given = source, 0
         self._size = source.path.stat().st_size
         self._inner = _opened(source, packed)
@@ -154,7 +154,7 @@ def inner_name(path: Path) -> str:
         raise _no_archive(path, type(error).__name__) from None
 
 
-def refuse_width(source: Source, columns: int) -> None:
+def refuse_width(source: ByteStream, columns: int) -> None:
     """Hold a number of columns against the limit.
 
     Raises:
@@ -168,7 +168,7 @@ def refuse_width(source: Source, columns: int) -> None:
         )
 
 
-def _opened(source: Source, packed: io.BufferedReader) -> IO[bytes]:
+def _opened(source: ByteStream, packed: io.BufferedReader) -> IO[bytes]:
     import pyarrow as pa
 
     mark = _MARKS[source.packing or "zip"]
@@ -202,7 +202,7 @@ def _no_archive(path: Path, detail: str) -> SourceError:
     )
 
 
-def _too_large(source: Source, what: str, setting: str) -> SourceError:
+def _too_large(source: ByteStream, what: str, setting: str) -> SourceError:
     return SourceError(
         f"the file unpacks to {what}",
         where=str(source.path),
