@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 
 CELLS = 40
 MOST_SECONDS = 2_500
-COMMITS = ("rows", "quarantine of earlier refreshes", "quarantine", "receipt")
+COMMITS = ("rows", "receipt", "receipt of the next table")
 LAKE_POINTS = ("lake.before_commit", "lake.after_commit")
 POINTS = (
     *(f"{point}{visit}" for point in CRASH_POINTS for visit in ("", ":2")),
     *(f"{point}:{visit}" for point in LAKE_POINTS for visit in range(1, len(COMMITS) + 1)),
+    "lake.replace.before_commit",
+    "lake.replace.after_commit",
 )
 
 
