@@ -67,6 +67,7 @@ def _contracts(found: Sequence[Guess], identity: Guess | None, label: Guess, sou
         optional = " | None" if guess.nullable or guess is label else ""
         said = [f"aliases=({guess.source!r},)"] * (guess.source.strip().lower() != guess.name)
         said += ['zone="UTC"'] * guess.is_local
+        said += [f'pii="{guess.personal}"'] * (bool(guess.personal) and guess is not label)
         if guess.written:
             lines.append(f"    # days written {guess.written}; hand them in as 2026-11-22 and declare Day")
         lines.append(f"    {guess.name}: {kind}{optional} = field({', '.join(said)})")

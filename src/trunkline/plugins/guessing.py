@@ -15,6 +15,7 @@ from trunkline.contracts import Contract
 from trunkline.contracts.contract import NULL_TOKENS
 from trunkline.contracts.kinds import GRAMMAR, LOCAL_INSTANT, NUL, WHITE_SPACE, KindName
 from trunkline.errors import SourceError
+from trunkline.plugins.personal import looks_personal
 
 __all__ = ["SAMPLE_ROWS", "Guess", "guesses"]
 
@@ -46,6 +47,8 @@ class Guess:
         is_local: Whether it holds instants without an offset.
         written: How its days are written where a contract does not read them: ``DD.MM.YYYY``, ``DD/MM/YYYY``,
             ``MM/DD/YYYY``, or ``DD/MM/YYYY or MM/DD/YYYY`` where no value tells; empty for everything else.
+        personal: What it seems to identify, e.g. ``email``; empty for nothing. No category then: a draft names its
+            values.
     """
 
     source: str
@@ -56,6 +59,7 @@ class Guess:
     values: tuple[str, ...] = ()
     is_local: bool = False
     written: str = ""
+    personal: str = ""
 
 
 def guesses(source: Path) -> list[Guess]:
@@ -90,8 +94,11 @@ def _guess(column: str, values: Sequence[str | None], taken: set[str]) -> Guess:
     distinct = set(present)
     kind, is_local = _kind(distinct)
     written = _written(distinct) if kind == "text" else ""
+    name = _field_name(column, taken)
+    personal = looks_personal(name.strip("_"), distinct)
     closed = (
         kind == "text"
+        and not personal
         and not written
         and 0 < len(distinct) <= _MOST_CATEGORIES
         and len(distinct) < len(present)
@@ -100,13 +107,14 @@ def _guess(column: str, values: Sequence[str | None], taken: set[str]) -> Guess:
     )
     return Guess(
         column,
-        _field_name(column, taken),
+        name,
         "category" if closed else kind,
         nullable=len(present) < len(trimmed),
         unique=len(present) == len(trimmed) == len(distinct) and kind in ("text", "integer"),
         values=tuple(sorted(distinct)) if closed else (),
         is_local=is_local,
         written=written,
+        personal=personal,
     )
 
 

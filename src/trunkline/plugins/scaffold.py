@@ -18,8 +18,13 @@ from trunkline.errors import InputError, UnknownNameError
 from trunkline.plugins import usecase_names
 from trunkline.plugins.drafting import drafted
 from trunkline.plugins.guessing import SAMPLE_ROWS, Guess, guesses
+from trunkline.plugins.profiling import profile_columns
+from trunkline.report.profile import SourceProfile, render_profile
 
-__all__ = ["Scaffolded", "copy_usecase", "infer_usecase"]
+__all__ = ["PROFILE_PAGE", "Scaffolded", "copy_usecase", "infer_usecase"]
+
+PROFILE_PAGE: Final = "profile.html"
+"""The page of a drafted use case's source."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LABELS: Final = ("churn", "churned", "label", "target", "y", "outcome", "class", "default", "upgraded", "price")
@@ -77,11 +82,11 @@ def copy_usecase(name: str, *, copy_of: str, into: Path) -> Scaffolded:
 def infer_usecase(
     name: str, *, source: Path, into: Path, label: str | None = None, key: str | None = None
 ) -> Scaffolded:
-    """Draft a use case from a file: contract, features and task, for its author to edit.
+    """Draft a use case from a file: contract, features and task, for its author to edit, and a page of what it holds.
 
     Args:
         name: The new name.
-        source: A CSV, NDJSON or Parquet file; its first 20,000 rows are looked at.
+        source: A file of a known form; kinds are told from its first 20,000 rows, the page is about all of them.
         into: Folder of plug-ins; made if absent.
         label: Column to predict; None guesses by name.
         key: Column that identifies a row; None takes the first without nulls or repetitions.
@@ -111,13 +116,32 @@ def infer_usecase(
             next_step="name the label with --label COLUMN",
         )
 
+    files = drafted(name, found, identity=identity, label=chosen, source=source.name)
+    profiled = profile_columns(source, found)
+    page = render_profile(
+        SourceProfile(
+            source=source.name,
+            rows=profiled.rows,
+            malformed=profiled.malformed,
+            sampled=profiled.sampled,
+            guessed=min(profiled.rows, SAMPLE_ROWS),
+            columns=profiled.columns,
+            keys=profiled.keys,
+            label=chosen.source,
+            contract=files["contracts.py"],
+        )
+    )
+
     def fill(folder: Path) -> None:
-        for file, text in drafted(name, found, identity=identity, label=chosen, source=source.name).items():
+        for file, text in {**files, PROFILE_PAGE: page}.items():
             (folder / file).write_text(text, encoding="utf-8")
 
     _make(target, fill)
     notes = [f"predicts {chosen.source!r} ({'classification' if chosen.kind == 'flag' else 'regression'})"]
     notes.append(f"a row is identified by {identity.source!r}" if identity else "no column identifies a row")
+    if identity is not None and identity.source not in profiled.keys:
+        notes.append(f"{identity.source!r} identifies the first rows, but repeats or lacks values further on")
+    notes += [f"{guess.source!r} looks personal ({guess.personal}): marked as pii" for guess in found if guess.personal]
     notes += [f"{guess.source!r} states no time zone; UTC is assumed" for guess in found if guess.is_local]
     notes += [
         f"{guess.source!r} holds days written {guess.written}; a contract reads 2026-11-22, so it is drafted as Text"
@@ -125,6 +149,7 @@ def infer_usecase(
         if guess.written
     ]
     notes.append(f"check every field: kinds and nulls are inferred from the first {SAMPLE_ROWS:,} rows")
+    notes.append(f"see {PROFILE_PAGE} for what all {profiled.rows:,} rows hold")
     return Scaffolded(target, tuple(notes))
 
 
