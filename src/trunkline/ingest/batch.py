@@ -23,7 +23,7 @@ from trunkline.ingest.identity import Batch, Target, batch_of
 from trunkline.ingest.judged import judge, judged_file
 from trunkline.ingest.landing import Landed
 from trunkline.ingest.raw import RawFile
-from trunkline.ingest.receipts import RECEIPTS, known_receipts, receipt_of, refusal_of, write_receipts
+from trunkline.ingest.receipts import known_receipts, receipt_of, refusal_of, write_receipts
 from trunkline.ingest.references import References
 from trunkline.lake import Lake, attempts
 from trunkline.settings.drills import point
@@ -32,7 +32,7 @@ from trunkline.settings.ingest import IngestSettings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CRASH_POINTS", "RECEIPTS", "Ingested", "Target", "checked_rows", "ingest_batch", "ingest_file"]
+__all__ = ["CRASH_POINTS", "Ingested", "Target", "checked_rows", "ingest_batch", "ingest_file"]
 
 CRASH_POINTS: Final = (
     "ingest.before_quarantine",

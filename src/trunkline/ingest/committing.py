@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 QUARANTINE: Final = "platform.quarantine"
+"""Lake table of the refused rows."""
 
 _ATTEMPTS: Final = 20
 _NO_TABLE: Final = -1

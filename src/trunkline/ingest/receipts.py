@@ -15,6 +15,7 @@ from trunkline.lake import Lake
 __all__ = ["RECEIPTS", "known_receipts", "receipt_of", "refusal_of", "write_receipts"]
 
 RECEIPTS: Final = "platform.receipts"
+"""Lake table of the receipts."""
 
 _MOST_REASONS: Final = 6
 

@@ -15,6 +15,7 @@ from trunkline.checks import arrow_schema
 from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.ingest import Target, ingest_file
+from trunkline.ingest.derived import refresh_tables
 from trunkline.run.quarantine import discard_batch
 from trunkline.settings.drills import point
 
@@ -110,6 +111,7 @@ def ingest_again(
     removed = lake.remove(target.table, "_batch_id", batch_id, metadata={"run_id": run_id, "instead": new.batch_id})
     point("again.after_removal")
     discarded = discard_batch(workspace, batch_id) if old.quarantined else 0
+    refresh_tables(usecase, lake=lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock)
     return Again(batch_id=batch_id, receipt=new, unchanged=False, removed=removed, discarded=discarded)
 
 

@@ -99,12 +99,12 @@ def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Cal
     marked = [
         (usecase, dataset, column)
         for usecase in usecases
-        for dataset, contract in usecase.datasets.items()
+        for dataset, contract in usecase.contracts.items()
         for column in contract.columns
         if column.pii == kind
     ]
     if not marked:
-        known = {column.pii for one in usecases for contract in one.datasets.values() for column in contract.columns}
+        known = {column.pii for one in usecases for contract in one.contracts.values() for column in contract.columns}
         raise InputError(f"no contract marks a column as {kind[:40]!r}", where="--erase", allowed=sorted(known - {""}))
     found = _Found()
     progress("looking", 0.0)
@@ -188,6 +188,8 @@ def _batches(workspace: "Workspace", table: str, column: Column, value: str) -> 
     """The batches that brought rows of the person, superseded ones as well."""
     lake, typed = workspace.lake, _typed(column, value)
     if typed is None or not lake.exists(table) or column.name not in lake.schema(table).names:
+        return set()
+    if "_batch_id" not in lake.schema(table).names:
         return set()
     rows = lake.arrow(table, columns=["_batch_id"], where=lambda rows: rows[column.name] == typed)
     return set(rows.column("_batch_id").to_pylist())

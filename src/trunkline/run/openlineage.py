@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StepEvents", "run_uuid", "step_events"]
 
-_PRODUCER: Final = f"https://pypi.org/project/trunkline/{__version__}"
+_PRODUCER: Final = f"urn:python-package:trunkline:{__version__}"
 _QUARANTINE: Final = "platform.quarantine"
 _PREDICTIONS: Final = "platform.predictions"
 _LONGEST_MESSAGE: Final = 500

@@ -305,7 +305,7 @@ def batch_contract(workspace: "Workspace", batch: str) -> type[Contract] | None:
     held = held_batch(workspace, batch)
     if held.usecase not in workspace.usecases():
         return None
-    return workspace.usecase(held.usecase).datasets.get(held.dataset)
+    return workspace.usecase(held.usecase).contracts.get(held.dataset)
 
 
 def shown_text(text: str | None) -> str | None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import ROW, arrow_schema
 from trunkline.contracts.records import Receipt
-from trunkline.errors import RowsRefusedError, UnknownNameError
+from trunkline.errors import InputError, RowsRefusedError, UnknownNameError
 from trunkline.ingest import Target, ingest_file
 from trunkline.ingest.files import open_file
 from trunkline.ingest.judged import judge
@@ -102,6 +102,12 @@ def replay_batch(
     """
     facts = held_batch(workspace, batch)
     usecase = workspace.usecase(facts.usecase)
+    if facts.dataset in usecase.derived:
+        raise InputError(
+            f"{facts.dataset!r} is a derived table: its rows are judged again at its next refresh",
+            where=f"batch {batch}",
+            next_step=f"mend its inputs or its contract, then: trunkline ingest {usecase.name}",
+        )
     if facts.dataset not in usecase.datasets:
         raise UnknownNameError(f"{usecase.name!r} has no dataset {facts.dataset!r} any more", allowed=usecase.datasets)
     target = Target(usecase.name, facts.dataset, usecase.datasets[facts.dataset])
