@@ -40,7 +40,7 @@ def receipt(days_ago: int, *, rows: int = 100, refused: int = 0, **more: object)
         "extra_columns": json.dumps(["Loyalty <i>"] if days_ago < 3 else []),
         "mapping": None,
         "table_version": 0,
-        "started_at": at - timedelta(seconds=3),
+        "started_at": at - timedelta(seconds=3.25),
         "finished_at": at,
         **more,
     }
@@ -112,5 +112,5 @@ def test_a_span_that_cannot_be_is_refused(empty: "Console", days: str) -> None:
 def test_states_of_sources_count_everything(empty: "Console", append: Append) -> None:
     append(empty.lake, "platform.receipts", [receipt(days, refused=1) for days in (0, 1, 500)])
     (found,) = empty.reader.sources()
-    assert (found.batches, found.accepted, found.quarantined, found.seconds) == (3, 297, 3, 9.0)
+    assert (found.batches, found.accepted, found.quarantined, found.seconds) == (3, 297, 3, 9.75)
     assert len(found.health.arrivals) == 2, "health looks at the history alone"

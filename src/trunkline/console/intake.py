@@ -170,13 +170,14 @@ def _sums(lake: "Lake") -> list[dict[str, object]]:
         return []
 
     def summed(rows: "ir.Table") -> "ir.Table":
-        took = rows["finished_at"].epoch_seconds() - rows["started_at"].epoch_seconds()
+        # engines differ in whether they give fractions here, whatever the type says
+        ends, begins = (rows[name].epoch_seconds().cast("float64") for name in ("finished_at", "started_at"))
         return rows.group_by(["usecase", "dataset", "source", "piece"]).aggregate(
             batches=rows.count(),
             accepted=rows["accepted"].sum(),
             quarantined=rows["quarantined"].sum(),
             duplicates=rows["duplicates"].sum(),
-            seconds=took.sum(),
+            seconds=(ends - begins).sum(),
         )
 
     found: list[dict[str, object]] = lake.collect(

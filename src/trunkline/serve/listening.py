@@ -43,6 +43,7 @@ def listen(app: FastAPI, *, settings: ServeSettings, announce: Callable[[str], N
         app,
         http=OneWriteProtocol,
         access_log=False,
+        log_config=None,  # its records go where the command sends all others
         log_level="warning",
         server_header=False,
         proxy_headers=False,
