@@ -6,14 +6,16 @@ every source. Receipts older than the history, or beyond the newest so many, are
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema
 from trunkline.console.quality import DatasetQuality, dataset_quality
 from trunkline.contracts import Contract
 from trunkline.contracts.records import Receipt
+from trunkline.ingest.budget import budget_of
 from trunkline.monitor import SourceHealth, SourceKey, health_of, source_of
+from trunkline.run.source_health import recent_receipts
 from trunkline.spec import UseCase
 from trunkline.spec.sources import AnySource
 
@@ -22,13 +24,7 @@ if TYPE_CHECKING:
 
     from trunkline.lake import Lake
 
-__all__ = ["HISTORY_DAYS", "MOST_RECEIPTS", "Intake", "SourceState"]
-
-HISTORY_DAYS: Final = 400
-"""Days of receipts that pages and health look at."""
-
-MOST_RECEIPTS: Final = 20_000
-"""The newest receipts that pages and health look at."""
+__all__ = ["Intake", "SourceState"]
 
 _RECEIPTS: Final = "platform.receipts"
 
@@ -79,7 +75,7 @@ class Intake:
             now: UTC.
             only: Use case and dataset, to look at that one alone.
         """
-        receipts = self._receipts(lake, now=now, only=only)
+        receipts = recent_receipts(lake, now=now, usecase=only and only[0], dataset=only and only[1])
         health = self._health(receipts, now=now)
         return tuple(
             dataset_quality(
@@ -106,7 +102,7 @@ class Intake:
             now: UTC.
         """
         sums: dict[SourceKey, SourceState] = {
-            one.key: SourceState(one) for one in self._health(self._receipts(lake, now=now, only=None), now=now)
+            one.key: SourceState(one) for one in self._health(recent_receipts(lake, now=now), now=now)
         }
         for row in _sums(lake):
             key = source_of(
@@ -136,8 +132,7 @@ class Intake:
         }
 
     def _budget(self, contract: type[Contract]) -> float | None:
-        own = contract.table.reject_budget
-        return self.reject_budget if own is None else own
+        return budget_of(contract.table, self.reject_budget)
 
     def _health(self, receipts: Sequence[Receipt], *, now: datetime) -> tuple[SourceHealth, ...]:
         return health_of(
@@ -147,22 +142,6 @@ class Intake:
             budgets={key: self._budget(contract) for key, contract in self._datasets().items()},
             now=now,
         )
-
-    def _receipts(self, lake: "Lake", *, now: datetime, only: tuple[str, str] | None) -> list[Receipt]:
-        if not lake.exists(_RECEIPTS):
-            return []
-
-        def recent(rows: "ir.Table") -> "ir.Table":
-            import ibis
-
-            kept = rows.filter(rows["finished_at"] >= ibis.literal(now - timedelta(days=HISTORY_DAYS)))
-            if only is not None:
-                kept = kept.filter((kept["usecase"] == only[0]) & (kept["dataset"] == only[1]))
-            return kept.order_by(ibis.desc("finished_at"), ibis.desc("batch_id")).limit(MOST_RECEIPTS)
-
-        rows = lake.collect(recent, _RECEIPTS, schemas={_RECEIPTS: arrow_schema(Receipt)}).to_pylist()
-        # they were judged when they were written; judging twenty thousand again takes seconds
-        return [Receipt.model_construct(**row) for row in rows]
 
 
 def _sums(lake: "Lake") -> list[dict[str, object]]:

@@ -14,9 +14,12 @@ from trunkline.monitor import (
     estimate_readings,
     performance_readings,
     score_readings,
+    source_alerts,
+    source_readings,
 )
 from trunkline.run.looking import fitting_rows
 from trunkline.run.predicting import PREDICTIONS, live_model
+from trunkline.run.source_health import source_health
 from trunkline.run.steps import StepContext
 from trunkline.run.taking import source_files
 
@@ -63,7 +66,7 @@ class MonitorDocument(BaseModel):
 
 
 def monitor(context: StepContext) -> MonitorDocument:
-    """Read drift and performance of the champion over the window, store the readings, raise alerts.
+    """Read drift and performance of the champion and the health of its sources, store the readings, raise alerts.
 
     The window is what the run itself scored; in a run that scored nothing, the source's rows where one is given, and
     otherwise the logged answers of the last 30 days.
@@ -80,6 +83,7 @@ def monitor(context: StepContext) -> MonitorDocument:
     window = Window(context.run_id, usecase.name, version, now, *span)
     truth, judged = _matured(context, version, now)
     seed = workspace.settings.seed
+    health = source_health(workspace, usecase, now=now)
     readings = (
         *drift_readings(model.info, rows, window=window, watch=usecase.watch),
         *score_readings(model.info, scores, window=window, watch=usecase.watch),
@@ -87,8 +91,12 @@ def monitor(context: StepContext) -> MonitorDocument:
         *performance_readings(
             model.info, truth, judged, window=window, watch=usecase.watch, metric=usecase.metric, seed=seed
         ),
+        *source_readings(health, window=window),
     )
-    alerts = alerts_of(readings, window=window)
+    alerts = (
+        *alerts_of(readings, window=window),
+        *source_alerts(health, run_id=context.run_id, raised_at=now),
+    )
     _store(context, readings, alerts)
     return MonitorDocument(
         model_version=version, rows=rows.num_rows, outcomes=int(truth.size), readings=readings, alerts=alerts
