@@ -64,12 +64,12 @@ TOUCHED_BY_TIME_ZONES = (
 )
 
 SUITES = {
-    "fast": Suite(240, workers=2),
+    "fast": Suite(360, workers=2),
     # The same answers wherever the machine stands: a naive local time anywhere shows here.
-    "fast-tokyo": Suite(180, workers=2, variables={"TZ": "Asia/Tokyo"}, folders=TOUCHED_BY_TIME_ZONES),
+    "fast-tokyo": Suite(300, workers=2, variables={"TZ": "Asia/Tokyo"}, folders=TOUCHED_BY_TIME_ZONES),
     "properties": Suite(300, workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}, narrowed_to="hypothesis"),
-    "slow": Suite(900, mark="slow", workers=2),
-    "servers": Suite(420, mark="servers", extras=("sql",), system=("postgresql", "mariadb")),
+    "slow": Suite(1140, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}),
+    "servers": Suite(300, mark="servers", extras=("sql",), system=("postgresql", "mariadb")),
     "spark": Suite(420, mark="spark", extras=("spark",), system=("java",)),
     "airflow": Suite(420, mark="airflow", extras=("airflow",)),
     "browser": Suite(300, mark="browser", system=("chromium",)),

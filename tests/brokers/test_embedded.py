@@ -139,6 +139,7 @@ def test_there_is_one_partition(open_log: Callable[..., EmbeddedLog]) -> None:
     log.close()
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_every_acknowledged_record_is_there_once() -> None:
     done = subprocess.run([sys.executable, str(DRILL)], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

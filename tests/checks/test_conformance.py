@@ -164,6 +164,9 @@ CASES: Mapping[type[Contract], st.SearchStrategy[str]] = {
     OfApia: around(local_instants),
 }
 
+QUICK = (OfText, OfInteger, OfNumber, OfInstant, OfBerlin)
+EVERY = [pytest.param(contract, marks=() if contract in QUICK else pytest.mark.slow) for contract in CASES]
+
 CORNERS = [
     *("1_000", "5.", ".5", ".", "+", "-", "", " ", "NaN", "nan", "inf", "-Infinity", "1e400", "1e-400", "0x10", "1,5"),
     *("007", "+5", "9" * 18, "9" * 19, "-" + "9" * 18, "5e-324", "1.7976931348623157e308", "1.7976931348623159e308"),
@@ -176,7 +179,7 @@ CORNERS = [
 ]
 
 
-@pytest.mark.parametrize("contract", CASES, ids=lambda contract: contract.__name__)
+@pytest.mark.parametrize("contract", EVERY, ids=lambda contract: contract.__name__)
 def test_texts_get_one_verdict(contract: type[Contract], verdicts: AllVerdicts) -> None:
     verdicts(contract, [{"value": text} for text in (*CORNERS, None)])
 
@@ -260,6 +263,7 @@ row_of_wide = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(rows=st.lists(row_of_wide, min_size=1, max_size=30))
 def test_whole_rows_with_rules_get_one_verdict(rows: list[dict[str, str | None]], verdicts: AllVerdicts) -> None:
     verdicts(Wide, rows)
@@ -275,7 +279,7 @@ json_scalars = (
 )
 
 
-@pytest.mark.parametrize("contract", CASES, ids=lambda contract: contract.__name__)
+@pytest.mark.parametrize("contract", EVERY, ids=lambda contract: contract.__name__)
 def test_typed_scalars_are_judged_by_their_text(
     contract: type[Contract], verdicts: AllVerdicts, edge_verdicts: EdgeVerdicts
 ) -> None:

@@ -156,6 +156,7 @@ SAID: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nulls", [(), ("", "NA", "?"), ("0.0", "true")], ids=["none", "usual", "odd"])
 @pytest.mark.parametrize("optional", [False, True], ids=["needed", "optional"])
 def test_every_kind_of_field_on_every_kind_of_value(nulls: tuple[str, ...], optional: bool) -> None:

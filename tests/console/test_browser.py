@@ -1,9 +1,11 @@
 """The console in a real browser: what people see is there, without scripts and without a network."""
 
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,3 +59,24 @@ def test_the_console_is_shown_without_scripts(
     assert "<polyline" in readings
     assert "C-0001-SECRET" not in browser.seen(f"{address}/console/quarantine")
     assert browser.colours(f"{address}/console/readings", width=1280) > 20
+
+
+@pytest.mark.parametrize("path", ["/console/quality", "/console/quality/leaving/customers", "/console/tables"])
+def test_pages_of_data_fit_a_phone(browser: "Browser", console: "Console", tmp_path: Path, path: str) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(console.page(path))
+    phone = tmp_path / "phone.html"
+    phone.write_text(
+        """<!DOCTYPE html><html><body><iframe id="phone" width="360" height="800"></iframe><p></p><script>
+        const phone = document.getElementById("phone");
+        phone.onload = () => {
+            const page = phone.contentDocument.documentElement;
+            document.querySelector("p").textContent = `as wide as ${page.scrollWidth} of ${page.clientWidth}`;
+        };
+        phone.src = "page.html";
+        </script></body></html>"""
+    )
+    found = re.search(r"as wide as (\d+) of (\d+)", browser.seen(phone.as_uri()))
+    assert found
+    assert found.group(1) == found.group(2), "the page scrolls sideways"
+    assert browser.colours(page.as_uri(), width=1280) > 20

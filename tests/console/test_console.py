@@ -216,6 +216,7 @@ def test_names_from_data_are_escaped(empty: "Console", append: Append) -> None:
         assert "&lt;script&gt;" in empty.page(path)
 
 
+@pytest.mark.slow
 def test_nothing_but_reading_is_offered(console: "Console") -> None:
     before = {path: path.stat().st_mtime_ns for path in console.root.rglob("*") if path.is_file()}
     for path in PAGES:
@@ -225,6 +226,7 @@ def test_nothing_but_reading_is_offered(console: "Console") -> None:
     assert {path: path.stat().st_mtime_ns for path in console.root.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_pages_may_be_asked_for_from_many_threads(console: "Console") -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda number: console.client.get(PAGES[number % len(PAGES)]).status_code, range(28)))

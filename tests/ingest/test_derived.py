@@ -193,6 +193,7 @@ def test_only_touched_groups_are_computed_again(site: Site) -> None:
     assert [row["calls"] for row in site.rows("cell_load")] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_row_that_moves_to_another_group_leaves_its_old_one(site: Site) -> None:
     site.take("cells", [("a", "Graz"), ("b", "Linz")])
     site.take("calls", [(1, "a", 1, 60)])
@@ -203,6 +204,7 @@ def test_a_row_that_moves_to_another_group_leaves_its_old_one(site: Site) -> Non
     assert site.rows("city_load") == [{"city": "Linz", "calls": 1}]
 
 
+@pytest.mark.slow
 def test_refused_rows_are_closed_when_their_group_is_judged_again(site: Site) -> None:
     site.take("cells", [("a", "Graz"), ("b", "Linz")])
     site.take("calls", [(1, "a", 1, 9000), (2, "b", 1, 9000)])
@@ -214,6 +216,7 @@ def test_refused_rows_are_closed_when_their_group_is_judged_again(site: Site) ->
     assert [row["cell_id"] for row in site.rows("cell_load")] == ["a"]
 
 
+@pytest.mark.slow
 def test_a_removed_batch_leaves_the_derived_rows_too(site: Site) -> None:
     site.take("cells", [("a", "Graz")])
     site.take("calls", [(1, "a", 1, 60)])
@@ -225,6 +228,7 @@ def test_a_removed_batch_leaves_the_derived_rows_too(site: Site) -> None:
     assert [row["calls"] for row in site.rows("cell_load")] == [1]
 
 
+@pytest.mark.slow
 def test_what_was_erased_is_computed_without(site: Site) -> None:
     site.take("cells", [("a", "Graz"), ("b", "Linz")])
     site.take("calls", [(1, "a", 1, 60), (2, "b", 1, 60)])
@@ -235,6 +239,7 @@ def test_what_was_erased_is_computed_without(site: Site) -> None:
     assert [row["cell_id"] for row in site.rows("cell_load")] == ["a"]
 
 
+@pytest.mark.slow
 def test_another_expression_or_contract_computes_everything_anew(site: Site) -> None:
     site.take("cells", [("a", "Graz")])
     site.take("calls", [(1, "a", 1, 60), (2, "a", 9, 60)])
@@ -253,6 +258,7 @@ def test_another_expression_or_contract_computes_everything_anew(site: Site) -> 
     assert [row["calls"] for row in site.rows("cell_load")] == [2]
 
 
+@pytest.mark.slow
 def test_constants_in_an_expression_belong_to_it(site: Site) -> None:
     import ibis
 
@@ -270,6 +276,7 @@ def test_constants_in_an_expression_belong_to_it(site: Site) -> None:
     assert site.refresh(mapped("Graz", "Linz"))["city_load"].accepted == 2
 
 
+@pytest.mark.slow
 def test_features_read_them_by_name(site: Site) -> None:
     site.take("cells", [("a", "Graz")])
     site.take("calls", [(1, "a", 1, 60)])
@@ -288,6 +295,7 @@ def test_features_read_them_by_name(site: Site) -> None:
     assert versions["calls.cell_load"] == site.lake.version("calls.cell_load")
 
 
+@pytest.mark.slow
 def test_nothing_is_derived_from_nothing(site: Site) -> None:
     assert site.refresh() == {}
     site.take("calls", [(1, "a", 1, 60)])  # the cells have not come yet: an empty table

@@ -160,6 +160,7 @@ def test_a_group_that_was_cut_short_is_completed(
         assert rows_of(lake, name, *columns) == rows_of(whole, name, *columns)
 
 
+@pytest.mark.slow
 def test_another_process_that_takes_the_same_files_meanwhile(
     make_lake: Callable[[], Lake], folder: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

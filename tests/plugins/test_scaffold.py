@@ -170,6 +170,7 @@ def verdicts(source: Path, contract: type[Contract]) -> tuple[int, int, dict[str
         return judged.read, judged.accepted, dict(judged.reasons())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "file", "label", "key", "task"),
     [

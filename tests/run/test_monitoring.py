@@ -106,6 +106,7 @@ def tell(workspace: Path, values: dict[str, float], *, days: float, recorded: fl
         opened.lake.append("platform.outcomes", table_from_rows(Outcome, rows))
 
 
+@pytest.mark.slow
 def test_outcomes_count_when_answers_have_matured(answered: Path, subscribers: Subscribers) -> None:
     rows = subscribers(500)
     truth = dict(zip(rows["subscriber_id"].to_pylist(), map(float, rows["left"].to_pylist()), strict=True))

@@ -74,7 +74,7 @@ def assert_valid(event: dict[str, Any]) -> None:
     """What OpenLineage.json 2-0-2 requires of a RunEvent, of its datasets, and of every facet."""
     assert datetime.fromisoformat(event["eventTime"]).tzinfo is not None
     assert event["schemaURL"].startswith("https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent")
-    assert event["producer"].startswith("https://")
+    assert event["producer"].startswith("urn:")  # a URI, and no address of anybody
     assert event["eventType"] in ("START", "COMPLETE", "FAIL")
     uuid.UUID(event["run"]["runId"])
     assert event["job"]["namespace"] == "trunkline"

@@ -29,6 +29,7 @@ def leaking_column(rows: pa.Table) -> pa.Table:
     return replaced(rows, "dropped_calls", pa.array(left * 10 + np.random.default_rng(1).random(rows.num_rows)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "gate"),
     [

@@ -31,6 +31,7 @@ def receipts(workspace: Path) -> list[dict[str, object]]:
     return rows
 
 
+@pytest.mark.slow
 def test_a_row_by_its_key_and_by_its_record(
     trunkline: Trunkline, workspace: Path, subscribers: Callable[..., pa.Table], tmp_path: Path, source: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_version_of_a_table(trunkline: Trunkline, trained: Path) -> None:
     assert (links[0][2]["rows"], links[0][2]["batches"]) == ("500", "1")
 
 
+@pytest.mark.slow
 def test_a_refused_row_and_what_it_became(
     trunkline: Trunkline, subscribers: Callable[..., pa.Table], tmp_path: Path
 ) -> None:

@@ -141,6 +141,7 @@ def test_replay_under_the_same_contract_changes_nothing(opened: Open, tmp_path: 
     assert [path for path in workspace.folder("landing").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.slow
 def test_replay_after_the_contract_has_changed(opened: Open, tmp_path: Path) -> None:
     batch = take(opened(), tmp_path)
     looser = opened(minimum=-2)
@@ -194,6 +195,7 @@ def test_an_edit_by_the_columns_name_or_the_field(opened: Open, tmp_path: Path) 
     ]
 
 
+@pytest.mark.slow
 def test_an_edit_of_a_field_that_the_source_lacks(opened: Open, tmp_path: Path) -> None:
     workspace = opened(minimum=-9, length=10)
     batch = take(workspace, tmp_path, 'No,"Talk, s"\nc1,5\nc2,x\n')
@@ -203,6 +205,7 @@ def test_an_edit_of_a_field_that_the_source_lacks(opened: Open, tmp_path: Path) 
     assert (row["cell"], row["seconds"]) == ("A", 7)
 
 
+@pytest.mark.slow
 def test_an_edit_of_an_unknown_column(opened: Open, tmp_path: Path) -> None:
     workspace = opened()
     batch = take(workspace, tmp_path)
@@ -211,6 +214,7 @@ def test_an_edit_of_an_unknown_column(opened: Open, tmp_path: Path) -> None:
     assert told.value.allowed == ("No", "Talk, s")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
 def test_a_corrected_file(opened: Open, tmp_path: Path, form: str) -> None:
     workspace = opened()
@@ -251,6 +255,7 @@ def test_a_corrected_file(opened: Open, tmp_path: Path, form: str) -> None:
     assert (rows[7].state, rows[7].row["No"], rows[7].reasons) == ("open", "c5", ("seconds.minimum",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -296,6 +301,7 @@ def test_discarding(opened: Open, tmp_path: Path) -> None:
     assert accepted(workspace.lake) == ["c1"]
 
 
+@pytest.mark.slow
 def test_one_at_a_time(opened: Open, tmp_path: Path) -> None:
     workspace = opened()
     batch = take(workspace, tmp_path)
@@ -318,6 +324,7 @@ def test_what_is_not_there(opened: Open, tmp_path: Path) -> None:
         replay_batch(opened(dataset="others"), batch)
 
 
+@pytest.mark.slow
 def test_values_of_json_that_are_no_scalars(opened: Open, tmp_path: Path) -> None:
     workspace = opened()
     path = tmp_path / "calls.ndjson"
@@ -335,6 +342,7 @@ def test_values_of_json_that_are_no_scalars(opened: Open, tmp_path: Path) -> Non
     assert counts(replay_batch(workspace, batch, edits=Edits(file=exported))) == (0, 1, 0), "still the object it was"
 
 
+@pytest.mark.slow
 def test_the_mapping_is_in_the_receipt(opened: Open, tmp_path: Path) -> None:
     workspace = opened()
     take(workspace, tmp_path)
@@ -394,6 +402,7 @@ def test_killed_and_called_again_with_other_edits(opened: Open, tmp_path: Path, 
     assert sorted((row["read"], row["accepted"], row["quarantined"]) for row in receipts) == [(3, 3, 0), (7, 1, 6)]
 
 
+@pytest.mark.slow
 def test_the_commands(
     opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
