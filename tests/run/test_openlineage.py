@@ -86,7 +86,7 @@ def assert_valid(event: dict[str, Any]) -> None:
             assert dataset["name"]
             facets += [*dataset.get("facets", {}).values(), *dataset.get(own, {}).values()]
     for facet in facets:
-        assert facet["_producer"].startswith("https://")
+        assert facet["_producer"].startswith("urn:")
         assert facet["_schemaURL"].startswith("https://openlineage.io/spec/")
 
 

@@ -78,10 +78,10 @@ def opened_address(text: str) -> Address:
     database, module = _SCHEMES[scheme]
     if driver and driver not in {module, "pysqlite"}:
         raise InputError(f"{database} is read by the driver {module}, not {driver[:40]!r}", allowed=(module,))
-    if find_spec(module) is None:
-        raise MissingExtraError(module, extra="sql")
     if not url.database:
         raise InputError("the URL of a database names none", next_step="add it: .../DATABASE")
+    if find_spec(module) is None:
+        raise MissingExtraError(module, extra="sql")
     shown = url.set(drivername=database, query={}).render_as_string(hide_password=True)
     url = url.set(drivername=_DIALECTS[database])
     if database == "sqlite":
