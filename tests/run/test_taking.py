@@ -2,15 +2,21 @@
 
 import json
 import sqlite3
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from trunkline.cli import main
-from trunkline.errors import InputError, SourceError
-from trunkline.run import Workspace
-from trunkline.run.taking import recorded, resolve, source_files
+from trunkline.errors import BusyError, InputError, SourceError
+from trunkline.ingest.landing import Landed, Landing
+from trunkline.lake import held
+from trunkline.run import Arrived, Workspace, watch_folder
+from trunkline.run.taking import recorded, resolve, source_files, take
 from trunkline.settings import Settings
+from trunkline.spec.sources import FolderSource
 
 
 @pytest.fixture
@@ -59,6 +65,134 @@ def test_a_password_is_never_written_down(tmp_path: Path) -> None:
     assert recorded("crm") == "crm"
     (tmp_path / "a.csv").write_text("x")
     assert recorded(str(tmp_path / "a.csv")) == str(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        (
+            "https://api.example.com/v1/calls?api_key=s3cret&page=2",
+            "https://api.example.com/v1/calls?api_key=***&page=2",
+        ),
+        ("postgresql://crm@db/x?table=t&password=s3cret", "postgresql://crm@db/x?table=t&password=***"),
+        ("sqlite:///x.db?table=t", "sqlite:///x.db?table=t"),
+    ],
+)
+def test_what_may_be_a_credential_is_not_written_down(url: str, kept: str) -> None:
+    assert recorded(url) == kept
+
+
+def test_another_password_is_no_other_source(workspace: Workspace) -> None:
+    usecase = workspace.usecase("churn")
+    names = {
+        resolve(workspace, usecase, [f"sqlite://u:{word}@/x.db?table=t"], dataset=None, mapping={})[0].name
+        for word in ("old", "new")
+    }
+    assert len(names) == 1
+    with pytest.raises(InputError, match="lacks its credentials"):
+        resolve(workspace, usecase, ["sqlite://u:***@/x.db?table=t"], dataset=None, mapping={})
+
+
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, table: str = "") -> Workspace:
+    """A workspace with a use case of one's own that takes calls in."""
+    folder = tmp_path / "usecases" / f"calls_{tmp_path.name[-8:].replace('-', '_').lower()}"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(
+        dedent(
+            f"""
+            from typing import ClassVar
+            from trunkline.contracts import Contract, Integer, Table, Text, field
+            from trunkline.spec import UseCase
+
+            class Call(Contract):
+                table: ClassVar[Table] = Table({table})
+                call_id: Text = field()
+                seconds: Integer = field(minimum=0)
+
+            usecase = UseCase(name={folder.name!r}, title="Calls", question="?", datasets={{"calls": Call}},
+                              main="calls", task=None, metric="roc_auc")
+            """
+        )
+    )
+    monkeypatch.setenv("TRUNKLINE_PLUGIN_DIR", str(tmp_path / "usecases"))
+    return Workspace(Settings.model_validate({"workspace": tmp_path / "w", "lake": {"lock_timeout_s": 0.2}}))
+
+
+def watched(workspace: Workspace, inbox: Path, stop: threading.Event, *, once: bool) -> Iterator[Arrived]:
+    (name,) = [name for name in workspace.usecases() if name.startswith("calls_")]
+    declared = FolderSource(kind="folder", usecase=name, path=inbox, settle_s=0, afterwards="delete")
+    return watch_folder(workspace, workspace.usecase(name), declared, run_id="r", stop=stop, once=once)
+
+
+def test_a_file_beyond_its_reject_budget_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    (inbox / "bad.csv").write_text("call_id,seconds\na,-1\nb,1\n")
+    (inbox / "good.csv").write_text("call_id,seconds\nc,1\nd,1\n")
+    with calls(tmp_path, monkeypatch, table="reject_budget=0.1") as workspace:
+        found = {one.path.name: one for one in watched(workspace, inbox, threading.Event(), once=True)}
+    assert "budget" in str(found["bad.csv"].error)
+    assert [path.name for path in inbox.iterdir()] == ["bad.csv"]
+
+
+def test_a_file_that_a_busy_table_kept_out_is_taken_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox, stop = tmp_path / "in", threading.Event()
+    inbox.mkdir()
+    (inbox / "a.csv").write_text("call_id,seconds\na,1\n")
+    with calls(tmp_path, monkeypatch) as workspace:
+        (name,) = [name for name in workspace.usecases() if name.startswith("calls_")]
+        arrived = watched(workspace, inbox, stop, once=False)
+        with held(workspace.lake.lock_folder / f"{name}.calls.lock", what="test"):
+            assert isinstance(next(arrived).error, BusyError)
+        assert next(arrived).error is None
+        stop.set()
+
+
+def test_what_is_judged_is_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for path in files:
+        path.write_text(f"call_id,seconds\n{path.stem},1\n")
+    with calls(tmp_path, monkeypatch) as workspace:
+        (name,) = [name for name in workspace.usecases() if name.startswith("calls_")]
+        usecase = workspace.usecase(name)
+        keep = Landing.keep
+
+        def kept(landing: Landing, path: Path) -> Landed:
+            piece = keep(landing, path)
+            path.write_text("call_id,seconds\nanother,1\n")  # right after it was copied
+            return piece
+
+        monkeypatch.setattr(Landing, "keep", kept)
+        handed = resolve(workspace, usecase, [str(path) for path in files], dataset=None, mapping={})
+        list(take(workspace, usecase, handed, run_id="r", progress=lambda _what, _share: None))
+        assert sorted(workspace.lake.arrow(f"{name}.calls").column("call_id").to_pylist()) == ["a", "b"]
+
+
+def test_a_file_that_goes_stops_none_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / name for name in ("a.csv", "b.csv", "c.csv")]
+    for path in files:
+        path.write_text(f"call_id,seconds\n{path.stem},1\n")
+    with calls(tmp_path, monkeypatch) as workspace:
+        (name,) = [name for name in workspace.usecases() if name.startswith("calls_")]
+        usecase = workspace.usecase(name)
+        handed = resolve(workspace, usecase, [str(path) for path in files], dataset=None, mapping={})
+        files[1].unlink()
+        told: list[str] = []
+        found = list(take(workspace, usecase, handed, run_id="r", progress=lambda what, _share: told.append(what)))
+        assert [one.error is None for one in found] == [True, False, True]
+        assert any(line.startswith("refused b.csv") for line in told)
+
+
+def test_no_copies_stay_where_none_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv").write_text("call_id,seconds\na,1\n" + "b,2\n" * 100_000)  # packs more than 250 times
+    with calls(tmp_path, monkeypatch) as workspace:
+        (name,) = [name for name in workspace.usecases() if name.startswith("calls_")]
+        usecase = workspace.usecase(name)
+        handed = resolve(workspace, usecase, [str(tmp_path / "a.csv")], dataset=None, mapping={})
+        for keeps, left in ((False, 0), (True, 2)):
+            (one,) = take(workspace, usecase, handed, run_id="r", progress=lambda _what, _share: None, keep_files=keeps)
+            assert one.error is None
+            assert len([path for path in (tmp_path / "w" / "landing").rglob("*") if path.is_file()]) == left
 
 
 def test_a_folder_is_watched_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,11 +49,13 @@ class Taken:
         is_done: Whether its rows are accounted for, so that it may be put away; one that is not stays where it is and
             is looked at again when it changes.
         error: What was wrong with it; also where every row went to the quarantine, which accounts for them.
+        again: Whether it is to be handed out once more although it has not changed: the fault was not its own.
     """
 
     path: Path
     is_done: bool = True
     error: TrunklineError | None = None
+    again: bool = False
 
 
 class Arrivals:
@@ -103,6 +105,18 @@ class Arrivals:
             self._given[path] = stamp
             self._seen.pop(path, None)
         return [path for _, _, path, _ in ready[:_MOST_AT_ONCE]]
+
+    def is_as_given(self, path: Path) -> bool:
+        """Whether a file is still what was given; one that has changed since will be given again."""
+        try:
+            status = path.stat(follow_symlinks=False)
+        except OSError:
+            return False
+        return self._given.get(path) == (status.st_size, status.st_mtime_ns, status.st_ino)
+
+    def give_again(self, path: Path) -> None:
+        """Forget that a file was given."""
+        self._given.pop(path, None)
 
     def due_in(self, now_s: float) -> float | None:
         """Seconds until the next file may be whole; None when none is growing."""
@@ -173,7 +187,9 @@ def watch(
                 point("watch.before_take")
                 for taken in take(whole):
                     point("watch.after_take")
-                    if taken.is_done:
+                    if taken.again:
+                        arrivals.give_again(taken.path)
+                    elif taken.is_done and arrivals.is_as_given(taken.path):  # what came in its place stays
                         _put_away(taken.path, declared, clock=clock)
                     yield taken
                 continue

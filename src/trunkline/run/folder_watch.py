@@ -8,11 +8,11 @@ from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from trunkline.contracts.records import Receipt
-from trunkline.errors import InputError, RowsRefusedError, TrunklineError, WorldError
+from trunkline.errors import BusyError, InputError, TrunklineError
 from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.watching import Taken, watch
 from trunkline.lake.locks import held
-from trunkline.run.taking import resolve, take
+from trunkline.run.taking import Handed, dataset_of, take
 from trunkline.spec.sources import FolderSource
 
 if TYPE_CHECKING:
@@ -60,36 +60,29 @@ def watch_folder(
     Raises:
         SourceError: The folder is not there.
         InputError: The archive is the folder itself.
+        UnknownNameError: There is no such dataset.
         BusyError: Another process watches the folder for the same use case.
         WorldError: The lake did not take the rows; start the watch again, nothing is lost.
     """
     if not declared.path.is_dir():
         raise InputError("there is no such folder", where=str(declared.path), next_step="make it, or check the path")
     receipts: dict[Path, Receipt] = {}
+    dataset = dataset_of(usecase, declared.dataset)
 
     def take_files(paths: Sequence[Path]) -> Iterator[Taken]:
-        for path in paths:
-            yield one(path)
-
-    def one(path: Path) -> Taken:
+        handed = [Handed(path.name, path, None, dataset, declared.columns) for path in paths]
+        left = list(paths)
         try:
-            handed = resolve(workspace, usecase, [str(path)], dataset=declared.dataset, mapping=declared.columns)
-            for _, taken in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):
-                receipts[path] = taken.receipt
-            refresh_tables(
-                usecase,
-                lake=workspace.lake,
-                locks=workspace.folder("locks"),
-                run_id=run_id,
-                clock=workspace.clock,
-            )
-        except WorldError:
-            raise
-        except RowsRefusedError as error:
-            return Taken(path, error=error)
-        except TrunklineError as error:
-            return Taken(path, is_done=False, error=error)
-        return Taken(path)
+            for outcome in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):
+                path = left.pop(0)
+                if outcome.ingested is not None:
+                    receipts[path] = outcome.ingested.receipt
+                yield Taken(path, is_done=outcome.ingested is not None, error=outcome.error)
+        except BusyError as error:
+            yield from (Taken(path, is_done=False, error=error, again=True) for path in left)
+        refresh_tables(
+            usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
+        )
 
     digest = hashlib.sha256(str(declared.path.resolve()).encode()).hexdigest()[:_DIGITS]
     lock = workspace.folder("locks") / f"watch-{usecase.name}-{digest}.lock"

@@ -7,33 +7,36 @@ looked up under ``[sources]`` of the settings.
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import has_magic
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from trunkline.checks import arrow_schema
-from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError, SourceError, TrunklineError, UnknownNameError
-from trunkline.ingest import FILE_SUFFIXES, FileResult, Ingested, Target, ingest_files
+from trunkline.ingest import FILE_SUFFIXES, Ingested, Target
 from trunkline.ingest.files import split_sheet
-from trunkline.ingest.landing import Landed
 from trunkline.ingest.pulling import pull
 from trunkline.ingest.sources import declared_from_url, open_source
+from trunkline.run.taking_files import taken_files
 from trunkline.spec.sources import AnySource, FolderSource
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
 
-__all__ = ["Handed", "declared_names", "recorded", "resolve", "source_files", "take"]
+__all__ = ["HIDDEN", "Handed", "Outcome", "dataset_of", "declared_names", "recorded", "resolve", "source_files", "take"]
 
 _logger = logging.getLogger(__name__)
 
+HIDDEN: Final = "***"
+"""Stands where a URL that was written down had a credential."""
+
 _NAME_DIGITS: Final = 12
+_MAY_BE_SECRET: Final = re.compile(r"key|token|secret|passw|pwd|sig|auth|cred")
 
 
 @dataclass(frozen=True)
@@ -100,15 +103,24 @@ def declared_names(workspace: "Workspace", usecase: str, *, dataset: str | None 
 
 
 def recorded(source: str) -> str:
-    """Write a source down so that a run can go on with it: paths whole, URLs without their password."""
+    """Write a source down: paths whole, URLs without what may be secret, which :data:`HIDDEN` stands for."""
     if "://" in source:
-        parts = urlsplit(source)
-        if parts.password is None:
-            return source
-        host = parts.netloc.rpartition("@")[2]
-        return parts._replace(netloc=f"{parts.username or ''}:***@{host}").geturl()
+        return _public(source)
     path = Path(source)
     return str(path.absolute()) if path.exists() or has_magic(source) else source
+
+
+def _public(url: str) -> str:
+    """A URL without its password and without the values of options that may be credentials."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    user = "" if parts.username is None else f"{parts.username}:{HIDDEN}@" if parts.password else f"{parts.username}@"
+    options = [
+        (name, HIDDEN if _MAY_BE_SECRET.search(name.lower()) else value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    ]
+    query = f"?{urlencode(options, safe='*')}" if options else ""
+    return f"{parts.scheme}://{user}{host}{parts.path}{query}"  # geturl() would drop the slashes of an empty host
 
 
 def resolve(
@@ -135,17 +147,24 @@ def resolve(
     """
     found: list[Handed] = []
     for text in sources:
+        if HIDDEN in text and "://" in text:
+            raise InputError(
+                "the URL lacks its credentials, which are not kept",
+                where=text,
+                next_step="name the source again with its credentials, or declare it under [sources] of trunkline.toml",
+            )
         declared = workspace.settings.sources.get(text)
         name = text
         if declared is None and "://" in text and urlsplit(text).scheme != "file":
             declared = declared_from_url(text, usecase=usecase.name, dataset=dataset)
-            name = f"url-{hashlib.sha256(text.encode()).hexdigest()[:_NAME_DIGITS]}"
+            # by what is no secret: a new password does not make it another source, with a position of its own
+            name = f"url-{hashlib.sha256(_public(text).encode()).hexdigest()[:_NAME_DIGITS]}"
         if declared is None:
             try:
                 files = source_files((text,))
             except SourceError as error:
                 raise _with_names(error, workspace, text) from None
-            target = _dataset(usecase, dataset)
+            target = dataset_of(usecase, dataset)
             found += [Handed(path.name, path, None, target, mapping) for path in files]
             continue
         if declared.usecase != usecase.name:
@@ -154,13 +173,28 @@ def resolve(
                 where=f"use case {usecase.name!r}",
                 allowed=declared_names(workspace, usecase.name),
             )
-        target = _dataset(usecase, dataset or declared.dataset)
+        target = dataset_of(usecase, dataset or declared.dataset)
         if isinstance(declared, FolderSource):
             files = source_files((str(declared.path),))
             found += [Handed(path.name, path, None, target, {**declared.columns, **mapping}) for path in files]
         else:
             found.append(Handed(name, None, declared, target, {**declared.columns, **mapping}))
     return found
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a file, or of a piece of a pulled source.
+
+    Attributes:
+        handed: The source.
+        ingested: The receipt; None where nothing was written.
+        error: What was wrong; a batch of which every row was refused has both.
+    """
+
+    handed: Handed
+    ingested: Ingested | None
+    error: TrunklineError | None
 
 
 def take(
@@ -171,75 +205,88 @@ def take(
     run_id: str,
     progress: Callable[[str, float], None],
     keep_files: bool | None = None,
-) -> Iterator[tuple[Handed, Ingested]]:
-    """Take sources in, one after the other; small files share commits.
+) -> Iterator[Outcome]:
+    """Take sources in, one after the other; small files share commits. A source that fails stops none of the others.
 
     Args:
         workspace: The workspace.
         usecase: The use case that takes them in.
         handed: From :func:`resolve`.
         run_id: The run that asks for it.
-        progress: Told what is being done and which share of it, in [0, 1].
+        progress: Told what is being done and which share of it, in [0, 1]; also what was refused.
         keep_files: Whether files leave a copy in the landing zone; None does as the settings say.
 
     Yields:
-        Each batch with its source, as soon as its receipt is written.
+        One outcome per file and per piece of a pulled source, as soon as its receipt is written; and one with the error
+        of a pulled source that did not give all.
 
     Raises:
-        SourceError: A source cannot be read whole, or has no rows. Of several files, the others are taken in before.
-        SchemaError: Its columns do not fit; likewise.
-        RowsRefusedError: No row of a file was good, or more broke the contract than the budget allows; likewise.
-        UnavailableError: A server did not answer.
+        UnavailableError: The lake or the landing zone did not take what was read.
+        BusyError: Another writer held a table for too long.
     """
     keeps = workspace.settings.landing.keep_files if keep_files is None else keep_files
-    errors: list[TrunklineError] = []
     done = 0
-    for one, files in groupby(handed, key=_kind):
+    for _, alike in groupby(handed, key=_kind):
+        some = list(alike)
+        one = some[0]
         target = Target(usecase.name, one.dataset, usecase.datasets[one.dataset])
-        landing = workspace.landing(target.table)
-        some = list(files)
-        told = f"ingest {some[0].name}" + (f" and {len(some) - 1} more" if len(some) > 1 else "")
+        told = f"ingest {one.name}" + (f" and {len(some) - 1} more" if len(some) > 1 else "")
         progress(told, done / len(handed))
-        if some[0].path is not None:
-            for file, result in _taken_files(workspace, some, target, run_id=run_id, keeps=keeps):
-                done += 1
-                progress(told, done / len(handed))
-                if result.error is not None:
-                    errors.append(result.error)
-                elif result.ingested is not None:
-                    _log(result.ingested)
-                    yield file, result.ingested
-        elif some[0].declared is not None:
-            pulled = pull(
-                open_source(some[0].name, some[0].declared),
+        outcomes: Iterator[Outcome]
+        if one.path is not None:
+            files = taken_files(
+                workspace,
+                [file.path for file in some if file.path is not None],
                 target,
-                landing=landing,
-                locks=workspace.folder("locks"),
-                lake=workspace.lake,
                 run_id=run_id,
-                clock=workspace.clock,
                 mapping=one.mapping,
-                limits=workspace.settings.ingest,
+                keeps=keeps,
             )
-            for taken in pulled:
-                progress(f"{told}: {taken.receipt.source}", done / len(handed))
-                _log(taken)
-                yield some[0], taken
-            done += 1
-    if errors:
-        raise errors[0]
+            outcomes = (Outcome(file, found.ingested, found.error) for file, found in zip(some, files, strict=True))
+        else:
+            outcomes = _pulled(workspace, one, target, run_id=run_id)
+        for outcome in outcomes:
+            _log(outcome, usecase=usecase.name, run_id=run_id)
+            if outcome.error is not None:
+                progress(f"refused {outcome.handed.name}: {outcome.error.what}", done / len(handed))
+            elif outcome.ingested is not None and one.path is None:
+                progress(f"{told}: {outcome.ingested.receipt.source}", done / len(handed))
+            yield outcome
+        done += len(some)
 
 
-def _log(taken: Ingested) -> None:
+def _pulled(workspace: "Workspace", one: Handed, target: Target, *, run_id: str) -> Iterator[Outcome]:
+    assert one.declared is not None, "what is no file is declared"
+    try:
+        for taken in pull(
+            open_source(one.name, one.declared),
+            target,
+            landing=workspace.landing(target.table),
+            locks=workspace.folder("locks"),
+            lake=workspace.lake,
+            run_id=run_id,
+            clock=workspace.clock,
+            mapping=one.mapping,
+            limits=workspace.settings.ingest,
+        ):
+            yield Outcome(one, taken, None)
+    except TrunklineError as error:
+        yield Outcome(one, None, error)
+
+
+def _log(outcome: Outcome, *, usecase: str, run_id: str) -> None:
     """Say what became of a batch: names and counts, no values."""
-    receipt = taken.receipt
+    named = {"usecase": usecase, "dataset": outcome.handed.dataset, "source": outcome.handed.name, "run_id": run_id}
+    if outcome.error is not None:
+        _logger.error("source refused: %s", type(outcome.error).__name__, extra=named)
+    if outcome.ingested is None:
+        return
+    receipt = outcome.ingested.receipt
     _logger.info(
-        "batch known already" if taken.known else "batch taken in",
+        "batch known already" if outcome.ingested.known else "batch taken in",
         extra={
-            "usecase": receipt.usecase,
-            "dataset": receipt.dataset,
+            **named,
             "source": receipt.source,
-            "run_id": receipt.run_id,
             "batch_id": receipt.batch_id,
             "read": receipt.read,
             "accepted": receipt.accepted,
@@ -262,50 +309,12 @@ def _kind(one: Handed) -> _Kind:
     return _Kind(one.name if one.path is None else "", one.dataset, one.mapping)
 
 
-def _taken_files(
-    workspace: "Workspace", files: Sequence[Handed], target: Target, *, run_id: str, keeps: bool
-) -> Iterator[tuple[Handed, FileResult]]:
-    """Take files in, each with a copy in the landing zone; that of a file that was refused goes again."""
-    landing = workspace.landing(target.table)
-    by_path = {file.path: file for file in files if file.path is not None}
-    # of a spreadsheet of which one sheet is meant no copy is kept: it would stand for another content
-    pieces = {path: landing.keep(path) for path in by_path if split_sheet(path)[1] is None} if keeps else {}
-    for result in ingest_files(
-        list(by_path),
-        target,
-        lake=workspace.lake,
-        run_id=run_id,
-        clock=workspace.clock,
-        mapping=files[0].mapping,
-        pieces=pieces,
-        limits=workspace.settings.ingest,
-    ):
-        if result.error is not None and result.ingested is None and result.path in pieces:
-            _give_up(workspace, target, pieces[result.path])
-        yield by_path[result.path], result
+def dataset_of(usecase: "UseCase", dataset: str | None) -> str:
+    """Give a dataset's name, the main one's for None.
 
-
-def _give_up(workspace: "Workspace", target: Target, piece: Landed) -> None:
-    """Take a copy back, unless a batch of an earlier time or another contract rests on it."""
-    receipts, lake = "platform.receipts", workspace.lake
-    rests = (
-        lake.exists(receipts)
-        and lake.arrow(
-            receipts,
-            columns=["batch_id"],
-            schema=arrow_schema(Receipt),
-            where=lambda table: (
-                (table["usecase"] == target.usecase)
-                & (table["dataset"] == target.dataset)
-                & (table["content_sha256"] == piece.content_sha256)
-            ),
-        ).num_rows
-    )
-    if not rests:
-        workspace.landing(target.table).discard(piece)
-
-
-def _dataset(usecase: "UseCase", dataset: str | None) -> str:
+    Raises:
+        UnknownNameError: There is no such dataset.
+    """
     name = dataset or usecase.main
     if name not in usecase.datasets:
         raise UnknownNameError(f"{usecase.name!r} has no dataset {name!r}", allowed=usecase.datasets)

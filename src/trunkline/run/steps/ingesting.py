@@ -5,7 +5,7 @@ from typing import Final
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import Receipt
-from trunkline.errors import InputError, UnknownNameError
+from trunkline.errors import InputError, TrunklineError, UnknownNameError
 from trunkline.ingest.derived import refresh_tables
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
@@ -51,20 +51,28 @@ def ingest(context: StepContext) -> IngestDocument:
         )
         handed = [Handed(path.name, path, None, name) for name, path in files.items()]
     receipts, known, batches = [], [], []
+    errors: list[TrunklineError] = []
     keep_files = False if simulated else None
-    for one, taken in take(
+    for outcome in take(
         workspace, usecase, handed, run_id=context.run_id, progress=context.progress, keep_files=keep_files
     ):
-        receipts.append(taken.receipt)
-        if taken.known:
-            known.append(taken.receipt.batch_id)
-        if one.dataset == usecase.main and taken.receipt.accepted:
-            batches.append(taken.receipt.batch_id)
+        if outcome.error is not None:
+            errors.append(outcome.error)
+        elif outcome.ingested is not None:
+            receipt = outcome.ingested.receipt
+            receipts.append(receipt)
+            if outcome.ingested.known:
+                known.append(receipt.batch_id)
+            if outcome.handed.dataset == usecase.main and receipt.accepted:
+                batches.append(receipt.batch_id)
+    derived = _refreshed(context)
+    if errors:  # all others were taken in; the same command, once this is mended, finds them known
+        raise errors[0]
     return IngestDocument(
         receipts=tuple(receipts),
         known=tuple(known),
         batches=tuple(batches),
-        derived=_refreshed(context),
+        derived=derived,
         simulated=simulated,
         best_score=best_score,
     )

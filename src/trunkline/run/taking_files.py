@@ -1,0 +1,176 @@
+"""Files on their way in: copied into the landing zone first, then read from that copy, small ones in groups.
+
+What is judged is the copy, so a file that changes, or goes, while others are taken in cannot be taken for another. The
+copy of a file that was refused as a whole goes again, and so do all where none are to be kept.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from trunkline.checks import arrow_schema
+from trunkline.contracts.records import Receipt
+from trunkline.errors import TrunklineError, WorldError
+from trunkline.ingest import Ingested, Target, ingest_files
+from trunkline.ingest.files import split_sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trunkline.ingest.landing import Landed
+    from trunkline.run.workspace import Workspace
+
+__all__ = ["FileOutcome", "taken_files"]
+
+_GROUP_BYTES: Final = 512 << 20
+_GROUP_FILES: Final = 2_000
+_ANY_RATIO: Final = 1 << 40
+
+
+@dataclass(frozen=True)
+class FileOutcome:
+    """What became of one file.
+
+    Attributes:
+        path: The file as it was handed over.
+        ingested: Its receipt; None where nothing of it was written.
+        error: Why it was refused, with or without a receipt.
+    """
+
+    path: Path
+    ingested: Ingested | None
+    error: TrunklineError | None
+
+
+@dataclass(frozen=True)
+class _Copied:
+    """A file with its copy; without one where a single sheet is meant, or where it could not be copied."""
+
+    path: Path
+    piece: "Landed | None"
+    error: TrunklineError | None = None
+
+    @property
+    def source(self) -> Path:
+        """What is read."""
+        return self.path if self.piece is None or self.piece.path is None else self.piece.path
+
+    @property
+    def is_packed_here(self) -> bool:
+        """Whether the copy was compressed here: then how far it unpacks says nothing against it."""
+        return self.source.suffix == ".zst" and self.path.suffix.lower() != ".zst"
+
+
+def taken_files(
+    workspace: "Workspace",
+    paths: Sequence[Path],
+    target: Target,
+    *,
+    run_id: str,
+    mapping: "Mapping[str, str]",
+    keeps: bool,
+) -> Iterator[FileOutcome]:
+    """Take files in; one that is refused stops none of the others.
+
+    Args:
+        workspace: The workspace.
+        paths: Files of known forms.
+        target: Where they go.
+        run_id: The run that asks for it.
+        mapping: Source column to field name.
+        keeps: Whether the copies stay in the landing zone.
+
+    Yields:
+        One outcome per path, in their order.
+
+    Raises:
+        UnavailableError: A disk did not take the rows or a copy; outcomes that were given are written.
+        BusyError: Another writer held a table for too long; likewise.
+    """
+    landing = workspace.landing(target.table)
+
+    def copied(path: Path) -> _Copied:
+        if split_sheet(path)[1] is not None:  # a copy of the file would stand for another content than the sheet
+            return _Copied(path, None)
+        try:
+            return _Copied(path, landing.keep(path))
+        except WorldError:
+            raise
+        except TrunklineError as error:
+            return _Copied(path, None, error)
+
+    for group in _groups(paths):
+        for is_packed, alike in groupby(map(copied, group), key=lambda one: (one.error is None, one.is_packed_here)):
+            some = list(alike)
+            if not is_packed[0]:
+                yield from (FileOutcome(one.path, None, one.error) for one in some)
+                continue
+            limits = workspace.settings.ingest
+            if is_packed[1]:
+                limits = limits.model_copy(update={"max_expanded_ratio": _ANY_RATIO})
+            results = ingest_files(
+                [one.source for one in some],
+                target,
+                lake=workspace.lake,
+                run_id=run_id,
+                clock=workspace.clock,
+                mapping=mapping,
+                pieces={one.source: one.piece for one in some if one.piece is not None},
+                limits=limits,
+            )
+            for one, result in zip(some, results, strict=True):
+                if one.piece is not None and (result.ingested is None or not keeps):
+                    _let_go(workspace, target, one.piece, rests=not keeps)
+                yield FileOutcome(one.path, result.ingested, _of(one, result.error))
+
+
+def _groups(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Cut a list of files so that no group needs much room, and files of one group share commits."""
+    group: list[Path] = []
+    size = 0
+    for path in paths:
+        group.append(path)
+        try:
+            size += path.stat().st_size
+        except OSError:
+            continue  # whoever copies it says what is wrong
+        if size >= _GROUP_BYTES or len(group) >= _GROUP_FILES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _of(one: _Copied, error: TrunklineError | None) -> TrunklineError | None:
+    """Let an error speak of the file that was handed over, not of its copy."""
+    if error is not None and one.source != one.path:
+        error.where = error.where.replace(str(one.source), str(one.path))
+    return error
+
+
+def _let_go(workspace: "Workspace", target: Target, piece: "Landed", *, rests: bool) -> None:
+    """Take a copy back, unless a batch of an earlier time or another contract rests on it.
+
+    Args:
+        workspace: The workspace.
+        target: Where the file went.
+        piece: The copy.
+        rests: Let it go even then: no copies are to be kept at all.
+    """
+    receipts, lake = "platform.receipts", workspace.lake
+    if not rests and lake.exists(receipts):
+        found = lake.arrow(
+            receipts,
+            columns=["batch_id"],
+            schema=arrow_schema(Receipt),
+            where=lambda table: (
+                (table["usecase"] == target.usecase)
+                & (table["dataset"] == target.dataset)
+                & (table["content_sha256"] == piece.content_sha256)
+            ),
+        )
+        if found.num_rows:
+            return
+    workspace.landing(target.table).discard(piece)
