@@ -247,6 +247,44 @@ def test_the_overlap_finds_rows_committed_late(database: Database, puller: Calla
     assert [row["call_id"] for row in source.rows()] == ["c"]
 
 
+def test_late_rows_that_fill_a_piece_do_not_make_known_ones_come_again(
+    database: Database, puller: Callable[..., Puller]
+) -> None:
+    make_calls(database, cursor=database.types["instant"])
+    add(database, ("a", 1, "2026-01-01 10:00:00"), ("b", 2, "2026-01-01 10:20:00"))
+    source = puller(table="calls", mode="incremental", cursor="seq", overlap="PT1H", piece_rows=2)
+    assert len(source.rows()) == 2
+    add(database, ("c", 3, "2026-01-01 10:15:00"), ("d", 4, "2026-01-01 10:16:00"))
+    assert [row["call_id"] for row in source.rows()] == ["c", "d"]
+    assert source.rows() == []
+
+
+def test_a_pull_of_late_rows_that_is_cut_goes_on_with_the_rest(
+    database: Database, puller: Callable[..., Puller]
+) -> None:
+    make_calls(database, cursor=database.types["instant"])
+    add(database, ("a", 1, "2026-01-01 10:00:00"), ("b", 2, "2026-01-01 10:20:00"))
+    source = puller(table="calls", mode="incremental", cursor="seq", overlap="PT1H", piece_rows=1)
+    assert len(source.rows()) == 2
+    add(database, *[(name, 3, f"2026-01-01 10:{minute}:00") for name, minute in (("c", 15), ("d", 16), ("e", 30))])
+    for name in ("c", "d", "e"):
+        assert [[row["call_id"] for row in piece] for piece in source.pieces(most=1)] == [[name]]
+    assert source.rows() == []
+
+
+def test_a_newest_row_that_was_deleted_does_not_take_the_source_back(
+    database: Database, puller: Callable[..., Puller]
+) -> None:
+    make_calls(database, cursor=database.types["instant"])
+    add(database, ("a", 1, "2026-01-01 10:30:00"), ("b", 2, "2026-01-01 12:00:00"))
+    source = puller(table="calls", mode="incremental", cursor="seq", overlap="PT1H")
+    assert len(source.rows()) == 2
+    database.run("DELETE FROM calls WHERE call_id = 'b'")
+    add(database, ("c", 3, "2026-01-01 11:15:00"))
+    assert [row["call_id"] for row in source.rows()] == ["c"]
+    assert source.rows() == []
+
+
 def test_an_overlap_of_a_number_is_refused(database: Database, puller: Callable[..., Puller]) -> None:
     make_calls(database)
     add(database, ("a", 1, 1))

@@ -5,6 +5,7 @@ found. Those that came already are left out by their hashes, which lie in the po
 """
 
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -135,6 +136,14 @@ class Window:
         if dropped is not None and newest is not None and self._cursor.within(dropped, newest):
             return None
         return ",".join(hashed for _, hashed in self._held)
+
+    def begun(self, ahead: Iterable[str]) -> str:
+        """Give the hashes for a position in the midst of a pull; where they are too many, the others come again.
+
+        Args:
+            ahead: Hashes of known rows that were not read again yet.
+        """
+        return ",".join([*(hashed for _, hashed in self._held), *ahead][-_MOST_HASHES:])
 
 
 def no_time(column: str) -> SourceError:

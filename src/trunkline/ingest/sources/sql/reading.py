@@ -105,19 +105,23 @@ class SqlReader:
             for text, given in rows.each():
                 value = cursor.value(given[place] if cursor.kind == "any" else text[place])
                 key = cursor.key(value)
-                if last is not None and pieces.rows >= self._declared.piece_rows and key != cursor.key(last):
-                    yield pieces.cut(_position(cursor, last, since, window.hashes))
-                hashed, last = row_hash(text), value
+                hashed = row_hash(text)
+                is_known = known[hashed] > 0
+                # cut only before a new row: behind a cut with nothing but known rows no piece would hold the last place
+                is_full = pieces.rows >= self._declared.piece_rows and not is_known
+                if last is not None and is_full and key != cursor.key(last):
+                    yield pieces.cut(_position(cursor, last, since, window.begun(known.elements())))
+                last = value
                 window.add(key, hashed)
-                if known[hashed]:
+                if is_known:
                     known[hashed] -= 1
                 else:
                     pieces.add(text)
         if pieces.rows and last is not None:
             hashes = window.hashes
             if hashes is None:
-                hashes = self._scan(connection, cursor, ordered, last)
-            yield pieces.cut(_position(cursor, last, None, hashes))
+                hashes = self._scan(connection, cursor, ordered, _newest(cursor, last, since))
+            yield pieces.cut(_position(cursor, last, since, hashes))
 
     def _cursor(self, connection: "Connection", column: str) -> tuple[Cursor, int, str]:
         """Find the cursor among the columns: what it is, its place, and the expression that orders it."""
@@ -263,8 +267,11 @@ def _since(position: Position | None, cursor: Cursor) -> CursorValue | None:
     return None if value is None else cursor.value(value)
 
 
-def _position(cursor: Cursor, last: CursorValue, since: CursorValue | None, hashes: str | None) -> Position:
-    """Where to go on; a piece that lies before the newest value of the pull before does not take it back."""
-    if since is not None and not cursor.newer(last, since):
-        return {"cursor": cursor.column, "value": since, "seen": None}
-    return {"cursor": cursor.column, "value": last, "seen": hashes}
+def _newest(cursor: Cursor, last: CursorValue, since: CursorValue | None) -> CursorValue:
+    """Give the newer value: late rows, or none left at the newest value of before, do not take a source back."""
+    return last if since is None or cursor.newer(last, since) else since
+
+
+def _position(cursor: Cursor, last: CursorValue, since: CursorValue | None, hashes: str) -> Position:
+    """Where to go on."""
+    return {"cursor": cursor.column, "value": _newest(cursor, last, since), "seen": hashes}
