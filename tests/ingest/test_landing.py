@@ -1,6 +1,7 @@
 """The landing zone keeps what came, as it came, and knows where each source goes on."""
 
 import hashlib
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -100,10 +101,43 @@ def test_retention_takes_the_files_but_not_the_position(landing: Landing, clock:
     clock.now = NOON + timedelta(days=40)
     assert landing.forget(before=NOON + timedelta(days=1), taken=["crm/1"]) == len("{}\n")
     assert landing.forget(before=NOON + timedelta(days=1), taken=["crm/1", "crm/2"]) == len("{}\n{}\n")
-    (left,) = landing.pieces("crm")
-    assert (left.number, left.path, left.position) == (2, None, {"page": 2})
+    assert [(piece.number, piece.path, piece.position) for piece in landing.pieces("crm")] == [
+        (1, None, {"page": 1}),
+        (2, None, {"page": 2}),
+    ]
+    assert landing.forget(before=NOON + timedelta(days=1), taken=["crm/1", "crm/2"]) == 0
     land(landing, "{}\n", position=3)
-    assert [piece.number for piece in landing.pieces("crm")] == [2, 3]
+    assert [piece.number for piece in landing.pieces("crm")] == [1, 2, 3]
+
+
+def test_retention_takes_files_that_were_handed_over_with_their_records(
+    landing: Landing, clock: Clock, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text(name)
+        landing.keep(tmp_path / f"{name}.csv")
+    clock.now = NOON + timedelta(days=40)
+    assert landing.forget(before=NOON + timedelta(days=1), taken=[]) > 0
+    assert landing.pieces(FILES) == ()
+    assert landing.keep(tmp_path / "a.csv").path is not None
+
+
+def test_a_draft_that_still_grows_is_not_tidied_up(landing: Landing, clock: Clock, tmp_path: Path) -> None:
+    clock.now = datetime.now(UTC)
+    with landing.drafts("crm") as grows, landing.drafts("crm") as rests, landing.drafts("crm") as deep:
+        for folder in (grows, rests, deep):
+            (folder / "in").mkdir()
+            (folder / "page.ndjson").write_text("{}")
+            (folder / "in" / "page.ndjson").write_text("{}")
+        old = (clock.now - timedelta(hours=2)).timestamp()
+        still = {grows: grows / "page.ndjson", rests: None, deep: deep / "in" / "page.ndjson"}
+        for folder, growing in still.items():
+            for path in (*folder.rglob("*"), folder):
+                if path != growing:
+                    os.utime(path, (old, old))
+        landing.tidy()
+        assert [folder.exists() for folder in (grows, rests, deep)] == [True, False, True]
+        rests.mkdir()  # the context takes it away
 
 
 def test_unknown_content_damaged_records_and_odd_names_are_told(landing: Landing, tmp_path: Path) -> None:

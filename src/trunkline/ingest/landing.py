@@ -8,6 +8,7 @@ are kept by content, each once.
 """
 
 import hashlib
+import os
 import re
 import shutil
 import tempfile
@@ -147,9 +148,8 @@ class Landing:
         """
         with path.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
-        number = 1 + max(
-            (int(record.name.partition("-")[0]) for record in self._folder(source).glob(f"*{_SUFFIX}")), default=0
-        )
+        names = (name for name in os.listdir(self._folder(source)) if name.endswith(_SUFFIX))  # noqa: PTH208 - many
+        number = 1 + max((int(name.partition("-")[0]) for name in names), default=0)
         return self._settle(
             source, path, name=path.name, number=number, content=content, origin=origin, position=position
         )
@@ -185,7 +185,10 @@ class Landing:
             return self._settle(FILES, copy, name=name, number=0, content=content, origin=str(path), position=None)
 
     def forget(self, *, before: datetime, taken: Collection[str]) -> int:
-        """Remove the files of pieces that landed earlier; the newest record of each source stays, with its position.
+        """Remove the raw files of pieces that landed earlier.
+
+        The records of a pulled source stay: their positions tell it what landed, and they are small. Those of files
+        that were handed over go with the files.
 
         Args:
             before: End of the retention.
@@ -196,14 +199,13 @@ class Landing:
         """
         freed = 0
         for source in self.sources():
-            pieces = self.pieces(source)
-            for piece in pieces:
+            for piece in self.pieces(source):
                 if piece.landed_at >= before or (piece.number and piece.piece_id not in taken):
                     continue
                 if piece.path is not None:
                     freed += piece.path.stat().st_size
                     piece.path.unlink()
-                if piece is not pieces[-1]:
+                if not piece.number:
                     self._record_path(piece).unlink()
         return freed
 
@@ -226,7 +228,10 @@ class Landing:
             folder = self._folder(source)
             recorded = {piece.path for piece in self.pieces(source)}
             for path in folder.iterdir():
-                if path in recorded or path.suffix == _SUFFIX or path.stat().st_mtime > limit:
+                if path in recorded or path.suffix == _SUFFIX:
+                    continue
+                touched_at = _touched_at(path)
+                if touched_at is None or touched_at > limit:
                     continue
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -274,6 +279,25 @@ class Landing:
 
     def _record_path(self, piece: Landed) -> Path:
         return self._folder(piece.source) / f"{_stem(piece.number, piece.content_sha256)}{_SUFFIX}"
+
+
+def _touched_at(path: Path) -> float | None:
+    """Give the newest time of change in a file or folder, seconds since 1970; None where it cannot be told.
+
+    A folder's own time stands still while a file in it grows.
+    """
+    try:
+        newest = path.lstat().st_mtime
+        if path.is_dir():
+            for folder, folders, files in os.walk(path, onerror=_raised):
+                newest = max([newest, *(os.lstat(Path(folder, name)).st_mtime for name in (*folders, *files))])
+    except OSError:
+        return None
+    return newest
+
+
+def _raised(error: OSError) -> None:
+    raise error
 
 
 def _blocks(stream: BinaryIO, path: Path) -> Iterator[bytes]:

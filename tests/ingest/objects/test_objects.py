@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from trunkline.errors import InputError, SourceError, UnavailableError
+from trunkline.ingest.landing import Landing
 from trunkline.ingest.sources import LedgerSource, Position, declared_from_url, objects, open_source
 from trunkline.ingest.sources.objects import Objects, pattern_of
 from trunkline.spec.sources import ObjectSource
@@ -230,3 +231,18 @@ def test_a_store_of_google_that_nobody_serves(tmp_path: Path, monkeypatch: pytes
 def test_by_url() -> None:
     declared = declared_from_url("s3://cdr/2026/*.csv", usecase="churn", dataset="calls")
     assert (declared.kind, declared.usecase, declared.dataset) == ("objects", "churn", "calls")
+
+
+def test_retention_of_landed_pieces_does_not_fetch_known_objects_again(store: Path, put: Put, tmp_path: Path) -> None:
+    for number in range(3):
+        put(f"{number}.csv", minute=number)
+    source, landing = source_of(store), Landing(tmp_path / "landing", clock=lambda: NOON)
+    with landing.drafts("calls") as folder:
+        for part in source.pull_beside([], folder=folder):
+            landing.land("calls", part.path, origin=part.origin, position=part.position)
+    taken = [piece.piece_id for piece in landing.pieces("calls")]
+    assert landing.forget(before=NOON + timedelta(days=90), taken=taken) > 0
+    landed = [piece.position for piece in landing.pieces("calls") if piece.position is not None]
+    assert pull(source, landed, tmp_path) == []
+    put("late.csv", minute=1)
+    assert keys(pull(source, landed, tmp_path)) == ["late.csv"]
