@@ -77,6 +77,26 @@ def test_a_file_that_brings_nothing_new_is_no_failure(lake: Lake, write: Write) 
     assert take(lake, write("two.csv", text_of([("b", 2, ""), ("a", 2, "")])), First) == receipt
 
 
+def test_a_batch_that_takes_anothers_place_is_not_compared_with_it(make_lake: Callable[[], Lake], write: Write) -> None:
+    path = write("one.csv", text_of([("a", 1, day(5)), ("b", 2, day(5))]))
+    other = write("two.csv", text_of([("b", 3, day(6)), ("c", 3, day(6))]))
+    for contract, accepted in ((Last, 1), (First, 2), (Arriving, 2)):
+        lake = make_lake()
+        old = take(lake, path, contract)
+        take(lake, other, contract)
+        new = ingest_file(
+            path,
+            Target("u", "rows", contract),
+            lake=lake,
+            run_id="r2",
+            clock=lambda: datetime.now(UTC),
+            instead=old.batch_id,
+        ).receipt
+        assert (new.accepted, new.duplicates) == (accepted, 2 - accepted), "only what others hold is a duplicate"
+        lake.remove("u.rows", "_batch_id", old.batch_id)
+        assert {name for name, _ in held(lake)} == {"a", "b", "c"}
+
+
 rows_of_files = st.lists(
     st.lists(
         st.tuples(st.sampled_from("abcd"), st.integers(0, 99), st.sampled_from(["", day(1), day(2), day(3)])),

@@ -233,7 +233,10 @@ def commit_rows(lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder
 
 
 def _held(lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder) -> "tuple[int, pa.Array | None]":
-    """Give the version of the table that was compared, and the rows whose key it holds."""
+    """Give the version of the table that was compared, and the rows whose key it holds.
+
+    Rows of the batch whose place this one takes do not count: they leave the table right after.
+    """
     import pyarrow as pa
 
     name, table = batch.target.table, batch.target.contract.table
@@ -243,5 +246,8 @@ def _held(lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder) -> "
     wanted = key_columns(table)
     types = arrow_schema(batch.target.contract)
     within = {table.key[0]: (order.least, order.greatest)}
-    stored = lake.read(name, schema=pa.schema([types.field(part) for part in wanted]), version=base, within=within)
+    schema = pa.schema([*(types.field(part) for part in wanted), pa.field("_batch_id", pa.string())])
+    stored = lake.read(name, schema=schema, version=base, within=within)
+    if batch.instead is not None:
+        stored = stored.filter(stored["_batch_id"] != batch.instead)
     return base, held_already(staged.table(lake.engine, [ROW, *wanted]), stored, table, engine=lake.engine)

@@ -51,6 +51,7 @@ class Batch:
         piece_id: In the landing zone; None for a file handed over by its path.
         mapping: Source column to field name, from the user.
         started_at: When it was begun; also when its rows count as ingested.
+        instead: The batch whose place it takes and whose rows leave the table after it; None where there is none.
     """
 
     batch_id: str
@@ -61,6 +62,7 @@ class Batch:
     piece_id: str | None
     mapping: Mapping[str, str] | None
     started_at: datetime
+    instead: str | None = None
 
     @property
     def receipt_transaction(self) -> Transaction:
@@ -112,6 +114,7 @@ def batch_of(
         piece_id=piece.piece_id if piece else None,
         mapping=mapping,
         started_at=clock().astimezone(UTC),
+        instead=instead,
     )
 
 
