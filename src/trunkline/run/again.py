@@ -72,7 +72,7 @@ def ingest_again(
 
     Raises:
         UnknownNameError: There is no such batch, its dataset is gone, or no raw copy was kept.
-        InputError: Rows have no key and some of the batch's were mended in the quarantine: they would be there twice.
+        InputError: Rows of the batch were replayed from the quarantine: they would be there twice, or unmended again.
         SchemaError: The columns do not fit the contract any more; nothing is changed.
         RowsRefusedError: No row is good now; the old rows stay.
     """
@@ -85,17 +85,18 @@ def ingest_again(
         raise UnknownNameError(f"{usecase.name!r} has no dataset {old.dataset!r} any more", allowed=usecase.datasets)
     target = Target(usecase.name, old.dataset, usecase.datasets[old.dataset])
     piece = workspace.landing(target.table).find(old.content_sha256)
-    if not target.contract.table.key and _mended(workspace, batch_id):
-        raise InputError(
-            "rows of this batch were mended in the quarantine, and without a key they would be there twice",
-            where=f"batch {batch_id}",
-            next_step="declare a key in the contract, or ingest the mended file itself",
-        )
     assert piece.path is not None, "a piece that is found has its file"
     told = json.loads(old.mapping) if old.mapping else {}
     mapping = told if mapping is None else mapping
     if target.contract.fingerprint == old.contract_fingerprint and dict(mapping) == told:
         return Again(batch_id=batch_id, receipt=old, unchanged=True, removed=0, discarded=0)
+    if _mended(workspace, batch_id):
+        raise InputError(
+            "rows of this batch were handed in again from the quarantine: from the raw copy they would come once more, "
+            "as they were before they were mended",
+            where=f"batch {batch_id}",
+            next_step="the batch stays as it is; hand its open rows in with `trunkline quarantine replay`",
+        )
     new = ingest_file(
         piece.path,
         target,
