@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from trunkline.errors import ConflictError, SchemaError
@@ -72,6 +73,36 @@ def test_staged_rows_that_are_given_up_are_gone(lake: Lake) -> None:
         assert len(parquet_files(lake)) == 2
     assert parquet_files(lake) == []
     assert lake.tables() == []
+
+
+@pytest.mark.parametrize("has_error", [True, False])
+def test_an_error_while_giving_up_hides_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch, has_error: bool) -> None:
+    closed: list[pq.ParquetWriter] = []
+    close = pq.ParquetWriter.close
+
+    def full(writer: pq.ParquetWriter) -> None:
+        close(writer)
+        if writer not in closed:
+            closed.append(writer)
+            raise OSError("no space left")
+
+    staged = lake.staged("s.t", rows(1).schema)
+    staged.write(rows(0))
+    staged.finish()
+    for number in range(1, 4):
+        staged.write(rows(number))
+        staged._idle.clear()  # as if another thread held that file
+    assert len(parquet_files(lake)) == 4
+    monkeypatch.setattr(pq.ParquetWriter, "close", full)
+
+    def leave() -> None:
+        with staged:
+            if has_error:
+                raise RuntimeError("first")
+
+    with pytest.raises(RuntimeError if has_error else OSError, match="first" if has_error else "no space"):
+        leave()
+    assert (len(closed), parquet_files(lake)) == (3, [])
 
 
 def test_a_part_that_is_covered_is_a_conflict(lake: Lake) -> None:

@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from types import TracebackType
@@ -183,17 +183,29 @@ class StagedRows:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove the files, unless a commit names them."""
+        """Remove the files, unless a commit names them.
+
+        All of them are tried. What cannot be removed is left to vacuum, and is an error only where there is no other.
+        """
         if self.is_committed:
             return
+        failed: list[Exception] = []
         for writer in self._all:
-            writer.give_up()
+            try:
+                writer.give_up()
+            except Exception as refused:  # noqa: BLE001 - the others are given up all the same
+                failed.append(refused)
         self._all.clear()
         self._idle.clear()
         for file in self.files:
-            if file.path not in self.lost():
-                self._filesystem().delete_file(file.path)
+            try:
+                with suppress(FileNotFoundError):  # an erasure was faster
+                    self._filesystem().delete_file(file.path)
+            except Exception as refused:  # noqa: BLE001 - the others are removed all the same
+                failed.append(refused)
         self.files.clear()
+        if failed and error is None:
+            raise failed[0]
 
     def _filesystem(self) -> pafs.FileSystem:
         import pyarrow.fs as pafs
@@ -255,8 +267,12 @@ class _Writer:
         return StagedFile(self.path, size, footer.num_rows, _stats(footer, self._schema))
 
     def give_up(self) -> None:
-        self._parquet.close()
-        self._sink.close()
+        with ExitStack() as last:  # each of them happens, whatever the ones before it raise
+            last.callback(self._remove)
+            last.callback(self._sink.close)
+            self._parquet.close()
+
+    def _remove(self) -> None:
         with suppress(FileNotFoundError):  # an erasure was faster
             self._store.delete_file(self._unfinished)
 
