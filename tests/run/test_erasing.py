@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -131,3 +133,109 @@ def test_what_cannot_be_erased_is_told(trunkline: Trunkline, trained: Path, said
     code, _, err = trunkline("maintain", "--erase", said, "--workspace", trained)
     assert code == 2
     assert "--erase" in err
+
+
+CALLS = """
+from typing import ClassVar
+from trunkline.contracts import Contract, Integer, Table, Text, field
+from trunkline.spec import UseCase
+
+
+class Call(Contract):
+    table: ClassVar[Table] = Table(key=("call_id",))
+    call_id: Text = field()
+    caller: Text = field(pii="phone")
+    seconds: Integer = field(minimum=0)
+
+
+usecase = UseCase(
+    name="calls", title="Calls", question="?", datasets={"calls": Call}, main="calls", task=None, metric="roc_auc"
+)
+"""
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for files, with a use case ``calls`` whose key says nothing of the caller."""
+    plugin = tmp_path / "plugins" / "calls" / "__init__.py"
+    plugin.parent.mkdir(parents=True)
+    plugin.write_text(CALLS)
+    monkeypatch.setenv("TRUNKLINE_PLUGIN_DIR", str(tmp_path / "plugins"))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def erased(trunkline: Trunkline, workspace: Path) -> dict[str, Any]:
+    code, out, err = trunkline("maintain", "--erase", f"phone={PERSON}", "--workspace", workspace, "--json")
+    assert code == 0, err
+    assert traces(workspace, PERSON) == set()
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_a_raw_copy_goes_although_the_row_of_the_person_was_left_out_as_a_duplicate(
+    trunkline: Trunkline, calls: Path, tmp_path: Path
+) -> None:
+    held, other = calls / "held.csv", calls / "other.csv"
+    held.write_text(f"call_id,caller,seconds\nc1,{PERSON},1\nc1,{NEIGHBOUR},2\n")
+    other.write_text(f"call_id,caller,seconds\nc2,{NEIGHBOUR},1\nc3,{PERSON}0,1\n")
+    workspace = tmp_path / "w"
+    for path in (held, other):
+        assert trunkline("ingest", "calls", path, "--workspace", workspace)[0] == 0
+    code, out, _ = trunkline("maintain", "--erase", f"phone={PERSON}", "--workspace", workspace, "--json")
+    found = json.loads(out)
+    assert (code, found["tables"], found["raw_files"]) == (0, {}, 1)
+    assert found["files"] == found["sources"] == [str(held)]
+    with Workspace(load_settings(workspace=workspace)) as opened:
+        landing = opened.landing("calls.calls")
+        kept = [piece.origin for piece in landing.pieces("files") if piece.path is not None]
+        assert kept == [str(other)], "a longer identifier is another one"
+        assert opened.lake.arrow("calls.calls").num_rows == 3
+
+
+def test_a_piece_beyond_its_budget_goes_and_does_not_come_back(
+    trunkline: Trunkline, calls: Path, tmp_path: Path
+) -> None:
+    with sqlite3.connect(calls / "crm.db") as database:
+        database.execute("create table calls (call_id text, caller text, seconds integer)")
+        database.executemany("insert into calls values (?, ?, ?)", [("c1", PERSON, 1), ("c2", NEIGHBOUR, -1)])
+    workspace, url = tmp_path / "w", f"sqlite:///{calls / 'crm.db'}?table=calls"
+    command = ("ingest", "calls", url, "--workspace", workspace)
+    assert trunkline(*command, "--reject-budget", "0.1")[0] == 2
+    assert traces(workspace, PERSON)
+    found = erased(trunkline, workspace)
+    assert (found["raw_files"], found["files"]) == (1, [])
+    (source,) = found["sources"]
+    assert source.startswith("url-")
+    assert "crm.db" in source
+    with sqlite3.connect(calls / "crm.db") as database:
+        database.execute("delete from calls where caller = ?", (PERSON,))
+        database.execute("update calls set seconds = 1")
+    code, _, err = trunkline(*command)
+    assert code == 0, err
+    assert traces(workspace, PERSON) == set()
+    assert traces(workspace, NEIGHBOUR)
+
+
+def test_a_file_that_was_archived_is_told_by_its_old_path(trunkline: Trunkline, calls: Path, tmp_path: Path) -> None:
+    (calls / "a.csv").write_text(f"call_id,caller,seconds\nc1,{PERSON},1\nc2,{NEIGHBOUR},2\n")
+    archive = ("--archive", tmp_path / "archive", "--settle", "0")
+    code, _, err = trunkline("watch", "calls", calls, *archive, "--once", "--workspace", tmp_path / "w")
+    assert code == 0, err
+    assert not (calls / "a.csv").exists()
+    found = erased(trunkline, tmp_path / "w")
+    assert (found["files"], found["sources"]) == ([], [str(calls / "a.csv")])
+
+
+def test_a_relative_path_is_told_from_wherever_one_looks(
+    trunkline: Trunkline, calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (calls / "a.csv").write_text(f"call_id,caller,seconds\nc1,{PERSON},1\nc2,{NEIGHBOUR},2\n")
+    for name in ("here", "there"):
+        assert trunkline("ingest", "calls", "a.csv", "--workspace", tmp_path / name)[0] == 0
+    assert erased(trunkline, tmp_path / "here")["files"] == [str(calls / "a.csv")]
+    monkeypatch.chdir(tmp_path)
+    (source,) = erased(trunkline, tmp_path / "there")["sources"]
+    assert source.endswith("a.csv")

@@ -2,10 +2,12 @@
 
 Goes by identifier type (``subscriber``, ``phone``): every column that a contract marks with it, in every dataset of
 every installed use case. Covered are the datasets' tables, answers and outcomes, the quarantine, the durable log and
-the raw copies in the landing zone; each is erased from all versions, whatever pins them. What cannot be erased is
-listed: models that learned from the person's rows, and files that were handed over and still lie where they lay.
+the raw copies in the landing zone; each is erased from all versions, whatever pins them. Raw copies are read, all of
+them, because not every row of a file is in the lake. What cannot be erased is listed: models that learned from the
+person's batches, files that were handed over and still lie where they lay, and the sources that had brought the person.
 
-Killed on the way, the same call completes it: it looks for the person again and erases what is left.
+Killed on the way, the same call completes it: it looks for the person again, erases what is left, and lists what that
+shows.
 """
 
 import json
@@ -23,7 +25,10 @@ from trunkline.contracts import Column
 from trunkline.contracts.judging import value_of
 from trunkline.contracts.kinds import Malformed, Scalar
 from trunkline.contracts.records import QuarantinedRow, Receipt, StepRecord
-from trunkline.errors import InputError, TrunklineError, UnavailableError
+from trunkline.errors import InputError, TrunklineError, UnavailableError, UnknownNameError
+from trunkline.ingest.files import split_sheet
+from trunkline.ingest.landing import FILES, Landed
+from trunkline.run.raw_copies import Sought, pieces_with
 from trunkline.settings.drills import point
 
 if TYPE_CHECKING:
@@ -50,8 +55,13 @@ class Erased(BaseModel):
         tables: Lake table to rows that went, over all versions as far as they were in the newest.
         log_records: Records of the durable log that went.
         raw_files: Raw copies in the landing zone that went, because the person was in them.
-        models: Versions that learned from the person's rows, as ``usecase/version``; retrain to let them forget.
-        files: Files that were handed over by their path, held the person, and still exist.
+        models: Versions that learned from batches with the person, as ``usecase/version``; retrain to let them forget.
+        files: Absolute paths of files that were handed over, held the person, and still exist where they were.
+        sources: Every source that had brought the person, as text: a path as it was handed over (absolute where the
+            file still exists), or ``NAME: ORIGIN`` of a source that was pulled. Archives and systems behind them may
+            hold the person still.
+        unread: Raw copies that stay because nobody can see into them: encrypted, damaged, or of a form whose reader is
+            not installed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,6 +72,8 @@ class Erased(BaseModel):
     raw_files: int
     models: tuple[str, ...]
     files: tuple[str, ...]
+    sources: tuple[str, ...]
+    unread: tuple[str, ...]
 
 
 @dataclass
@@ -72,6 +84,8 @@ class _Found:
     batches: set[str] = field(default_factory=set)
     log_records: int = 0
     raw_files: int = 0
+    pieces: list[tuple[str, Landed]] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     def count(self, table: str, rows: int) -> None:
         if rows:
@@ -112,11 +126,15 @@ def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Cal
     for usecase, dataset, column in marked:
         found.batches |= _batches(workspace, usecase.table_name(dataset), column, value)
         quarantined += _quarantined(workspace, usecase.name, dataset, value, found)
-    receipts = _receipts(workspace, found.batches)
+    for table, columns in _columns_by_table(marked).items():
+        progress(f"landing zone of {table}", 0.0)
+        _look_through(workspace, table, Sought(value, columns), found)
+    receipts = _receipts(workspace, found)
     models = _models(workspace, receipts)
     # The rows go last: they say which raw files held the person, also to a second call after the first was killed.
     progress("landing zone", 0.1)
-    files = _erase_raw(workspace, receipts, found)
+    _erase_raw(workspace, receipts, found)
+    sources = _sources(receipts, found)
     point("erase.after_raw")
     progress("durable log", 0.2)
     keyed = {usecase.name: at for usecase in usecases if (at := _key_part(usecase, kind)) is not None}
@@ -137,7 +155,9 @@ def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Cal
         log_records=found.log_records,
         raw_files=found.raw_files,
         models=models,
-        files=files,
+        files=tuple(sorted({path for path in map(_file_of, sources.values()) if path is not None})),
+        sources=tuple(sorted(sources)),
+        unread=tuple(sorted(path for path in found.unread if Path(path).exists())),
     )
 
 
@@ -256,30 +276,68 @@ def _erase_answers(
         found.count(table, lake.erase(table, identity, ids).rows)
 
 
-def _receipts(workspace: "Workspace", batches: set[str]) -> list[Receipt]:
-    if not batches or not workspace.lake.exists("platform.receipts"):
+def _columns_by_table(marked: "list[tuple[UseCase, str, Column]]") -> dict[str, list[Column]]:
+    tables: dict[str, list[Column]] = {}
+    for usecase, dataset, column in marked:
+        tables.setdefault(usecase.table_name(dataset), []).append(column)
+    return tables
+
+
+def _look_through(workspace: "Workspace", table: str, sought: Sought, found: _Found) -> None:
+    """Find the raw copies of a dataset that hold the person, whether or not a row of theirs is anywhere."""
+    landing = workspace.landing(table)
+    landing.tidy(older_than=workspace.settings.lake.vacuum_grace)  # copies that a killed process left
+    for piece, is_there in pieces_with(landing, sought, limits=workspace.settings.ingest):
+        if is_there:
+            found.pieces.append((table, piece))
+        else:
+            found.unread.append(str(piece.path))
+
+
+def _receipts(workspace: "Workspace", found: _Found) -> list[Receipt]:
+    """The receipts of the batches and of the raw copies that had the person."""
+    if not (found.batches or found.pieces) or not workspace.lake.exists("platform.receipts"):
         return []
+    contents = {piece.content_sha256 for _, piece in found.pieces}
     rows = workspace.lake.arrow(
         "platform.receipts",
         schema=arrow_schema(Receipt),
-        where=lambda table: table["batch_id"].isin(sorted(batches)),
+        where=lambda table: (
+            table["batch_id"].isin(sorted(found.batches) or [""])
+            | table["content_sha256"].isin(sorted(contents) or [""])
+        ),
     ).to_pylist()
-    return [Receipt(**row) for row in rows]
+    tables = {table for table, _ in found.pieces}
+    receipts = [Receipt(**row) for row in rows]
+    return [one for one in receipts if one.batch_id in found.batches or f"{one.usecase}.{one.dataset}" in tables]
 
 
-def _erase_raw(workspace: "Workspace", receipts: list[Receipt], found: _Found) -> tuple[str, ...]:
-    """Remove the raw copies of the batches; gives the files that were handed over and still exist."""
+def _erase_raw(workspace: "Workspace", receipts: list[Receipt], found: _Found) -> None:
+    """Remove the raw copies that hold the person, and those of the batches that brought the person."""
+    for table, piece in found.pieces:
+        found.raw_files += workspace.landing(table).remove(piece)
     for receipt in receipts:
         landing = workspace.landing(f"{receipt.usecase}.{receipt.dataset}")
-        with suppress(InputError):  # never kept, or gone already
+        with suppress(UnknownNameError):  # never kept, or gone already
             found.raw_files += landing.remove(landing.find(receipt.content_sha256))
-    return tuple(sorted({receipt.source for receipt in receipts if _is_file(receipt.source)}))
 
 
-def _is_file(source: str) -> bool:
-    with suppress(OSError):
-        return Path(source).is_file()
-    return False
+def _sources(receipts: list[Receipt], found: _Found) -> dict[str, str]:
+    """What had brought the person: how it is told, to its path or address."""
+    brought = [(piece.source, piece.origin) for _, piece in found.pieces]
+    brought += [((receipt.piece or FILES).partition("/")[0], receipt.source) for receipt in receipts]
+    return {
+        (_file_of(origin) or origin) if source == FILES else f"{source}: {origin}": origin for source, origin in brought
+    }
+
+
+def _file_of(source: str) -> str | None:
+    """The absolute path of a file that exists, also where one of its sheets was named."""
+    with suppress(OSError, ValueError):
+        path = split_sheet(Path(source))[0]
+        if path.is_file():
+            return str(path.absolute())
+    return None
 
 
 def _models(workspace: "Workspace", receipts: list[Receipt]) -> tuple[str, ...]:

@@ -1,0 +1,213 @@
+"""Raw copies of the landing zone that hold an identifier, found by reading each of them.
+
+Takes the landing zone of a dataset and an identifier, and says of every piece that still has its file whether the
+identifier is in it: as a cell of any column and sheet, as a column's name, inside a nested value, or anywhere in a line
+that is no row. What cannot be read by its form is searched as bytes. Lake and receipts are not asked, because a piece
+may have brought rows that left no trace there: duplicates, folded rows, or a piece that was never taken in.
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+from trunkline.contracts import Column
+from trunkline.contracts.judging import value_of
+from trunkline.contracts.kinds import Malformed
+from trunkline.errors import SourceError, TrunklineError
+from trunkline.ingest import open_file
+from trunkline.ingest.byte_stream import PACKINGS, ByteStream
+from trunkline.ingest.landing import Landed, Landing
+from trunkline.ingest.raw import RawFile
+from trunkline.settings.ingest import IngestSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Sought", "pieces_with"]
+
+_ANY_RATIO: Final = 1 << 40
+_BLOCK_BYTES: Final = 1 << 20
+_SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsb", ".ods")
+_OPAQUE: Final = (".parquet", ".avro", *_SPREADSHEETS)
+_NO_SHEET: Final = "x" * 40  # a sheet's name has at most 31 characters
+_FAULTS: Final = (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, TrunklineError)
+
+
+class Sought:
+    """An identifier as cells may spell it.
+
+    Args:
+        value: The identifier; white space around it does not count.
+        columns: The columns that contracts mark with its type: where one is no text, ``007`` is 7.
+    """
+
+    def __init__(self, value: str, columns: Sequence[Column]) -> None:
+        self.text = value.strip()
+        self._typed = []
+        for column in columns:
+            with suppress(Malformed):
+                if column.kind not in ("text", "category"):
+                    self._typed.append((column, value_of(column, self.text)))
+        self.needles = sorted({self.text, *(str(typed) for _, typed in self._typed)})
+
+    def is_in(self, cell: object) -> bool:
+        """Say whether a value is the identifier, or a nested one holds it."""
+        if isinstance(cell, dict):
+            return any(self.is_in(each) for pair in cell.items() for each in pair)
+        if isinstance(cell, list | tuple):
+            return any(map(self.is_in, cell))
+        if cell is None:
+            return False
+        text = str(cell).strip()
+        if text == self.text or any(_means(column, text, typed) for column, typed in self._typed):
+            return True
+        if text[:1] not in ("{", "["):
+            return False
+        try:
+            inside = json.loads(text)
+        except (ValueError, RecursionError):
+            return self.text in text
+        return self.is_in(inside)
+
+    def is_in_batch(self, batch: "pa.RecordBatch") -> bool:
+        """Say whether a cell of a batch of texts is the identifier."""
+        import pyarrow.compute as pc
+
+        for column in batch.columns:
+            for needle in self.needles:
+                candidates = pc.unique(column.filter(pc.match_substring(column, needle)))
+                if any(map(self.is_in, candidates.to_pylist())):
+                    return True
+        return False
+
+
+def pieces_with(landing: Landing, sought: Sought, *, limits: IngestSettings) -> Iterator[tuple[Landed, bool]]:
+    """Look through every piece of a landing zone that has its file, of all sources, taken in or not.
+
+    Args:
+        landing: The landing zone of a dataset.
+        sought: The identifier.
+        limits: How long and wide a file may be to be read by its form; how far it unpacks is not limited here.
+
+    Yields:
+        A piece, and True where the identifier is in it. False: the piece cannot be seen into (encrypted, damaged, or
+        its reader is not installed), so it may be. Pieces without it are left out.
+
+    Raises:
+        TamperedError: A record of the landing zone is damaged.
+    """
+    limits = limits.model_copy(update={"max_expanded_ratio": _ANY_RATIO, "max_expanded_gb": _ANY_RATIO})
+    for source in landing.sources():
+        for piece in landing.pieces(source):
+            if piece.path is None:
+                continue
+            found = _is_in_file(piece.path, sought, limits)
+            if found is not False:
+                yield piece, found is True
+
+
+def _is_in_file(path: Path, sought: Sought, limits: IngestSettings) -> bool | None:
+    """Read a file by its form, else as bytes; None where neither shows what is in it."""
+    try:
+        if any(_is_in_opened(open_file(each, limits=limits), sought) for each in _parts(path, limits)):
+            return True
+        return _is_in_nested(path, sought)
+    except TrunklineError:
+        return _is_in_bytes(path, sought, limits)
+
+
+def _parts(path: Path, limits: IngestSettings) -> list[Path]:
+    """The sheets of a spreadsheet; any other file is itself."""
+    if path.suffix not in _SPREADSHEETS:
+        return [path]
+    try:
+        open_file(path.with_name(f"{path.name}#{_NO_SHEET}"), limits=limits)
+    except SourceError as error:
+        if error.allowed:  # the sheets that there are
+            return [path.with_name(f"{path.name}#{sheet}") for sheet in error.allowed]
+        raise
+    return [path]
+
+
+def _is_in_opened(opened: RawFile, sought: Sought) -> bool:
+    if any(map(sought.is_in, opened.header)):
+        return True
+    batches = opened.batches
+    try:
+        if any(map(sought.is_in_batch, batches)):
+            return True
+    finally:
+        close = getattr(batches, "close", None)
+        if close is not None:
+            close()
+    return any(sought.text in line.text for line in opened.malformed)
+
+
+def _is_in_nested(path: Path, sought: Sought) -> bool:
+    """Look into the nested columns of a Parquet file, which an ingestion leaves aside."""
+    if path.suffix != ".parquet":
+        return False
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        nested = [field.name for field in file.schema_arrow if pa.types.is_nested(field.type)]
+        if not nested:
+            return False
+        return any(
+            sought.is_in(value)
+            for batch in file.iter_batches(batch_size=1024, columns=nested)
+            for column in batch.columns
+            for value in column.to_pylist()
+        )
+
+
+def _is_in_bytes(path: Path, sought: Sought, limits: IngestSettings) -> bool | None:
+    """Search unpacked bytes in the usual encodings; None where they stay packed."""
+    needles = [sought.text.encode(encoding) for encoding in ("utf-8", "utf-16-le", "utf-16-be")]
+    with suppress(UnicodeEncodeError):
+        needles.append(sought.text.encode("cp1252"))
+    is_clear = path.suffix not in _OPAQUE
+    try:
+        if zipfile.is_zipfile(path):
+            is_clear = path.suffix in _SPREADSHEETS or is_clear
+            with zipfile.ZipFile(path) as archive:
+                for part in archive.infolist():
+                    with closing(archive.open(part)) as stream:
+                        if _is_in_stream(stream, needles):
+                            return True
+        elif path.suffix in PACKINGS:
+            with ByteStream(path, PACKINGS[path.suffix], limits).stream() as unpacked:
+                if _is_in_stream(unpacked, needles):
+                    return True
+    except _FAULTS:
+        is_clear = False
+    try:
+        with path.open("rb") as plain:
+            if _is_in_stream(plain, needles):
+                return True
+    except OSError:
+        return None
+    return False if is_clear else None
+
+
+def _is_in_stream(stream: IO[bytes], needles: Sequence[bytes]) -> bool:
+    overlap = max(map(len, needles)) - 1
+    kept = b""
+    while block := stream.read(_BLOCK_BYTES):
+        kept += block
+        if any(needle in kept for needle in needles):
+            return True
+        kept = kept[-overlap:] if overlap else b""
+    return False
+
+
+def _means(column: Column, text: str, typed: object) -> bool:
+    try:
+        return bool(value_of(column, text) == typed)
+    except Malformed:
+        return False
