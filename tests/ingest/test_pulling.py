@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import pytest
 
-from trunkline.contracts import Contract, Integer, Table, Text, field
-from trunkline.errors import BusyError, SchemaError, UnavailableError
+from trunkline.contracts import Contract, Instant, Integer, Table, Text, field
+from trunkline.errors import BusyError, RowsRefusedError, SchemaError, UnavailableError
 from trunkline.ingest import Ingested, Target
 from trunkline.ingest.landing import Landing
 from trunkline.ingest.pulling import pull
@@ -20,6 +20,23 @@ from trunkline.lake import Lake, held
 class Call(Contract):
     table: ClassVar[Table] = Table(key=("call_id",))
 
+    call_id: Text = field(max_length=10)
+    seconds: Integer = field(minimum=0)
+
+
+class Version(Contract):
+    table: ClassVar[Table] = Table(key=("call_id",), event_at="changed_at")
+
+    call_id: Text = field(max_length=10)
+    seconds: Integer = field(minimum=0)
+    changed_at: Instant
+
+
+class Mended(Call):
+    call_id: Text = field(max_length=10, aliases=("id",))
+
+
+class Line(Contract):
     call_id: Text = field(max_length=10)
     seconds: Integer = field(minimum=0)
 
@@ -68,9 +85,9 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def take(source: Pages, lake: Lake, folder: Path) -> list[Ingested]:
+def take(source: Pages, lake: Lake, folder: Path, *, target: Target = TARGET) -> list[Ingested]:
     landing = Landing(folder / "landing", clock=now)
-    return list(pull(source, TARGET, landing=landing, locks=folder / "locks", lake=lake, run_id="r1", clock=now))
+    return list(pull(source, target, landing=landing, locks=folder / "locks", lake=lake, run_id="r1", clock=now))
 
 
 def call_ids(lake: Lake) -> list[str]:
@@ -120,13 +137,41 @@ def test_a_page_of_bad_rows_has_its_receipt_and_stops_nothing(lake: Lake, tmp_pa
     assert take(Pages([bad, page(1)]), lake, tmp_path) == []
 
 
-def test_a_page_that_does_not_fit_is_tried_again_when_the_contract_was_mended(lake: Lake, tmp_path: Path) -> None:
-    source = Pages([[{"other": 1}], page(1)])
+@pytest.mark.parametrize("contract", [Line, Version])
+def test_a_page_that_does_not_fit_blocks_nothing_where_the_order_of_arrival_decides_nothing(
+    contract: type[Contract], lake: Lake, tmp_path: Path
+) -> None:
+    fits = [{**row, "changed_at": "2026-01-01T00:00:00Z"} if contract is Version else row for row in page(1)]
+    source, target = Pages([[{"other": 1}], fits]), Target("calls", "calls", contract)
+    for _ in range(2):
+        with pytest.raises(SchemaError):
+            take(source, lake, tmp_path, target=target)
+    assert source.asked == [0, 1]
+    assert len(call_ids(lake)) == 3  # it stopped nothing behind it
+
+
+def test_a_page_that_does_not_fit_is_not_overtaken_where_the_last_to_arrive_wins(lake: Lake, tmp_path: Path) -> None:
+    source = Pages([page(0, 1), [{"id": "c0-0", "seconds": 50}], [{"call_id": "c0-0", "seconds": 99}]])
     for _ in range(2):
         with pytest.raises(SchemaError):
             take(source, lake, tmp_path)
     assert source.asked == [0, 1]
-    assert len(call_ids(lake)) == 3  # it stopped nothing behind it
+    assert call_ids(lake) == ["c0-0"]
+    taken = take(source, lake, tmp_path, target=Target("calls", "calls", Mended))
+    assert [one.receipt.piece for one in taken] == ["pages/2", "pages/3"]
+    newest = lake.current("calls.calls", key=("call_id",), newest_by=("_ingested_at",))
+    assert newest.execute()["seconds"].tolist() == [99]
+
+
+def test_a_page_beyond_its_reject_budget_is_not_overtaken_either(lake: Lake, tmp_path: Path) -> None:
+    class Strict(Call):
+        table: ClassVar[Table] = Table(key=("call_id",), reject_budget=0.1)
+
+    bad: list[dict[str, object]] = [{"call_id": "x", "seconds": -1}]
+    source = Pages([bad, page(1)])
+    with pytest.raises(RowsRefusedError):
+        take(source, lake, tmp_path, target=Target("calls", "calls", Strict))
+    assert source.asked == [0]
 
 
 def test_a_source_without_an_order_is_told_all_that_landed(lake: Lake, tmp_path: Path) -> None:

@@ -3,6 +3,10 @@
 Order: land a piece (file, then record with the position), take it in (quarantine, rows, receipt), ask for the next. The
 position lies with the piece, so nothing is asked for twice once it landed; a piece without a receipt is taken in
 before the source is asked, so nothing is left out. Killed anywhere, the same call completes it.
+
+A piece that cannot be taken in waits. Where rows have a key and no time that orders their versions, the last to arrive
+wins: there it stops the source, for tried again later it would overtake what came after it. Elsewhere it blocks
+nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -58,13 +62,21 @@ def pull(  # noqa: PLR0913 - what one source needs
 
     Raises:
         BusyError: Somebody else pulls the source.
-        SourceError: The source is not what was declared; what landed stays. Or a piece cannot be read: that is told
-            after all others were taken in, and tried again at the next pull.
+        SourceError: The source is not what was declared; what landed stays. Or a piece cannot be read: it is tried
+            again at the next pull. Where the order of arrival decides which row of a key is the newest, that is told
+            at once and all later pieces wait; else after all others were taken in.
         SchemaError: The columns of a piece do not fit; likewise.
         RowsRefusedError: More rows of a piece broke the contract than the budget allows; likewise.
         UnavailableError: The source did not answer; what landed stays.
     """
     errors: list[TrunklineError] = []
+    table = target.contract.table
+    arrival_decides = bool(table.key) and table.event_at is None
+
+    def refused(error: TrunklineError) -> None:
+        if arrival_decides:
+            raise error
+        errors.append(error)
 
     def take(piece: Landed) -> Iterator[Ingested]:
         assert piece.path is not None
@@ -82,16 +94,15 @@ def pull(  # noqa: PLR0913 - what one source needs
         except RowsRefusedError as error:
             receipt = _receipt_of(lake, target, piece)
             if receipt is None:  # the piece went beyond its reject budget
-                errors.append(error)
+                refused(error)
                 return
             taken = Ingested(receipt, known=False)
         except (SourceError, SchemaError) as error:
-            errors.append(error)
+            refused(error)
             return
         point("pull.after_ingest")
         yield taken
 
-    # What cannot be taken in waits and blocks nothing: it is told at the end, and tried again at the next pull.
     name = f"pull-{target.table}-{source.name}"
     with held(locks / f"{name}.lock", what=f"source {source.name!r} of {target.table}", clock=clock):
         pieces = landing.pieces(source.name)
