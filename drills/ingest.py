@@ -167,14 +167,14 @@ CASES: Final = (
         "files",
         prepare_files,
         ("ingest", "calls", "a.csv", "b.ndjson", "c.parquet"),
-        visits((*LANDING_POINTS, *INGEST_POINTS), 1, 3),
+        (*visits(LANDING_POINTS, 1, 3), *visits(INGEST_POINTS, 1, 2)),  # CSV and NDJSON share commits
         lambda _root: [],
     ),
     Case(
         "folder",
         prepare_folder,
         ("watch", "calls", "in", "--once", "--settle", "0.05", "--archive", "archive"),
-        (*visits(WATCH_POINTS, 1), *visits((*WATCH_POINTS[1:], *INGEST_POINTS), 3)),
+        (*visits((*WATCH_POINTS, *INGEST_POINTS), 1), *visits((*WATCH_POINTS[1:], *LANDING_POINTS), 3)),
         check_folder,
     ),
     Case(
