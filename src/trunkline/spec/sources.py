@@ -214,6 +214,8 @@ class RestSource(SourceSpec):
         max_pages: Most pages of one pull.
         requests_per_s: Most requests a second; 0 for no limit.
         max_answer_mib: Largest page, unpacked.
+        max_file_gib: Largest file, as it is written to disk.
+        file_timeout_s: Longest time for one whole file, in seconds.
         ca_file: Certificates to trust instead of the machine's.
         allow_http: Whether it may be reached without TLS beyond this machine.
     """
@@ -242,6 +244,8 @@ class RestSource(SourceSpec):
     max_pages: int = Field(10_000, ge=1, description="Most pages of one pull (pages).")
     requests_per_s: float = Field(0.0, ge=0, description="Most requests a second; 0 for no limit.")
     max_answer_mib: int = Field(64, ge=1, le=2048, description="Largest page, unpacked (MiB).")
+    max_file_gib: float = Field(100.0, gt=0, description="Largest file, as it is written to disk (GiB).")
+    file_timeout_s: float = Field(21_600.0, gt=0, description="Longest time for one whole file (seconds).")
     ca_file: Path | None = Field(None, description="Certificates to trust instead of the machine's.")
     allow_http: bool = Field(default=False, description="Whether it may be reached without TLS beyond this machine.")
 

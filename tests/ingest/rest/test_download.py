@@ -2,14 +2,16 @@
 
 import gzip
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.ingest.rest.loopback import Api, Reply, Seen, Times
 
-from trunkline.errors import InputError, SourceError
+from trunkline.errors import InputError, SourceError, UnavailableError
 from trunkline.ingest.sources import declared_from_url
 from trunkline.ingest.sources.protocol import Position, Source
+from trunkline.ingest.sources.rest import open_source
 from trunkline.ingest.sources.rest.download import file_suffix
 from trunkline.spec.sources import RestSource
 
@@ -65,6 +67,45 @@ def test_a_missing_file_is_said(api: Api, open_file: OpenRest, pull: Pull) -> No
     api.then(Reply(status=404))
     with pytest.raises(SourceError, match="status 404"):
         pull(open_file())
+
+
+@pytest.mark.parametrize(
+    ("name", "reply"),
+    [
+        ("calls.csv", Reply(CSV)),
+        ("calls.csv", Reply(CSV, length=False)),
+        ("calls.csv.gz", Reply(gzip.compress(CSV), length=False)),
+        ("calls.csv", Reply(gzip.compress(CSV * 50), headers={"Content-Encoding": "gzip"})),  # counted unpacked
+    ],
+)
+def test_a_file_beyond_the_declared_size_is_refused_at_once(
+    api: Api, open_file: OpenRest, pull: Pull, times: Times, name: str, reply: Reply
+) -> None:
+    api.then(reply)
+    written = len(CSV * 50) if reply.headers else len(reply.content)
+    assert len(pull(open_file(name, max_file_gib=written / 2**30))) == 1
+    with pytest.raises(SourceError, match="larger than"):
+        pull(open_file(name, max_file_gib=(written - 1) / 2**30))
+    assert times.slept == []
+
+
+@pytest.mark.parametrize("name", ["calls.csv", "calls.csv.gz"])
+def test_a_file_that_takes_too_long_ends_the_pull(api: Api, times: Times, pull: Pull, name: str) -> None:
+    def ticking() -> float:  # each look at the clock is a second later
+        times.passed_s += 1
+        return 1000 + times.passed_s
+
+    timing = replace(times.timing, monotonic=ticking)
+    api.then(Reply(gzip.compress(CSV), length=False))
+
+    def opened(**said: object) -> Source:
+        declared = {"kind": "rest", "usecase": "calls", "url": f"{api.url}/{name}", "answer": "file", **said}
+        return open_source("calls", RestSource.model_validate(declared), timing=timing)
+
+    assert len(pull(opened(file_timeout_s=100))) == 1
+    with pytest.raises(UnavailableError, match=r"longer than 0\.5 s"):
+        pull(opened(file_timeout_s=0.5))
+    assert times.slept == []
 
 
 @pytest.mark.parametrize("name", ["calls", "calls.exe", "calls.gz", "calls.csv/list"])

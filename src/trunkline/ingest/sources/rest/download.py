@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from trunkline.errors import InputError, UnavailableError
+from trunkline.errors import InputError, SourceError, UnavailableError
 from trunkline.ingest.raw import FILE_SUFFIXES
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.rest.calling import Caller
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["RestFile", "file_suffix"]
 
 _PACKED: Final = (".gz", ".bz2", ".zst", ".zip")
-_BLOCK_BYTES: Final = 1 << 20
+_GIB: Final = 1 << 30
 
 
 def file_suffix(url: str) -> str:
@@ -83,11 +83,20 @@ class RestFile:
         def fetch(response: "httpx2.Response") -> Position | None:
             if response.status_code == 304:
                 return None
+            said = response.headers.get("Content-Length", "")
+            if said.isascii() and said.isdigit() and int(said[:18]) > declared.max_file_gib * _GIB:
+                raise self._too_large()
             digest = hashlib.sha256()
             packed = self._suffix.endswith(_PACKED)  # such a file is itself what the header calls encoded
-            parts = response.iter_raw(_BLOCK_BYTES) if packed else response.iter_bytes(_BLOCK_BYTES)
+            self._timed(response)
+            # parts as they come: a block that fills slowly would hide how much came, and for how long
+            parts = response.iter_raw() if packed else response.iter_bytes()
+            written = 0
             with path.open("wb") as out:
                 for part in parts:
+                    written += len(part)
+                    if written > declared.max_file_gib * _GIB:
+                        raise self._too_large()
                     digest.update(part)
                     try:
                         out.write(part)
@@ -107,3 +116,35 @@ class RestFile:
             found = caller.ask(asked, fetch)
         if found is not None and found["content_sha256"] != known.get("content_sha256"):
             yield Pulled(path, origin=plain(declared.url), position=found)
+
+    def _too_large(self) -> SourceError:
+        return SourceError(
+            f"the file is larger than {self._declared.max_file_gib:g} GiB",
+            where=plain(self._declared.url),
+            next_step="check the address, or raise `max_file_gib`",
+        )
+
+    def _timed(self, response: "httpx2.Response") -> None:
+        """Watch the clock at everything that comes, before it is unpacked: each of many bytes may come in time."""
+        import httpx2
+
+        limit_s, monotonic = self._declared.file_timeout_s, self._timing.monotonic
+        assert isinstance(response.stream, httpx2.SyncByteStream)
+        stream: httpx2.SyncByteStream = response.stream
+        where, begun_s = plain(self._declared.url), monotonic()
+
+        class Timed(httpx2.SyncByteStream):
+            def __iter__(self) -> Iterator[bytes]:
+                for part in stream:
+                    if monotonic() - begun_s > limit_s:
+                        raise UnavailableError(
+                            f"the file took longer than {limit_s:g} s",
+                            where=where,
+                            next_step="try again when the server is faster, or raise `file_timeout_s`",
+                        )
+                    yield part
+
+            def close(self) -> None:
+                stream.close()
+
+        response.stream = Timed()
