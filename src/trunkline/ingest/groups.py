@@ -9,6 +9,7 @@ however often and in whatever grouping the files are handed in again after a kil
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -312,24 +313,25 @@ class _Group:
 
         table, engine = self.target.contract.table, self.lake.engine
         batch_ids = {place: one.batch for place, one in fresh.items()}
-        for verdicts in in_order(self._together(fresh, found=found, large=large), _judge, threads=engine.threads):
-            good = verdicts.good
-            files = verdicts.file_of[good.column(ROW).to_numpy()]
-            for place, count in zip(*np.unique(files, return_counts=True), strict=True):
-                fresh[int(place)].good += int(count)
-            if not verdicts.order.is_growing:
-                again = repeated(
-                    engine.table(good.append_column(_FILE, pa.array(files))), table, engine=engine, batch=_FILE
-                )
-                if again is not None:
-                    is_kept = ~np.isin(good.column(ROW).to_numpy(), again.to_numpy())
-                    good, files = good.filter(pa.array(is_kept)), files[is_kept]
-            for place, count in zip(*np.unique(files, return_counts=True), strict=True):
-                fresh[int(place)].accepted += int(count)
-            numbers = pa.array(verdicts.number_of[good.column(ROW).to_numpy()])
-            staged.write(lake_rows_of(good.set_column(0, ROW, numbers), files, batch_ids))
-            if verdicts.refused is not None:
-                self._put_aside(verdicts, verdicts.refused, fresh)
+        with closing(in_order(self._together(fresh, found=found, large=large), _judge, threads=engine.threads)) as made:
+            for verdicts in made:
+                good = verdicts.good
+                files = verdicts.file_of[good.column(ROW).to_numpy()]
+                for place, count in zip(*np.unique(files, return_counts=True), strict=True):
+                    fresh[int(place)].good += int(count)
+                if not verdicts.order.is_growing:
+                    again = repeated(
+                        engine.table(good.append_column(_FILE, pa.array(files))), table, engine=engine, batch=_FILE
+                    )
+                    if again is not None:
+                        is_kept = ~np.isin(good.column(ROW).to_numpy(), again.to_numpy())
+                        good, files = good.filter(pa.array(is_kept)), files[is_kept]
+                for place, count in zip(*np.unique(files, return_counts=True), strict=True):
+                    fresh[int(place)].accepted += int(count)
+                numbers = pa.array(verdicts.number_of[good.column(ROW).to_numpy()])
+                staged.write(lake_rows_of(good.set_column(0, ROW, numbers), files, batch_ids))
+                if verdicts.refused is not None:
+                    self._put_aside(verdicts, verdicts.refused, fresh)
 
     def _put_aside(self, verdicts: _Found, refused: "pa.RecordBatch", fresh: Mapping[int, _File]) -> None:
         import numpy as np

@@ -7,9 +7,9 @@ wait in a temporary file once there are many.
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -237,8 +237,12 @@ def blocks(opened: RawFile) -> Iterator[Block]:
         yield joined()
 
 
-def in_order(given: Iterator[_Given], work: "Callable[[_Given], _Made]", *, threads: int) -> Iterator[_Made]:
+def in_order(
+    given: Iterator[_Given], work: "Callable[[_Given], _Made]", *, threads: int
+) -> Generator[_Made, None, None]:
     """Do work on several threads; results come in the order of what was given, of which little is taken ahead.
+
+    Close it when the results are not taken to their end: after that no thread works any more.
 
     Raises:
         Exception: What the work, or the giving, raised.
@@ -314,8 +318,9 @@ def judge(
             yield block
 
     try:
-        for verdicts in in_order(seen(), work, threads=engine.threads):
-            judged.add(verdicts)
+        with closing(in_order(seen(), work, threads=engine.threads)) as found:
+            for verdicts in found:
+                judged.add(verdicts)
         judged.refusals.add_lines(opened.malformed)
     except BaseException:
         judged.refusals.close()
