@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from trunkline.cli import main
-from trunkline.errors import BusyError, InputError, SchemaError, UnknownNameError
+from trunkline.errors import BusyError, InputError, RowsRefusedError, SchemaError, UnknownNameError
 from trunkline.ingest import Target, ingest_file
 from trunkline.lake import Lake, held
 from trunkline.run import Workspace
@@ -25,9 +25,11 @@ from trunkline.run.quarantine import (
     overview,
     refused_rows,
     replay_batch,
+    replaying,
 )
 from trunkline.settings import Settings
 from trunkline.settings.drills import VARIABLE
+from trunkline.settings.ingest import IngestSettings
 
 USECASE = """
 from typing import ClassVar
@@ -433,3 +435,100 @@ def test_the_commands(
     assert (replayed["accepted"], replayed["still_refused"], len(replayed["batches"])) == (1, 0, 1)
     assert told("replay", batch, "--file", "mend.csv").startswith("0 rows accepted, 5 still refused")
     assert told("discard", batch) == "5 rows discarded\n"
+
+
+REFERRING = """
+from typing import ClassVar
+
+from trunkline.contracts import Contract, Integer, Reference, Table, Text, field
+from trunkline.spec import UseCase
+
+
+class Cell(Contract):
+    table: ClassVar[Table] = Table(key=("cell",))
+
+    cell: Text = field()
+
+
+class Call(Contract):
+    table: ClassVar[Table] = Table(key=("call_id",), references=(Reference(("cell",), "cells", ("cell",)),))
+
+    call_id: Text = field()
+    seconds: Integer = field(minimum=0)
+    cell: Text = field()
+
+
+usecase = UseCase(
+    name="calls", title="Calls", question="None.", metric="r2", task=None,
+    datasets={"calls": Call, "cells": Cell}, main="calls",
+)
+"""
+
+
+@pytest.fixture
+def referring(tmp_path: Path) -> Iterator[Callable[..., Workspace]]:
+    """Open a workspace whose calls refer to cells; of four calls, one's cell is there."""
+    plugins = tmp_path / "plugins" / "calls"
+    plugins.mkdir(parents=True)
+    (plugins / "__init__.py").write_text(REFERRING)
+    made: list[Workspace] = []
+
+    def open_workspace(*, budget: float | None) -> Workspace:
+        ingest = IngestSettings(reject_budget=budget)
+        made.append(Workspace(Settings(workspace=tmp_path / "w", plugin_dir=plugins.parent, threads=1, ingest=ingest)))
+        return made[-1]
+
+    yield open_workspace
+    for workspace in made:
+        workspace.close()
+
+
+def take_as(workspace: Workspace, path: Path, dataset: str, text: str) -> str:
+    path.write_text(text)
+    target = Target("calls", dataset, workspace.usecase("calls").datasets[dataset])
+    return ingest_file(path, target, lake=workspace.lake, run_id="r", clock=workspace.clock).receipt.batch_id
+
+
+CALLS = "call_id,seconds,cell\nc1,1,a\nc2,2,b\nc3,-3,b\nc4,4,d\n"
+
+
+@pytest.mark.slow
+def test_a_replay_looks_references_up(referring: Callable[..., Workspace], tmp_path: Path) -> None:
+    workspace = referring(budget=None)
+    take_as(workspace, tmp_path / "cells.csv", "cells", "cell\na\n")
+    batch = take_as(workspace, tmp_path / "calls.csv", "calls", CALLS)
+    before = versions(workspace.lake)
+    assert counts(replay_batch(workspace, batch)) == (0, 3, 0)
+    assert versions(workspace.lake) == before
+    strict = referring(budget=0.1)
+    take_as(strict, tmp_path / "cells.csv", "cells", "cell\nb\n")
+    assert counts(replay_batch(strict, batch)) == (1, 2, 0)
+    assert accepted(strict.lake) == ["c1", "c2"]
+    rows = {row.row_number: row for row in refused_rows(strict, batch).rows}
+    assert {number: row.state for number, row in rows.items()} == {2: "replayed", 3: "open", 4: "open"}
+
+
+@pytest.mark.slow
+def test_a_killed_replay_that_is_refused_by_now_blocks_nothing(
+    referring: Callable[..., Workspace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = referring(budget=0.9)
+    take_as(workspace, tmp_path / "cells.csv", "cells", "cell\na\n")
+    batch = take_as(workspace, tmp_path / "calls.csv", "calls", CALLS)
+    b = take_as(workspace, tmp_path / "b.csv", "cells", "cell\nb\n")
+
+    def killed(name: str) -> None:
+        if name == "replay.after_piece":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(replaying, "point", killed)
+    with pytest.raises(KeyboardInterrupt):
+        replay_batch(workspace, batch, edits=Edits({"seconds": "7"}))
+    monkeypatch.undo()
+    workspace.lake.remove("calls.cells", "_batch_id", b)
+    strict = referring(budget=0.1)
+    with pytest.raises(RowsRefusedError, match="the budget is"):
+        replay_batch(strict, batch)
+    assert counts(replay_batch(strict, batch)) == (0, 3, 0), "all of them are still open"
+    assert counts(replay_batch(strict, batch, edits=Edits({"cell": "a"}))) == (2, 1, 1)
+    assert accepted(strict.lake) == ["c1", "c2", "c4"]

@@ -16,11 +16,12 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import ROW, arrow_schema
 from trunkline.contracts.records import Receipt
-from trunkline.errors import InputError, RowsRefusedError, UnknownNameError
+from trunkline.errors import InputError, RowsRefusedError, SchemaError, UnknownNameError
 from trunkline.ingest import Target, ingest_file
 from trunkline.ingest.files import open_file
 from trunkline.ingest.judged import judge
 from trunkline.ingest.landing import Landed, Landing
+from trunkline.ingest.references import References
 from trunkline.lake import Transaction, held
 from trunkline.run.quarantine.editing import Edits, candidates, open_rows
 from trunkline.run.quarantine.states import (
@@ -98,6 +99,8 @@ def replay_batch(
         UnknownNameError: The quarantine holds nothing of that batch, its use case or dataset is gone, or an edit names
             a column that is neither in the source nor in the contract.
         InputError: The corrected file does not fit the batch.
+        RowsRefusedError: Rows that passed earlier, in a call that was killed, go beyond the reject budget by now; they
+            stay open.
         BusyError: The batch is being replayed or discarded by somebody else.
     """
     facts = held_batch(workspace, batch)
@@ -161,15 +164,19 @@ class _Replay:
         from trunkline.run.execute import new_run_id
 
         workspace, path = self._workspace, folder / "candidates.ndjson"
+        contract = self._target.contract
         numbers, changed = self._write(path, edits, reason)
         if not len(numbers):
             return None, 0, 0
         passes = np.ones(len(numbers), dtype=bool)
         judged = judge(
             open_file(path, limits=workspace.settings.ingest),
-            self._target.contract,
+            contract,
             engine=workspace.engine,
             mapping=self._mapping,
+            references=References(contract, usecase=self._target.usecase, lake=workspace.lake)
+            if contract.table.references
+            else None,
         )
         try:
             for batch in judged.refusals.batches():
@@ -220,7 +227,13 @@ class _Replay:
         return np.concatenate(numbers), np.concatenate(changed)
 
     def take(self, piece: Landed) -> Receipt:
-        """Take a piece in and mark its rows; doing it again changes nothing."""
+        """Take a piece in and mark its rows; doing it again changes nothing.
+
+        Raises:
+            RowsRefusedError: The contract, or what the rows refer to, has changed since the piece landed, and too many
+                rows of it are bad now. Nothing was written; the piece goes, so that the rows can be handed in again.
+            SchemaError: The same, where its columns do not fit any more.
+        """
         workspace = self._workspace
         assert piece.path is not None, "younger than any retention"
         try:
@@ -232,9 +245,15 @@ class _Replay:
                 clock=workspace.clock,
                 mapping=self._mapping,
                 piece=piece,
+                limits=workspace.settings.ingest,
             ).receipt
-        except RowsRefusedError:  # all of them repeat keys, or the contract has changed since it was killed
-            receipt = self._receipt(piece)
+        except (RowsRefusedError, SchemaError):
+            # none is good any more, because the contract has changed since the call was killed; or nothing was written
+            known = self._receipt(piece)
+            if known is None:
+                self.landing.discard(piece)
+                raise
+            receipt = known
         point("replay.after_ingest")
         table = workspace.lake.read(QUARANTINE)
         lines = workspace.engine.table(_numbered_lines(piece.path))
@@ -283,8 +302,11 @@ class _Replay:
     def _app_id(self) -> str:
         return f"replayed:{self._facts.batch_id}"
 
-    def _receipt(self, piece: Landed) -> Receipt:
-        rows = self._workspace.lake.arrow(
+    def _receipt(self, piece: Landed) -> Receipt | None:
+        lake = self._workspace.lake
+        if not lake.exists(_RECEIPTS):
+            return None
+        rows = lake.arrow(
             _RECEIPTS,
             schema=arrow_schema(Receipt),
             where=lambda table: (
@@ -293,7 +315,7 @@ class _Replay:
                 & (table["piece"] == piece.piece_id)
             ),
         ).to_pylist()
-        return max((Receipt(**row) for row in rows), key=lambda receipt: receipt.finished_at)
+        return max((Receipt(**row) for row in rows), key=lambda receipt: receipt.finished_at, default=None)
 
 
 def _choose(source: Path, target: Path, passes: "_Flags") -> None:
