@@ -1,7 +1,9 @@
 """Requests of one turn of the loop share a call and a commit; each gets its own answer, a failure is everybody's."""
 
 import asyncio
+import copy
 import json
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -121,3 +123,35 @@ def test_without_tasks_the_first_is_answered_at_once_and_the_rest_of_the_turn_to
     log.is_full = True
     asyncio.run(scene(5))
     assert [type(found[n]) for n in range(5)] == [UnavailableError] * 5
+
+
+def test_one_that_fails_at_its_answer_leaves_nobody_without_one(
+    loaded: Loaded, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = Log()
+    together = Together(log.append, clock=lambda: NOW)
+    told: list[int] = []
+
+    async def scene() -> None:
+        done = asyncio.Event()
+
+        def keep(n: int, _score: float | Exception) -> None:
+            told.append(n)
+            if n == 7:
+                done.set()
+            if n in (0, 2):
+                raise RuntimeError("the transport is closed")
+
+        other = copy.copy(loaded)  # another model, whose turn comes after
+        for n in range(8):
+            asked = Asked(other if n >= 5 else loaded, "lines", ("line_id",), str(n), {"sold_mbps": float(n)})
+            together.ask(asked, partial(keep, n), append=log.append_now)
+        await asyncio.wait_for(done.wait(), 30)
+
+    with caplog.at_level(logging.ERROR, logger="trunkline.serve.together"):
+        asyncio.run(scene())
+        log.is_full = True
+        told.clear()
+        asyncio.run(scene())  # nor where all are told that the log is full
+    assert told == list(range(8))
+    assert [record.message for record in caplog.records] == ["an answer was not taken"] * 4

@@ -153,8 +153,16 @@ class OneWriteProtocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, self.app)
 
     def _write(self, cycle: RequestResponseCycle, answer: Answer) -> None:
+        """Write an answer; a connection on which that fails is ended, so that its client does not wait for ever."""
         if cycle.disconnected:
             return
+        try:
+            self._write_whole(cycle, answer)
+        except Exception:
+            self.transport.abort()
+            raise
+
+    def _write_whole(self, cycle: RequestResponseCycle, answer: Answer) -> None:
         self._offered = None
         parts = [STATUS_LINE[answer.status]]
         for name, value in (*cycle.default_headers, *answer.headers):

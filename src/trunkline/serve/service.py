@@ -165,7 +165,8 @@ class Service:
             deployment: The use case.
             loaded: The model to ask.
             row: A row without a fault.
-            answered: Told the answer once it is durable, or why there is none: now, or when the loop has turned.
+            answered: Told the answer once it is durable, or why there is none: now, or when the loop has turned. Where
+                it raises at an answer it is told that error instead.
 
         Returns:
             Whether it is or will be told; False where the log makes its callers wait, or is not there.
@@ -178,10 +179,13 @@ class Service:
             if isinstance(score, Exception):
                 answered(score)
                 return
-            self.metrics.count_predictions(usecase.name, version=loaded.live.version, rows=1)
-            threshold = loaded.threshold
-            decision = None if threshold is None else score >= threshold
-            answered(Predicted(request, loaded, (score,), (decision,), None))
+            try:
+                self.metrics.count_predictions(usecase.name, version=loaded.live.version, rows=1)
+                threshold = loaded.threshold
+                decision = None if threshold is None else score >= threshold
+                answered(Predicted(request, loaded, (score,), (decision,), None))
+            except Exception as error:  # noqa: BLE001 - who asked must not wait for ever
+                answered(error)
 
         self.together.ask(
             Asked(loaded, usecase.name, usecase.entity_key, request, row), scored, append=self.log.append_now
@@ -295,15 +299,24 @@ class Endpoint(ABC):
         Args:
             scope: The request.
             body: All of it.
-            deliver: Told the answer :meth:`__call__` would give: now, or when the loop has turned.
+            deliver: Told the answer :meth:`__call__` would give, once: now, or when the loop has turned. What it raises
+                goes to the log.
 
         Returns:
             Whether it was taken; one that was not goes through :meth:`__call__`.
         """
         begun = perf_counter()
+        is_answered = False
 
         def answered(answer: Answer) -> None:
-            deliver(answer)
+            nonlocal is_answered
+            if is_answered:  # what fails after an answer is no second answer
+                return
+            is_answered = True
+            try:
+                deliver(answer)
+            except Exception:  # the connection's own fault: others are being answered
+                _logger.exception("an answer could not be delivered")
             self._counts.add(answer.status, seconds=perf_counter() - begun)
 
         if len(body) > self._max_bytes:

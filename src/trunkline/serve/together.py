@@ -6,6 +6,7 @@ many the cost of a call and of a commit is divided by those who share it.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -16,6 +17,8 @@ from trunkline.serve.deployments import Loaded
 from trunkline.serve.recording import PREDICTIONS, prediction_lines
 
 __all__ = ["Asked", "Together"]
+
+_logger = logging.getLogger(__name__)
 
 
 class Asked(NamedTuple):
@@ -94,6 +97,7 @@ class Together:
         Args:
             asked: The row and whom to ask.
             scored: Told the score once it is durable, or what went wrong: before this returns, or in the next turn.
+                What it raises goes to the log and harms nobody else.
             append: Writes messages of a topic durably, without waiting.
         """
         if self._had_one:
@@ -105,9 +109,9 @@ class Together:
             scores, messages = self._scored([asked])
             append(PREDICTIONS, messages)
         except Exception as error:  # noqa: BLE001 - it belongs to who asked
-            scored(error)
+            _tell(scored, error)
         else:
-            scored(scores[0])
+            _tell(scored, scores[0])
 
     def _next_turn(self) -> None:
         """Begin with those that the last turn brought."""
@@ -128,10 +132,10 @@ class Together:
                 await self._append(PREDICTIONS, messages)
             except Exception as error:  # noqa: BLE001 - it belongs to those who wait
                 for _, scored in those:
-                    scored(error)
+                    _tell(scored, error)
             else:
                 for (_, scored), score in zip(those, scores, strict=True):
-                    scored(score)
+                    _tell(scored, score)
 
     def _scored(self, those: Sequence[Asked]) -> tuple[list[float], list[Message]]:
         """Score rows for one model; gives the scores and what is to be logged."""
@@ -152,3 +156,11 @@ class Together:
             for asked, score in zip(those, scores, strict=True)
         ]
         return scores, messages
+
+
+def _tell(scored: Callable[[float | Exception], None], score: float | Exception) -> None:
+    """Tell one who waits; one that fails must not leave the others without an answer."""
+    try:
+        scored(score)
+    except Exception:  # it is told, and the next one gets its answer
+        _logger.exception("an answer was not taken")
