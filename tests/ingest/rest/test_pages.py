@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote_plus
 
 import pytest
 from tests.ingest.rest.loopback import Api, Reply, Seen
@@ -112,6 +114,48 @@ def test_positions_are_flat_and_hold_no_key(api: Api, open_rest: OpenRest, pull:
     assert rows_of(pieces) == ROWS
     assert "s3cret" not in json.dumps([position for _, position in pieces])
     assert all(not isinstance(value, dict | list) for _, position in pieces for value in position.values())
+
+
+def test_positions_hold_no_declared_parameter_that_a_link_repeats(
+    api: Api, open_rest: OpenRest, pull: Pull, tmp_path: Path
+) -> None:
+    def answer(seen: Seen) -> Reply:
+        assert (seen.query["token"], seen.query["k"]) == ("t0p s3cret+", "in-the-address")
+        first = int(seen.query.get("from", "0"))
+        echo = f"from={first + 10}&token=t0p%20s3cret%2B&k=in-the-address&plain=1&sort=b%2Ca"
+        link = {"Link": f'</calls?{echo}&again=he4der&too=p4ss>; rel="next"'} if first < 20 else {}
+        return Reply(ROWS[first : first + 10], headers=link)
+
+    api.answer = answer
+    source = open_rest(
+        url=f"{api.url}/calls?k=in-the-address",
+        params={"token": "t0p s3cret+", "limit": 10},
+        headers={"X-Other": "he4der"},
+        auth={"kind": "basic", "user": "me", "password": "p4ss"},
+        paging={"kind": "link"},
+    )
+    first, *_ = source.pull(None, folder=tmp_path)
+    pieces = pull(source)
+    assert rows_of(pieces) == ROWS
+    landed = unquote_plus(json.dumps([position for _, position in pieces]))
+    assert [word for word in ("s3cret", "in-the-address", "he4der", "p4ss") if word in landed] == []
+    assert "plain=1" in landed
+    assert all(seen.query.get("sort") == "b,a" for seen in api.seen if "from" in seen.query)
+    assert "limit" not in api.seen[-1].query  # what the server left out of its link stays out
+    assert rows_of(pull(source, first.position)) == ROWS[10:]  # a pull that was cut goes on with the credentials
+
+
+def test_a_link_to_its_own_page_is_seen_although_its_credentials_are_taken_out(
+    api: Api, open_rest: OpenRest, pull: Pull
+) -> None:
+    link = {"Link": '</calls?token=s3cret&from=5>; rel="next"'}
+    api.then(Reply(ROWS[:5], headers=link), Reply([], headers=link))
+    source = open_rest(params={"token": "s3cret"}, paging={"kind": "link"}, max_pages=5)
+    assert rows_of(pull(source)) == ROWS[:5]
+    assert len(api.seen) == 2
+    api.then(Reply(ROWS[:5], headers=link))
+    with pytest.raises(SourceError, match="names itself"):
+        pull(source)
 
 
 def test_a_window_whose_page_size_was_changed_begins_again(api: Api, open_rest: OpenRest, pull: Pull) -> None:

@@ -74,6 +74,10 @@ class Caller:
         """Let go of its connections."""
         self._client.close()
 
+    def auth_secrets(self) -> tuple[str, ...]:
+        """Give the secrets of `auth`, with the token that is in use: nothing that is kept or said may hold them."""
+        return self._identity.secrets()
+
     def page(self, asked: Asked) -> Answer:
         """Ask for a page of JSON.
 
@@ -239,7 +243,7 @@ class Caller:
         except httpx2.RequestError:
             return ""
         said = " ".join(text[:_SHOWN_BYTES].decode("utf-8", errors="replace").split())
-        for secret in (*self._secrets, *self._identity.secrets()):
+        for secret in (*self._secrets, *self.auth_secrets()):
             said = said.replace(secret, "***") if secret else said
         said = "".join(sign if sign.isprintable() else "?" for sign in said)
         return said if len(said) <= _SHOWN_CHARACTERS else f"{said[: _SHOWN_CHARACTERS - 1]}…"

@@ -7,6 +7,7 @@ asked for again, except where that is the safe side: the overlap of ``since``, a
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +15,10 @@ from trunkline.errors import SourceError, UnavailableError
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.rest.calling import Caller
 from trunkline.ingest.sources.rest.exchange import Answer, Asked, Timing, plain
+from trunkline.ingest.sources.rest.links import Links
 from trunkline.ingest.sources.rest.records import as_document, list_in, newest_in, time_text
 from trunkline.ingest.sources.rest.window import Page, Window, first_page, following, page_params, sha256
-from trunkline.spec.rest import ApiKey, CursorPaging, LinkPaging, PagePaging
+from trunkline.spec.rest import CursorPaging, LinkPaging, PagePaging
 from trunkline.spec.sources import RestSource
 
 __all__ = ["RestPages"]
@@ -39,6 +41,7 @@ class RestPages:
         self._declared, self._timing = declared, timing
         self._where = plain(declared.url)
         Caller(declared, timing=timing).close()  # what cannot work is said now
+        self._links = Links(declared)
 
     def pull(self, position: Position | None, *, folder: Path) -> Iterator[Pulled]:
         """Ask for what is new; see ``Source.pull``."""
@@ -109,8 +112,8 @@ class RestPages:
         records = list_in(
             answer.document, declared.records, where=self._where, omitted_is_empty=declared.omitted_is_empty
         )
-        page = following(declared.paging, window, answer=answer, records=records, where=self._where)
-        return records, self._link(page, answer)
+        link = partial(self._link, answer=answer, secrets=caller.auth_secrets())
+        return records, following(declared.paging, window, answer=answer, records=records, where=self._where, link=link)
 
     def _repeated(self) -> SourceError:
         return SourceError(
@@ -125,7 +128,7 @@ class RestPages:
         accepts = frozenset((404,)) if isinstance(paging, PagePaging) and paging.missing_ends else frozenset[int]()
         accepts = accepts if window.rows else frozenset()
         if isinstance(paging, LinkPaging) and isinstance(window.page, str):
-            return Asked(window.page, method=declared.method, json=declared.body)
+            return Asked(self._links.whole(window.page), method=declared.method, json=declared.body)
         extra = {**page_params(paging, window.page), **self._since_params(window)}
         if declared.params_in == "query":
             params = {**declared.params, **extra}
@@ -150,10 +153,8 @@ class RestPages:
             return None
         return min(newest_in(records, since, where=self._where), self._timing.now())
 
-    def _link(self, page: Page, answer: Answer) -> Page:
-        """Make the address of the next page whole, and take the key out of it."""
-        if not isinstance(self._declared.paging, LinkPaging) or not isinstance(page, str):
-            return page
+    def _link(self, page: str, *, answer: Answer, secrets: tuple[str, ...]) -> str:
+        """Make the address of the next page whole, and take the credentials out of it."""
         import httpx2
 
         home = httpx2.URL(self._declared.url)
@@ -167,10 +168,7 @@ class RestPages:
                 where=f"{self._where}, which names {plain(str(url.copy_with(userinfo=b'')))}",
                 next_step="declare the address of that server, if it is the right one",
             )
-        auth = self._declared.auth
-        if isinstance(auth, ApiKey) and auth.place == "query":
-            url = url.copy_remove_param(auth.name)
-        return str(url)
+        return self._links.kept(url, secrets=secrets)
 
     def _origin(self, window: Window, *, rows: int) -> str:
         since = f" since {window.since}" if window.since else ""

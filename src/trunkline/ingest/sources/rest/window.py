@@ -1,7 +1,7 @@
 """Where a pull stands: a window of time, and the page in it. Values in, values out; nothing here talks to a server."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -140,7 +140,15 @@ def said_total(paging: Paging, document: object) -> int | None:
     return total if isinstance(total, int) and not isinstance(total, bool) else None
 
 
-def following(paging: Paging, window: Window, *, answer: Answer, records: Sequence[object], where: str) -> Page:
+def following(
+    paging: Paging,
+    window: Window,
+    *,
+    answer: Answer,
+    records: Sequence[object],
+    where: str,
+    link: Callable[[str], str],
+) -> Page:
     """Name the page after an answer.
 
     Args:
@@ -149,6 +157,7 @@ def following(paging: Paging, window: Window, *, answer: Answer, records: Sequen
         answer: The answer.
         records: Its records.
         where: The address, for messages.
+        link: Makes of the address of a next page what may be kept.
 
     Returns:
         Its name; None when there is none.
@@ -167,7 +176,7 @@ def following(paging: Paging, window: Window, *, answer: Answer, records: Sequen
         page = _cursor(paging, answer, records, where=where)
     elif isinstance(paging, LinkPaging):
         named = at_path(answer.document, paging.next) if paging.next else answer.next_link
-        page = named if isinstance(named, str) and named else _END
+        page = link(named) if isinstance(named, str) and named else _END
     else:
         return _END
     if page is not None and page == window.page:
