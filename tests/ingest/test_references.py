@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from trunkline.contracts import Contract, Integer, Reference, Table, Text, field
 from trunkline.contracts.records import Receipt
 from trunkline.errors import ContractError, RowsRefusedError, SchemaError, UseCaseError
-from trunkline.ingest import Target, ingest_file
+from trunkline.ingest import Target, batch, ingest_file
 from trunkline.lake import Lake
+from trunkline.settings.ingest import IngestSettings
 from trunkline.spec import UseCase
 
 Write = Callable[[str, bytes | str], Path]
@@ -68,6 +69,45 @@ def test_rows_whose_reference_is_missing_are_quarantined_or_reported(
     }  # fmt: skip
     refused = {row["row_number"]: json.loads(row["reasons"]) for row in lake.arrow("platform.quarantine").to_pylist()}
     assert refused == {2: ["reference.cells"], 3: ["band.minimum", "reference.cells"], 7: ["band.type"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cut_at", ["ingest.after_quarantine", "ingest.after_rows"])
+def test_what_an_interrupted_call_found_stays_true(
+    make_lake: Callable[[], Lake], write: Write, fixed_clock: Clock, monkeypatch: pytest.MonkeyPatch, cut_at: str
+) -> None:
+    cells = write("cells.csv", "cell_id,band\na,1\nb,2\n")
+    others = write("others.csv", "cell_id,band\na,2\nc,1\n")
+    calls = write("calls.csv", "call_id,cell_id,band\n1,a,1\n2,a,2\n3,c,0\n4,,\n4,,\n6,b,2\n7,b,x\n")
+    sites = Target("calls", "sites", Cell)
+    plain = make_lake()
+    take(plain, cells, CELLS, fixed_clock)
+    right = take(plain, calls, CALLS, fixed_clock)
+    for is_there in (False, True):  # what is there appears, or what was there goes
+        lake = make_lake()
+        first = take(lake, cells, CELLS, fixed_clock)
+
+        def cut(name: str) -> None:
+            if name == cut_at:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(batch, "point", cut)
+        with pytest.raises(KeyboardInterrupt):
+            take(lake, calls, CALLS, fixed_clock)
+        monkeypatch.undo()
+        if is_there:
+            take(lake, others, CELLS, fixed_clock)
+        else:
+            lake.remove("calls.cells", "_batch_id", first.batch_id)
+        if cut_at == "ingest.after_rows":
+            take(lake, others, sites, fixed_clock)
+        limits = IngestSettings(reject_budget=0.0)
+        receipt = ingest_file(calls, CALLS, lake=lake, run_id="r", clock=fixed_clock, limits=limits).receipt
+        assert json.loads(receipt.reasons) == json.loads(right.reasons)
+        assert receipt.model_copy(update={"reasons": right.reasons}) == right
+        for name in ("calls.calls", "platform.quarantine"):
+            found, wanted = (one.arrow(name).to_pylist() for one in (lake, plain))
+            assert sorted(map(str, found)) == sorted(map(str, wanted))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,11 +12,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from trunkline.checks import ROW
 from trunkline.contracts import Contract
 from trunkline.contracts.records import Receipt
 from trunkline.errors import ConflictError
 from trunkline.ingest.budget import budget_of, refuse_beyond_budget
-from trunkline.ingest.committing import commit_rows, lake_rows, lake_rows_schema, rows_committed, write_quarantine
+from trunkline.ingest.committing import (
+    QUARANTINE,
+    Withheld,
+    commit_rows,
+    lake_rows,
+    lake_rows_schema,
+    rows_committed,
+    withheld_rows,
+    write_quarantine,
+)
 from trunkline.ingest.drift import refuse_retyped
 from trunkline.ingest.files import DEFAULT_LIMITS, open_file
 from trunkline.ingest.identity import Batch, Target, batch_of
@@ -127,18 +137,22 @@ def _taken(
     """Judge a file, and commit its quarantine and its rows."""
     contract, table = batch.target.contract, batch.target.table
     done = rows_committed(lake, table, batch.rows_transaction)
+    # an earlier, interrupted call has split the rows: this one completes that split, whatever is there by now
+    is_split = done is not None or lake.transaction_version(QUARANTINE, batch.quarantine_transaction.app_id) is not None
+    withheld = withheld_rows(lake, batch) if is_split else None
     with lake.staged(table, lake_rows_schema(contract)) as staged:
 
         def keep(good: "pa.Table") -> None:
-            staged.write(lake_rows(good, batch))
+            staged.write(lake_rows(good if withheld is None else _without(good, withheld), batch))
 
-        sink = keep if done is None else None  # an earlier, interrupted call committed them
-        references = (
-            References(contract, usecase=batch.target.usecase, lake=lake) if contract.table.references else None
-        )
+        sink = keep if done is None else None  # else they are committed
+        references = None
+        if contract.table.references and (done is None or done.reported is None):
+            usecase = batch.target.usecase
+            references = References(contract, usecase=usecase, lake=lake, only_reported=is_split)
         judged = judge(opened, contract, engine=lake.engine, mapping=batch.mapping, sink=sink, references=references)
         with closing(judged.refusals):
-            if done is None:
+            if not is_split:
                 refuse_retyped(judged.read, judged.reasons, table=contract.table, where=batch.source)
                 refuse_beyond_budget(
                     judged.read,
@@ -148,30 +162,43 @@ def _taken(
                     where=batch.source,
                 )
             point("ingest.before_quarantine")
-            write_quarantine(lake, judged.refusals, batch)
+            if not is_split:
+                write_quarantine(lake, judged.refusals, batch)
         point("ingest.after_quarantine")
         if done is None:
+            asked = [one.reason for one in contract.table.references if one.missing == "report"]
+            reported = {reason: judged.reasons[reason] for reason in asked if judged.reasons[reason]}
             try:
-                done = commit_rows(lake, staged, batch, order=judged.order)
+                done = commit_rows(lake, staged, batch, order=judged.order, reported=reported)
             except Exception as error:
                 if staged.lost():
                     raise ConflictError(
                         "an erasure took rows that were on their way", where=f"table {table}"
                     ) from error
                 raise
+        elif done.reported:
+            judged.reasons.update(done.reported)
         point("ingest.after_rows")
     return receipt_of(
         batch,
         run_id=done.run_id,
         version=done.version,
         read=judged.read,
-        good=judged.good,
+        good=judged.good - (0 if withheld is None else len(withheld.numbers)),
         accepted=done.accepted,
-        reasons=judged.reasons,
+        reasons=judged.reasons + (Counter() if withheld is None else withheld.reasons),
         absent=judged.absent,
         extra=judged.extra,
         finished_at=clock(),
     )
+
+
+def _without(good: "pa.Table", withheld: Withheld) -> "pa.Table":
+    """Leave out the good rows that lie in the quarantine."""
+    import numpy as np
+    import pyarrow as pa
+
+    return good.filter(pa.array(~np.isin(good.column(ROW).to_numpy(), withheld.numbers)))
 
 
 def checked_rows(

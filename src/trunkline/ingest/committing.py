@@ -4,6 +4,8 @@ Takes staged rows and refusals, and commits them under transactions with the bat
 says of rows that an earlier, interrupted call committed is read off that commit.
 """
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -18,6 +20,7 @@ from trunkline.ingest.repeats import KeyOrder, held_already, is_compared, key_co
 from trunkline.lake import Lake, StagedRows, Transaction
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "QUARANTINE",
     "Committed",
+    "Withheld",
     "append_refused",
     "commit_rows",
     "lake_rows",
@@ -32,6 +36,7 @@ __all__ = [
     "lake_rows_schema",
     "quarantined_rows",
     "rows_committed",
+    "withheld_rows",
     "write_quarantine",
 ]
 
@@ -40,6 +45,7 @@ QUARANTINE: Final = "platform.quarantine"
 
 _ATTEMPTS: Final = 20
 _NO_TABLE: Final = -1
+_STREAMED_ROWS: Final = 131_072
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,30 @@ class Committed:
         version: The table's version; None where no row was to be committed.
         run_id: The run that committed them.
         accepted: How many.
+        reported: How many of the good rows name what was not there, by reason, for references that are only reported;
+            None where the log does not say so any more.
     """
 
     version: int | None
     run_id: str
     accepted: int
+    reported: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """What an earlier, interrupted call put into the quarantine because of references alone, or among other reasons.
+
+    What rows refer to changes, all else that they are judged by does not. So the split of that call is this, on top of
+    a judgement without references.
+
+    Attributes:
+        numbers: Rows that broke nothing else: int64, ascending.
+        reasons: How many rows failed for each reference.
+    """
+
+    numbers: "npt.NDArray[np.int64]"
+    reasons: Counter[str]
 
 
 def lake_rows_schema(contract: type[Contract]) -> "pa.Schema":
@@ -179,14 +204,47 @@ def rows_committed(lake: Lake, table: str, transaction: Transaction) -> Committe
     for commit in lake.history(table):
         noted = commit.metadata
         if noted.get("batch_id") == batch_id:
-            return Committed(commit.version, noted["run_id"], int(noted["accepted"]))
+            reported = {str(reason): int(rows) for reason, rows in json.loads(noted.get("reported", "{}")).items()}
+            return Committed(commit.version, noted["run_id"], int(noted["accepted"]), reported)
     # its commit was cleaned from the log: the rows themselves say it
     rows = lake.arrow(table, columns=["_run_id"], where=lambda rows: rows["_batch_id"] == batch_id)
     run_ids = rows.column("_run_id").unique().to_pylist()
     return Committed(lake.version(table), str(run_ids[0]) if run_ids else "", rows.num_rows)
 
 
-def commit_rows(lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder) -> Committed:
+def withheld_rows(lake: Lake, batch: Batch) -> Withheld:
+    """Look up which rows of a batch an earlier call put into the quarantine because of references.
+
+    Later states of a row, edited or replayed meanwhile, do not count: the first one says what that call found.
+    """
+    import numpy as np
+
+    own = {reference.reason for reference in batch.target.contract.table.references}
+    if not own or not lake.exists(QUARANTINE):
+        return Withheld(np.empty(0, dtype=np.int64), Counter())
+
+    def first(table: "ir.Table") -> "ir.Table":
+        rows = table.filter(table["batch_id"] == batch.batch_id)
+        return rows.group_by("row_number").aggregate(reasons=rows["reasons"].argmin(rows["changed_at"]))
+
+    reasons: Counter[str] = Counter()
+    numbers: list[npt.NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
+    table = lake.read(QUARANTINE)
+    for rows in lake.engine.batches(first(table), rows=_STREAMED_ROWS):
+        encoded = rows.column("reasons").dictionary_encode()
+        found = [set(json.loads(text)) for text in encoded.dictionary.to_pylist()]
+        places = encoded.indices.to_numpy()
+        counts = np.bincount(places, minlength=len(found)).tolist()
+        for those, count in zip(found, counts, strict=True):
+            reasons.update(dict.fromkeys(those & own, count))
+        is_alone = np.array([those <= own for those in found], dtype=bool)
+        numbers.append(rows.column("row_number").to_numpy()[is_alone[places]])
+    return Withheld(np.sort(np.concatenate(numbers)), reasons)
+
+
+def commit_rows(
+    lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder, reported: Mapping[str, int] | None = None
+) -> Committed:
     """Leave out what repeats a key, and commit the rest.
 
     Args:
@@ -194,6 +252,7 @@ def commit_rows(lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder
         staged: All good rows of the batch.
         batch: Whose rows they are.
         order: Whether the keys of the rows grow, and where they lie.
+        reported: Rows that name what is not there, by reason; noted in the commit.
 
     Returns:
         What was committed.
@@ -218,8 +277,10 @@ def commit_rows(lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder
             staged.drop(pa.concat_arrays(doomed), column=ROW)
             doomed = []
         if not staged.rows:
-            return Committed(None, batch.run_id, 0)
+            return Committed(None, batch.run_id, 0, reported or {})
         noted = {"batch_id": batch.batch_id, "run_id": batch.run_id, "accepted": str(staged.rows)}
+        if reported:
+            noted["reported"] = json.dumps(dict(reported))
         try:
             version = lake.append_staged(
                 batch.target.table, staged, transaction=batch.rows_transaction, metadata=noted, base=base
@@ -228,7 +289,7 @@ def commit_rows(lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder
             if base is None or attempt == _ATTEMPTS - 1:
                 raise
         else:
-            return Committed(version, batch.run_id, staged.rows)
+            return Committed(version, batch.run_id, staged.rows, reported or {})
     raise AssertionError("attempts either return or raise")
 
 

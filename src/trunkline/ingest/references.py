@@ -29,14 +29,16 @@ class References:
         contract: Has the references.
         usecase: The use case whose datasets they name.
         lake: Holds those datasets.
+        only_reported: Leaves alone those references whose rows would go to the quarantine.
     """
 
-    def __init__(self, contract: type[Contract], *, usecase: str, lake: Lake) -> None:
+    def __init__(self, contract: type[Contract], *, usecase: str, lake: Lake, only_reported: bool = False) -> None:
         self._schema = arrow_schema(contract)
         self._there: list[ir.Table] = []  # the engine drops what nobody holds
         self._checks = {
             reference: self._compiled(reference, f"{usecase}.{reference.dataset}", lake)
             for reference in contract.table.references
+            if reference.missing == "report" or not only_reported
         }
 
     def missing(self, rows: "pa.Table") -> "Mapping[Reference, npt.NDArray[np.int64]]":
