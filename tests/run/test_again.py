@@ -39,6 +39,7 @@ Run = Callable[..., dict[str, object]]
 def contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Write the contract of a use case of one's own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRUNKLINE_PLUGIN_DIR", "usecases")
 
     def write(*, minimum: int, table: str = 'key=("call_id",)') -> None:
         folder = tmp_path / "usecases" / "calls"

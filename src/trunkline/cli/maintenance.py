@@ -61,6 +61,8 @@ def _erase(said: str, common: Common) -> int:
         for title, left in (
             ("models that learned from these rows", found.models),
             ("files as handed over", found.files),
+            ("sources that had brought the person", found.sources),
+            ("raw copies that cannot be read", found.unread),
         ):
             if left:
                 print(f"out of reach, {title}: {', '.join(left)}")

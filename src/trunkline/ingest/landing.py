@@ -23,6 +23,7 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 from trunkline.errors import InputError, TamperedError, UnavailableError, UnknownNameError
 from trunkline.ingest.raw import unreadable
 from trunkline.settings.drills import point
+from trunkline.settings.ingest import IngestSettings
 
 __all__ = ["CRASH_POINTS", "FILES", "Landed", "Landing"]
 
@@ -35,6 +36,7 @@ FILES: Final = "files"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 _COMPACT: Final = frozenset((".gz", ".bz2", ".zst", ".zip", ".parquet", ".avro", ".xlsx", ".xls", ".xlsb", ".ods"))
 _BLOCK_BYTES: Final = 4 << 20
+_ANY_RATIO: Final = 1 << 40
 _SUFFIX: Final = ".piece-record"  # JSON; no piece can have it, see _suffixes
 _STEM: Final = 16
 
@@ -70,6 +72,15 @@ class Landed(BaseModel, frozen=True):
     origin: str
     landed_at: AwareDatetime
     position: Mapping[str, str | int | float | bool | None] | None
+
+    @property
+    def is_packed_here(self) -> bool:
+        """Whether the copy was compressed here: then how far it unpacks says nothing against its source."""
+        return self.path is not None and self.path.suffix == ".zst" and not self.origin.lower().endswith(".zst")
+
+    def limits_of(self, limits: IngestSettings) -> IngestSettings:
+        """The limits under which the copy is read: those of its source."""
+        return limits.model_copy(update={"max_expanded_ratio": _ANY_RATIO}) if self.is_packed_here else limits
 
     @property
     def piece_id(self) -> str:

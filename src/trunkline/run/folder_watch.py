@@ -70,7 +70,7 @@ def watch_folder(
     dataset = dataset_of(usecase, declared.dataset)
 
     def take_files(paths: Sequence[Path]) -> Iterator[Taken]:
-        handed = [Handed(path.name, path, None, dataset, declared.columns) for path in paths]
+        handed = [Handed(path.name, path.absolute(), None, dataset, declared.columns) for path in paths]
         left = list(paths)
         try:
             for outcome in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):

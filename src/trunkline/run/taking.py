@@ -165,7 +165,7 @@ def resolve(
             except SourceError as error:
                 raise _with_names(error, workspace, text) from None
             target = dataset_of(usecase, dataset)
-            found += [Handed(path.name, path, None, target, mapping) for path in files]
+            found += [Handed(path.name, path.absolute(), None, target, mapping) for path in files]
             continue
         if declared.usecase != usecase.name:
             raise InputError(
@@ -176,7 +176,9 @@ def resolve(
         target = dataset_of(usecase, dataset or declared.dataset)
         if isinstance(declared, FolderSource):
             files = source_files((str(declared.path),))
-            found += [Handed(path.name, path, None, target, {**declared.columns, **mapping}) for path in files]
+            found += [
+                Handed(path.name, path.absolute(), None, target, {**declared.columns, **mapping}) for path in files
+            ]
         else:
             found.append(Handed(name, None, declared, target, {**declared.columns, **mapping}))
     return found

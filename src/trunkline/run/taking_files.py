@@ -26,7 +26,6 @@ __all__ = ["FileOutcome", "taken_files"]
 
 _GROUP_BYTES: Final = 512 << 20
 _GROUP_FILES: Final = 2_000
-_ANY_RATIO: Final = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,8 @@ class _Copied:
 
     @property
     def is_packed_here(self) -> bool:
-        """Whether the copy was compressed here: then how far it unpacks says nothing against it."""
-        return self.source.suffix == ".zst" and self.path.suffix.lower() != ".zst"
+        """Whether the copy was compressed here."""
+        return self.piece is not None and self.piece.is_packed_here
 
 
 def taken_files(
@@ -102,14 +101,15 @@ def taken_files(
             return _Copied(path, None, error)
 
     for group in _groups(paths):
-        for is_packed, alike in groupby(map(copied, group), key=lambda one: (one.error is None, one.is_packed_here)):
+        for (is_whole, _), alike in groupby(
+            map(copied, group), key=lambda one: (one.error is None, one.is_packed_here)
+        ):
             some = list(alike)
-            if not is_packed[0]:
+            if not is_whole:
                 yield from (FileOutcome(one.path, None, one.error) for one in some)
                 continue
-            limits = workspace.settings.ingest
-            if is_packed[1]:
-                limits = limits.model_copy(update={"max_expanded_ratio": _ANY_RATIO})
+            first = some[0].piece
+            limits = workspace.settings.ingest if first is None else first.limits_of(workspace.settings.ingest)
             results = ingest_files(
                 [one.source for one in some],
                 target,
