@@ -204,7 +204,7 @@ def test_a_folder_is_watched_by_command(tmp_path: Path, capsys: pytest.CaptureFi
     said = ["watch", "churn", str(tmp_path / "in"), "--once", "--settle", "0", "--json"]
     said += ["--workspace", str(tmp_path / "w"), "--archive", str(tmp_path / "archive")]
     capsys.readouterr()
-    assert main(said) == 0
+    assert main(said) == 2  # one of them was refused
     files = {Path(one["path"]).name: one for one in json.loads(capsys.readouterr().out)["files"]}
     assert files["may.parquet"]["receipt"]["accepted"] == 30
     assert "lacks the column" in files["broken.csv"]["error"]

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
@@ -13,6 +13,8 @@ from trunkline.cli.output import Common, emit, opened
 
 if TYPE_CHECKING:
     from trunkline.run import Arrived
+
+_REFUSED: Final = 2
 
 
 def watch(  # noqa: PLR0913 - the options of one command
@@ -46,7 +48,7 @@ def watch(  # noqa: PLR0913 - the options of one command
         done_marker: Suffix of the empty file that says that its namesake is whole, e.g. .done.
         archive: Move files that were taken in below this folder, by day.
         delete: Remove files that were taken in.
-        once: End when all that is there has been taken in.
+        once: End when all that is there has been taken in; with exit code 2 if a file was refused.
         common: Options of every command.
     """
     from trunkline.errors import InputError
@@ -70,16 +72,18 @@ def watch(  # noqa: PLR0913 - the options of one command
         archive=archive,
     )
     arrived: list[Arrived] = []
+    refused = False
     with opened(common) as workspace, _until_told() as stop:
         found = workspace.usecase(usecase)
         run_id = new_run_id(workspace)
         for one in watch_folder(workspace, found, declared, run_id=run_id, stop=stop, once=once):
+            refused = refused or one.error is not None
             if common.json:
                 arrived.append(one)
             else:
                 print(_said(one), flush=True)
     emit(_document(usecase, run_id, arrived), common=common, text=lambda: None)
-    return 0
+    return _REFUSED if once and refused else 0
 
 
 @contextmanager

@@ -52,6 +52,9 @@ def _erase(said: str, common: Common) -> int:
         found = erase_person(workspace, kind, value, progress=told)
 
     def text() -> None:
+        if not (found.tables or found.log_records or found.raw_files or found.sources or found.unread):
+            print(f"nobody was found by that {kind}; nothing was erased")
+            return
         gone = [[name, rows] for name, rows in found.tables.items()]
         table(
             "erased",

@@ -19,7 +19,7 @@ Source = Annotated[
     tuple[str, ...],
     Parameter(name="--source", help="File or folder; may be given again.", negative="", show_default=False),
 ]
-RunId = Annotated[str | None, Parameter(name="--run-id", help="Go on with this run.")]
+RunId = Annotated[str | None, Parameter(name="--run-id", help="Go on with this run, or start one under this id.")]
 Map = Annotated[Path | None, Parameter(name="--map", help="TOML file with a table `columns`: source column = field.")]
 
 
@@ -40,7 +40,7 @@ def run(
         source: File or folder with rows of the main dataset; without one the simulator makes some.
         map_file: TOML file with a table ``columns`` of source column = field.
         until: Last step to execute.
-        run_id: Go on with this run.
+        run_id: Go on with this run, or start one under this id.
         common: Options of every command.
     """
     return _execute(usecase, common, source=source, map_file=map_file, until=until, run_id=run_id)
@@ -70,7 +70,7 @@ def ingest(
         map_file: TOML file with a table ``columns`` of source column = field.
         again: Take this batch in again from its raw copy, by the contract as it is now.
         reject_budget: Stop a batch of which a larger share breaks the contract, and write nothing of it; 0 to 1.
-        run_id: Go on with this run.
+        run_id: Go on with this run, or start one under this id.
         common: Options of every command.
     """
     if again is not None:
@@ -229,7 +229,7 @@ def monitor(
         usecase: Name of the use case.
         source: File whose rows are compared with the champion's training, without taking them in.
         map_file: TOML file with a table ``columns`` of source column = field.
-        run_id: Go on with this run.
+        run_id: Go on with this run, or start one under this id.
         common: Options of every command.
     """
     return _execute(usecase, common, source=source, map_file=map_file, run_id=run_id, only="monitor")
