@@ -434,7 +434,8 @@ class Lake(LakeReader):
         place = self._place(table)
         if place.open() is None:
             clashes = [other for other in names.ancestors(table) if self.exists(other)]
-            clashes += self._tables_below(names.parts(table))
+            # not the table itself, which another process may have made in between
+            clashes += [other for other in self._tables_below(names.parts(table)) if other != table]
             if clashes:
                 raise InputError(
                     "a table's folder cannot lie inside another table's",
