@@ -192,7 +192,7 @@ def started(root: Path, command: Sequence[str], *, crash_at: str = "") -> subpro
     return subprocess.Popen(
         [sys.executable, "-m", "trunkline", *command, "--workspace", "w"],
         cwd=root,
-        env={**os.environ, VARIABLE: crash_at, "TRUNKLINE_THREADS": "1"},
+        env={**os.environ, VARIABLE: crash_at, "TRUNKLINE_THREADS": "1", "TRUNKLINE_PLUGIN_DIR": "usecases"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

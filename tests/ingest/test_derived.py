@@ -315,7 +315,7 @@ CELLS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["Graz", "Lin
 
 
 @pytest.mark.slow
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=st.lists(st.one_of(CALLS, CELLS), min_size=1, max_size=5))
 def test_bit_by_bit_is_the_same_as_all_at_once(
     steps: list[list[tuple[object, ...]]], make_lake: Callable[[], Lake], tmp_path_factory: pytest.TempPathFactory
