@@ -7,12 +7,12 @@ every source. Receipts older than the history, or beyond the newest so many, are
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from trunkline.checks import arrow_schema
 from trunkline.console.quality import DatasetQuality, dataset_quality
 from trunkline.contracts import Contract
-from trunkline.contracts.records import Receipt
+from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.ingest.budget import budget_of
 from trunkline.monitor import SourceHealth, SourceKey, health_of, source_of
 from trunkline.run.source_health import recent_receipts
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from trunkline.lake import Lake
 
 __all__ = ["Intake", "SourceState"]
-
-_RECEIPTS: Final = "platform.receipts"
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,7 @@ class Intake:
 
 
 def _sums(lake: "Lake") -> list[dict[str, object]]:
-    if not lake.exists(_RECEIPTS):
+    if not lake.exists(RECEIPTS):
         return []
 
     def summed(rows: "ir.Table") -> "ir.Table":
@@ -160,7 +158,7 @@ def _sums(lake: "Lake") -> list[dict[str, object]]:
         )
 
     found: list[dict[str, object]] = lake.collect(
-        summed, _RECEIPTS, schemas={_RECEIPTS: arrow_schema(Receipt)}
+        summed, RECEIPTS, schemas={RECEIPTS: arrow_schema(Receipt)}
     ).to_pylist()
     return found
 

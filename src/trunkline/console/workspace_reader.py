@@ -35,7 +35,7 @@ from trunkline.console.queries import (
     training_metrics,
     whole,
 )
-from trunkline.contracts.records import Alert, Receipt
+from trunkline.contracts.records import QUARANTINE, RECEIPTS, Alert, Receipt
 from trunkline.errors import UnknownNameError
 from trunkline.registry import LedgerEntry, ModelVersion, Registry
 from trunkline.spec import UseCase
@@ -48,8 +48,6 @@ __all__ = ["WorkspaceReader"]
 
 _RUNS: Final = "platform.runs"
 _STEPS: Final = "platform.steps"
-_RECEIPTS: Final = "platform.receipts"
-_QUARANTINE: Final = "platform.quarantine"
 _ALERTS: Final = "platform.alerts"
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 _ALL: Final = Page(1, 1000)
@@ -189,7 +187,7 @@ class WorkspaceReader(DataReader):
 
         def read(lake: "Lake") -> Listing[Receipt]:
             rows, total = page_of(
-                lake, _RECEIPTS, page=page, equal={"usecase": usecase}, newest_first=("finished_at", "batch_id")
+                lake, RECEIPTS, page=page, equal={"usecase": usecase}, newest_first=("finished_at", "batch_id")
             )
             return Listing(tuple(Receipt.model_validate(row) for row in rows), total, page)
 
@@ -203,7 +201,7 @@ class WorkspaceReader(DataReader):
 
         def read(lake: "Lake") -> Listing[RefusedRow]:
             rows, total = page_of(
-                lake, _QUARANTINE, page=page, equal=equal, newest_first=("changed_at", "batch_id"), then=("row_number",)
+                lake, QUARANTINE, page=page, equal=equal, newest_first=("changed_at", "batch_id"), then=("row_number",)
             )
             return Listing(tuple(self._refused(row) for row in rows), total, page)
 
@@ -219,7 +217,7 @@ class WorkspaceReader(DataReader):
         runs = self._runs(lake, usecase=usecase.name, run_id=None, page=Page(1, 1)).rows
         _, open_rows = page_of(
             lake,
-            _QUARANTINE,
+            QUARANTINE,
             page=Page(1, 1),
             equal={"usecase": usecase.name, "state": "open"},
             newest_first=("changed_at",),
@@ -282,7 +280,7 @@ class WorkspaceReader(DataReader):
             raise UnknownNameError(f"there is no run {run_id[:64]!r}", next_step="see the list of runs")
         equal: dict[str, str | None] = {"run_id": run_id}
         steps, _ = page_of(lake, _STEPS, page=_ALL, equal=equal, newest_first=("finished_at",))
-        receipts, _ = page_of(lake, _RECEIPTS, page=_ALL, equal=equal, newest_first=("finished_at",))
+        receipts, _ = page_of(lake, RECEIPTS, page=_ALL, equal=equal, newest_first=("finished_at",))
         alerts, _ = page_of(lake, _ALERTS, page=_ALL, equal=equal, newest_first=("raised_at",))
         return RunDetail(
             run=found[0],

@@ -10,6 +10,8 @@ from trunkline.contracts.contract import Contract, Table, field
 from trunkline.contracts.kinds import Flag, Instant, Integer, Number, Text
 
 __all__ = [
+    "QUARANTINE",
+    "RECEIPTS",
     "RECORDS",
     "Alert",
     "Outcome",
@@ -164,9 +166,15 @@ class Alert(Contract):
     raised_at: Instant = field()
 
 
+RECEIPTS: Final = "platform.receipts"
+"""Lake table of the receipts."""
+
+QUARANTINE: Final = "platform.quarantine"
+"""Lake table of the refused rows."""
+
 RECORDS: Final[dict[str, type[Contract]]] = {
-    "platform.receipts": Receipt,
-    "platform.quarantine": QuarantinedRow,
+    RECEIPTS: Receipt,
+    QUARANTINE: QuarantinedRow,
     "platform.runs": RunRecord,
     "platform.steps": StepRecord,
     "platform.predictions": PredictionLog,

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import ROW
 from trunkline.contracts import Contract
-from trunkline.contracts.records import Receipt
+from trunkline.contracts.records import QUARANTINE, Receipt
 from trunkline.errors import ConflictError
 from trunkline.ingest.budget import budget_of, refuse_beyond_budget
 from trunkline.ingest.committing import (
-    QUARANTINE,
     Withheld,
     commit_rows,
     lake_rows,

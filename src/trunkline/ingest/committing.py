@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import ROW, arrow_schema
 from trunkline.contracts import Contract
-from trunkline.contracts.records import QuarantinedRow
+from trunkline.contracts.records import QUARANTINE, QuarantinedRow
 from trunkline.errors import ConflictError
 from trunkline.ingest.identity import Batch
 from trunkline.ingest.refusals import Refusals
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "QUARANTINE",
     "Committed",
     "Withheld",
     "append_refused",
@@ -40,8 +39,6 @@ __all__ = [
     "write_quarantine",
 ]
 
-QUARANTINE: Final = "platform.quarantine"
-"""Lake table of the refused rows."""
 
 _ATTEMPTS: Final = 20
 _NO_TABLE: Final = -1

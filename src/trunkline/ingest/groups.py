@@ -17,17 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import ROW, resolve_columns
-from trunkline.contracts.records import Receipt
+from trunkline.contracts.records import QUARANTINE, Receipt
 from trunkline.errors import ConflictError, RowsRefusedError, SchemaError, SourceError, TrunklineError
 from trunkline.ingest.batch import Ingested, ingest_batch
 from trunkline.ingest.budget import budget_of, refuse_beyond_budget
-from trunkline.ingest.committing import (
-    QUARANTINE,
-    append_refused,
-    lake_rows_of,
-    lake_rows_schema,
-    quarantined_rows,
-)
+from trunkline.ingest.committing import append_refused, lake_rows_of, lake_rows_schema, quarantined_rows
 from trunkline.ingest.files import DEFAULT_LIMITS, open_file
 from trunkline.ingest.identity import Batch, Target, batch_of
 from trunkline.ingest.judged import BLOCK_BYTES, BLOCK_ROWS, Block, FileJudge, blocks, in_order, no_rows

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import Receipt
+from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.errors import RowsRefusedError, SchemaError, SourceError, TrunklineError
 from trunkline.ingest.batch import Ingested, Target, ingest_file
 from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.ingest.landing import Landed, Landing
-from trunkline.ingest.receipts import RECEIPTS
 from trunkline.ingest.sources.protocol import LedgerSource, Position, Pulled, Source
 from trunkline.lake import Lake, held
 from trunkline.settings.drills import point

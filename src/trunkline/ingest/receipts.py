@@ -7,15 +7,13 @@ from datetime import datetime
 from typing import Final
 
 from trunkline.checks import arrow_schema, table_from_rows
-from trunkline.contracts.records import Receipt
+from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.errors import RowsRefusedError
 from trunkline.ingest.identity import Batch
 from trunkline.lake import Lake
 
-__all__ = ["RECEIPTS", "known_receipts", "receipt_of", "refusal_of", "write_receipts"]
+__all__ = ["known_receipts", "receipt_of", "refusal_of", "write_receipts"]
 
-RECEIPTS: Final = "platform.receipts"
-"""Lake table of the receipts."""
 
 _MOST_REASONS: Final = 6
 

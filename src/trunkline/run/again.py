@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import Receipt
+from trunkline.contracts.records import QUARANTINE, RECEIPTS, Receipt
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.ingest import Target, ingest_file
 from trunkline.ingest.derived import refresh_tables
@@ -26,8 +26,6 @@ __all__ = ["CRASH_POINTS", "Again", "ingest_again"]
 
 CRASH_POINTS = ("again.after_ingest", "again.after_removal")
 """Points at which a drill kills a batch that is taken in again."""
-
-RECEIPTS = "platform.receipts"
 
 
 class Again(BaseModel):
@@ -132,11 +130,10 @@ def _receipt(workspace: "Workspace", batch_id: str) -> Receipt:
 
 
 def _mended(workspace: "Workspace", batch_id: str) -> bool:
-    quarantine = "platform.quarantine"
-    if not workspace.lake.exists(quarantine):
+    if not workspace.lake.exists(QUARANTINE):
         return False
     found = workspace.lake.arrow(
-        quarantine,
+        QUARANTINE,
         columns=["quarantine_id"],
         where=lambda table: (table["batch_id"] == batch_id) & (table["state"] == "replayed"),
     )

@@ -24,7 +24,7 @@ from trunkline.checks import arrow_schema
 from trunkline.contracts import Column
 from trunkline.contracts.judging import value_of
 from trunkline.contracts.kinds import Malformed, Scalar
-from trunkline.contracts.records import QuarantinedRow, Receipt, StepRecord
+from trunkline.contracts.records import QUARANTINE, RECEIPTS, QuarantinedRow, Receipt, StepRecord
 from trunkline.errors import InputError, TrunklineError, UnavailableError, UnknownNameError
 from trunkline.ingest.files import split_sheet
 from trunkline.ingest.landing import FILES, Landed
@@ -42,7 +42,6 @@ __all__ = ["CRASH_POINTS", "Erased", "erase_person"]
 CRASH_POINTS: Final = ("erase.after_raw", "erase.after_log", "erase.after_quarantine", "erase.after_table")
 """Points at which a drill kills an erasure."""
 
-_QUARANTINE: Final = "platform.quarantine"
 _FLUSH_S: Final = 30.0
 _LOOK_S: Final = 0.2
 
@@ -143,7 +142,7 @@ def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Cal
     for table, identity in (("platform.predictions", "prediction_id"), ("platform.outcomes", "outcome_id")):
         _erase_answers(workspace, table, identity, keyed, value, found)
     if quarantined:
-        found.count(_QUARANTINE, workspace.lake.erase(_QUARANTINE, "quarantine_id", sorted(set(quarantined))).rows)
+        found.count(QUARANTINE, workspace.lake.erase(QUARANTINE, "quarantine_id", sorted(set(quarantined))).rows)
     point("erase.after_quarantine")
     for position, (usecase, dataset, column) in enumerate(marked):
         progress(f"{usecase.name}.{dataset}", 0.3 + 0.7 * position / len(marked))
@@ -232,14 +231,14 @@ def _typed(column: Column, value: str) -> Scalar | None:
 def _quarantined(workspace: "Workspace", usecase: str, dataset: str, value: str, found: _Found) -> list[str]:
     """Refused rows that hold the identifier in any cell: what a raw cell means is not known for sure."""
     lake, wanted = workspace.lake, value.strip()
-    if not lake.exists(_QUARANTINE):
+    if not lake.exists(QUARANTINE):
         return []
 
     def may_be(rows: "ir.Table") -> "ir.BooleanValue":
         return (rows["usecase"] == usecase) & (rows["dataset"] == dataset) & rows["row"].contains(wanted)
 
     rows = lake.arrow(
-        _QUARANTINE,
+        QUARANTINE,
         columns=["quarantine_id", "batch_id", "row"],
         schema=arrow_schema(QuarantinedRow),
         where=may_be,
@@ -296,11 +295,11 @@ def _look_through(workspace: "Workspace", table: str, sought: Sought, found: _Fo
 
 def _receipts(workspace: "Workspace", found: _Found) -> list[Receipt]:
     """The receipts of the batches and of the raw copies that had the person."""
-    if not (found.batches or found.pieces) or not workspace.lake.exists("platform.receipts"):
+    if not (found.batches or found.pieces) or not workspace.lake.exists(RECEIPTS):
         return []
     contents = {piece.content_sha256 for _, piece in found.pieces}
     rows = workspace.lake.arrow(
-        "platform.receipts",
+        RECEIPTS,
         schema=arrow_schema(Receipt),
         where=lambda table: (
             table["batch_id"].isin(sorted(found.batches) or [""])

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from trunkline import __version__
 from trunkline.contracts import Contract
-from trunkline.contracts.records import RECORDS
+from trunkline.contracts.records import QUARANTINE, RECORDS
 from trunkline.errors import MissingExtraError, TrunklineError
 from trunkline.settings.lineage import LineageSettings
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["StepEvents", "run_uuid", "step_events"]
 
 _PRODUCER: Final = f"urn:python-package:trunkline:{__version__}"
-_QUARANTINE: Final = "platform.quarantine"
 _PREDICTIONS: Final = "platform.predictions"
 _LONGEST_MESSAGE: Final = 500
 
@@ -296,7 +295,7 @@ class _Datasets:
             versions[table] = max(known, default=None)
         quarantined = sum(int(str(receipt["quarantined"])) for receipt in receipts)
         if quarantined:
-            accepted[_QUARANTINE], versions[_QUARANTINE] = quarantined, None
+            accepted[QUARANTINE], versions[QUARANTINE] = quarantined, None
         return [self._output(table, version=versions[table], rows=rows) for table, rows in accepted.items()]
 
     def _output(self, table: str, *, version: int | None, rows: int) -> "OutputDataset":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema, arrow_type
 from trunkline.contracts import Contract
-from trunkline.contracts.records import QuarantinedRow, Receipt, RunRecord, StepRecord
+from trunkline.contracts.records import QUARANTINE, RECEIPTS, QuarantinedRow, Receipt, RunRecord, StepRecord
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.run.links import Link
 from trunkline.run.quarantine.replaying import origin_of
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["batch_link", "receipt_of_batch", "row_by_key", "row_by_record", "table_version"]
 
-_RECEIPTS: Final = "platform.receipts"
-_QUARANTINE: Final = "platform.quarantine"
 _STEPS: Final = "platform.steps"
 _RUNS: Final = "platform.runs"
 _MOST: Final = 20
@@ -142,7 +140,7 @@ def table_version(workspace: "Workspace", identity: str) -> Iterator[Link]:
 
 def receipt_of_batch(workspace: "Workspace", batch: str) -> Receipt | None:
     """Read the receipt of a batch; None where there is none."""
-    found = _read(workspace, _RECEIPTS, Receipt, lambda rows: rows["batch_id"] == batch)
+    found = _read(workspace, RECEIPTS, Receipt, lambda rows: rows["batch_id"] == batch)
     return Receipt.model_validate(found[0]) if found else None
 
 
@@ -286,7 +284,7 @@ def _replayed_from(workspace: "Workspace", receipt: Receipt, record: int) -> Ite
         return
     marks = _read(
         workspace,
-        _QUARANTINE,
+        QUARANTINE,
         QuarantinedRow,
         lambda rows: (rows["batch_id"] == origin) & (rows["state"] == "replayed") & (rows["run_id"] == receipt.run_id),
         columns=("row_number",),
@@ -301,7 +299,7 @@ def _refused(workspace: "Workspace", receipt: Receipt, record: int, *, follow: b
     """The states of a refused row, its batch, and what it became."""
     states = _read(
         workspace,
-        _QUARANTINE,
+        QUARANTINE,
         QuarantinedRow,
         lambda rows: (rows["batch_id"] == receipt.batch_id) & (rows["row_number"] == record),
     )
@@ -330,7 +328,7 @@ def _refused(workspace: "Workspace", receipt: Receipt, record: int, *, follow: b
         run_id = str(last["run_id"])
         taken = _read(
             workspace,
-            _RECEIPTS,
+            RECEIPTS,
             Receipt,
             lambda rows: (rows["run_id"] == run_id) & (rows["source"] == f"quarantine {receipt.batch_id}"),
         )
@@ -378,7 +376,7 @@ def _receipts(workspace: "Workspace", usecase: str, dataset: str) -> list[Receip
     """The receipts of a dataset that brought rows, the newest first."""
     found = _read(
         workspace,
-        _RECEIPTS,
+        RECEIPTS,
         Receipt,
         lambda rows: (rows["usecase"] == usecase) & (rows["dataset"] == dataset) & rows["table_version"].notnull(),
     )

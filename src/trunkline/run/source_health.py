@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import Receipt
+from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.ingest.budget import budget_of
 from trunkline.monitor import SourceHealth, health_of
 
@@ -22,8 +22,6 @@ HISTORY_DAYS: Final = 400
 
 MOST_RECEIPTS: Final = 20_000
 """The newest receipts that are looked at."""
-
-_RECEIPTS: Final = "platform.receipts"
 
 
 def source_health(workspace: "Workspace", usecase: "UseCase", *, now: datetime) -> tuple[SourceHealth, ...]:
@@ -61,7 +59,7 @@ def recent_receipts(
         usecase: Only of this use case.
         dataset: Only of datasets of this name.
     """
-    if not lake.exists(_RECEIPTS):
+    if not lake.exists(RECEIPTS):
         return []
 
     def recent(rows: "ir.Table") -> "ir.Table":
@@ -73,6 +71,6 @@ def recent_receipts(
                 kept = kept.filter(kept[name] == value)
         return kept.order_by(ibis.desc("finished_at"), ibis.desc("batch_id")).limit(MOST_RECEIPTS)
 
-    rows = lake.collect(recent, _RECEIPTS, schemas={_RECEIPTS: arrow_schema(Receipt)}).to_pylist()
+    rows = lake.collect(recent, RECEIPTS, schemas={RECEIPTS: arrow_schema(Receipt)}).to_pylist()
     # they were judged when they were written; judging twenty thousand again takes seconds
     return [Receipt.model_construct(**row) for row in rows]

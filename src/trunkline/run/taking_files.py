@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import Receipt
+from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.errors import TrunklineError, WorldError
 from trunkline.ingest import Ingested, Target, ingest_files
 from trunkline.ingest.files import split_sheet
@@ -159,10 +159,10 @@ def _let_go(workspace: "Workspace", target: Target, piece: "Landed", *, rests: b
         piece: The copy.
         rests: Let it go even then: no copies are to be kept at all.
     """
-    receipts, lake = "platform.receipts", workspace.lake
-    if not rests and lake.exists(receipts):
+    lake = workspace.lake
+    if not rests and lake.exists(RECEIPTS):
         found = lake.arrow(
-            receipts,
+            RECEIPTS,
             columns=["batch_id"],
             schema=arrow_schema(Receipt),
             where=lambda table: (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import RECORDS, Receipt, StepRecord
+from trunkline.contracts.records import QUARANTINE, RECEIPTS, RECORDS, Receipt, StepRecord
 from trunkline.errors import TrunklineError
 from trunkline.run.records import STEPS_TABLE, newest_states
 from trunkline.spec import Incremental
@@ -62,7 +62,7 @@ class Upkeep(BaseModel):
     problems: tuple[str, ...]
 
 
-FOLDED: Final = ("platform.quarantine",)
+FOLDED: Final = (QUARANTINE,)
 """Platform tables whose older states are folded away: only the newest state of a row counts."""
 
 
@@ -124,11 +124,11 @@ def _tidy_landing(workspace: "Workspace") -> int:
 
 
 def _taken_pieces(workspace: "Workspace", table: str) -> set[str]:
-    receipts, (usecase, _, dataset) = "platform.receipts", table.partition(".")
-    if not workspace.lake.exists(receipts):
+    usecase, _, dataset = table.partition(".")
+    if not workspace.lake.exists(RECEIPTS):
         return set()
     found = workspace.lake.arrow(
-        receipts,
+        RECEIPTS,
         columns=["piece"],
         schema=arrow_schema(Receipt),
         where=lambda rows: (rows["usecase"] == usecase) & (rows["dataset"] == dataset) & rows["piece"].notnull(),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import ROW, arrow_schema, table_from_rows
-from trunkline.contracts.records import Receipt
+from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.engine import FilesVanishedError
 from trunkline.errors import UnknownNameError
 from trunkline.ingest.derived.inputs import Input, lineage_schema, same
@@ -35,7 +35,6 @@ __all__ = ["CRASH_POINTS", "refresh_tables"]
 CRASH_POINTS: Final = ("derived.before_rows", "derived.after_rows", "derived.after_quarantine", "derived.after_receipt")
 """Points at which a drill kills a refresh."""
 
-RECEIPTS: Final = "platform.receipts"
 _STATE: Final = "derived"
 _LOOKED_AT: Final = 20
 _WRITTEN_ROWS: Final = 100_000

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema, table_from_rows
-from trunkline.contracts.records import QuarantinedRow
+from trunkline.contracts.records import QUARANTINE, QuarantinedRow
 from trunkline.ingest.derived.inputs import same
 from trunkline.ingest.derived.judging import JudgedRows, texts
 from trunkline.lake import Lake, Transaction
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["write_refusals"]
 
-QUARANTINE: Final = "platform.quarantine"
 _TICK: Final = timedelta(microseconds=1)
 
 

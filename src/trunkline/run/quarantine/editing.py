@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 from trunkline.checks import ROW, resolve_columns
 from trunkline.contracts import Contract
 from trunkline.contracts.contract import column_names
+from trunkline.contracts.records import QUARANTINE
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.ingest.files import open_file
 from trunkline.run.quarantine.listing import shown_text
-from trunkline.run.quarantine.states import BATCH_ROWS, QUARANTINE, Held, has_reason, is_whole, newest_states
+from trunkline.run.quarantine.states import BATCH_ROWS, Held, has_reason, is_whole, newest_states
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from trunkline.checks import ROW
+from trunkline.contracts.records import QUARANTINE
 from trunkline.errors import InputError
 from trunkline.run.quarantine.editing import LINE_COLUMN, REASONS_COLUMN, open_rows
 from trunkline.run.quarantine.listing import shown_text
-from trunkline.run.quarantine.states import BATCH_ROWS, LINE, QUARANTINE, held_batch, is_whole
+from trunkline.run.quarantine.states import BATCH_ROWS, LINE, held_batch, is_whole
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace

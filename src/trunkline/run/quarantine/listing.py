@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.contracts import Contract
 from trunkline.contracts.kinds import NUL
-from trunkline.run.quarantine.states import QUARANTINE, has_reason, held_batch, newest_states
+from trunkline.contracts.records import QUARANTINE
+from trunkline.run.quarantine.states import has_reason, held_batch, newest_states
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

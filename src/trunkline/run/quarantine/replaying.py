@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import ROW, arrow_schema
-from trunkline.contracts.records import Receipt
+from trunkline.contracts.records import QUARANTINE, RECEIPTS, Receipt
 from trunkline.errors import InputError, RowsRefusedError, SchemaError, UnknownNameError
 from trunkline.ingest import Target, ingest_file
 from trunkline.ingest.files import open_file
@@ -24,13 +24,7 @@ from trunkline.ingest.landing import Landed, Landing
 from trunkline.ingest.references import References
 from trunkline.lake import Transaction, held
 from trunkline.run.quarantine.editing import Edits, candidates, open_rows
-from trunkline.run.quarantine.states import (
-    BATCH_ROWS,
-    QUARANTINE,
-    Held,
-    add_states,
-    held_batch,
-)
+from trunkline.run.quarantine.states import BATCH_ROWS, Held, add_states, held_batch
 from trunkline.settings.drills import point
 
 if TYPE_CHECKING:
@@ -50,7 +44,6 @@ __all__ = ["CRASH_POINTS", "Replayed", "discard_batch", "origin_of", "replay_bat
 CRASH_POINTS: Final = ("replay.after_piece", "replay.after_ingest", "replay.after_mark", "replay.after_edits")
 """Points at which a drill may kill a replay."""
 
-_RECEIPTS: Final = "platform.receipts"
 _ORIGIN: Final = "quarantine "
 
 
@@ -304,10 +297,10 @@ class _Replay:
 
     def _receipt(self, piece: Landed) -> Receipt | None:
         lake = self._workspace.lake
-        if not lake.exists(_RECEIPTS):
+        if not lake.exists(RECEIPTS):
             return None
         rows = lake.arrow(
-            _RECEIPTS,
+            RECEIPTS,
             schema=arrow_schema(Receipt),
             where=lambda table: (
                 (table["usecase"] == self._target.usecase)
@@ -380,10 +373,10 @@ def _locked(workspace: "Workspace", batch: str) -> "AbstractContextManager[None]
 
 def _mapping(workspace: "Workspace", batch: str) -> Mapping[str, str] | None:
     """Give the mapping that the user gave with the batch's file."""
-    if not workspace.lake.exists(_RECEIPTS):
+    if not workspace.lake.exists(RECEIPTS):
         return None
     found = workspace.lake.arrow(
-        _RECEIPTS, columns=["mapping"], where=lambda table: table["batch_id"] == batch
+        RECEIPTS, columns=["mapping"], where=lambda table: table["batch_id"] == batch
     ).to_pylist()
     told = found[0]["mapping"] if found else None
     return None if told is None else {str(column): str(name) for column, name in json.loads(told).items()}

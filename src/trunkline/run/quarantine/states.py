@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import QuarantinedRow
+from trunkline.contracts.records import QUARANTINE, QuarantinedRow
 from trunkline.errors import UnknownNameError
 from trunkline.ingest.raw import MALFORMED, SUSPECT
 from trunkline.lake import Transaction
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = [
     "BATCH_ROWS",
     "LINE",
-    "QUARANTINE",
     "Held",
     "add_states",
     "as_states",
@@ -37,8 +36,6 @@ __all__ = [
     "newest_states",
 ]
 
-QUARANTINE: Final = "platform.quarantine"
-"""Lake table of the states of refused rows."""
 
 LINE: Final = "line"
 """Name under which the text of a line is kept that is no row."""

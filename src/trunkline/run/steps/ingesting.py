@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import Receipt
+from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.errors import InputError, TrunklineError, UnknownNameError
 from trunkline.ingest.derived import refresh_tables
 from trunkline.run.steps.context import StepContext
@@ -14,7 +14,6 @@ from trunkline.run.taking import Handed, declared_names, resolve, take
 
 __all__ = ["ingest"]
 
-RECEIPTS: Final = "platform.receipts"
 _SIMULATED: Final = "tmp/simulated"
 
 
