@@ -40,10 +40,10 @@ def export_batch(workspace: "Workspace", batch: str, path: Path, *, reason: str 
         How many rows were written.
 
     Raises:
-        UnknownNameError: The quarantine holds nothing of that batch.
+        UnknownNameError: The quarantine holds nothing of that batch, or no row of it failed for that reason.
         InputError: The file exists, or its suffix is unknown.
     """
-    held_batch(workspace, batch)
+    held_batch(workspace, batch, reason=reason)
     if path.suffix.lower() not in FORMS:
         raise InputError("the form of the file is not known", where=str(path), allowed=FORMS)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

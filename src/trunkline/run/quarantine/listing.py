@@ -268,9 +268,9 @@ def refused_rows(
         offset: Leave out so many at the beginning.
 
     Raises:
-        UnknownNameError: The quarantine holds nothing of that batch.
+        UnknownNameError: The quarantine holds nothing of that batch, or no row of it failed for that reason.
     """
-    held_batch(workspace, batch)
+    held_batch(workspace, batch, reason=reason)
 
     def wanted(table: "ir.Table") -> "ir.Table":
         rows = newest_states(table, batch=batch)

@@ -89,14 +89,14 @@ def replay_batch(
         reason: Only rows that failed for it.
 
     Raises:
-        UnknownNameError: The quarantine holds nothing of that batch, its use case or dataset is gone, or an edit names
-            a column that is neither in the source nor in the contract.
+        UnknownNameError: The quarantine holds nothing of that batch, no row of it failed for that reason, its use case
+            or dataset is gone, or an edit names a column that is neither in the source nor in the contract.
         InputError: The corrected file does not fit the batch.
         RowsRefusedError: Rows that passed earlier, in a call that was killed, go beyond the reject budget by now; they
             stay open.
         BusyError: The batch is being replayed or discarded by somebody else.
     """
-    facts = held_batch(workspace, batch)
+    facts = held_batch(workspace, batch, reason=reason)
     usecase = workspace.usecase(facts.usecase)
     if facts.dataset in usecase.derived:
         raise InputError(
@@ -354,10 +354,10 @@ def discard_batch(workspace: "Workspace", batch: str, *, reason: str | None = No
         reason: Only rows that failed for it.
 
     Raises:
-        UnknownNameError: The quarantine holds nothing of that batch.
+        UnknownNameError: The quarantine holds nothing of that batch, or no row of it failed for that reason.
         BusyError: The batch is being replayed or discarded by somebody else.
     """
-    held_batch(workspace, batch)
+    held_batch(workspace, batch, reason=reason)
     lake = workspace.lake
     with _locked(workspace, batch):
         rows = open_rows(lake.read(QUARANTINE), batch, reason=reason)

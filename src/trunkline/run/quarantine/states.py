@@ -97,11 +97,16 @@ def is_whole(rows: "ir.Table") -> "ir.BooleanValue":
     return ~ibis.or_(*(has_reason(rows, reason) for reason in _NO_ROWS))
 
 
-def held_batch(workspace: "Workspace", batch: str) -> Held:
+def held_batch(workspace: "Workspace", batch: str, *, reason: str | None = None) -> Held:
     """Look a batch up.
 
+    Args:
+        workspace: The workspace.
+        batch: Its id.
+        reason: A reason for which some of its rows must have failed; None asks for none.
+
     Raises:
-        UnknownNameError: The quarantine holds nothing of that batch.
+        UnknownNameError: The quarantine holds nothing of that batch, or no row of it ever failed for that reason.
     """
     lake = workspace.lake
     if lake.exists(QUARANTINE):
@@ -114,12 +119,40 @@ def held_batch(workspace: "Workspace", batch: str) -> Held:
 
         found = lake.collect(counted, QUARANTINE).to_pylist()
         if found:
+            if reason is not None:
+                _require_reason(workspace, batch, reason)
             return Held(batch_id=batch, **found[0])
     raise UnknownNameError(
         f"the quarantine holds nothing of batch {batch[:80]!r}",
         allowed=_nearest(workspace),
         next_step="see `trunkline quarantine list`",
     )
+
+
+def _require_reason(workspace: "Workspace", batch: str, reason: str) -> None:
+    """See to it that a reason that is asked for is one that rows of the batch have or had.
+
+    Args:
+        workspace: The workspace.
+        batch: Id of a batch that the quarantine holds.
+        reason: The reason.
+
+    Raises:
+        UnknownNameError: No row of the batch ever failed for it.
+    """
+
+    def lists(table: "ir.Table") -> "ir.Table":
+        return table.filter(table["batch_id"] == batch).select("reasons").distinct()
+
+    known = {
+        name for text in workspace.lake.collect(lists, QUARANTINE)["reasons"].to_pylist() for name in json.loads(text)
+    }
+    if reason not in known:
+        raise UnknownNameError(
+            f"no row of batch {batch} failed for {reason[:80]!r}",
+            allowed=sorted(known),
+            next_step=f"see `trunkline quarantine show {batch}`",
+        )
 
 
 def _nearest(workspace: "Workspace") -> list[str]:
