@@ -6,6 +6,7 @@ from trunkline.checks.columns import Resolution, resolve_columns
 from trunkline.checks.edge import EdgeValidator, Judged, edge_validator
 from trunkline.checks.json_schema import exact_json_schema, format_checker
 from trunkline.checks.json_schema_import import contract_from_json_schema
+from trunkline.checks.pseudonyms import Originals, Pseudonyms, protected_columns
 from trunkline.checks.references import missing_rows
 from trunkline.checks.schemas import arrow_schema, arrow_type, json_schema, table_from_rows
 from trunkline.checks.split import ROW, Split, broken_expression, split_expression, unfused
@@ -16,6 +17,8 @@ __all__ = [
     "EdgeValidator",
     "Judged",
     "JudgedBlock",
+    "Originals",
+    "Pseudonyms",
     "Resolution",
     "Split",
     "TextReader",
@@ -28,6 +31,7 @@ __all__ = [
     "exact_json_schema",
     "format_checker",
     "json_schema",
+    "protected_columns",
     "missing_rows",
     "resolve_columns",
     "split_expression",

@@ -3,6 +3,7 @@
 from trunkline.contracts.contract import Column, Contract, Reference, Rule, Table, field
 from trunkline.contracts.expressions import Expr, col, count_true, larger, smaller
 from trunkline.contracts.kinds import Day, Flag, Instant, Integer, Number, Text
+from trunkline.contracts.privacy import Pii
 
 __all__ = [
     "Column",
@@ -13,6 +14,7 @@ __all__ = [
     "Instant",
     "Integer",
     "Number",
+    "Pii",
     "Reference",
     "Rule",
     "Table",

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from trunkline.contracts.expressions import Expr
 from trunkline.contracts.kinds import KindName
+from trunkline.contracts.privacy import Form, Kept, Pii
 
 __all__ = [
     "LONGEST_TEXT",
@@ -144,6 +145,9 @@ class Column:
         scale: Factor from the source's unit to ``unit``; a whole number must be whole afterwards.
         zone: IANA zone of instants without an offset.
         pii: Identifier type of personal data (``subscriber``, ``phone``, ...); empty for none.
+        keep: What the lake holds of it, see :class:`~trunkline.contracts.privacy.Pii`.
+        form: Its canonical form, of which pseudonyms are made; ``as_is`` where the value is kept in clear.
+        country: Calling code of national numbers in that form.
     """
 
     name: str
@@ -163,6 +167,14 @@ class Column:
     scale: float | None = None
     zone: str | None = None
     pii: str = ""
+    keep: Kept = "clear"
+    form: Form = "as_is"
+    country: str = ""
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether the lake holds pseudonyms instead of the values."""
+        return self.keep != "clear"
 
 
 @dataclass(frozen=True)
@@ -181,6 +193,9 @@ class Said:
     scale: float | None
     zone: str | None
     pii: str
+    keep: Kept
+    form: Form
+    country: str
 
 
 def field(  # noqa: PLR0913 - one keyword per thing that can be said of a column
@@ -197,12 +212,14 @@ def field(  # noqa: PLR0913 - one keyword per thing that can be said of a column
     impute: str | float | bool | None = None,
     scale: float | None = None,
     zone: str | None = None,
-    pii: str = "",
+    pii: str | Pii = "",
 ) -> Any:  # noqa: ANN401 - like pydantic.Field, it stands where a value of the field's type is expected
     """Say more about a field than its type does; see :class:`Column` for each keyword.
 
     A nullable field (``Number | None``) may be absent from a source or message and is null then.
     """
+    personal = Pii(pii) if isinstance(pii, str) else pii
+    is_protected = personal.keep != "clear"
     said = Said(
         unit=unit,
         minimum=minimum,
@@ -215,7 +232,10 @@ def field(  # noqa: PLR0913 - one keyword per thing that can be said of a column
         impute=impute,
         scale=scale,
         zone=zone,
-        pii=pii,
+        pii=personal.kind,
+        keep=personal.keep,
+        form=personal.spelled if is_protected else "as_is",
+        country=personal.country if is_protected else "",
     )
     info: Any = Field(description=description or None)
     info.metadata.append(said)

@@ -82,9 +82,17 @@ def column_names(contract: type[Contract]) -> Mapping[str, str]:
     return names_of(contract.columns)
 
 
+def _said_of(column: Column) -> dict[str, object]:
+    said = {**asdict(column), "description": ""}
+    if not column.is_protected:  # left out, so that batches of before have the ids that they had
+        for name in ("keep", "form", "country"):
+            del said[name]
+    return said
+
+
 def _fingerprint(cls: type[Contract]) -> str:
     description = {
-        "columns": [{**asdict(column), "description": ""} for column in cls.columns],
+        "columns": [_said_of(column) for column in cls.columns],
         "key": cls.table.key,
         "event_at": cls.table.event_at,
         "keep": cls.table.keep,

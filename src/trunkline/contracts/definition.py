@@ -1,8 +1,9 @@
 """Reads the columns off a contract's class, and refuses what cannot be checked on every engine."""
 
+import re
 import typing
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Final, Literal, Union, get_args, get_origin
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic.fields import FieldInfo
@@ -11,6 +12,7 @@ from trunkline.contracts.columns import Column, Said
 from trunkline.contracts.judging import broken_limits, names_of
 from trunkline.contracts.kinds import WHITE_SPACE, Kind, KindName, Malformed, parse
 from trunkline.contracts.patterns import outside_subset
+from trunkline.contracts.privacy import Form, Kept
 from trunkline.contracts.rule_types import refuse_mistyped
 from trunkline.errors import ContractError
 
@@ -21,6 +23,8 @@ __all__ = ["column_of", "refuse_contradictions", "refuse_validators"]
 
 OWN_VALIDATOR = "_judge"
 """The one model validator that a contract has."""
+
+_KIND: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
 def refuse_validators(cls: "type[Contract]") -> None:
@@ -78,6 +82,7 @@ def column_of(cls: "type[Contract]", name: str, info: FieldInfo) -> Column:
     column = Column(name, kind, nullable, description=info.description or "", values=values, **told)
     _refuse_misfits(column, where)
     _refuse_cleansing(cls, column, where)
+    _refuse_unprotectable(cls, column, where)
     return column
 
 
@@ -117,6 +122,34 @@ def _refuse_misfits(column: Column, where: str) -> None:
             raise ContractError(
                 f"there is no time zone {column.zone!r}", where=where, allowed=("IANA names, e.g. Europe/Berlin",)
             ) from None
+
+
+def _refuse_unprotectable(cls: "type[Contract]", column: Column, where: str) -> None:
+    """Refuse policies of personal data that could not be kept."""
+    if column.keep not in get_args(Kept):
+        raise ContractError(f"personal data cannot be kept as {column.keep!r}", where=where, allowed=get_args(Kept))
+    if not column.is_protected:
+        return
+    if column.form not in get_args(Form):
+        raise ContractError(f"there is no form {column.form!r}", where=where, allowed=get_args(Form))
+    if not _KIND.fullmatch(column.pii):
+        raise ContractError(
+            f"{column.pii!r} cannot be an identifier type with keys",
+            where=where,
+            allowed=("lower-case letters, digits, _ and -, at most 40",),
+        )
+    if column.kind != "text":
+        raise ContractError(
+            f"a pseudonym is a text, and the field is a {column.kind}",
+            where=where,
+            next_step="declare the identifier as Text: its digits are no quantity",
+        )
+    if column.country and (column.form != "e164" or not re.fullmatch(r"[1-9][0-9]{0,2}", column.country)):
+        raise ContractError(
+            f"{column.country!r} is no calling code of telephone numbers", where=where, allowed=("e.g. 49", "e.g. 1")
+        )
+    if column.name == cls.table.event_at:
+        raise ContractError("the event time cannot be a pseudonym", where=where)
 
 
 def _refuse_cleansing(cls: "type[Contract]", column: Column, where: str) -> None:

@@ -13,14 +13,18 @@ __all__ = [
     "QUARANTINE",
     "RECEIPTS",
     "RECORDS",
+    "REIDENTIFICATIONS",
+    "VAULT",
     "Alert",
     "Outcome",
     "PredictionLog",
     "QuarantinedRow",
     "Reading",
     "Receipt",
+    "Reidentification",
     "RunRecord",
     "StepRecord",
+    "VaultEntry",
 ]
 
 _LONG: Final = 10_000_000
@@ -129,6 +133,32 @@ class Outcome(Contract):
     recorded_at: Instant = field("When Trunkline learned of it")
 
 
+class VaultEntry(Contract):
+    """One row per identifier whose original is kept, and key that it was hashed under."""
+
+    table: ClassVar[Table] = Table(key=("pseudonym",), event_at="kept_at")
+
+    pseudonym: Text = field("As the lake has it")
+    kind: Text = field("Identifier type")
+    original: Text = field("The identifier in its canonical form, encrypted and bound to type and pseudonym")
+    batch_id: Text = field("The batch that brought it first")
+    kept_at: Instant = field()
+
+
+class Reidentification(Contract):
+    """One row per question who somebody is; written before it is answered, never changed."""
+
+    table: ClassVar[Table] = Table(key=("audit_id",), event_at="asked_at")
+
+    audit_id: Text = field()
+    asked_at: Instant = field()
+    who: Text = field("The person or service that asks")
+    why: Text = field("For what")
+    kind: Text = field("Identifier type")
+    asked: Integer = field("Pseudonyms that were asked for", minimum=0)
+    found: Integer = field("Of which the vault has the original", minimum=0)
+
+
 class Reading(Contract):
     """One monitored number over one window."""
 
@@ -172,6 +202,12 @@ RECEIPTS: Final = "platform.receipts"
 QUARANTINE: Final = "platform.quarantine"
 """Lake table of the refused rows."""
 
+VAULT: Final = "platform.vault"
+"""Lake table of encrypted originals; nobody reads it but :mod:`trunkline.lake.vault`."""
+
+REIDENTIFICATIONS: Final = "platform.reidentifications"
+"""Lake table of who asked for originals."""
+
 RECORDS: Final[dict[str, type[Contract]]] = {
     RECEIPTS: Receipt,
     QUARANTINE: QuarantinedRow,
@@ -181,5 +217,7 @@ RECORDS: Final[dict[str, type[Contract]]] = {
     "platform.outcomes": Outcome,
     "platform.readings": Reading,
     "platform.alerts": Alert,
+    VAULT: VaultEntry,
+    REIDENTIFICATIONS: Reidentification,
 }
 """Lake table to contract."""

@@ -31,10 +31,12 @@ from trunkline.ingest.files import DEFAULT_LIMITS, open_file
 from trunkline.ingest.identity import Batch, Target, batch_of
 from trunkline.ingest.judged import judge, judged_file
 from trunkline.ingest.landing import Landed
+from trunkline.ingest.privacy import protection
 from trunkline.ingest.raw import RawFile
 from trunkline.ingest.receipts import known_receipts, receipt_of, refusal_of, write_receipts
 from trunkline.ingest.references import References
 from trunkline.lake import Lake, attempts
+from trunkline.lake.vault import Vaulted
 from trunkline.settings.drills import point
 from trunkline.settings.ingest import IngestSettings
 
@@ -139,7 +141,10 @@ def _taken(
     # an earlier, interrupted call has split the rows: this one completes that split, whatever is there by now
     is_split = done is not None or lake.transaction_version(QUARANTINE, batch.quarantine_transaction.app_id) is not None
     withheld = withheld_rows(lake, batch) if is_split else None
-    with lake.staged(table, lake_rows_schema(contract)) as staged:
+    with (
+        lake.staged(table, lake_rows_schema(contract)) as staged,
+        Vaulted(lake, contract, batch_id=batch.batch_id) as vaulted,
+    ):
 
         def keep(good: "pa.Table") -> None:
             staged.write(lake_rows(good if withheld is None else _without(good, withheld), batch))
@@ -149,7 +154,15 @@ def _taken(
         if contract.table.references and (done is None or done.reported is None):
             usecase = batch.target.usecase
             references = References(contract, usecase=usecase, lake=lake, only_reported=is_split)
-        judged = judge(opened, contract, engine=lake.engine, mapping=batch.mapping, sink=sink, references=references)
+        judged = judge(
+            opened,
+            contract,
+            engine=lake.engine,
+            mapping=batch.mapping,
+            sink=sink,
+            references=references,
+            protect=protection(contract, lake=lake, originals=None if done is not None else vaulted.add),
+        )
         with closing(judged.refusals):
             if not is_split:
                 refuse_retyped(judged.read, judged.reasons, table=contract.table, where=batch.source)
@@ -165,6 +178,7 @@ def _taken(
                 write_quarantine(lake, judged.refusals, batch)
         point("ingest.after_quarantine")
         if done is None:
+            vaulted.commit()  # no row is in the lake whose original is to be kept and is not
             asked = [one.reason for one in contract.table.references if one.missing == "report"]
             reported = {reason: judged.reasons[reason] for reason in asked if judged.reasons[reason]}
             try:
@@ -208,8 +222,11 @@ def checked_rows(
     mapping: Mapping[str, str] | None = None,
     optional: tuple[str, ...] = (),
     limits: IngestSettings = DEFAULT_LIMITS,
+    protected: bool = False,
 ) -> "tuple[pa.Table, pa.Table, Counter[str]]":
     """Split a file without writing anything: for scoring and evaluating files that stay outside the lake.
+
+    Identifiers stay as the file has them, unless they are to be compared with those of the lake.
 
     Args:
         path: A file of a known form.
@@ -220,6 +237,7 @@ def checked_rows(
         limits: How long, wide and large the file may be.
 
     Returns:
+        protected: Replace personal identifiers as in the lake.
         Good rows with ``_row`` (1-based position in the file), also those that repeat a key; the raw text rows with
         ``_row``; and how many rows failed for each reason.
 
@@ -227,5 +245,8 @@ def checked_rows(
         SourceError: The file cannot be read whole, or has no rows.
         SchemaError: Its columns do not fit.
     """
-    with judged_file(path, contract, engine=lake.engine, mapping=mapping, optional=optional, limits=limits) as judged:
+    protect = protection(contract, lake=lake) if protected else None
+    with judged_file(
+        path, contract, engine=lake.engine, mapping=mapping, optional=optional, limits=limits, protect=protect
+    ) as judged:
         return judged.rows, judged.texts, judged.reasons()

@@ -15,6 +15,7 @@ from trunkline.contracts import Contract
 from trunkline.contracts.records import QUARANTINE, QuarantinedRow
 from trunkline.errors import ConflictError
 from trunkline.ingest.identity import Batch
+from trunkline.ingest.privacy import sealed
 from trunkline.ingest.refusals import Refusals
 from trunkline.ingest.repeats import KeyOrder, held_already, is_compared, key_columns, repeated
 from trunkline.lake import Lake, StagedRows, Transaction
@@ -137,11 +138,13 @@ def write_quarantine(lake: Lake, refusals: Refusals, batch: Batch) -> None:
     """Write the refused rows of a batch, unless an earlier, interrupted call did."""
     if refusals.rows:
         rows = (quarantined_rows(part, batch) for part in refusals.batches())
-        append_refused(lake, rows, [batch.quarantine_transaction])
+        append_refused(lake, rows, [batch.quarantine_transaction], contract=batch.target.contract)
 
 
-def append_refused(lake: Lake, rows: "Iterable[pa.Table]", transactions: Sequence[Transaction]) -> None:
-    """Append rows to the quarantine in one commit.
+def append_refused(
+    lake: Lake, rows: "Iterable[pa.Table]", transactions: Sequence[Transaction], *, contract: type[Contract]
+) -> None:
+    """Append rows to the quarantine in one commit, encrypted where their contract protects personal data.
 
     Raises:
         ConflictError: Another process wrote some of them meanwhile.
@@ -149,7 +152,8 @@ def append_refused(lake: Lake, rows: "Iterable[pa.Table]", transactions: Sequenc
     import pyarrow as pa
 
     schema = arrow_schema(QuarantinedRow)
-    lake.append(QUARANTINE, pa.RecordBatchReader.from_batches(schema, _parts(rows)), transaction=transactions)
+    parts = sealed(_parts(rows), contract, lake=lake)
+    lake.append(QUARANTINE, pa.RecordBatchReader.from_batches(schema, parts), transaction=transactions)
 
 
 def _parts(tables: "Iterable[pa.Table]") -> "Iterator[pa.RecordBatch]":

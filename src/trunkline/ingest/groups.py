@@ -26,6 +26,7 @@ from trunkline.ingest.files import DEFAULT_LIMITS, open_file
 from trunkline.ingest.identity import Batch, Target, batch_of
 from trunkline.ingest.judged import BLOCK_BYTES, BLOCK_ROWS, Block, FileJudge, blocks, in_order, no_rows
 from trunkline.ingest.landing import Landed
+from trunkline.ingest.privacy import keeps_originals, protection
 from trunkline.ingest.raw import MalformedLine
 from trunkline.ingest.receipts import known_receipts, receipt_of, refusal_of, write_receipts
 from trunkline.ingest.refusals import Refusals
@@ -108,7 +109,12 @@ def ingest_files(
 
     said = target.contract.table
     budget = budget_of(said, limits.reject_budget)
-    is_alone = said.unique == "table" or bool(said.references) or said.most_malformed is not None
+    is_alone = (
+        said.unique == "table"
+        or bool(said.references)
+        or said.most_malformed is not None
+        or keeps_originals(target.contract)
+    )
     group: list[Path] = []
     size = 0
 
@@ -372,7 +378,8 @@ class _Group:
         if judge is None:
             contract = self.target.contract
             resolution = resolve_columns(contract, header, mapping=self.mapping, where=str(one.path))
-            judge = FileJudge(contract, header, resolution, engine=self.lake.engine)
+            protect = protection(contract, lake=self.lake)
+            judge = FileJudge(contract, header, resolution, engine=self.lake.engine, protect=protect)
             self._judges[header] = judge
         one.absent, one.extra = judge.resolution.absent, judge.resolution.extra
         return judge
@@ -390,6 +397,7 @@ class _Group:
                 lake,
                 self._quarantine(whole, with_lines),
                 [whole[place].batch.quarantine_transaction for place in sorted(refused)],
+                contract=self.target.contract,
             )
         point("ingest.after_quarantine")
         version = None

@@ -143,6 +143,7 @@ class FileJudge:
         resolution: Which of them is which field.
         engine: Computes limits and rules.
         references: Looks up what rows refer to; None leaves references alone.
+        protect: Replaces personal identifiers in a judged block; None where the contract protects none.
     """
 
     def __init__(
@@ -153,8 +154,10 @@ class FileJudge:
         *,
         engine: Engine,
         references: References | None = None,
+        protect: Callable[[JudgedBlock], JudgedBlock] | None = None,
     ) -> None:
         self._references = references
+        self._protect = protect
         positions = {column: f"c{position}" for position, column in enumerate(header)}
         source_of = {name: positions[column] for name, column in resolution.source_of.items()}
         self.resolution = resolution
@@ -171,6 +174,8 @@ class FileJudge:
         texts = {name: _whole(block.texts.column(name)) for name in self._sources}
         count = len(block.numbers)
         judged = self._blocks.judge(texts, rows=count)
+        if self._protect is not None:
+            judged = self._protect(judged)
         reported: Counter[str] = Counter()
         if self._references is not None:
             judged, reported = _with_references(judged, self._references)
@@ -269,7 +274,7 @@ def in_order(
                 future.cancel()
 
 
-def judge(
+def judge(  # noqa: PLR0913 - what one file needs
     opened: RawFile,
     contract: type[Contract],
     *,
@@ -279,6 +284,7 @@ def judge(
     sink: "Callable[[pa.Table], None] | None" = None,
     texts: "Callable[[Block], None] | None" = None,
     references: References | None = None,
+    protect: Callable[[JudgedBlock], JudgedBlock] | None = None,
 ) -> JudgedFile:
     """Judge a file.
 
@@ -291,6 +297,7 @@ def judge(
         sink: Takes the good rows of each block (``_row`` and the contract's columns), from several threads.
         texts: Takes each block as it was read, in the order of the file.
         references: Looks up what rows refer to; None leaves references alone.
+        protect: Replaces personal identifiers in a judged block, on several threads; None leaves them as they are.
 
     Returns:
         The judged file; close its refusals.
@@ -301,7 +308,7 @@ def judge(
     """
     where = str(opened.path)
     resolution = resolve_columns(contract, opened.header, mapping=mapping, where=where, optional=optional)
-    file = FileJudge(contract, opened.header, resolution, engine=engine, references=references)
+    file = FileJudge(contract, opened.header, resolution, engine=engine, references=references, protect=protect)
     judged = JudgedFile(opened.header, resolution.absent, resolution.extra, Refusals(), KeyOrder())
 
     def work(block: Block) -> Verdicts:
@@ -374,6 +381,7 @@ def judged_file(
     mapping: Mapping[str, str] | None = None,
     optional: tuple[str, ...] = (),
     limits: IngestSettings = DEFAULT_LIMITS,
+    protect: Callable[[JudgedBlock], JudgedBlock] | None = None,
 ) -> Iterator[HeldFile]:
     """Judge a file that fits into memory, and write nothing.
 
@@ -384,6 +392,7 @@ def judged_file(
         mapping: Source column to field name, from the user.
         optional: Fields that may be absent or null although they are not nullable.
         limits: How long, wide and large the file may be.
+        protect: Replaces personal identifiers in a judged block; None leaves them as they are.
 
     Yields:
         The judged file.
@@ -405,6 +414,7 @@ def judged_file(
         optional=optional,
         sink=held.append,
         texts=lambda block: raw.append(block.texts.add_column(0, ROW, block.numbers)),
+        protect=protect,
     )
     judged.refusals.close()
     schema = good_schema(contract)

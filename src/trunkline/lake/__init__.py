@@ -6,6 +6,7 @@ package loads neither ``deltalake`` nor Ibis. The rules and why they are so: doc
 
 from trunkline.lake.erasure import Erasure
 from trunkline.lake.flusher import Flusher
+from trunkline.lake.keys import Keyring
 from trunkline.lake.locks import held
 from trunkline.lake.log import Commit
 from trunkline.lake.maintenance import Upkeep
@@ -19,6 +20,7 @@ __all__ = [
     "Commit",
     "Erasure",
     "Flusher",
+    "Keyring",
     "Lake",
     "LakeReader",
     "StagedRows",

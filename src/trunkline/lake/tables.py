@@ -17,6 +17,7 @@ from trunkline.engine import Engine
 from trunkline.errors import AuthorError, InputError
 from trunkline.lake import delta, erasure, maintenance, names, writing
 from trunkline.lake.erasure import Erasure
+from trunkline.lake.keys import Keyring
 from trunkline.lake.leases import PostgresLeases
 from trunkline.lake.locks import FileLocks, TableLocks
 from trunkline.lake.maintenance import Upkeep
@@ -72,12 +73,20 @@ class Lake(LakeReader):
         engine: What computes the expressions.
         settings: Retention, locks, compaction.
         clock: The current instant, with a zone.
+        keys: The keys of its workspace; None where no contract protects anything.
     """
 
     def __init__(
-        self, root: Path | str, *, engine: Engine, settings: LakeSettings, clock: Callable[[], datetime]
+        self,
+        root: Path | str,
+        *,
+        engine: Engine,
+        settings: LakeSettings,
+        clock: Callable[[], datetime],
+        keys: Keyring | None = None,
     ) -> None:
         super().__init__(root, engine=engine)
+        self._keys = keys
         self._settings = settings
         self._clock = clock
         self._lock_store: TableLocks | None = None
@@ -390,6 +399,31 @@ class Lake(LakeReader):
             return Erasure(table=table, rows=count, version=int(place.newest().version()), gone=gone)
 
     # Inside
+
+    @property
+    def keys(self) -> Keyring:
+        """The keys of its workspace.
+
+        Raises:
+            AuthorError: It was opened without.
+        """
+        if self._keys is None:
+            raise AuthorError(
+                "a contract protects personal data, and the lake was opened without keys",
+                where=str(self._root),
+                next_step="open it by a workspace, or give Lake its keys",
+            )
+        return self._keys
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether it was opened with keys."""
+        return self._keys is not None
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """Gives the current instant."""
+        return self._clock
 
     @property
     def settings(self) -> LakeSettings:

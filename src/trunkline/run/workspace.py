@@ -21,7 +21,7 @@ from trunkline.spec import UseCase
 if TYPE_CHECKING:
     from trunkline.engine import Engine
     from trunkline.ingest.landing import Landing
-    from trunkline.lake import Lake
+    from trunkline.lake import Keyring, Lake
     from trunkline.registry import Registry
 
 __all__ = ["SCHEMA_VERSION", "Workspace", "utc_now"]
@@ -72,7 +72,16 @@ class Workspace:
         """The lake."""
         from trunkline.lake import Lake
 
-        return Lake(self._place("lake"), engine=self.engine, settings=self.settings.lake, clock=self.clock)
+        return Lake(
+            self._place("lake"), engine=self.engine, settings=self.settings.lake, clock=self.clock, keys=self.keys
+        )
+
+    @cached_property
+    def keys(self) -> "Keyring":
+        """The keys of pseudonyms and of encryption."""
+        from trunkline.lake import Keyring
+
+        return Keyring(self.root, settings=self.settings.privacy, clock=self.clock)
 
     @cached_property
     def registry(self) -> "Registry":

@@ -24,6 +24,7 @@ from trunkline.settings.log import LogSettings
 from trunkline.settings.registry import RegistrySettings
 from trunkline.settings.serve import ServeSettings
 from trunkline.spec.sources import AnySource
+from trunkline.settings.privacy import PrivacySettings
 
 __all__ = [
     "SETTINGS_FILE",
@@ -38,6 +39,7 @@ __all__ = [
     "Settings",
     "load_settings",
 ]
+    "PrivacySettings",
 
 SETTINGS_FILE: Final = "trunkline.toml"
 """Name of the settings file, looked for in the current folder."""
@@ -74,6 +76,7 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no .env file is read
+    privacy: PrivacySettings = Field(PrivacySettings(), description="Keys of pseudonyms and of encryption.")
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, environment, secret files, the settings file."""

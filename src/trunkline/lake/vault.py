@@ -1,0 +1,202 @@
+"""The vault: originals of pseudonyms, encrypted, and the one door through which they come out again.
+
+Takes originals while a batch is taken in, and gives them back to whoever says who asks and why: that is written down
+first, and then answered. Only fields whose contract says ``keep="encrypted"`` are in it. Nobody else reads the table:
+neither the API, nor the console, nor a query of a use case.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from trunkline.checks import Originals, arrow_schema, table_from_rows
+from trunkline.contracts import Contract
+from trunkline.contracts.records import REIDENTIFICATIONS, VAULT, Reidentification, VaultEntry
+from trunkline.errors import InputError
+from trunkline.lake.staging import StagedRows
+from trunkline.lake.tables import Lake
+from trunkline.lake.writing import Transaction
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+__all__ = ["Vaulted", "originals", "reidentify", "sealed_entries"]
+
+_PURPOSE: Final = "vault"
+
+
+class Vaulted:
+    """The originals of one batch on their way into the vault; threads may add to it.
+
+    Args:
+        lake: The lake, with its keys.
+        contract: Says whether any are kept; if not, all of this does nothing.
+        batch_id: The batch.
+    """
+
+    def __init__(self, lake: Lake, contract: type[Contract], *, batch_id: str) -> None:
+        self._lake, self._batch_id = lake, batch_id
+        self._staged: StagedRows | None = None
+        if any(column.keep == "encrypted" for column in contract.columns):
+            self._staged = lake.staged(VAULT, arrow_schema(VaultEntry))
+            self._sealer = lake.keys.sealer(_PURPOSE)
+
+    def add(self, found: Sequence[Originals]) -> None:
+        """Encrypt originals and put them aside.
+
+        Raises:
+            InputError: The keys cannot be read or made.
+            OSError: The store refused.
+        """
+        if self._staged is None:
+            return
+        for one in found:
+            self._staged.write(self._entries(one))
+
+    def commit(self) -> None:
+        """Write those that the vault does not have yet; doing it again changes nothing.
+
+        Raises:
+            BusyError: Another writer held the vault for too long.
+            UnavailableError: The store refused.
+        """
+        staged, lake = self._staged, self._lake
+        if staged is None:
+            return
+        staged.finish()
+        if staged.rows and lake.exists(VAULT):
+            new = staged.table(lake.engine, ["pseudonym"])
+            kept = lake.read(VAULT).select("pseudonym")
+            known = lake.engine.arrow(new.semi_join(kept, "pseudonym").distinct()).column("pseudonym")
+            if len(known):
+                staged.drop(known.combine_chunks(), column="pseudonym")
+        if staged.rows:
+            lake.append_staged(VAULT, staged, transaction=Transaction(f"vault:{self._batch_id}", 1))
+
+    def _entries(self, found: Originals) -> pa.Table:
+        values = dict(zip(found.pseudonyms.to_pylist(), found.values.to_pylist(), strict=True))
+        return sealed_entries(self._lake, found.kind, values, batch_id=self._batch_id)
+
+    def __enter__(self) -> Self:
+        """Enter a ``with`` block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove what was not committed."""
+        if self._staged is not None:
+            self._staged.__exit__(kind, error, trace)
+
+
+def sealed_entries(lake: Lake, kind: str, values: Mapping[str, str], *, batch_id: str) -> pa.Table:
+    """Encrypt originals as rows of the vault.
+
+    Args:
+        lake: Has the keys and the clock.
+        kind: Identifier type.
+        values: Pseudonym to original.
+        batch_id: The batch that brought them.
+    """
+    import pyarrow as pa
+
+    sealer = lake.keys.sealer(_PURPOSE)
+    tokens = [sealer.seal_text(value, bound=_place(kind, name)) for name, value in values.items()]
+    count, schema = len(tokens), arrow_schema(VaultEntry)
+    columns = {
+        "pseudonym": pa.array(list(values), pa.string()),
+        "kind": pa.repeat(pa.scalar(kind), count),
+        "original": pa.array(tokens, pa.string()),
+        "batch_id": pa.repeat(pa.scalar(batch_id), count),
+        "kept_at": pa.repeat(pa.scalar(lake.clock().astimezone(UTC), schema.field("kept_at").type), count),
+    }
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def reidentify(lake: Lake, pseudonyms: Iterable[str], *, kind: str, who: str, why: str) -> Mapping[str, str]:
+    """Say whose pseudonyms these are. Every call leaves a record that nobody can take away, found or not.
+
+    Args:
+        lake: The lake, with its keys.
+        pseudonyms: Pseudonyms.
+        kind: Their identifier type.
+        who: The person or service that asks; at most 200 characters.
+        why: For what, e.g. the campaign; at least 3 characters, at most 1,000.
+
+    Returns:
+        Pseudonym to original, of those that the vault has.
+
+    Raises:
+        InputError: It was not said who asks and why, or the keys cannot be read.
+        TamperedError: A key is lost, or an entry was changed.
+        UnavailableError: The record could not be written; nothing was answered.
+    """
+    if not who.strip() or len(who) > _LONGEST_WHO or not _SHORTEST_WHY <= len(why.strip()) <= _LONGEST_WHY:
+        raise InputError(
+            "nobody is named without saying who asks, and why",
+            where="who, why",
+            allowed=(f"who: at most {_LONGEST_WHO} characters", f"why: {_SHORTEST_WHY} to {_LONGEST_WHY}"),
+        )
+    asked = sorted(set(pseudonyms))
+    found = _tokens(lake, asked, kind)
+    lake.append(
+        REIDENTIFICATIONS,
+        table_from_rows(
+            Reidentification,
+            [
+                {
+                    "audit_id": uuid.uuid4().hex,
+                    "asked_at": lake.clock().astimezone(UTC),
+                    "who": who.strip(),
+                    "why": why.strip(),
+                    "kind": kind,
+                    "asked": len(asked),
+                    "found": len(found),
+                }
+            ],
+        ),
+    )
+    return _opened(lake, found, kind)
+
+
+def originals(lake: Lake, pseudonyms: Iterable[str], *, kind: str) -> Mapping[str, str]:
+    """Decrypt entries for the upkeep of the lake itself: erasing somebody, changing keys. Nothing of it leaves it.
+
+    Raises:
+        InputError: The keys cannot be read.
+        TamperedError: A key is lost, or an entry was changed.
+    """
+    return _opened(lake, _tokens(lake, sorted(set(pseudonyms)), kind), kind)
+
+
+def _tokens(lake: Lake, pseudonyms: Sequence[str], kind: str) -> dict[str, str]:
+    import pyarrow as pa
+
+    if not pseudonyms or not lake.exists(VAULT):
+        return {}
+
+    def wanted(rows: ir.Table) -> ir.Table:
+        asked = lake.engine.table(pa.table({"pseudonym": pa.array(pseudonyms, pa.string())}))
+        return rows.filter(rows["kind"] == kind).semi_join(asked, "pseudonym").select("pseudonym", "original")
+
+    rows = lake.collect(wanted, VAULT)
+    return dict(zip(rows.column("pseudonym").to_pylist(), rows.column("original").to_pylist(), strict=True))
+
+
+def _opened(lake: Lake, tokens: Mapping[str, str], kind: str) -> dict[str, str]:
+    sealer = lake.keys.sealer(_PURPOSE)
+    return {name: sealer.open_text(token, bound=_place(kind, name)) for name, token in tokens.items()}
+
+
+def _place(kind: str, pseudonym: str) -> str:
+    return f"vault, {kind}|{pseudonym}|original"
+
+
+_LONGEST_WHO: Final = 200
+_SHORTEST_WHY: Final = 3
+_LONGEST_WHY: Final = 1_000
