@@ -235,9 +235,9 @@ def checked_rows(
         mapping: Source column to field name.
         optional: Fields that may be absent or null although they are not nullable.
         limits: How long, wide and large the file may be.
+        protected: Replace personal identifiers as in the lake.
 
     Returns:
-        protected: Replace personal identifiers as in the lake.
         Good rows with ``_row`` (1-based position in the file), also those that repeat a key; the raw text rows with
         ``_row``; and how many rows failed for each reason.
 
