@@ -21,10 +21,10 @@ from trunkline.settings.lake import LakeSettings
 from trunkline.settings.landing import LandingSettings
 from trunkline.settings.lineage import LineageSettings
 from trunkline.settings.log import LogSettings
+from trunkline.settings.privacy import PrivacySettings
 from trunkline.settings.registry import RegistrySettings
 from trunkline.settings.serve import ServeSettings
 from trunkline.spec.sources import AnySource
-from trunkline.settings.privacy import PrivacySettings
 
 __all__ = [
     "SETTINGS_FILE",
@@ -34,12 +34,12 @@ __all__ = [
     "LandingSettings",
     "LineageSettings",
     "LogSettings",
+    "PrivacySettings",
     "RegistrySettings",
     "ServeSettings",
     "Settings",
     "load_settings",
 ]
-    "PrivacySettings",
 
 SETTINGS_FILE: Final = "trunkline.toml"
 """Name of the settings file, looked for in the current folder."""
@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     lake: LakeSettings = Field(LakeSettings(), description="Retention, locks and compaction of tables.")
     lineage: LineageSettings = Field(LineageSettings(), description="Where OpenLineage events go.")
     log: LogSettings = Field(LogSettings(), description="Form and level of the log.")
+    privacy: PrivacySettings = Field(PrivacySettings(), description="Keys of pseudonyms and of encryption.")
     registry: RegistrySettings = Field(RegistrySettings(), description="Where model versions are tracked.")
     broker: BrokerSettings = Field(BrokerSettings(), description="Durability and size of the embedded log.")
     serve: ServeSettings = Field(ServeSettings(), description="Where the API listens, and who may ask.")
@@ -76,7 +77,6 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no .env file is read
-    privacy: PrivacySettings = Field(PrivacySettings(), description="Keys of pseudonyms and of encryption.")
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, environment, secret files, the settings file."""
