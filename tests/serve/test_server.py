@@ -82,17 +82,28 @@ class Site:
         return rows
 
 
-@pytest.fixture
-def empty_site(tmp_path: Path, trained_folders: tuple[Path, Path], usecase: UseCase) -> Site:
-    workspace = tmp_path / "workspace"
+def made(workspace: Path, trained_folders: tuple[Path, Path], usecase: UseCase) -> Site:
     registry = Registry(workspace, settings=RegistrySettings(), clock=now, follower=NoTracker())
     return Site(workspace, registry, trained_folders, usecase)
+
+
+@pytest.fixture
+def empty_site(tmp_path: Path, trained_folders: tuple[Path, Path], usecase: UseCase) -> Site:
+    return made(tmp_path / "workspace", trained_folders, usecase)
 
 
 @pytest.fixture
 def site(empty_site: Site) -> Site:
     empty_site.promote(0)
     return empty_site
+
+
+@pytest.fixture(scope="module")
+def shared_site(tmp_path_factory: pytest.TempPathFactory, trained_folders: tuple[Path, Path], usecase: UseCase) -> Site:
+    """A site for the tests that change nothing of it; what they ask is logged there, and none of them looks."""
+    site = made(tmp_path_factory.mktemp("shared") / "workspace", trained_folders, usecase)
+    site.promote(0)
+    return site
 
 
 @dataclass
@@ -181,6 +192,21 @@ def client(site: Site) -> Iterator[Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def shared_port(shared_site: Site) -> Iterator[int]:
+    """The port of the one server over ``shared_site``."""
+    with serving(shared_site) as client:
+        yield client.port
+
+
+@pytest.fixture
+def shared(shared_port: int) -> Iterator[Client]:
+    """A connection of one's own to the server over ``shared_site``."""
+    client = Client(shared_port)
+    yield client
+    client.close()
+
+
 def messages(table: pa.Table) -> list[dict[str, Any]]:
     """Rows as a client would send them, without the label."""
     return [{name: value for name, value in row.items() if name != "fails"} for row in table.to_pylist()]
@@ -199,8 +225,8 @@ def until(condition: Callable[[], bool]) -> None:
 # Predictions
 
 
-def test_one_row_is_answered_with_score_decision_and_origin(client: Client, site: Site) -> None:
-    reply = client.post("/v1/lines/predict", ROW)
+def test_one_row_is_answered_with_score_decision_and_origin(shared: Client, shared_site: Site) -> None:
+    reply = shared.post("/v1/lines/predict", ROW)
     assert reply.status == 200
     assert reply.headers["content-type"] == "application/json"
     found = reply.json
@@ -208,23 +234,23 @@ def test_one_row_is_answered_with_score_decision_and_origin(client: Client, site
     assert (found["usecase"], found["model_version"], found["alias"]) == ("lines", "1", "champion")
     [row] = found["rows"]
     assert row["prediction_id"] == f"{found['request_id']}-0"
-    threshold = site.model().info.threshold
+    threshold = shared_site.model().info.threshold
     assert threshold is not None
     assert row["decision"] == (row["score"] >= threshold)
 
 
-def test_api_and_batch_agree_to_a_millionth(client: Client, site: Site, lines: MakeLines) -> None:
+def test_api_and_batch_agree_to_a_millionth(shared: Client, shared_site: Site, lines: MakeLines) -> None:
     table = lines(300, 9)
     rows = messages(table)
-    batch = site.model().predict(table)
-    together = client.post("/v1/lines/predict", {"rows": rows}).json["rows"]
-    apart = [client.post("/v1/lines/predict", row).json["rows"][0] for row in rows[:40]]
+    batch = shared_site.model().predict(table)
+    together = shared.post("/v1/lines/predict", {"rows": rows}).json["rows"]
+    apart = [shared.post("/v1/lines/predict", row).json["rows"][0] for row in rows[:40]]
     assert [row["score"] for row in together] == pytest.approx(batch["score"].to_pylist(), abs=1e-6)
     assert [row["score"] for row in apart] == pytest.approx(batch["score"].to_pylist()[:40], abs=1e-6)
     assert [row["decision"] for row in together] == batch["decision"].to_pylist()
 
 
-def test_all_forms_of_a_body_mean_the_same(client: Client) -> None:
+def test_all_forms_of_a_body_mean_the_same(shared: Client) -> None:
     texts = {
         "LINE_ID": "L1",
         "Sold": " 50 ",
@@ -234,24 +260,24 @@ def test_all_forms_of_a_body_mean_the_same(client: Client) -> None:
         "leased": "Yes",
     }
     bodies: list[object] = [ROW, [ROW], {"rows": [ROW]}, texts, {**ROW, "fails": None}]
-    scores = {client.post("/v1/lines/predict", body).json["rows"][0]["score"] for body in bodies}
+    scores = {shared.post("/v1/lines/predict", body).json["rows"][0]["score"] for body in bodies}
     assert len(scores) == 1
     lines = b"\n".join(json.dumps({**ROW, "line_id": name}).encode() for name in "ab")
-    assert len(client.post("/v1/lines/predict", lines).json["rows"]) == 2
+    assert len(shared.post("/v1/lines/predict", lines).json["rows"]) == 2
 
 
-def test_reasons_name_what_moved_the_score(client: Client, site: Site, lines: MakeLines) -> None:
+def test_reasons_name_what_moved_the_score(shared: Client, shared_site: Site, lines: MakeLines) -> None:
     table = lines(40, 9)
-    reply = client.post("/v1/lines/predict?reasons=3", {"rows": messages(table)})
+    reply = shared.post("/v1/lines/predict?reasons=3", {"rows": messages(table)})
     assert reply.status == 200
-    expected = site.model().explain(table, top=3)["reasons"].to_pylist()
+    expected = shared_site.model().explain(table, top=3)["reasons"].to_pylist()
     for row, reasons in zip(reply.json["rows"], expected, strict=True):
         assert [one["feature"] for one in row["reasons"]] == [one["feature"] for one in reasons]
         assert [one["contribution"] for one in row["reasons"]] == pytest.approx(
             [one["contribution"] for one in reasons], abs=1e-9
         )
-    assert client.post("/v1/lines/predict?reasons=51", ROW).status == 400
-    assert client.post("/v1/lines/predict?reasons=x", ROW).status == 400
+    assert shared.post("/v1/lines/predict?reasons=51", ROW).status == 400
+    assert shared.post("/v1/lines/predict?reasons=x", ROW).status == 400
 
 
 def test_bad_rows_are_named_with_all_reasons_and_nothing_is_answered(client: Client, site: Site) -> None:
@@ -281,20 +307,20 @@ def test_bad_rows_are_named_with_all_reasons_and_nothing_is_answered(client: Cli
         (b"\xff\xfe", "not JSON"),
     ],
 )
-def test_a_body_that_holds_no_rows_is_refused(client: Client, body: bytes, said: str) -> None:
-    reply = client.post("/v1/lines/predict", body)
+def test_a_body_that_holds_no_rows_is_refused(shared: Client, body: bytes, said: str) -> None:
+    reply = shared.post("/v1/lines/predict", body)
     assert reply.status == 400
     assert said in reply.json["error"]
 
 
-def test_unknown_paths_methods_and_use_cases_are_json_too(client: Client) -> None:
+def test_unknown_paths_methods_and_use_cases_are_json_too(shared: Client) -> None:
     for reply, status in (
-        (client.get("/nothing"), 404),
-        (client.post("/v1/nobody/predict", ROW), 404),
-        (client.get("/v1/lines/predict"), 405),
-        (client.get("/v2/models/nobody"), 404),
-        (client.post("/v2/models/nobody/infer", {}), 404),
-        (client.get("/v2/models/lines/versions/9"), 404),
+        (shared.get("/nothing"), 404),
+        (shared.post("/v1/nobody/predict", ROW), 404),
+        (shared.get("/v1/lines/predict"), 405),
+        (shared.get("/v2/models/nobody"), 404),
+        (shared.post("/v2/models/nobody/infer", {}), 404),
+        (shared.get("/v2/models/lines/versions/9"), 404),
     ):
         assert reply.status == status
         assert reply.json["error"]
@@ -350,14 +376,14 @@ def test_answers_and_outcomes_arrive_in_the_lake_once(client: Client, site: Site
     assert truths[0]["observed_at"] == datetime(2026, 1, 31, 23, tzinfo=UTC)
 
 
-def test_outcomes_are_checked(client: Client) -> None:
+def test_outcomes_are_checked(shared: Client) -> None:
     good = {"entity_key": "L1", "value": 1, "observed_at": "2026-02-01T00:00:00Z"}
-    reply = client.post("/v1/lines/outcomes", [good, {**good, "value": 0.5}, {**good, "value": 2}])
+    reply = shared.post("/v1/lines/outcomes", [good, {**good, "value": 0.5}, {**good, "value": 2}])
     assert reply.status == 422
     assert reply.json["errors"] == [{"row": 1, "reasons": ["value.class"]}, {"row": 2, "reasons": ["value.class"]}]
-    reply = client.post("/v1/lines/outcomes", {**good, "observed_at": "2026-02-01T00:00:00"})
+    reply = shared.post("/v1/lines/outcomes", {**good, "observed_at": "2026-02-01T00:00:00"})
     assert reply.json["errors"] == [{"row": 0, "reasons": ["observed_at.type"]}]
-    mine = client.post("/v1/lines/outcomes", {**good, "outcome_id": "mine"})
+    mine = shared.post("/v1/lines/outcomes", {**good, "outcome_id": "mine"})
     assert (mine.status, mine.json["accepted"], mine.json["outcome_ids"]) == (200, 1, ["mine"])
 
 
@@ -462,7 +488,7 @@ def test_a_server_that_starts_on_a_tampered_model_is_not_ready(site: Site) -> No
 # Open Inference Protocol
 
 
-def test_named_tensors_give_the_same_scores(client: Client, lines: MakeLines) -> None:
+def test_named_tensors_give_the_same_scores(shared: Client, lines: MakeLines) -> None:
     rows = messages(lines(10, 4))
     kinds = {"line_id": "BYTES", "sold_mbps": "FP64", "used_mbps": "FP64", "age_months": "INT64", "medium": "BYTES"}
     inputs = [
@@ -475,8 +501,8 @@ def test_named_tensors_give_the_same_scores(client: Client, lines: MakeLines) ->
         for name, kind in kinds.items()
     ]
     inputs.append({"name": "leased", "datatype": "BOOL", "shape": [10], "data": [row["leased"] for row in rows]})
-    plain = client.post("/v1/lines/predict", rows).json["rows"]
-    reply = client.post("/v2/models/lines/infer", {"id": "mine", "inputs": inputs})
+    plain = shared.post("/v1/lines/predict", rows).json["rows"]
+    reply = shared.post("/v2/models/lines/infer", {"id": "mine", "inputs": inputs})
     assert reply.status == 200
     found = reply.json
     assert (found["model_name"], found["model_version"], found["id"]) == ("lines", "1", "mine")
@@ -485,7 +511,7 @@ def test_named_tensors_give_the_same_scores(client: Client, lines: MakeLines) ->
     assert score["data"] == [row["score"] for row in plain]
     assert (decision["name"], decision["datatype"]) == ("decision", "BOOL")
     assert decision["data"] == [row["decision"] for row in plain]
-    only = client.post("/v2/models/lines/versions/1/infer", {"inputs": inputs, "outputs": [{"name": "decision"}]})
+    only = shared.post("/v2/models/lines/versions/1/infer", {"inputs": inputs, "outputs": [{"name": "decision"}]})
     assert [output["name"] for output in only.json["outputs"]] == ["decision"]
 
 
@@ -505,14 +531,14 @@ def test_named_tensors_give_the_same_scores(client: Client, lines: MakeLines) ->
         },
     ],
 )
-def test_malformed_inference_requests_are_refused(client: Client, body: object) -> None:
-    reply = client.post("/v2/models/lines/infer", body)
+def test_malformed_inference_requests_are_refused(shared: Client, body: object) -> None:
+    reply = shared.post("/v2/models/lines/infer", body)
     assert reply.status == 400
     assert reply.json["error"]
 
 
-def test_models_describe_themselves(client: Client) -> None:
-    found = client.get("/v2/models/lines").json
+def test_models_describe_themselves(shared: Client) -> None:
+    found = shared.get("/v2/models/lines").json
     assert (found["name"], found["versions"], found["platform"]) == ("lines", ["1"], "onnxruntime_onnx")
     assert {one["name"]: one["datatype"] for one in found["inputs"]} == {
         "line_id": "BYTES",
@@ -523,10 +549,10 @@ def test_models_describe_themselves(client: Client) -> None:
         "leased": "BOOL",
     }
     assert [one["name"] for one in found["outputs"]] == ["score", "decision"]
-    assert client.get("/v2/models/lines/versions/1").json == found
-    assert client.get("/v2/models/lines/versions/1/ready").json == {"name": "lines", "ready": True}
-    assert client.get("/v2/models/lines/versions/2/ready").status == 503
-    assert client.get("/v2").json["name"] == "trunkline"
+    assert shared.get("/v2/models/lines/versions/1").json == found
+    assert shared.get("/v2/models/lines/versions/1/ready").json == {"name": "lines", "ready": True}
+    assert shared.get("/v2/models/lines/versions/2/ready").status == 503
+    assert shared.get("/v2").json["name"] == "trunkline"
 
 
 # Ways through the server
@@ -542,11 +568,11 @@ def test_any_asgi_server_gives_the_same_answers(client: Client, site: Site) -> N
     assert set(ours.headers) | {"server"} == set(theirs.headers) | {"server"} == names
 
 
-def test_requests_sent_without_waiting_are_answered_in_their_order(client: Client, site: Site) -> None:
+def test_requests_sent_without_waiting_are_answered_in_their_order(shared: Client, shared_site: Site) -> None:
     bodies = [json.dumps({**ROW, "sold_mbps": 50 + number}).encode() for number in range(5)]
     bodies[2] = b"[]"
     bodies[3] = json.dumps([ROW] * 3).encode()
-    with socket.create_connection(("127.0.0.1", client.port)) as connection:
+    with socket.create_connection(("127.0.0.1", shared.port)) as connection:
         for number, body in enumerate(bodies):
             close = b"Connection: close\r\n" if number == len(bodies) - 1 else b""
             connection.sendall(
@@ -558,13 +584,13 @@ def test_requests_sent_without_waiting_are_answered_in_their_order(client: Clien
     assert [head[:3] for head in heads] == [b"200", b"200", b"400", b"200", b"200"]
     answers = [json.loads(part.split(b"\r\n\r\n")[1]) for part in received.split(b"HTTP/1.1 ")[1:]]
     scores = [answers[number]["rows"][0]["score"] for number in (0, 1, 4)]
-    model = site.model()
+    model = shared_site.model()
     assert scores == [model.predict_row({**ROW, "sold_mbps": 50.0 + number}) for number in (0, 1, 4)]
     assert b"connection: close" in heads[-1]
 
 
-def test_a_body_that_comes_in_pieces_or_is_large_is_answered(client: Client) -> None:
-    with socket.create_connection(("127.0.0.1", client.port)) as connection:
+def test_a_body_that_comes_in_pieces_or_is_large_is_answered(shared: Client) -> None:
+    with socket.create_connection(("127.0.0.1", shared.port)) as connection:
         body = json.dumps({"rows": [ROW] * 500}).encode()
         assert len(body) > 1 << 15
         for content in (json.dumps(ROW).encode(), body):
@@ -578,9 +604,9 @@ def test_a_body_that_comes_in_pieces_or_is_large_is_answered(client: Client) -> 
             assert received.startswith(b"HTTP/1.1 200")
 
 
-def test_a_client_that_asks_whether_to_go_on_is_told(client: Client) -> None:
+def test_a_client_that_asks_whether_to_go_on_is_told(shared: Client) -> None:
     body = json.dumps(ROW).encode()
-    with socket.create_connection(("127.0.0.1", client.port)) as connection:
+    with socket.create_connection(("127.0.0.1", shared.port)) as connection:
         connection.sendall(
             b"POST /v1/lines/predict HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
             b"Content-Length: %d\r\n\r\n" % len(body)
@@ -641,14 +667,14 @@ def test_many_at_once_each_get_their_own_answer_once(client: Client, site: Site)
     ],
 )
 def test_without_keys_other_sites_cannot_ask_through_a_browser(
-    client: Client, headers: dict[str, str], status: int
+    shared: Client, headers: dict[str, str], status: int
 ) -> None:
     for path in ("/v2", "/metrics", "/docs", "/v2/health/live"):
-        assert client.get(path, **headers).status == status
-    assert client.post("/v1/lines/predict", ROW, **headers).status == status
-    assert client.post("/v1/lines/predict", [ROW, ROW], **headers).status == status
+        assert shared.get(path, **headers).status == status
+    assert shared.post("/v1/lines/predict", ROW, **headers).status == status
+    assert shared.post("/v1/lines/predict", [ROW, ROW], **headers).status == status
     outcome = {"entity_key": "L1", "value": 1, "observed_at": "2026-02-01T00:00:00Z"}
-    assert client.post("/v1/lines/outcomes", outcome, **headers).status == status
+    assert shared.post("/v1/lines/outcomes", outcome, **headers).status == status
 
 
 def test_with_keys_any_name_of_the_server_will_do(site: Site) -> None:
@@ -719,8 +745,8 @@ def test_buckets_hold_what_is_not_above_their_limit() -> None:
     assert 'trunkline_request_seconds_sum{route="predict"} 7.0041' in text
 
 
-def test_the_openapi_document_speaks_of_every_route(client: Client) -> None:
-    document = client.get("/openapi.json").json
+def test_the_openapi_document_speaks_of_every_route(shared: Client) -> None:
+    document = shared.get("/openapi.json").json
     row = document["paths"]["/v1/lines/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert "fails" not in row["anyOf"][0]["properties"]
     assert row["anyOf"][0]["properties"]["sold_mbps"]["x-unit"] == "Mbit/s"
@@ -728,8 +754,8 @@ def test_the_openapi_document_speaks_of_every_route(client: Client) -> None:
         assert path in document["paths"]
 
 
-def test_the_documentation_page_loads_nothing_from_elsewhere(client: Client) -> None:
-    reply = client.get("/docs")
+def test_the_documentation_page_loads_nothing_from_elsewhere(shared: Client) -> None:
+    reply = shared.get("/docs")
     page = reply.body.decode()
     assert reply.status == 200
     assert "default-src 'none'" in reply.headers["content-security-policy"]
@@ -739,7 +765,7 @@ def test_the_documentation_page_loads_nothing_from_elsewhere(client: Client) -> 
         assert said in page
     example = re.search(r"/v1/lines/predict -H .*?-d &#x27;(.*?)&#x27;</pre>", page, re.DOTALL)
     assert example
-    assert client.post("/v1/lines/predict", html.unescape(example[1]).encode()).status == 200
+    assert shared.post("/v1/lines/predict", html.unescape(example[1]).encode()).status == 200
 
 
 def test_full_durability_answers_as_well(site: Site) -> None:
