@@ -32,9 +32,7 @@ def taken(trunkline: Trunkline, lines: Path) -> None:
         assert code == 0, err
 
 
-def test_pseudonyms_join_across_sources_and_datasets(
-    trunkline: Trunkline, lines: Path, workspace: Workspace
-) -> None:
+def test_pseudonyms_join_across_sources_and_datasets(trunkline: Trunkline, lines: Path, workspace: Workspace) -> None:
     taken(trunkline, lines)
     rows = workspace.lake.arrow("lines.lines").to_pylist()
     calls = workspace.lake.arrow("lines.calls").to_pylist()

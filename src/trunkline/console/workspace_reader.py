@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from trunkline.checks.sealing import is_sealed_text
 from trunkline.console.data_reader import DataReader
 from trunkline.console.intake import Intake
 from trunkline.console.listing import (
@@ -203,7 +204,7 @@ class WorkspaceReader(DataReader):
             rows, total = page_of(
                 lake, QUARANTINE, page=page, equal=equal, newest_first=("changed_at", "batch_id"), then=("row_number",)
             )
-            return Listing(tuple(self._refused(row) for row in rows), total, page)
+            return Listing(tuple(self._refused(row, lake) for row in rows), total, page)
 
         return self._in_thread(read)
 
@@ -294,7 +295,13 @@ class WorkspaceReader(DataReader):
             alerts=tuple(Alert.model_validate(row) for row in alerts),
         )
 
-    def _refused(self, row: Stored) -> RefusedRow:
+    def _refused(self, row: Stored, lake: "Lake") -> RefusedRow:
+        from trunkline.ingest.privacy import opening
+
+        text = str(row["row"])
+        if is_sealed_text(text):
+            said = {name: str(row[name]) for name in ("usecase", "dataset", "batch_id")}
+            text = opening(lake.keys, **said)(whole(row["row_number"]), text)
         usecase = self._usecases.get(str(row["usecase"]))
         contract = usecase.contracts.get(str(row["dataset"])) if usecase else None
         return RefusedRow(
@@ -304,7 +311,7 @@ class WorkspaceReader(DataReader):
             source=str(row["source"]),
             row_number=whole(row["row_number"]),
             reasons=tuple(str(reason) for reason in json.loads(str(row["reasons"]))),
-            values=masked(parsed(str(row["row"])), contract),
+            values=masked(parsed(text), contract),
             state=str(row["state"]),
             changed_at=instant(row["changed_at"]),
         )

@@ -15,7 +15,7 @@ from trunkline.lake import Keyring, Lake
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["keeps_originals", "opened", "opened_row", "protection", "sealed"]
+__all__ = ["keeps_originals", "opening", "protection", "sealed"]
 
 _PURPOSE: Final = "quarantine"
 
@@ -70,36 +70,20 @@ def sealed(
         yield batch.set_column(place, batch.schema.field(place), pa.array(rows, batch.schema.field(place).type))
 
 
-def opened(batch: "pa.RecordBatch", *, keys: Keyring) -> "pa.RecordBatch":
-    """Decrypt the raw rows of a batch of the quarantine; those in clear stay.
+def opening(keys: Keyring, *, usecase: str, dataset: str, batch_id: str) -> Callable[[int, str], str]:
+    """Give what decrypts the raw rows of a batch in the quarantine, by number and text; those in clear stay.
+
+    It raises ``InputError`` where the keys cannot be read, ``TamperedError`` where one is lost, or a row was changed or
+    stands where it was not written.
 
     Args:
-        batch: Has ``usecase``, ``dataset``, ``batch_id``, ``row_number`` and ``row``.
         keys: The keys of the workspace.
-
-    Raises:
-        InputError: The keys cannot be read.
-        TamperedError: A key is lost, or a row was changed or stands where it was not written.
+        usecase: The use case.
+        dataset: The dataset.
+        batch_id: The batch.
     """
-    import pyarrow as pa
-
     sealer = keys.sealer(_PURPOSE)
-    rows = [
-        None if row is None else sealer.open_text(row, bound=bound)
-        for row, bound in zip(batch.column("row").to_pylist(), _places(batch), strict=True)
-    ]
-    place = batch.schema.get_field_index("row")
-    return batch.set_column(place, batch.schema.field(place), pa.array(rows, batch.schema.field(place).type))
-
-
-def opened_row(row: str, *, usecase: str, dataset: str, batch_id: str, row_number: int, keys: Keyring) -> str:
-    """Decrypt one raw row of the quarantine; one in clear stays as it is.
-
-    Raises:
-        InputError: The keys cannot be read.
-        TamperedError: As :func:`opened`.
-    """
-    return keys.sealer(_PURPOSE).open_text(row, bound=_place(usecase, dataset, batch_id, row_number))
+    return lambda number, row: sealer.open_text(row, bound=_place(usecase, dataset, batch_id, number))
 
 
 def _places(batch: "pa.RecordBatch") -> list[str]:

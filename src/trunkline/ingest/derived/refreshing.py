@@ -286,6 +286,7 @@ def _account(
             "source": source,
             "changed_at": state.at,
         },
+        contract=table.derived.contract,
     )
     point("derived.after_quarantine")
     said = json.dumps([state.recipe, sorted(state.inputs.items())])

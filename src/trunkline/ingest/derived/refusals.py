@@ -7,9 +7,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema, table_from_rows
+from trunkline.checks.sealing import is_sealed_text
+from trunkline.contracts import Contract
 from trunkline.contracts.records import QUARANTINE, QuarantinedRow
 from trunkline.ingest.derived.inputs import same
 from trunkline.ingest.derived.judging import JudgedRows, texts
+from trunkline.ingest.privacy import opening, sealed
 from trunkline.lake import Lake, Transaction
 
 if TYPE_CHECKING:
@@ -22,7 +25,12 @@ _TICK: Final = timedelta(microseconds=1)
 
 
 def write_refusals(
-    lake: Lake, rows: JudgedRows, groups: "ir.Table | None", *, facts: Mapping[str, object]
+    lake: Lake,
+    rows: JudgedRows,
+    groups: "ir.Table | None",
+    *,
+    facts: Mapping[str, object],
+    contract: type[Contract],
 ) -> Counter[str]:
     """Write the refused rows of a refresh, and close the open ones of earlier refreshes that it judged again.
 
@@ -31,6 +39,7 @@ def write_refusals(
         rows: The judged rows.
         groups: The groups that were computed; None is all.
         facts: What all rows share: batch, run, use case, dataset, source, instant.
+        contract: Of the derived table; says whether refused rows are encrypted.
 
     Returns:
         How many rows failed for each reason.
@@ -67,7 +76,7 @@ def write_refusals(
 
     lake.append(
         QUARANTINE,
-        pa.RecordBatchReader.from_batches(arrow_schema(QuarantinedRow), batches()),
+        pa.RecordBatchReader.from_batches(arrow_schema(QuarantinedRow), sealed(batches(), contract, lake=lake)),
         transaction=Transaction(f"quarantine:{facts['batch_id']}", 1),
     )
     return counts
@@ -92,7 +101,7 @@ def _judged_again(lake: Lake, groups: "ir.Table | None", facts: Mapping[str, obj
     ).to_pylist()
     if found and groups is not None:
         by = groups.columns
-        values = [json.loads(str(row["row"])) for row in found]
+        values = [json.loads(_clear(row, lake)) for row in found]
         columns = {name: pa.array([row.get(name) for row in values], pa.string()) for name in by}
         held = lake.engine.table(pa.table({**columns, "_at": pa.array(range(len(found)), pa.int64())}))
         touched = texts(groups)
@@ -104,3 +113,11 @@ def _judged_again(lake: Lake, groups: "ir.Table | None", facts: Mapping[str, obj
         {**row, "state": "replayed", "run_id": facts["run_id"], "changed_at": max(at, row["changed_at"] + _TICK)}
         for row in found
     ]
+
+
+def _clear(row: Mapping[str, object], lake: Lake) -> str:
+    text = str(row["row"])
+    if not is_sealed_text(text):
+        return text
+    usecase, dataset, batch_id = (str(row[name]) for name in ("usecase", "dataset", "batch_id"))
+    return opening(lake.keys, usecase=usecase, dataset=dataset, batch_id=batch_id)(int(str(row["row_number"])), text)

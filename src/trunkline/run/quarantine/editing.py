@@ -17,6 +17,7 @@ from trunkline.contracts.contract import column_names
 from trunkline.contracts.records import QUARANTINE
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.ingest.files import open_file
+from trunkline.ingest.privacy import opening
 from trunkline.run.quarantine.listing import shown_text
 from trunkline.run.quarantine.states import BATCH_ROWS, Held, has_reason, is_whole, newest_states
 
@@ -117,16 +118,22 @@ def candidates(
         corrected, replaced = _corrected(workspace, edits.file, names)
         _refuse_strangers(workspace, corrected, newest_states(table, batch=held.batch_id), file=edits.file, held=held)
         rows = rows.join(corrected, rows["row_number"] == corrected[ROW])
+    opened = opening(workspace.keys, usecase=held.usecase, dataset=held.dataset, batch_id=held.batch_id)
     for batch in workspace.engine.batches(rows.order_by("row_number"), rows=BATCH_ROWS):
-        yield from _edited(batch, header, replaced, told)
+        texts = list(map(opened, batch.column("row_number").to_pylist(), batch.column("row").to_pylist()))
+        yield from _edited(batch, texts, header, replaced, told)
 
 
 def _edited(
-    batch: "pa.RecordBatch", header: tuple[str, ...], replaced: tuple[str, ...], told: Mapping[str, str]
+    batch: "pa.RecordBatch",
+    texts: list[str],
+    header: tuple[str, ...],
+    replaced: tuple[str, ...],
+    told: Mapping[str, str],
 ) -> Iterator[Candidates]:
     import pyarrow as pa
 
-    numbers, texts = batch.column("row_number"), batch.column("row").to_pylist()
+    numbers = batch.column("row_number")
     if not replaced and not told:
         yield Candidates(numbers, texts, [False] * len(texts))
         return
@@ -196,10 +203,13 @@ def _header(workspace: "Workspace", held: Held) -> tuple[str, ...]:
 
     def first(table: "ir.Table") -> "ir.Table":
         rows = newest_states(table, batch=held.batch_id)
-        return rows.filter(is_whole(rows)).order_by("row_number").select("row").limit(1)
+        return rows.filter(is_whole(rows)).order_by("row_number").select("row_number", "row").limit(1)
 
-    found = workspace.lake.collect(first, QUARANTINE).column("row").to_pylist()
-    return tuple(json.loads(found[0])) if found else ()
+    found = workspace.lake.collect(first, QUARANTINE).to_pylist()
+    if not found:
+        return ()
+    opened = opening(workspace.keys, usecase=held.usecase, dataset=held.dataset, batch_id=held.batch_id)
+    return tuple(json.loads(opened(found[0]["row_number"], found[0]["row"])))
 
 
 def _corrected(workspace: "Workspace", path: Path, names: _Names) -> "tuple[ir.Table, tuple[str, ...]]":

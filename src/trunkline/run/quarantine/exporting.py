@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 from trunkline.checks import ROW
 from trunkline.contracts.records import QUARANTINE
 from trunkline.errors import InputError
+from trunkline.ingest.privacy import opening
 from trunkline.run.quarantine.editing import LINE_COLUMN, REASONS_COLUMN, open_rows
 from trunkline.run.quarantine.listing import shown_text
 from trunkline.run.quarantine.states import BATCH_ROWS, LINE, held_batch, is_whole
@@ -71,11 +72,13 @@ def _rows(
     workspace: "Workspace", batch: str, reason: str | None
 ) -> Iterator[tuple[int, tuple[str, ...], dict[str, str | None], bool]]:
     """Number, reasons, raw texts and whether it is a row, in the order of the source."""
+    held = held_batch(workspace, batch)
+    opened = opening(workspace.keys, usecase=held.usecase, dataset=held.dataset, batch_id=batch)
     rows = open_rows(workspace.lake.read(QUARANTINE), batch, reason=reason)
     rows = rows.mutate(_whole=is_whole(rows)).select("row_number", "reasons", "row", "_whole").order_by("row_number")
     for part in workspace.engine.batches(rows, rows=BATCH_ROWS):
         for number, reasons, row, whole in zip(*(column.to_pylist() for column in part.columns), strict=True):
-            yield number, tuple(json.loads(reasons)), json.loads(row), whole
+            yield number, tuple(json.loads(reasons)), json.loads(opened(number, row)), whole
 
 
 def _csv(workspace: "Workspace", batch: str, reason: str | None, out: TextIO) -> Iterator[int]:

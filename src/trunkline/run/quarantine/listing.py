@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from trunkline.contracts import Contract
 from trunkline.contracts.kinds import NUL
 from trunkline.contracts.records import QUARANTINE
+from trunkline.ingest.privacy import opening
 from trunkline.run.quarantine.states import has_reason, held_batch, newest_states
 
 if TYPE_CHECKING:
@@ -270,7 +271,7 @@ def refused_rows(
     Raises:
         UnknownNameError: The quarantine holds nothing of that batch, or no row of it failed for that reason.
     """
-    held_batch(workspace, batch, reason=reason)
+    held = held_batch(workspace, batch, reason=reason)
 
     def wanted(table: "ir.Table") -> "ir.Table":
         rows = newest_states(table, batch=batch)
@@ -285,11 +286,12 @@ def refused_rows(
         return rows.order_by("row_number").limit(limit, offset=offset)
 
     page = workspace.lake.collect(shown, QUARANTINE)
+    opened = opening(workspace.keys, usecase=held.usecase, dataset=held.dataset, batch_id=batch)
     rows = tuple(
         RefusedRow(
             row_number=row["row_number"],
             reasons=tuple(json.loads(row["reasons"])),
-            row={name: shown_text(text) for name, text in json.loads(row["row"]).items()},
+            row={name: shown_text(text) for name, text in json.loads(opened(row["row_number"], row["row"])).items()},
             state=row["state"],
         )
         for row in page.to_pylist()

@@ -253,7 +253,14 @@ class _Replay:
         rows = open_rows(table, self._facts.batch_id).drop("row")
         marked = rows.join(lines, rows["row_number"] == lines["_number"])
         transaction = Transaction(self._app_id, piece.number)
-        add_states(workspace, marked, "replayed", run_id=receipt.run_id, transaction=transaction)
+        add_states(
+            workspace,
+            marked,
+            "replayed",
+            run_id=receipt.run_id,
+            transaction=transaction,
+            contract=self._target.contract,
+        )
         point("replay.after_mark")
         return receipt
 
@@ -288,7 +295,12 @@ class _Replay:
         new = workspace.engine.table(pa.RecordBatchReader.from_batches(schema, edited()))
         rows = open_rows(workspace.lake.read(QUARANTINE), self._facts.batch_id).drop("row", "reasons")
         add_states(
-            workspace, rows.join(new, rows["row_number"] == new["_number"]), "open", run_id=None, transaction=None
+            workspace,
+            rows.join(new, rows["row_number"] == new["_number"]),
+            "open",
+            run_id=None,
+            transaction=None,
+            contract=self._target.contract,
         )
 
     @property

@@ -12,8 +12,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema
+from trunkline.contracts import Contract
 from trunkline.contracts.records import QUARANTINE, QuarantinedRow
 from trunkline.errors import UnknownNameError
+from trunkline.ingest.privacy import sealed
 from trunkline.ingest.raw import MALFORMED, SUSPECT
 from trunkline.lake import Transaction
 from trunkline.lake.reading import newest
@@ -199,7 +201,13 @@ def as_states(
 
 
 def add_states(
-    workspace: "Workspace", rows: "ir.Table", state: str, *, run_id: str | None, transaction: Transaction | None
+    workspace: "Workspace",
+    rows: "ir.Table",
+    state: str,
+    *,
+    run_id: str | None,
+    transaction: Transaction | None,
+    contract: type[Contract] | None = None,
 ) -> None:
     """Add the next state of rows.
 
@@ -209,7 +217,12 @@ def add_states(
         state: The new state.
         run_id: The run that brings it about; None keeps each row's own.
         transaction: Makes it once; None where doing it again would find no rows.
+        contract: Says whether raw texts are encrypted; None leaves them as they are.
     """
+    import pyarrow as pa
+
     lake = workspace.lake
     stream = lake.engine.batches(rows.select(*arrow_schema(QuarantinedRow).names), rows=BATCH_ROWS)
-    lake.append(QUARANTINE, as_states(stream, state, now=workspace.clock(), run_id=run_id), transaction=transaction)
+    states = as_states(stream, state, now=workspace.clock(), run_id=run_id)
+    written = pa.RecordBatchReader.from_batches(states.schema, sealed(iter(states), contract, lake=lake))
+    lake.append(QUARANTINE, written, transaction=transaction)
