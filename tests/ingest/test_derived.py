@@ -181,6 +181,7 @@ def test_the_same_refresh_again_changes_nothing(site: Site) -> None:
     assert site.versions() == before
 
 
+@pytest.mark.slow
 def test_only_touched_groups_are_computed_again(site: Site) -> None:
     site.take("cells", [("a", "Graz"), ("b", "Linz")])
     site.take("calls", [(1, "a", 1, 60), (2, "b", 1, 60)])

@@ -82,6 +82,7 @@ def test_delimiters_quotes_and_line_ends_inside_values(write: Write) -> None:
     assert malformed == []
 
 
+@pytest.mark.slow
 def test_late_characters_decide_the_encoding(write: Write) -> None:
     filler = "1,x\n" * 1_100_000
     assert read(write("late.csv", f"a,b\n{filler}1,é\n".encode("cp1252")))[1][-1] == (1_100_001, ("1", "é"))

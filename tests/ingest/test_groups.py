@@ -97,6 +97,7 @@ def test_a_bad_file_does_not_stop_the_others(lake: Lake, folder: list[Path], tmp
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_group_leaves_what_its_files_leave_one_by_one(make_lake: Callable[[], Lake], folder: list[Path]) -> None:
     together, apart = make_lake(), make_lake()
     take(together, folder)
@@ -131,7 +132,7 @@ def test_the_same_files_in_any_grouping_change_nothing(lake: Lake, folder: list[
     assert {table: lake.version(table) for table in lake.tables()} == versions
 
 
-@pytest.mark.parametrize("table", ["calls.calls", "platform.receipts"])
+@pytest.mark.parametrize("table", ["calls.calls", pytest.param("platform.receipts", marks=pytest.mark.slow)])
 def test_a_group_that_was_cut_short_is_completed(
     table: str, make_lake: Callable[[], Lake], folder: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,7 @@ def test_a_file_that_brings_nothing_new_is_no_failure(lake: Lake, write: Write) 
     assert take(lake, write("two.csv", text_of([("b", 2, ""), ("a", 2, "")])), First) == receipt
 
 
+@pytest.mark.slow
 def test_a_batch_that_takes_anothers_place_is_not_compared_with_it(make_lake: Callable[[], Lake], write: Write) -> None:
     path = write("one.csv", text_of([("a", 1, day(5)), ("b", 2, day(5))]))
     other = write("two.csv", text_of([("b", 3, day(6)), ("c", 3, day(6))]))

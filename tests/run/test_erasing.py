@@ -195,6 +195,7 @@ def test_a_raw_copy_goes_although_the_row_of_the_person_was_left_out_as_a_duplic
         assert opened.lake.arrow("calls.calls").num_rows == 3
 
 
+@pytest.mark.slow
 def test_a_piece_beyond_its_budget_goes_and_does_not_come_back(
     trunkline: Trunkline, calls: Path, tmp_path: Path
 ) -> None:
@@ -229,6 +230,7 @@ def test_a_file_that_was_archived_is_told_by_its_old_path(trunkline: Trunkline, 
     assert (found["files"], found["sources"]) == ([], [str(calls / "a.csv")])
 
 
+@pytest.mark.slow
 def test_a_relative_path_is_told_from_wherever_one_looks(
     trunkline: Trunkline, calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

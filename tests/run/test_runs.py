@@ -74,6 +74,7 @@ def test_every_row_and_answer_is_there_once(trained: Path, subscribers: Subscrib
     assert [row["state"] for row in states if row["run_id"] == "first"] == ["started", "finished"]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_known_is_not_taken_in_twice(trunkline: Trunkline, workspace: Path, source: Path) -> None:
     found = done(trunkline("run", "leavers", "--source", source, "--workspace", workspace, "--json"))
     assert isinstance(found["ingest"], dict)
@@ -98,6 +99,7 @@ def test_another_seed_is_another_version(
     assert found["model"] == {"name": "blend", "version": "2", "alias": None}
 
 
+@pytest.mark.slow
 def test_a_run_ends_where_it_is_told(trunkline: Trunkline, tmp_path: Path, source: Path) -> None:
     common = ("--workspace", tmp_path, "--json")
     found = done(trunkline("run", "leavers", "--source", source, "--until", "train", "--run-id", "mine", *common))
@@ -201,6 +203,7 @@ def test_a_run_that_goes_on_is_not_read_before_it_has_ended(
     assert (code, json.loads(out)["error"]["kind"]) == (2, "InputError")
 
 
+@pytest.mark.slow
 def test_the_report_is_of_the_newest_run_and_not_of_a_look(trunkline: Trunkline, workspace: Path, source: Path) -> None:
     common = ("--workspace", workspace, "--json")
     done(trunkline("monitor", "leavers", "--source", source, "--run-id", "look", *common))

@@ -27,6 +27,7 @@ def pinned(found: Upkeep) -> tuple[int, ...]:
     return row.pinned
 
 
+@pytest.mark.slow
 def test_a_tampered_model_is_told_and_what_it_was_trained_on_is_kept(trunkline: Trunkline, workspace: Path) -> None:
     assert (pinned(tidy(workspace)), tidy(workspace).problems) == ((0,), ())
     model = workspace / "models" / "leavers" / "1" / "model.onnx"

@@ -5,10 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import asyncio, json, sys
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 from typing import Any
 
 from trunkline.engine import open_engine
@@ -54,6 +58,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
+@pytest.mark.slow
 def test_a_server_answers_without_mlflow_or_a_training_library(
     tmp_path: Path, trained_folders: tuple[Path, Path]
 ) -> None:

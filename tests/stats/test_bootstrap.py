@@ -135,6 +135,7 @@ def test_recall_interval_is_the_binomial_one() -> None:
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.0051)
 
 
+@pytest.mark.slow
 def test_brier_interval_covers_the_truth() -> None:
     # Class 1 scores U(0.4, 1), class 0 U(0, 0.5): mean squared errors 0.6^2 / 3 and 0.5^2 / 3.
     rng = np.random.default_rng(8)

@@ -105,7 +105,7 @@ def test_psi_sees_moved_mass_wherever_it_lies(reference: Floats, batch: Floats) 
     assert number_drift(reference, reference=number_profile(reference)).psi < 0.02
 
 
-@pytest.mark.parametrize("rows", [50, 200, 2000])
+@pytest.mark.parametrize("rows", [50, 200, pytest.param(2000, marks=pytest.mark.slow)])
 def test_batches_without_drift_stay_below_the_limit(rows: int) -> None:
     rng = np.random.default_rng(rows)
     profile = number_profile(rng.gamma(2, 10, 20_000))
@@ -117,7 +117,7 @@ def test_batches_without_drift_stay_below_the_limit(rows: int) -> None:
         assert np.mean([drift.psi for drift in drifts]) == pytest.approx(expected, rel=0.12)
 
 
-@pytest.mark.parametrize("rows", [60, 3000])
+@pytest.mark.parametrize("rows", [60, pytest.param(3000, marks=pytest.mark.slow)])
 def test_batches_of_many_categories_without_drift_stay_below_the_limit(rows: int) -> None:
     rng = np.random.default_rng(rows)
     names = np.array([f"area {number}" for number in range(300)])

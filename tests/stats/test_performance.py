@@ -49,7 +49,7 @@ def test_area_is_the_weighted_one_of_nannyml_but_for_pairs_with_oneself() -> Non
     assert found.metrics["roc_auc"].value == pytest.approx(weighted, abs=1e-3)
 
 
-@pytest.mark.parametrize("rows", [150, 1000])
+@pytest.mark.parametrize("rows", [150, pytest.param(1000, marks=pytest.mark.slow)])
 def test_band_holds_the_realised_performance_of_calibrated_scores(rows: int) -> None:
     rng = np.random.default_rng(rows)
     inside = dict.fromkeys(["roc_auc", "f1", "precision", "recall", "accuracy", "neg_brier_score"], 0)
