@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -188,20 +189,14 @@ def run(run_id: str, state: str, *, minutes: int = 0, **more: object) -> dict[st
     }
 
 
-@pytest.fixture
-def append() -> Callable[[Lake, str, Rows], None]:
+def appended(lake: Lake, table: str, rows: Rows) -> None:
     """Append records to a platform table."""
-
-    def write(lake: Lake, table: str, rows: Rows) -> None:
-        lake.append(table, table_from_rows(RECORDS[table], [dict(row) for row in rows]))
-
-    return write
+    lake.append(table, table_from_rows(RECORDS[table], [dict(row) for row in rows]))
 
 
-@pytest.fixture
-def empty(tmp_path: Path) -> Iterator[Console]:
+@contextmanager
+def opened(root: Path) -> Iterator[Console]:
     """A console over a workspace in which nothing has happened."""
-    root = tmp_path / "workspace"
     settings = LakeSettings(lock_timeout_s=5.0)
 
     def clock() -> datetime:
@@ -225,17 +220,16 @@ def empty(tmp_path: Path) -> Iterator[Console]:
         reader.close()
 
 
-@pytest.fixture
-def console(empty: Console, append: Callable[[Lake, str, Rows], None], tmp_path: Path) -> Console:
-    """A console over a workspace with a finished and a failed run."""
+def filled(empty: Console) -> Console:
+    """The same console after a finished and a failed run."""
     metrics = {"roc_auc": {"value": 0.8512, "low": 0.843, "high": 0.859}}
     trained = {
         "report": {"metric": "roc_auc", "metrics": metrics, "curves": ["x"] * 1000},
         "table_versions": {"leaving.customers": 4},
         "contract_fingerprints": {"customers": "cd"},
     }
-    append(empty.lake, "platform.runs", [run("run-1", "started")])
-    append(
+    appended(empty.lake, "platform.runs", [run("run-1", "started")])
+    appended(
         empty.lake,
         "platform.runs",
         [
@@ -250,7 +244,7 @@ def console(empty: Console, append: Callable[[Lake, str, Rows], None], tmp_path:
         ],
     )
     steps = [("ingest", "{}", 1), ("train", json.dumps(trained), 2)]
-    append(
+    appended(
         empty.lake,
         "platform.steps",
         [
@@ -265,14 +259,14 @@ def console(empty: Console, append: Callable[[Lake, str, Rows], None], tmp_path:
             for step, document, minutes in steps
         ],
     )
-    append(empty.lake, "platform.receipts", [receipt("batch-1")])
-    append(empty.lake, "platform.quarantine", [refused("batch-1", 3), refused("batch-1", 4), refused("batch-2", 1)])
-    append(
+    appended(empty.lake, "platform.receipts", [receipt("batch-1")])
+    appended(empty.lake, "platform.quarantine", [refused("batch-1", 3), refused("batch-1", 4), refused("batch-2", 1)])
+    appended(
         empty.lake,
         "platform.quarantine",
         [refused("batch-2", 1, state="discarded", changed_at=AT + timedelta(hours=1))],
     )
-    append(
+    appended(
         empty.lake,
         "platform.readings",
         [
@@ -281,7 +275,7 @@ def console(empty: Console, append: Callable[[Lake, str, Rows], None], tmp_path:
             reading("roc_auc", "score", None, family="performance", limit=None),
         ],
     )
-    append(
+    appended(
         empty.lake,
         "platform.alerts",
         [
@@ -296,7 +290,7 @@ def console(empty: Console, append: Callable[[Lake, str, Rows], None], tmp_path:
             }
         ],
     )
-    folder = tmp_path / "model"
+    folder = empty.root.parent / "model"
     folder.mkdir()
     (folder / "model.json").write_text("{}")
     gates: JsonValue = [{"name": "calibration", "passed": True, "value": 0.01, "limit": 0.02, "detail": "ECE 0.0100"}]
@@ -308,3 +302,29 @@ def console(empty: Console, append: Callable[[Lake, str, Rows], None], tmp_path:
     page.parent.mkdir(parents=True)
     page.write_text("<!DOCTYPE html><html><head><style></style></head><body>the report of run-1</body></html>")
     return empty
+
+
+@pytest.fixture
+def append() -> Callable[[Lake, str, Rows], None]:
+    """Append records to a platform table."""
+    return appended
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Console]:
+    """A console over a workspace in which nothing has happened."""
+    with opened(tmp_path / "workspace") as console:
+        yield console
+
+
+@pytest.fixture
+def console(empty: Console) -> Console:
+    """A console over a workspace with a finished and a failed run, for a test that changes it."""
+    return filled(empty)
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """The like of ``console``, one for all tests that only look at it."""
+    with opened(tmp_path_factory.mktemp("shown") / "workspace") as console:
+        yield filled(console)

@@ -45,33 +45,33 @@ def test_an_empty_workspace_has_pages_and_stays_empty(empty: "Console", path: st
     assert not empty.root.exists()
 
 
-def test_use_cases_show_how_they_stand(console: "Console") -> None:
-    said = console.text("/")
+def test_use_cases_show_how_they_stand(shown: "Console") -> None:
+    said = shown.text("/")
     for part in ("Leaving", "Who leaves?", "version 1", "0.851", "failed"):
         assert part in said
-    [found] = console.reader.usecases()
+    [found] = shown.reader.usecases()
     assert (found.open_rows, found.crossed, found.champion) == (2, 1, "1")
 
 
-def test_runs_show_their_newest_state_metric_version_and_duration(console: "Console") -> None:
-    said = console.text("/console/runs")
+def test_runs_show_their_newest_state_metric_version_and_duration(shown: "Console") -> None:
+    said = shown.text("/console/runs")
     assert "2 runs" in said
     assert "run-1 leaving finished 2026-03-01 12:00 2 min 0 s 0.8512 [0.843, 0.859]" in said
     assert said.index("run-2") < said.index("run-1")
-    assert 'href="/console/runs/run-1/report"' in console.page("/console/runs")
+    assert 'href="/console/runs/run-1/report"' in shown.page("/console/runs")
     assert "started" not in said
 
 
-def test_a_run_shows_its_steps_and_links_to_its_report(console: "Console") -> None:
-    said = console.text("/console/runs/run-1")
+def test_a_run_shows_its_steps_and_links_to_its_report(shown: "Console") -> None:
+    said = shown.text("/console/runs/run-1")
     for part in ("train 12.5 s", "ingest 12.5 s", "version 1", "open the report", "Drift of remark", "customers.csv"):
         assert part in said
     assert said.index("ingest 12.5 s") < said.index("train 12.5 s")
-    assert "the report of run-1" in console.page("/console/runs/run-1/report")
+    assert "the report of run-1" in shown.page("/console/runs/run-1/report")
 
 
-def test_a_failed_run_says_why(console: "Console") -> None:
-    assert "the file is truncated" in console.text("/console/runs/run-2")
+def test_a_failed_run_says_why(shown: "Console") -> None:
+    assert "the file is truncated" in shown.text("/console/runs/run-2")
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_a_failed_run_says_why(console: "Console") -> None:
         "/console/tables/leaving/customers/export",
     ],
 )
-def test_what_is_not_there_is_said_in_a_page(console: "Console", path: str) -> None:
-    assert "Not found" in console.text(path, status=404)
+def test_what_is_not_there_is_said_in_a_page(shown: "Console", path: str) -> None:
+    assert "Not found" in shown.text(path, status=404)
 
 
 def test_a_report_outside_its_folder_is_not_given(console: "Console") -> None:
@@ -101,43 +101,43 @@ def test_a_report_outside_its_folder_is_not_given(console: "Console") -> None:
             console.reader.report(run_id)
 
 
-def test_models_show_aliases_ledger_and_lineage(console: "Console") -> None:
-    listed = console.text("/console/models")
+def test_models_show_aliases_ledger_and_lineage(shown: "Console") -> None:
+    listed = shown.text("/console/models")
     for part in ("version 1", "champion", "0.851", "registered", "promoted to champion", "gates"):
         assert part in listed
-    said = console.text("/console/models/leaving/1")
+    said = shown.text("/console/models/leaving/1")
     for part in ("leaving.customers 4", "customers cd", "Calibration passed", "ECE 0.0100", "model.json", "0.1.0"):
         assert part in said
-    assert "promoted to champion" in console.text("/console/ledger")
+    assert "promoted to champion" in shown.text("/console/ledger")
 
 
-def test_readings_over_time_with_those_beyond_their_limit_first(console: "Console") -> None:
-    page, said = console.page("/console/readings"), console.text("/console/readings")
+def test_readings_over_time_with_those_beyond_their_limit_first(shown: "Console") -> None:
+    page, said = shown.page("/console/readings"), shown.text("/console/readings")
     assert "3 monitored numbers" in said
     assert said.index("0.400 ✗") < said.index("0.040")
     assert "PSI 0.4 is beyond its limit 0.2." in said
     assert page.count('class="spark"') == 2, "a series without any value has no drawing"
     assert 'points="3.0' in page
-    assert "1 monitored number " in console.text("/console/readings?family=performance")
+    assert "1 monitored number " in shown.text("/console/readings?family=performance")
 
 
-def test_receipts_show_counts_and_reasons(console: "Console") -> None:
-    said = console.text("/console/receipts?usecase=leaving")
+def test_receipts_show_counts_and_reasons(shown: "Console") -> None:
+    said = shown.text("/console/receipts?usecase=leaving")
     assert "leaving.customers customers.csv 12 9 2 1 tenure_months.type 2" in said
-    assert "No batch has been taken in" in console.text("/console/receipts?usecase=other")
+    assert "No batch has been taken in" in shown.text("/console/receipts?usecase=other")
 
 
-def test_the_quarantine_masks_and_filters(console: "Console") -> None:
-    page, said = console.page("/console/quarantine"), console.text("/console/quarantine")
+def test_the_quarantine_masks_and_filters(shown: "Console") -> None:
+    page, said = shown.page("/console/quarantine"), shown.text("/console/quarantine")
     assert "3 rows" in said
     for hidden in ("C-0001-SECRET", "+49 151 000", "who knows", "r" * 61):
         assert hidden not in page
-    for shown in ("tenure_months.type", "Tenure twelve", "customerID hidden", "unknown hidden", "r" * 60):
-        assert shown in said
-    assert "2 rows" in console.text("/console/quarantine?state=open")
-    assert "1 row " in console.text("/console/quarantine?batch=batch-2")
-    assert "discarded" in console.text("/console/quarantine?batch=batch-2")
-    assert "No row is in quarantine here" in console.text("/console/quarantine?batch=nothing&usecase=&state=")
+    for part in ("tenure_months.type", "Tenure twelve", "customerID hidden", "unknown hidden", "r" * 60):
+        assert part in said
+    assert "2 rows" in shown.text("/console/quarantine?state=open")
+    assert "1 row " in shown.text("/console/quarantine?batch=batch-2")
+    assert "discarded" in shown.text("/console/quarantine?batch=batch-2")
+    assert "No row is in quarantine here" in shown.text("/console/quarantine?batch=nothing&usecase=&state=")
 
 
 def test_masking_hides_all_of_an_unknown_use_case() -> None:
@@ -179,8 +179,8 @@ def test_more_than_a_hundred_rows_go_over_pages_with_their_filter(empty: "Consol
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "99999999999999999999"])
-def test_a_page_that_cannot_be_is_refused(console: "Console", page: str) -> None:
-    assert console.client.get(f"/console/runs?page={page}").status_code == 422
+def test_a_page_that_cannot_be_is_refused(shown: "Console", page: str) -> None:
+    assert shown.client.get(f"/console/runs?page={page}").status_code == 422
 
 
 def test_names_from_data_are_escaped(empty: "Console", append: Append) -> None:
@@ -217,28 +217,28 @@ def test_names_from_data_are_escaped(empty: "Console", append: Append) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_but_reading_is_offered(console: "Console") -> None:
-    before = {path: path.stat().st_mtime_ns for path in console.root.rglob("*") if path.is_file()}
+def test_nothing_but_reading_is_offered(shown: "Console") -> None:
+    before = {path: path.stat().st_mtime_ns for path in shown.root.rglob("*") if path.is_file()}
     for path in PAGES:
-        console.page(path)
+        shown.page(path)
         for method in ("post", "put", "delete", "patch"):
-            assert getattr(console.client, method)(path).status_code == 405
-    assert {path: path.stat().st_mtime_ns for path in console.root.rglob("*") if path.is_file()} == before
+            assert getattr(shown.client, method)(path).status_code == 405
+    assert {path: path.stat().st_mtime_ns for path in shown.root.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.slow
-def test_pages_may_be_asked_for_from_many_threads(console: "Console") -> None:
+def test_pages_may_be_asked_for_from_many_threads(shown: "Console") -> None:
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda number: console.client.get(PAGES[number % len(PAGES)]).status_code, range(28)))
+        answers = list(pool.map(lambda number: shown.client.get(PAGES[number % len(PAGES)]).status_code, range(28)))
     assert answers == [200] * 28
 
 
-def test_what_a_page_demands_is_demanded_first(console: "Console") -> None:
+def test_what_a_page_demands_is_demanded_first(shown: "Console") -> None:
     def nobody(_request: Request) -> Holder:
         raise HTTPException(401)
 
     app = FastAPI()
-    mount(app, console.reader, access=lambda _role: nobody)
+    mount(app, shown.reader, access=lambda _role: nobody)
     client = TestClient(app)
     assert {client.get(path).status_code for path in (*PAGES, "/console/runs/run-1/report")} == {401}
 

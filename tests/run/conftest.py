@@ -65,12 +65,19 @@ def source(tmp_path_factory: pytest.TempPathFactory, subscribers: Callable[..., 
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, trunkline: Trunkline, source: Path) -> Path:
-    """A workspace after one run over ``source``, for tests that only look at it."""
+def first_run(tmp_path_factory: pytest.TempPathFactory, trunkline: Trunkline, source: Path) -> tuple[Path, str]:
+    """A workspace after one run over ``source``, and what the run printed as JSON."""
     workspace = tmp_path_factory.mktemp("trained") / "workspace"
-    code, _, err = trunkline("run", "leavers", "--source", source, "--workspace", workspace, "--run-id", "first")
+    asked = ("run", "leavers", "--source", source, "--workspace", workspace, "--run-id", "first", "--json")
+    code, out, err = trunkline(*asked)
     assert code == 0, err
-    return workspace
+    return workspace, out
+
+
+@pytest.fixture(scope="session")
+def trained(first_run: tuple[Path, str]) -> Path:
+    """The workspace of ``first_run``, for tests that only look at it."""
+    return first_run[0]
 
 
 @pytest.fixture

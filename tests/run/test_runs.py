@@ -41,10 +41,8 @@ def scores(path: Path) -> npt.NDArray[np.float64]:
     return found
 
 
-def test_a_run_prints_what_it_did(trunkline: Trunkline, tmp_path: Path, source: Path) -> None:
-    found = json.loads(
-        json.dumps(done(trunkline("run", "leavers", "--source", source, "--workspace", tmp_path, "--json")))
-    )
+def test_a_run_prints_what_it_did(first_run: tuple[Path, str]) -> None:
+    found = json.loads(first_run[1])
     assert found["usecase"] == "leavers"
     counts = found["ingest"]
     assert (counts["read"], counts["accepted"], counts["quarantined"], counts["duplicates"]) == (500, 500, 0, 0)
