@@ -1,18 +1,16 @@
 """``watch``: take in the files of a folder as they arrive."""
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
 from trunkline.cli.output import Common, emit, opened
+from trunkline.cli.stopping import until_told
 
 if TYPE_CHECKING:
-    from trunkline.run import Arrived
+    from trunkline.run import Arrived, Workspace
+    from trunkline.spec.sources import FolderSource
 
 _REFUSED: Final = 2
 
@@ -40,7 +38,7 @@ def watch(  # noqa: PLR0913 - the options of one command
 
     Args:
         usecase: Name of the use case.
-        directory: The folder.
+        directory: The folder, or the name of a folder that the settings declare under ``sources``.
         dataset: Dataset of the rows; the main one by default.
         map_file: TOML file with a table ``columns`` of source column = field.
         pattern: Which files, as in a shell.
@@ -73,7 +71,8 @@ def watch(  # noqa: PLR0913 - the options of one command
     )
     arrived: list[Arrived] = []
     refused = False
-    with opened(common) as workspace, _until_told() as stop:
+    with opened(common) as workspace, until_told() as stop:
+        declared = _declared(workspace, declared)
         found = workspace.usecase(usecase)
         run_id = new_run_id(workspace)
         for one in watch_folder(workspace, found, declared, run_id=run_id, stop=stop, once=once):
@@ -86,16 +85,22 @@ def watch(  # noqa: PLR0913 - the options of one command
     return _REFUSED if once and refused else 0
 
 
-@contextmanager
-def _until_told() -> Iterator[threading.Event]:
-    """Set an event at SIGINT or SIGTERM, so that the file at hand is finished first."""
-    stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _declared(workspace: "Workspace", said: "FolderSource") -> "FolderSource":
+    """Take what the settings declare of a folder where one of its name is meant, with all that is said of it there."""
+    from trunkline.errors import InputError
+    from trunkline.spec.sources import FolderSource
+
+    name = str(said.path)
+    declared = workspace.settings.sources.get(name)
+    if not isinstance(declared, FolderSource) or said.path.is_dir():
+        return said
+    if said != FolderSource(kind="folder", usecase=declared.usecase, path=said.path):
+        raise InputError(
+            f"{name!r} is declared in the settings, for {declared.usecase!r}, and takes no other options",
+            where="the command line",
+            next_step="change the declaration, or name the folder itself",
+        )
+    return declared
 
 
 def _said(one: "Arrived") -> str:

@@ -1,6 +1,8 @@
 """One process that answers: the API of ``trunkline.serve`` with the console mounted on it."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from trunkline.run import Workspace, utc_now
@@ -102,8 +104,31 @@ def run_server(settings: "Settings") -> int:
 
     set_up_log(settings.log)
     app, reader = build_app(settings)
-    try:
-        listen(app, settings=settings.serve, announce=lambda url: print(f"trunkline serves {url}", file=sys.stderr))
-    finally:
-        reader.close()
+    with _scheduler(settings) as begin:
+
+        def announce(url: str) -> None:
+            print(f"trunkline serves {url}", file=sys.stderr)
+            begin()
+
+        try:
+            listen(app, settings=settings.serve, announce=announce)
+        finally:
+            reader.close()
     return 0
+
+
+@contextmanager
+def _scheduler(settings: "Settings") -> Iterator[Callable[[], None]]:
+    """Lend what starts the scheduler, where the settings want one, and end it with the block."""
+    if not settings.scheduler.enabled:
+        yield lambda: None
+        return
+    from trunkline.cli.stopping import until_told
+    from trunkline.run.scheduling import SchedulerThread
+
+    thread = SchedulerThread(lambda: Workspace(settings))
+    with until_told():  # the server raises the signal that ended it once more; running jobs have a grace first
+        try:
+            yield thread.start
+        finally:
+            thread.stop()

@@ -23,6 +23,7 @@ from trunkline.settings.lineage import LineageSettings
 from trunkline.settings.log import LogSettings
 from trunkline.settings.privacy import PrivacySettings
 from trunkline.settings.registry import RegistrySettings
+from trunkline.settings.scheduler import SchedulerSettings
 from trunkline.settings.serve import ServeSettings
 from trunkline.spec.sources import AnySource
 
@@ -36,6 +37,7 @@ __all__ = [
     "LogSettings",
     "PrivacySettings",
     "RegistrySettings",
+    "SchedulerSettings",
     "ServeSettings",
     "Settings",
     "load_settings",
@@ -68,6 +70,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = Field(PrivacySettings(), description="Keys of pseudonyms and of encryption.")
     registry: RegistrySettings = Field(RegistrySettings(), description="Where model versions are tracked.")
     broker: BrokerSettings = Field(BrokerSettings(), description="Durability and size of the embedded log.")
+    scheduler: SchedulerSettings = Field(SchedulerSettings(), description="What runs by itself, and when.")
     serve: ServeSettings = Field(ServeSettings(), description="Where the API listens, and who may ask.")
 
     @classmethod

@@ -11,6 +11,7 @@ from trunkline.spec.gates import (
     NotWorseThanChampion,
     OnnxEqual,
 )
+from trunkline.spec.sources import Schedule
 from trunkline.spec.usecase import Simulation, Simulator, UseCase, Watch
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "NoLeakage",
     "NotWorseThanChampion",
     "OnnxEqual",
+    "Schedule",
     "Simulation",
     "Simulator",
     "UseCase",

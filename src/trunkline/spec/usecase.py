@@ -13,6 +13,7 @@ from trunkline.errors import UseCaseError
 from trunkline.spec.derived import Derived, refuse_underivable
 from trunkline.spec.gates import Gate
 from trunkline.spec.references import refuse_dangling
+from trunkline.spec.sources import Schedule
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -89,6 +90,8 @@ class UseCase:
         horizon_days: How far ahead the label looks.
         label_delay_days: Days after the horizon until the label is known; monitoring waits for it.
         justified: Columns that may post-date the observation, each with the written reason why it is used.
+        schedule: When the whole plan runs, where a scheduler is on; None only when somebody asks for it. The settings
+            win (`scheduler.runs`).
         documentation: Path of the README inside the use case's package.
     """
 
@@ -109,6 +112,7 @@ class UseCase:
     horizon_days: float = 0.0
     label_delay_days: float = 0.0
     justified: Mapping[str, str] | None = None
+    schedule: Schedule | None = None
     documentation: str = "README.md"
 
     def __post_init__(self) -> None:

@@ -1,0 +1,116 @@
+"""What runs by itself, read off the settings and the installed use cases.
+
+Takes a workspace, gives one job per schedule. A job is a command line of Trunkline, nothing else: whatever starts it
+(the built-in scheduler, cron, a person), the same thing happens.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from trunkline.errors import InputError, UnknownNameError
+from trunkline.monitor.schedules import due_after
+from trunkline.spec import Schedule
+from trunkline.spec.sources import FolderSource
+
+if TYPE_CHECKING:
+    from trunkline.run.workspace import Workspace
+
+__all__ = ["MAINTAIN", "Job", "jobs_of", "run_id_of", "said"]
+
+MAINTAIN: Final = "maintain"
+"""Name of the job that maintains the workspace."""
+
+_LONGEST_NAME: Final = 40
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing that runs by itself.
+
+    Attributes:
+        name: ``ingest:SOURCE``, ``run:USECASE`` or ``maintain``.
+        usecase: The use case; empty for maintenance. Jobs of one use case never run at once.
+        command: Arguments of ``trunkline``, without ``--json``, ``--workspace`` and ``--run-id``.
+        schedule: When it is due.
+        takes_run_id: Whether the command goes on with a run whose id it is given.
+    """
+
+    name: str
+    usecase: str
+    command: tuple[str, ...]
+    schedule: Schedule
+    takes_run_id: bool
+
+
+def jobs_of(workspace: "Workspace") -> tuple[Job, ...]:
+    """List what runs by itself, sources first, without what the settings skip.
+
+    Raises:
+        InputError: A cron line cannot be read.
+        UnknownNameError: A schedule names a use case that is not installed, or a job to skip that there is not.
+    """
+    settings = workspace.settings
+    installed = workspace.usecases()
+    found = []
+    for name, source in settings.sources.items():
+        if source.schedule is None:
+            continue
+        _refuse_unknown(source.usecase, installed, where=f"sources.{name}")
+        # a folder's files have to be whole, and each is dealt with afterwards: that is what watch knows
+        watched = isinstance(source, FolderSource)
+        command = ("watch", source.usecase, name, "--once") if watched else ("ingest", source.usecase, name)
+        found.append(Job(f"ingest:{name}", source.usecase, command, source.schedule, takes_run_id=not watched))
+    for name in settings.scheduler.runs:
+        _refuse_unknown(name, installed, where=f"scheduler.runs.{name}")
+    for name in installed:
+        schedule = settings.scheduler.runs.get(name) or workspace.usecase(name).schedule
+        if schedule is not None:
+            found.append(Job(f"run:{name}", name, ("run", name), schedule, takes_run_id=True))
+    if settings.scheduler.maintain is not None:
+        found.append(Job(MAINTAIN, "", (MAINTAIN,), settings.scheduler.maintain, takes_run_id=False))
+    names = [job.name for job in found]
+    if unknown := [name for name in settings.scheduler.skip if name not in names]:
+        raise UnknownNameError(f"there is no job {unknown[0][:80]!r} to skip", where="scheduler.skip", allowed=names)
+    for job in found:
+        _refuse_unreadable(job)
+    return tuple(job for job in found if job.name not in settings.scheduler.skip)
+
+
+def run_id_of(job: Job, at: datetime) -> str:
+    """Give the id of the run that a job makes when it begins at an instant.
+
+    >>> from datetime import UTC
+    >>> job = Job("run:churn", "churn", ("run", "churn"), Schedule(cron="5 * * * *"), True)
+    >>> run_id_of(job, datetime(2026, 3, 1, 12, 5, 0, 7000, tzinfo=UTC))
+    '20260301T120500007-run-churn'
+    """
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", job.name)[:_LONGEST_NAME].strip("-")
+    return f"{at:%Y%m%dT%H%M%S}{at.microsecond // 1000:03d}-{name}"
+
+
+def said(schedule: Schedule) -> str:
+    """Say a schedule in a few words; the same for the same schedule.
+
+    >>> said(Schedule(cron="5 * * * *", zone="Europe/Rome"))
+    'cron 5 * * * * in Europe/Rome'
+    """
+    if schedule.every is not None:
+        return f"every {schedule.every}"
+    return f"cron {schedule.cron} in {schedule.zone}"
+
+
+def _refuse_unknown(usecase: str, installed: tuple[str, ...], *, where: str) -> None:
+    if usecase not in installed:
+        raise UnknownNameError(f"there is no use case {usecase[:40]!r}", where=where, allowed=installed)
+
+
+def _refuse_unreadable(job: Job) -> None:
+    """Refuse a schedule that names no time, before anything waits for it.
+
+    Raises:
+        InputError: Its cron line cannot be read, or names a day that never comes.
+    """
+    if due_after(job.schedule, datetime.fromisoformat("2024-01-01T00:00:00+00:00")) is None:
+        raise InputError("the cron line names a day that never comes", where=f"{job.name}, {said(job.schedule)}")

@@ -1,0 +1,155 @@
+"""The scheduler with real processes and schedules of a second; every wait is for a condition."""
+
+import json
+import signal
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from tests.run.scheduling.conftest import Site
+
+from trunkline.run.scheduling import Job
+from trunkline.run.scheduling.process import run_process
+from trunkline.run.scheduling.record import JobBook
+from trunkline.run.scheduling.runner import JobRunner
+from trunkline.settings.scheduler import SchedulerSettings
+from trunkline.spec import Schedule
+
+pytestmark = pytest.mark.slow
+
+Until = Callable[[Callable[[], object]], None]
+
+HOURLY = Schedule(cron="5 * * * *")
+
+
+def test_what_is_due_runs_and_never_twice_at_once(site: Site, inbox: Path, until: Until) -> None:
+    (inbox / "bad.csv").write_text("nothing,of,that\n1,2,3\n")
+    (inbox / "other").mkdir()
+    site.declare(
+        '[sources.other]\nkind = "folder"\nusecase = "leavers"\npath = "inbox/other"\nsettle_s = 0\n'
+        'schedule = { every = "PT1S" }\n[scheduler]\nstop_grace = "PT60S"\n'
+    )
+    with site.running("schedule", "run") as scheduler:
+        until(lambda: len(site.ended("ingest:inbox")) >= 2 and len(site.ended("ingest:other")) >= 2)
+        assert "runs 2 jobs" in site.said()
+        second = site.run("schedule", "run")
+        assert second.returncode == 2
+        assert f"process {scheduler.pid}" in second.stderr
+        listed = json.loads(site.run("schedule", "list", "--json").stdout)
+        assert listed["running"] is True
+        scheduler.send_signal(signal.SIGTERM)
+        assert scheduler.wait(90) == 0
+    assert json.loads(site.run("schedule", "list", "--json").stdout)["running"] is False
+    records = sorted(
+        [row for row in site.table("platform.jobs") if row["seconds"] is not None], key=lambda row: str(row["slot_at"])
+    )
+    for before, after in pairwise(records):
+        assert str(before["changed_at"]) <= str(after["slot_at"]), "jobs of one use case run one after the other"
+    assert {row["state"] for row in site.ended("ingest:other")} == {"finished"}
+    assert {row["state"] for row in site.ended("ingest:inbox")} == {"failed"}
+    assert "bad.csv" in json.loads(str(site.ended("ingest:inbox")[0]["document"]))["error"]
+    (alert,) = site.table("platform.alerts")
+    assert alert["title"] == "the scheduled job ingest:inbox failed", "one alert, however often it fails"
+    (receipt,) = site.table("platform.receipts")
+    assert receipt["read"] == 500
+
+
+def test_it_runs_beside_the_server_and_ends_with_it(site: Site, inbox: Path, until: Until) -> None:
+    site.declare("[scheduler]\nenabled = true\n")
+    with site.running("serve", "--port", "0") as server:
+        until(lambda: site.ended("ingest:inbox"))
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(90) == 0
+    assert site.ended("ingest:inbox")[0]["state"] == "finished"
+    assert "serves http://127.0.0.1" in site.said()
+    assert len(site.table("platform.receipts")) == 1
+
+
+def test_what_was_missed_is_made_up_for_once(site: Site, inbox: Path) -> None:
+    site.declare('[scheduler]\nskip = ["ingest:inbox"]\nmaintain = { cron = "0 * * * *" }\n')
+    first = site.run("schedule", "run", "--once", "--json")
+    assert (first.returncode, json.loads(first.stdout)) == (0, {"ended": {}}), "it is due at the next full hour"
+    (planned,) = site.table("platform.jobs")
+    assert planned["state"] == "planned"
+    job = Job("maintain", "", ("maintain",), Schedule(cron="0 * * * *"), takes_run_id=False)
+    with JobBook(site.workspace) as book:
+        runner(book, site).plan(job, since=datetime.now(UTC) - timedelta(days=3, hours=1))
+    # a record of before, written now, is the newest
+    again = site.run("schedule", "run", "--once", "--json")
+    assert json.loads(again.stdout) == {"ended": {"finished": 1}}, again.stderr
+    assert json.loads(site.run("schedule", "run", "--once", "--json").stdout) == {"ended": {}}
+
+
+def runner(book: JobBook, site: Site, *, stop: threading.Event | None = None, **settings: object) -> JobRunner:
+    return JobRunner(
+        book,
+        root=site.folder / "workspace",
+        settings=SchedulerSettings.model_validate(settings),
+        stop=stop or threading.Event(),
+        clock=lambda: datetime.now(UTC),
+    )
+
+
+@pytest.fixture
+def here(site: Site, environment: None, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """The site as the current folder, so that jobs of this process find its settings."""
+    monkeypatch.chdir(site.folder)
+    return site
+
+
+def ingestion(source: Path) -> Job:
+    return Job("ingest:crm", "leavers", ("ingest", "leavers", str(source)), HOURLY, takes_run_id=True)
+
+
+def test_a_job_that_was_interrupted_is_gone_on_with_under_its_run(here: Site, source: Path) -> None:
+    job, stop = ingestion(source), threading.Event()
+    with JobBook(here.workspace) as book:
+        stopping = runner(book, here, stop=stop, stop_grace="PT0S")
+        threading.Timer(0.3, stop.set).start()
+        record = stopping.run(job)
+        assert record is not None
+        assert record.state == "stopped"
+        assert stopping.run(job) is None, "nothing begins once it is told to stop"
+    assert json.loads(here.run("schedule", "list", "--json").stdout)["jobs"] == []
+    with JobBook(here.workspace) as book:
+        done = runner(book, here).run(job)
+    assert done is not None
+    assert (done.state, done.slot_at, done.run_id) == ("finished", record.slot_at, record.run_id)
+    (receipt,) = here.table("platform.receipts")
+    assert receipt["run_id"] == record.run_id
+
+
+def test_a_job_waits_for_a_run_that_somebody_else_has_started(here: Site, source: Path, until: Until) -> None:
+    job, said = ingestion(source), here.folder / "workspace" / "schedule" / "ingest-crm.json"
+    with JobBook(here.workspace) as book:
+        with here.workspace() as workspace, workspace.run_lock("leavers"):
+            refused = runner(book, here, busy_wait="PT0S").run(job)
+            assert refused is not None
+            assert refused.state == "failed"
+            assert "somebody else holds the use case 'leavers'" in refused.error
+            said.unlink()
+            patient = runner(book, here, busy_wait="PT90S")
+            found: list[object] = []
+            thread = threading.Thread(target=lambda: found.append(patient.run(job)))
+            thread.start()
+            until(lambda: said.exists() and b"BusyError" in said.read_bytes())
+        thread.join(90)
+    assert patient.ended == {"finished": 1}, found
+
+
+def test_a_job_that_hangs_is_ended_and_told(here: Site, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    job = Job("ingest:drop", "leavers", ("watch", "leavers", str(tmp_path / "empty")), HOURLY, takes_run_id=False)
+    with JobBook(here.workspace) as book:
+        record = runner(book, here, longest="PT2S").run(job)
+    assert record is not None
+    assert (record.state, record.error) == ("failed", "it took longer than 0:00:02 and was ended")
+
+
+def test_what_is_no_command_of_trunkline_is_told(here: Site) -> None:
+    ended = run_process(["nonsense"], said=here.folder / "said.json", stop=threading.Event(), longest_s=60, grace_s=0)
+    assert (ended.exit_code, ended.why, ended.document) == (2, "itself", {})
+    assert "nonsense" in (here.folder / "said.log").read_text()
