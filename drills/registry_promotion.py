@@ -43,11 +43,14 @@ GIVE = (
     "ledger.before_fsync",
     "ledger.after_fsync",
     "registry.after_decision",
-    "registry.after_point",
     "live.before_fsync",
     "live.before_rename",
     "live.after_rename",
     "registry.after_live",
+    "registry.after_point",
+    "followed.before_fsync",
+    "followed.before_rename",
+    "followed.after_rename",
 )
 
 

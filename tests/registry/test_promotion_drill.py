@@ -16,7 +16,7 @@ def test_killed_at_any_point_nothing_is_lost_doubled_or_half_promoted() -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "drill": "registry_promotion",
-        "points": 32,
+        "points": 38,
         "lost": 0,
         "duplicated": 0,
         "passed": True,

@@ -1,13 +1,14 @@
 """Registering, promoting, rolling back, retiring: what is live, and what the ledger says of it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 from filelock import FileLock
 
-from trunkline.errors import BusyError, InputError, SourceError, TamperedError, UnknownNameError
-from trunkline.registry import ModelVersion, Registry, read_live, verified_folder
+from trunkline.errors import BusyError, InputError, SourceError, TamperedError, UnavailableError, UnknownNameError
+from trunkline.registry import ModelVersion, NoTracker, Registry, read_live, verified_folder
 
 
 class MakeFolder(Protocol):
@@ -115,6 +116,105 @@ def test_rollback_passes_over_retired_versions(registry: Registry, model_folder:
     registry.retire("churn", "2", approver="ann")
     registry.rollback("churn", approver="ann")
     assert champion_of(registry) == "1"
+
+
+def test_rollback_never_goes_back_to_the_present_champion(registry: Registry, model_folder: MakeFolder) -> None:
+    for name in "ab":
+        register(registry, model_folder(name))
+    for version in "121":
+        promote(registry, version)
+    registry.retire("churn", "2", approver="ann")
+    before = registry.ledger.path.read_bytes()
+    with pytest.raises(InputError, match="no earlier champion"):
+        registry.rollback("churn", approver="ann")
+    assert registry.ledger.path.read_bytes() == before
+    assert champion_of(registry) == "1"
+
+
+def test_a_champion_that_answers_for_the_second_time_can_be_rolled_back(
+    registry: Registry, model_folder: MakeFolder
+) -> None:
+    for name in "ab":
+        register(registry, model_folder(name))
+    for version in "121":
+        promote(registry, version)
+    for expected in "21":
+        registry.rollback("churn", approver="ann")
+        assert champion_of(registry) == expected
+    with pytest.raises(InputError, match="no earlier champion"):
+        registry.rollback("churn", approver="ann")
+
+
+def test_a_promotion_that_expects_another_champion_is_refused(registry: Registry, model_folder: MakeFolder) -> None:
+    for name in "abc":
+        register(registry, model_folder(name))
+
+    def expecting(version: str, champion: str | None) -> None:
+        registry.promote("churn", version, approver="gates", evidence=None, expecting=champion)
+
+    expecting("1", None)
+    expecting("1", "7")  # answers already: the repeat of a killed command
+    with pytest.raises(BusyError, match="version 2 was judged against no champion, and version 1 is live now"):
+        expecting("2", None)
+    with pytest.raises(BusyError, match="version 2 was judged against version 3") as caught:
+        expecting("2", "3")
+    assert caught.value.exit_code == 2
+    assert "trunkline models promote churn 2" in caught.value.next_step
+    expecting("2", "1")
+    registry.rollback("churn", approver="ann")
+    with pytest.raises(BusyError, match="version 2 has been champion and was taken back"):
+        expecting("2", "1")
+    assert champion_of(registry) == "1"
+    assert promote(registry, "2") == "2", "a person may"
+
+
+def test_a_version_that_challenged_may_become_champion(registry: Registry, model_folder: MakeFolder) -> None:
+    for name in "ab":
+        register(registry, model_folder(name))
+    promote(registry, "1")
+    registry.promote("churn", "2", alias="challenger", approver="ann", evidence=None)
+    registry.promote("churn", "2", approver="gates", evidence=None, expecting="1")
+    assert champion_of(registry) == "2"
+
+
+class Away(NoTracker):
+    """A store that cannot be reached until it is told to come back; remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.away = True
+        self.told: list[Mapping[str, str]] = []
+
+    def point(self, usecase: str, *, aliases: Mapping[str, str]) -> None:
+        if self.away:
+            raise UnavailableError("MLflow did not take the record")
+        self.told.append({f"{usecase}/{alias}": run_id for alias, run_id in aliases.items()})
+
+
+def test_a_store_that_is_away_stops_neither_promotion_nor_rollback(
+    registry: Registry, model_folder: MakeFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Away()
+    registry = Registry(registry.workspace, settings=registry._settings, clock=registry._clock, follower=store)
+    for name in "ab":
+        register(registry, model_folder(name))
+    for version in "12":
+        assert promote(registry, version) == version
+    manifest = registry.rollback("churn", approver="ann")
+    assert manifest == read_live(registry.workspace, "churn")
+    assert champion_of(registry) == "1"
+    assert len(caplog.records) == 3
+    assert "MLflow has not followed" in caplog.text
+    registry.verify()
+
+    store.away = False
+    assert promote(registry, "1") == "1", "changes nothing, and tells the store"
+    assert store.told == [{"churn/champion": "run-a"}]
+    promote(registry, "1")
+    assert store.told == [{"churn/champion": "run-a"}], "it knows"
+    promote(registry, "2")
+    registry.retire("churn", "1", approver="ann")
+    assert store.told == [{"churn/champion": "run-a"}, {"churn/champion": "run-b"}]
+    assert registry.ledger.verify() == 7
 
 
 def test_a_retired_version_gets_no_alias_and_the_champion_is_not_retired(

@@ -146,6 +146,9 @@ class MlflowTracker:
             os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
             os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
             os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+            # Read at each call: a server that is down delays an act by seconds, not by minutes under its lock.
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
             try:
                 from mlflow.tracking import MlflowClient
             except ImportError as error:

@@ -23,17 +23,22 @@ class Standing:
         retired: Versions that may no longer be given an alias.
         granted: For each alias the entry that gave it.
         champions: The stack of champions, the present one last.
+        crowned: Versions that have ever been champion.
+        taken_back: Versions that a rollback went back from and that nobody has made champion again since.
     """
 
     registered: Mapping[str, LedgerEntry]
     retired: frozenset[str]
     granted: Mapping[Alias, LedgerEntry]
     champions: tuple[str, ...]
+    crowned: frozenset[str]
+    taken_back: frozenset[str]
 
     @property
     def previous(self) -> str | None:
-        """The version a rollback returns to; None when there is none."""
-        return next((version for version in reversed(self.champions[:-1]) if version not in self.retired), None)
+        """The version a rollback returns to, never the present champion; None when there is none."""
+        barred = {*self.retired, *self.champions[-1:]}  # a champion may stand in the stack twice
+        return next((version for version in reversed(self.champions[:-1]) if version not in barred), None)
 
     def by_run(self, run_id: str) -> LedgerEntry | None:
         """Find the version that a run registered."""
@@ -51,6 +56,8 @@ def standing(entries: Iterable[LedgerEntry], *, usecase: str) -> Standing:
     retired: set[str] = set()
     granted: dict[Alias, LedgerEntry] = {}
     champions: list[str] = []
+    crowned: set[str] = set()
+    taken_back: set[str] = set()
     for entry in entries:
         if entry.usecase != usecase:
             continue
@@ -63,9 +70,16 @@ def standing(entries: Iterable[LedgerEntry], *, usecase: str) -> Standing:
             alias: Alias = "challenger" if entry.alias == "challenger" else "champion"
             if alias == "champion":
                 granted = _without(granted, version=entry.version)
-                champions = _stacked(champions, entry)
+                stacked = _stacked(champions, entry)
+                if entry.event == "rolled_back":
+                    taken_back.update(champions[len(stacked) :])
+                champions = stacked
+                crowned.add(entry.version)
+                taken_back.discard(entry.version)
             granted[alias] = entry
-    return Standing(registered, frozenset(retired), granted, tuple(champions))
+    return Standing(
+        registered, frozenset(retired), granted, tuple(champions), frozenset(crowned), frozenset(taken_back)
+    )
 
 
 def _without(granted: Mapping[Alias, LedgerEntry], *, version: str) -> dict[Alias, LedgerEntry]:

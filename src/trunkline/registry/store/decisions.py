@@ -1,20 +1,33 @@
 """Who answers: an alias is given to a version, taken back, or barred."""
 
+from typing import Final
+
 from pydantic import JsonValue
 
-from trunkline.errors import InputError
+from trunkline.errors import BusyError, InputError
 from trunkline.registry.live import Alias, LiveManifest
+from trunkline.registry.standing import Standing
 from trunkline.registry.store.registering import Registering
 from trunkline.settings import drills
 
-__all__ = ["Registry"]
+__all__ = ["ANYBODY", "Registry"]
+
+ANYBODY: Final = "*"
+"""Whoever is champion: what a person decides, who has looked."""
 
 
 class Registry(Registering):
     """Versions, aliases and their history in one workspace."""
 
     def promote(
-        self, usecase: str, version: str, *, alias: Alias = "champion", approver: str, evidence: JsonValue
+        self,
+        usecase: str,
+        version: str,
+        *,
+        alias: Alias = "champion",
+        approver: str,
+        evidence: JsonValue,
+        expecting: str | None = ANYBODY,
     ) -> LiveManifest:
         """Give an alias to a version. Promoting what has the alias already changes nothing.
 
@@ -24,6 +37,8 @@ class Registry(Registering):
             alias: The alias.
             approver: Who decided: a person's name, or ``gates``.
             evidence: Why.
+            expecting: The champion that the evidence speaks of, None where there was none: another one that is live by
+                now stops the promotion, and so does a version that has been champion and is none any more.
 
         Returns:
             The live manifest as written.
@@ -32,8 +47,7 @@ class Registry(Registering):
             UnknownNameError: There is no such version.
             InputError: The version is retired.
             TamperedError: The model folder, the ledger or the live manifest is not what was written.
-            BusyError: Another process holds the registry.
-            UnavailableError: MLflow did not follow; the old model answers, a repeat completes.
+            BusyError: Another process holds the registry, or the champion is not the expected one.
         """
         with self._locked():
             self._carry_out(usecase)
@@ -47,9 +61,11 @@ class Registry(Registering):
                 )
             given = state.granted.get(alias)
             if given is None or given.version != version:
+                if expecting != ANYBODY:
+                    _refuse_stale(usecase, version, state, expecting=expecting)
                 drills.point("registry.before_promoted")
                 self._give("promoted", usecase, version, alias=alias, approver=approver, evidence=evidence)
-            return self._carry_out(usecase)
+            return self._completed(usecase)
 
     def rollback(
         self, usecase: str, *, approver: str, evidence: JsonValue = None, leaving: str | None = None
@@ -73,16 +89,15 @@ class Registry(Registering):
             InputError: There is no earlier champion.
             TamperedError: The earlier champion's folder, the ledger or the live manifest is not what was written.
             BusyError: Another process holds the registry.
-            UnavailableError: MLflow did not follow; a repeat completes.
         """
         with self._locked():
             state = self._standing(usecase)
             champion, pending = state.granted.get("champion"), self._pending(usecase, state)
             if pending and champion is not None and champion.event == "rolled_back":
-                return self._carry_out(usecase)
+                return self._completed(usecase)
             if leaving is not None and (champion is None or champion.version != leaving):
                 self._known(usecase, leaving, state)
-                return self._carry_out(usecase)
+                return self._completed(usecase)
             if state.previous is None:
                 raise InputError(
                     f"use case {usecase!r} has no earlier champion to go back to",
@@ -92,7 +107,7 @@ class Registry(Registering):
             self._usable(usecase, state.previous, state)
             drills.point("registry.before_promoted")
             self._give("rolled_back", usecase, state.previous, alias="champion", approver=approver, evidence=evidence)
-            return self._carry_out(usecase)
+            return self._completed(usecase)
 
     def retire(self, usecase: str, version: str, *, approver: str, evidence: JsonValue = None) -> LiveManifest:
         """Bar a version from being given an alias ever again; its folder stays, for lineage.
@@ -102,7 +117,6 @@ class Registry(Registering):
             InputError: It is the champion.
             TamperedError: The ledger or the live manifest is not what was written.
             BusyError: Another process holds the registry.
-            UnavailableError: MLflow did not follow; a repeat completes.
         """
         with self._locked():
             self._carry_out(usecase)
@@ -116,4 +130,23 @@ class Registry(Registering):
                 )
             if version not in state.retired:
                 self._give("retired", usecase, version, alias=None, approver=approver, evidence=evidence)
-            return self._carry_out(usecase)
+            return self._completed(usecase)
+
+
+def _refuse_stale(usecase: str, version: str, state: Standing, *, expecting: str | None) -> None:
+    """Refuse what was decided against another champion than the one that answers.
+
+    Raises:
+        BusyError: It was.
+    """
+    live = state.champions[-1] if state.champions else None
+    if version not in state.crowned and live == expecting:
+        return
+    judged = f"version {expecting}" if expecting else "no champion"
+    why = "has been champion and was taken back" if version in state.crowned else f"was judged against {judged}"
+    raise BusyError(
+        f"version {version} {why}, and {f'version {live}' if live else 'no version'} is live now",
+        holder=f"version {live}" if live else "nobody",
+        where=f"use case {usecase!r}",
+        next_step=f"start a new run, or decide yourself: trunkline models promote {usecase} {version}",
+    )

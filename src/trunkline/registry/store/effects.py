@@ -1,13 +1,19 @@
-"""From a decision in the ledger to its effect: MLflow's aliases, then the live manifest."""
+"""From a decision in the ledger to its effect: the live manifest, then MLflow's aliases.
 
+MLflow is told last and cannot stop anything: while it is away the live manifest is right, a warning says so, and the
+next act of the registry tells it. What it was told last stands in ``live/<usecase>.followed``.
+"""
+
+import hashlib
+import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 from pydantic import JsonValue
 
-from trunkline.errors import TamperedError
+from trunkline.errors import TamperedError, TrunklineError
 from trunkline.lake.locks import held
-from trunkline.registry.files import verify_folder
+from trunkline.registry.files import verify_folder, write_file
 from trunkline.registry.ledger import Event, LedgerEntry
 from trunkline.registry.live import Alias, LiveManifest, LiveModel, read_live, write_live
 from trunkline.registry.standing import Standing
@@ -16,6 +22,8 @@ from trunkline.registry.version import DESCRIPTION, facts_of
 from trunkline.settings import drills
 
 __all__ = ["Effects"]
+
+_logger = logging.getLogger(__name__)
 
 
 class Effects(Reading):
@@ -71,7 +79,7 @@ class Effects(Reading):
         return shown != {alias: entry.sha256 for alias, entry in state.granted.items()}
 
     def _carry_out(self, usecase: str) -> LiveManifest:
-        """Make MLflow and the live manifest show what the ledger decided."""
+        """Make the live manifest show what the ledger decided."""
         state = self._standing(usecase)
         if not self._pending(usecase, state):
             return read_live(self.workspace, usecase)
@@ -82,11 +90,35 @@ class Effects(Reading):
             else self._live_model(entry, state)
             for alias, entry in state.granted.items()
         }
-        self._tracker.point(usecase, aliases={alias: entry.run_id for alias, entry in state.granted.items()})
-        drills.point("registry.after_point")
         manifest = write_live(self.workspace, LiveManifest(usecase=usecase, aliases=models))
         drills.point("registry.after_live")
         return manifest
+
+    def _completed(self, usecase: str) -> LiveManifest:
+        """Carry out what the ledger decided, and let MLflow follow as far as it can be reached."""
+        manifest = self._carry_out(usecase)
+        told, seal = self.workspace / "live" / f"{usecase}.followed", self._seal_of(manifest)
+        if not manifest.seal or (told.is_file() and told.read_text() == seal):
+            return manifest
+        try:
+            self._tracker.point(usecase, aliases={alias: model.run_id for alias, model in manifest.aliases.items()})
+        except (TrunklineError, OSError) as error:
+            said = error.what if isinstance(error, TrunklineError) else type(error).__name__
+            _logger.warning(
+                "%s: the live manifest is written, MLflow has not followed (%s); the next registration, promotion, "
+                "rollback or retirement tells it",
+                usecase,
+                said,
+                extra={"usecase": usecase},
+            )
+            return manifest
+        drills.point("registry.after_point")
+        write_file(told, seal.encode(), point="followed")
+        return manifest
+
+    def _seal_of(self, manifest: LiveManifest) -> str:
+        """Name what MLflow is told, and where; another address has been told nothing yet."""
+        return hashlib.sha256(f"{manifest.seal} {self._settings.tracking_uri}".encode()).hexdigest()
 
     def _live_model(self, entry: LedgerEntry, state: Standing) -> LiveModel:
         files = facts_of(state.registered[entry.version]).files

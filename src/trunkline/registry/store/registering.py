@@ -86,6 +86,7 @@ class Registering(Effects):
                 tags=facts.tags,
             )
             drills.point("registry.after_track")
+            self._completed(usecase)
         return self._model_version(entry, self._standing(usecase))
 
     def refuse(self, usecase: str, *, run_id: str, evidence: JsonValue, approver: str = "gates") -> LedgerEntry:
