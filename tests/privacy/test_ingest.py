@@ -10,7 +10,7 @@ import pytest
 
 from trunkline.checks.sealing import TEXT_MARK
 from trunkline.contracts.records import QUARANTINE, REIDENTIFICATIONS, VAULT
-from trunkline.errors import InputError
+from trunkline.errors import InputError, TamperedError
 from trunkline.lake.vault import reidentify
 from trunkline.run import Workspace
 
@@ -88,3 +88,45 @@ def test_keys_are_made_on_first_need_and_readable_by_their_owner_alone(
     noted = json.loads((workspace.root / "keys.json").read_text())
     assert sorted(key["use"] for key in noted["keys"]) == ["email", "encryption", "msisdn"]
     assert not any("wrapped" in key for key in noted["keys"])
+
+
+def test_raw_copies_are_encrypted_and_taken_in_again(trunkline: Trunkline, lines: Path, workspace: Workspace) -> None:
+    taken(trunkline, lines)
+    landing = workspace.landing("lines.lines")
+    (piece,) = landing.pieces("files")
+    assert piece.is_sealed
+    assert piece.path is not None
+    assert piece.path.name.endswith(".csv.zst.sealed")
+    with landing.lent(piece) as path:
+        assert path.name.endswith(".csv.zst")
+        clear = path.resolve()
+        assert path.read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
+    assert not path.exists()
+    assert not clear.exists()
+    plugin = lines.parent / "plugins" / "lines" / "__init__.py"
+    plugin.write_text(plugin.read_text().replace('aliases=("phone number",)', 'aliases=("phone number", "number")'))
+    batch = json.loads(trunkline("quarantine", "list", "--json")[1])["batches"][0]["batch_id"]
+    code, _, err = trunkline("ingest", "lines", "--again", batch, "--json")
+    assert code == 0, err
+    assert workspace.lake.arrow("lines.lines").num_rows == 2
+
+
+def test_a_raw_copy_in_anothers_place_is_refused(trunkline: Trunkline, lines: Path, workspace: Workspace) -> None:
+    taken(trunkline, lines)
+    (lines / "more.csv").write_text("msisdn,seconds\n0172 1,1\n")
+    assert trunkline("ingest", "lines", lines / "more.csv")[0] == 0
+    landing = workspace.landing("lines.lines")
+    one, other = landing.pieces("files")
+    assert one.path is not None
+    assert other.path is not None
+    held = one.path.read_bytes()
+    one.path.write_bytes(other.path.read_bytes())
+    with pytest.raises(TamperedError, match="does not open where it stands"), landing.lent(one):
+        pass
+    for damaged in (held[:-1], held[:40], held[:-1] + bytes([held[-1] ^ 1]), held + b"x", b""):
+        one.path.write_bytes(damaged)
+        with pytest.raises(TamperedError), landing.lent(one):
+            pass
+    one.path.write_bytes(held)
+    with landing.lent(one) as path:
+        assert path.stat().st_size > 0

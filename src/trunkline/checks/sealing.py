@@ -11,6 +11,7 @@ used twice under one key, however many values there are.
 import base64
 import binascii
 import hmac
+import io
 import itertools
 import secrets
 import struct
@@ -18,6 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Final, Protocol
+
+from typing_extensions import Buffer
 
 from trunkline.errors import TamperedError
 
@@ -175,7 +178,7 @@ class Sealer:
         return self._purpose + b"\x00" + bound.encode()
 
 
-class SealedStream:
+class SealedStream(io.RawIOBase):
     """Writes a file under a key of its own, in chunks; memory stays the same whatever its size.
 
     Each chunk is bound to its place in the file, the last one to what the file is (STREAM, Hoang et al. 2015,
@@ -188,6 +191,7 @@ class SealedStream:
     """
 
     def __init__(self, out: IO[bytes], keys: DataKeys, *, purpose: str) -> None:
+        super().__init__()
         key = keys.data_key()
         salt = secrets.token_bytes(_SALT_BYTES)
         self._out = out
@@ -196,13 +200,19 @@ class SealedStream:
         self._count = 0
         out.write(_FILE_MARK + bytes.fromhex(key.key_id) + salt)
 
-    def write(self, data: bytes) -> int:
+    def writable(self) -> bool:
+        """It takes bytes."""
+        return True
+
+    def write(self, data: Buffer) -> int:
         """Take some bytes."""
-        self._held += data
+        before = len(self._held)
+        self._held += memoryview(data).cast("B")
+        taken = len(self._held) - before
         while len(self._held) > _CHUNK_BYTES:
             self._chunk(bytes(self._held[:_CHUNK_BYTES]), bound=b"")
             del self._held[:_CHUNK_BYTES]
-        return len(data)
+        return taken
 
     def finish(self, *, bound: str) -> None:
         """Write the last chunk, bound to what the file is."""

@@ -5,6 +5,9 @@ has landed when its record is there, and a file without one is removed by :meth:
 source are numbered and carry the position from which the source goes on, so the landing zone is the write-ahead log of
 every such source: what landed is taken in before anything more is asked for. Files that were handed over by their path
 are kept by content, each once.
+
+Where a contract protects personal data, the files are encrypted, each bound to what it is; :meth:`Landing.lent` gives
+them in clear for as long as they are read.
 """
 
 import hashlib
@@ -13,17 +16,21 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
-from trunkline.errors import InputError, TamperedError, UnavailableError, UnknownNameError
+from trunkline.errors import InputError, TamperedError, UnknownNameError
 from trunkline.ingest.raw import unreadable
+from trunkline.ingest.raw_files import SEALED, blocks, full, lent_file, touched_at, written
 from trunkline.settings.drills import point
 from trunkline.settings.ingest import IngestSettings
+
+if TYPE_CHECKING:
+    from trunkline.lake import Keyring
 
 __all__ = ["CRASH_POINTS", "FILES", "Landed", "Landing"]
 
@@ -35,7 +42,6 @@ FILES: Final = "files"
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 _COMPACT: Final = frozenset((".gz", ".bz2", ".zst", ".zip", ".parquet", ".avro", ".xlsx", ".xls", ".xlsb", ".ods"))
-_BLOCK_BYTES: Final = 4 << 20
 _ANY_RATIO: Final = 1 << 40
 _SUFFIX: Final = ".piece-record"  # JSON; no piece can have it, see _suffixes
 _STEM: Final = 16
@@ -58,7 +64,7 @@ class Landed(BaseModel, frozen=True):
     Attributes:
         source: The source's name.
         number: 1 is the first piece of a pulled source; 0 a file that was handed over.
-        path: The file as it is kept, perhaps compressed; None when retention has taken it.
+        path: The file as it is kept, perhaps compressed and encrypted; None when retention has taken it.
         content_sha256: Hash of the raw bytes, before compression.
         origin: Where it came from.
         landed_at: When, UTC.
@@ -76,7 +82,14 @@ class Landed(BaseModel, frozen=True):
     @property
     def is_packed_here(self) -> bool:
         """Whether the copy was compressed here: then how far it unpacks says nothing against its source."""
-        return self.path is not None and self.path.suffix == ".zst" and not self.origin.lower().endswith(".zst")
+        if self.path is None or self.origin.lower().endswith(".zst"):
+            return False
+        return self.path.name.removesuffix(SEALED).endswith(".zst")
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the copy is encrypted."""
+        return self.path is not None and self.path.suffix == SEALED
 
     def limits_of(self, limits: IngestSettings) -> IngestSettings:
         """The limits under which the copy is read: those of its source."""
@@ -92,13 +105,19 @@ class Landing:
     """The landing zone of one dataset.
 
     Args:
-        root: Its folder.
+        root: Its folder, named like the table.
         clock: Gives the current instant.
+        keys: The keys of the workspace; None where nothing is encrypted.
+        seals: Whether new files are encrypted.
     """
 
-    def __init__(self, root: Path, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, root: Path, *, clock: Callable[[], datetime], keys: "Keyring | None" = None, seals: bool = False
+    ) -> None:
         self._root = root
         self._clock = clock
+        self._keys = keys
+        self.seals = seals and keys is not None
 
     def pieces(self, source: str) -> tuple[Landed, ...]:
         """List the pieces of a source in the order in which they landed.
@@ -138,6 +157,31 @@ class Landing:
         )
 
     @contextmanager
+    def lent(self, piece: Landed) -> Iterator[Path]:
+        """Lend the file of a piece to be read; an encrypted one in clear, until the block is left.
+
+        Raises:
+            UnknownNameError: Retention has taken it.
+            InputError: The keys cannot be read.
+            TamperedError: A key is lost, or the file was changed, cut or exchanged.
+            UnavailableError: The disk did not take the clear file.
+        """
+        if piece.path is None:
+            raise UnknownNameError("the raw copy is gone", where=piece.piece_id)
+        if not piece.is_sealed:
+            yield piece.path
+            return
+        if self._keys is None:
+            raise InputError("the raw copy is encrypted, and there are no keys", where=str(piece.path))
+        bound = self._bound(piece.source, piece.number, piece.content_sha256)
+        with ExitStack() as stack:
+            try:
+                path = stack.enter_context(lent_file(piece.path, self._keys, bound=bound))
+            except OSError as error:
+                raise full(piece.path, error) from error
+            yield path
+
+    @contextmanager
     def drafts(self, source: str) -> Iterator[Path]:
         """Lend an empty folder on the same file system; what is in it at the end is removed."""
         folder = self._folder(source)
@@ -161,6 +205,8 @@ class Landing:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         names = (name for name in os.listdir(self._folder(source)) if name.endswith(_SUFFIX))  # noqa: PTH208 - many
         number = 1 + max((int(name.partition("-")[0]) for name in names), default=0)
+        if self.seals:
+            path = self._sealed(path, bound=self._bound(source, number, content))
         return self._settle(
             source, path, name=path.name, number=number, content=content, origin=origin, position=position
         )
@@ -183,11 +229,13 @@ class Landing:
                 stream = path.open("rb")
             except OSError as error:
                 raise unreadable(path, error) from error
-            with stream, _packed(copy, plain=name == path.name) as write:
-                for block in _blocks(stream, path):
+            keys = self._keys if self.seals else None
+            with stream, written(copy, plain=name == path.name, keys=keys) as writing:
+                for block in blocks(stream, path):
                     digest.update(block)
-                    write(block)
-            content = digest.hexdigest()
+                    writing.write(block)
+                content = digest.hexdigest()
+                writing.bound = self._bound(FILES, 0, content)
             record = self._folder(FILES) / f"{content[:_STEM]}{_SUFFIX}"
             if record.exists():
                 piece = _read(record, FILES)
@@ -241,8 +289,8 @@ class Landing:
             for path in folder.iterdir():
                 if path in recorded or path.suffix == _SUFFIX:
                     continue
-                touched_at = _touched_at(path)
-                if touched_at is None or touched_at > limit:
+                last_at = touched_at(path)
+                if last_at is None or last_at > limit:
                     continue
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -259,7 +307,7 @@ class Landing:
     ) -> Landed:
         folder = self._folder(source)
         stem = _stem(number, content)
-        target = folder / f"{stem}{''.join(_suffixes(name))}"
+        target = folder / f"{stem}{''.join(_suffixes(name))}{SEALED if self.seals else ''}"
         point("landing.before_file")
         try:
             record = _Record(
@@ -276,9 +324,23 @@ class Landing:
             part.write_text(record.model_dump_json(), encoding="utf-8")
             part.replace(folder / f"{stem}{_SUFFIX}")
         except OSError as error:
-            raise _full(folder, error) from error
+            raise full(folder, error) from error
         point("landing.after_record")
         return _landed(record, folder=folder, source=source)
+
+    def _bound(self, source: str, number: int, content: str) -> str:
+        """What an encrypted file is bound to."""
+        return f"landing zone of {self._root.name}|{source}|{number}|{content}"
+
+    def _sealed(self, path: Path, *, bound: str) -> Path:
+        """Encrypt a draft; the one in clear goes."""
+        sealed = path.with_name(f"{path.name}{SEALED}")
+        with path.open("rb") as stream, written(sealed, plain=True, keys=self._keys) as writing:
+            for block in blocks(stream, path):
+                writing.write(block)
+            writing.bound = bound
+        path.unlink()
+        return sealed
 
     def _folder(self, source: str) -> Path:
         if not _NAME.fullmatch(source):
@@ -290,49 +352,6 @@ class Landing:
 
     def _record_path(self, piece: Landed) -> Path:
         return self._folder(piece.source) / f"{_stem(piece.number, piece.content_sha256)}{_SUFFIX}"
-
-
-def _touched_at(path: Path) -> float | None:
-    """Give the newest time of change in a file or folder, seconds since 1970; None where it cannot be told.
-
-    A folder's own time stands still while a file in it grows.
-    """
-    try:
-        newest = path.lstat().st_mtime
-        if path.is_dir():
-            for folder, folders, files in os.walk(path, onerror=_raised):
-                newest = max([newest, *(os.lstat(Path(folder, name)).st_mtime for name in (*folders, *files))])
-    except OSError:
-        return None
-    return newest
-
-
-def _raised(error: OSError) -> None:
-    raise error
-
-
-def _blocks(stream: BinaryIO, path: Path) -> Iterator[bytes]:
-    try:
-        while block := stream.read(_BLOCK_BYTES):
-            yield block
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
-@contextmanager
-def _packed(copy: Path, *, plain: bool) -> Iterator[Callable[[bytes], object]]:
-    """Write a file, compressed unless it is to be plain."""
-    import pyarrow as pa
-
-    try:
-        with copy.open("wb") as out:
-            if plain:
-                yield out.write
-            else:
-                with pa.CompressedOutputStream(out, "zstd") as packed:
-                    yield packed.write
-    except OSError as error:
-        raise _full(copy.parent, error) from error
 
 
 def _suffixes(name: str) -> list[str]:
@@ -367,12 +386,4 @@ def _landed(record: _Record, *, folder: Path, source: str) -> Landed:
         origin=record.origin,
         landed_at=record.landed_at,
         position=record.position,
-    )
-
-
-def _full(where: Path, error: OSError) -> UnavailableError:
-    return UnavailableError(
-        f"the landing zone did not take a file: {error.strerror}",
-        where=str(where),
-        next_step="make room on the disk; nothing was lost, the next call tries again",
     )

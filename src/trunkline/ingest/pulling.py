@@ -78,18 +78,11 @@ def pull(  # noqa: PLR0913 - what one source needs
         errors.append(error)
 
     def take(piece: Landed) -> Iterator[Ingested]:
-        assert piece.path is not None
         try:
-            taken = ingest_file(
-                piece.path,
-                target,
-                lake=lake,
-                run_id=run_id,
-                clock=clock,
-                mapping=mapping,
-                piece=piece,
-                limits=limits,
-            )
+            with landing.lent(piece) as path:
+                taken = ingest_file(
+                    path, target, lake=lake, run_id=run_id, clock=clock, mapping=mapping, piece=piece, limits=limits
+                )
         except RowsRefusedError as error:
             receipt = _receipt_of(lake, target, piece)
             if receipt is None:  # the piece went beyond its reject budget

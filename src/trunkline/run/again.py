@@ -82,8 +82,8 @@ def ingest_again(
     if old.dataset not in usecase.datasets:
         raise UnknownNameError(f"{usecase.name!r} has no dataset {old.dataset!r} any more", allowed=usecase.datasets)
     target = Target(usecase.name, old.dataset, usecase.datasets[old.dataset])
-    piece = workspace.landing(target.table).find(old.content_sha256)
-    assert piece.path is not None, "a piece that is found has its file"
+    landing = workspace.landing(target.table)
+    piece = landing.find(old.content_sha256)
     told = json.loads(old.mapping) if old.mapping else {}
     mapping = told if mapping is None else mapping
     if target.contract.fingerprint == old.contract_fingerprint and dict(mapping) == told:
@@ -95,17 +95,18 @@ def ingest_again(
             where=f"batch {batch_id}",
             next_step="the batch stays as it is; hand its open rows in with `trunkline quarantine replay`",
         )
-    new = ingest_file(
-        piece.path,
-        target,
-        lake=lake,
-        run_id=run_id,
-        clock=workspace.clock,
-        mapping=mapping,
-        piece=piece,
-        instead=batch_id,
-        limits=piece.limits_of(workspace.settings.ingest),
-    ).receipt
+    with landing.lent(piece) as path:
+        new = ingest_file(
+            path,
+            target,
+            lake=lake,
+            run_id=run_id,
+            clock=workspace.clock,
+            mapping=mapping,
+            piece=piece,
+            instead=batch_id,
+            limits=piece.limits_of(workspace.settings.ingest),
+        ).receipt
     point("again.after_ingest")
     removed = lake.remove(target.table, "_batch_id", batch_id, metadata={"run_id": run_id, "instead": new.batch_id})
     point("again.after_removal")

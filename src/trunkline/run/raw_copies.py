@@ -10,14 +10,14 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from trunkline.contracts import Column
 from trunkline.contracts.judging import value_of
 from trunkline.contracts.kinds import Malformed
-from trunkline.errors import SourceError, TrunklineError
+from trunkline.errors import InputError, SourceError, TrunklineError
 from trunkline.ingest import open_file
 from trunkline.ingest.byte_stream import PACKINGS, ByteStream
 from trunkline.ingest.landing import Landed, Landing
@@ -105,9 +105,19 @@ def pieces_with(landing: Landing, sought: Sought, *, limits: IngestSettings) -> 
         for piece in landing.pieces(source):
             if piece.path is None:
                 continue
-            found = _is_in_file(piece.path, sought, limits)
+            found = _is_in_piece(landing, piece, sought, limits)
             if found is not False:
                 yield piece, found is True
+
+
+def _is_in_piece(landing: Landing, piece: Landed, sought: Sought, limits: IngestSettings) -> bool | None:
+    """Read a piece, decrypted where need be; None where nobody can see into it."""
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(landing.lent(piece))
+        except InputError:  # its key is lost, or it was changed
+            return None
+        return _is_in_file(path, sought, limits)
 
 
 def _is_in_file(path: Path, sought: Sought, limits: IngestSettings) -> bool | None:

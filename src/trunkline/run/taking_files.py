@@ -5,7 +5,8 @@ copy of a file that was refused as a whole goes again, and so do all where none 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,7 @@ __all__ = ["FileOutcome", "taken_files"]
 
 _GROUP_BYTES: Final = 512 << 20
 _GROUP_FILES: Final = 2_000
+_SEALED_FILES: Final = 100  # each of them is open while its group is taken in
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,20 @@ class FileOutcome:
 
 @dataclass(frozen=True)
 class _Copied:
-    """A file with its copy; without one where a single sheet is meant, or where it could not be copied."""
+    """A file with its copy; without one where a single sheet is meant, or where it could not be copied.
+
+    What is lent is the copy in clear.
+    """
 
     path: Path
     piece: "Landed | None"
     error: TrunklineError | None = None
+    lent: Path | None = None
 
     @property
     def source(self) -> Path:
         """What is read."""
-        return self.path if self.piece is None or self.piece.path is None else self.piece.path
+        return self.lent or self.path
 
     @property
     def is_packed_here(self) -> bool:
@@ -100,7 +106,12 @@ def taken_files(
         except TrunklineError as error:
             return _Copied(path, None, error)
 
-    for group in _groups(paths):
+    def lent(one: _Copied, until: ExitStack) -> _Copied:
+        if one.piece is None or one.piece.path is None:
+            return one
+        return replace(one, lent=until.enter_context(landing.lent(one.piece)))
+
+    for group in _groups(paths, most=_SEALED_FILES if landing.seals else _GROUP_FILES):
         for (is_whole, _), alike in groupby(
             map(copied, group), key=lambda one: (one.error is None, one.is_packed_here)
         ):
@@ -110,23 +121,25 @@ def taken_files(
                 continue
             first = some[0].piece
             limits = workspace.settings.ingest if first is None else first.limits_of(workspace.settings.ingest)
-            results = ingest_files(
-                [one.source for one in some],
-                target,
-                lake=workspace.lake,
-                run_id=run_id,
-                clock=workspace.clock,
-                mapping=mapping,
-                pieces={one.source: one.piece for one in some if one.piece is not None},
-                limits=limits,
-            )
-            for one, result in zip(some, results, strict=True):
-                if one.piece is not None and (result.ingested is None or not keeps):
-                    _let_go(workspace, target, one.piece, rests=not keeps)
-                yield FileOutcome(one.path, result.ingested, _of(one, result.error))
+            with ExitStack() as until:
+                some = [lent(one, until) for one in some]
+                results = ingest_files(
+                    [one.source for one in some],
+                    target,
+                    lake=workspace.lake,
+                    run_id=run_id,
+                    clock=workspace.clock,
+                    mapping=mapping,
+                    pieces={one.source: one.piece for one in some if one.piece is not None},
+                    limits=limits,
+                )
+                for one, result in zip(some, results, strict=True):
+                    if one.piece is not None and (result.ingested is None or not keeps):
+                        _let_go(workspace, target, one.piece, rests=not keeps)
+                    yield FileOutcome(one.path, result.ingested, _of(one, result.error))
 
 
-def _groups(paths: Sequence[Path]) -> Iterator[list[Path]]:
+def _groups(paths: Sequence[Path], *, most: int) -> Iterator[list[Path]]:
     """Cut a list of files so that no group needs much room, and files of one group share commits."""
     group: list[Path] = []
     size = 0
@@ -136,7 +149,7 @@ def _groups(paths: Sequence[Path]) -> Iterator[list[Path]]:
             size += path.stat().st_size
         except OSError:
             continue  # whoever copies it says what is wrong
-        if size >= _GROUP_BYTES or len(group) >= _GROUP_FILES:
+        if size >= _GROUP_BYTES or len(group) >= most:
             yield group
             group, size = [], 0
     if group:

@@ -94,7 +94,10 @@ class Workspace:
         """The landing zone of a lake table."""
         from trunkline.ingest.landing import Landing
 
-        return Landing(self.folder("landing") / table, clock=self.clock)
+        usecase, _, dataset = table.partition(".")
+        contracts = self.usecase(usecase).contracts if usecase in self.usecases() else {}
+        seals = dataset in contracts and self.keys.is_encrypted(contracts[dataset])
+        return Landing(self.folder("landing") / table, clock=self.clock, keys=self.keys, seals=seals)
 
     @property
     def threads(self) -> int:

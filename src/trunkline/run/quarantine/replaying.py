@@ -227,11 +227,14 @@ class _Replay:
                 rows of it are bad now. Nothing was written; the piece goes, so that the rows can be handed in again.
             SchemaError: The same, where its columns do not fit any more.
         """
+        with self.landing.lent(piece) as path:
+            return self._taken(piece, path)
+
+    def _taken(self, piece: Landed, path: Path) -> Receipt:
         workspace = self._workspace
-        assert piece.path is not None, "younger than any retention"
         try:
             receipt = ingest_file(
-                piece.path,
+                path,
                 self._target,
                 lake=workspace.lake,
                 run_id=str((piece.position or {})["run_id"]),
@@ -249,7 +252,7 @@ class _Replay:
             receipt = known
         point("replay.after_ingest")
         table = workspace.lake.read(QUARANTINE)
-        lines = workspace.engine.table(_numbered_lines(piece.path))
+        lines = workspace.engine.table(_numbered_lines(path))
         rows = open_rows(table, self._facts.batch_id).drop("row")
         marked = rows.join(lines, rows["row_number"] == lines["_number"])
         transaction = Transaction(self._app_id, piece.number)
