@@ -50,12 +50,12 @@ class Split:
 
 
 class Blocks:
-    """The same by blocks: Arrow types, the engine judges."""
+    """The same by blocks: Arrow types and judges."""
 
-    def __init__(self, engine: Engine, contract: type[Contract], *, optional: Sequence[str] = ()) -> None:
+    def __init__(self, contract: type[Contract], *, optional: Sequence[str] = ()) -> None:
         self.names = [column.name for column in contract.columns]
         self.resolution = resolve_columns(contract, self.names, optional=optional)
-        self.judged = BlockJudge(contract, self.resolution, compiled=engine.compiled)
+        self.judged = BlockJudge(contract, self.resolution)
 
     def judge(self, rows: Sequence[Mapping[str, str | None]]) -> list[Verdict]:
         texts = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in self.names}
@@ -110,7 +110,7 @@ def verdicts(engine: Engine) -> AllVerdicts:
         name = f"{contract.__module__}.{contract.__qualname__}"
         if name not in splits:
             splits[name] = Split(engine, contract, name=f"raw_{next(numbers)}")
-            blocks[name] = Blocks(engine, contract)
+            blocks[name] = Blocks(contract)
         edge = at_the_edge(contract, rows)
         for row, one, other in zip(rows, edge, by_pydantic(contract, rows), strict=True):
             assert one == other, f"edge and Pydantic differ on {row!r}"

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trunkline.contracts import Contract, Day, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
+from trunkline.contracts.expressions import count_true, larger, smaller
 from trunkline.contracts.kinds import Scalar, canonical_text
 
 Verdict = tuple[tuple[str, ...], Mapping[str, object]]
@@ -267,6 +268,49 @@ row_of_wide = st.fixed_dictionaries(
 @given(rows=st.lists(row_of_wide, min_size=1, max_size=30))
 def test_whole_rows_with_rules_get_one_verdict(rows: list[dict[str, str | None]], verdicts: AllVerdicts) -> None:
     verdicts(Wide, rows)
+
+
+class Sums(Contract):
+    """Rules with every operation, over numbers that overflow, are lost in a float, or divide by zero."""
+
+    table: ClassVar[Table] = Table(
+        rules=(
+            Rule("sum", col("a") + col("b") <= col("n")),
+            Rule("difference", abs(col("a") - col("n")) != 1.0),
+            Rule("product", ~(col("a") * col("b") > 1e300)),
+            Rule("quotient", (col("a") / col("b") >= 0) | col("b").is_null()),
+            Rule("whole_quotient", col("n") / col("m") == col("m")),
+            Rule("rounded", col("n") == col("m")),
+            Rule("smaller", smaller(col("a"), col("b")) < larger(col("n"), 0)),
+            Rule("filled", col("a").fill_null(-1) > -1),
+            Rule("counted", count_true(col("a") > 0, col("flag"), col("word") == "x") <= 1),
+            Rule("known", ~(~col("flag")).is_null() & (col("flag").fill_null(False) | (col("word") != "x"))),
+            Rule("texts", (col("word") != col("other")) | (col("other").fill_null("y") == "y")),
+            Rule("constant", smaller(1, 2) < 3),
+        )
+    )
+
+    a: Number | None = field()
+    b: Number | None = field()
+    n: Integer | None = field()
+    m: Integer | None = field(minimum=-2.5, maximum=5e17)
+    flag: Flag | None = field()
+    word: Text | None = field()
+    other: Literal["x", "y"] | None = field()
+
+
+some_numbers = st.sampled_from(["0", "-0.0", "0.1", "1", "-1", "2.5", "1e308", "-1e308", "5e-324", "x", None])
+some_whole = st.sampled_from(["0", "1", "-1", "-3", "9007199254740992", "9007199254740993", "9" * 18, "x", None])
+some_words = st.sampled_from(["x", "y", "z", None])
+row_of_sums = st.fixed_dictionaries(
+    {"a": some_numbers, "b": some_numbers, "n": some_whole, "m": some_whole}
+    | {"flag": st.sampled_from(["yes", "no", None]), "word": some_words, "other": some_words}
+)
+
+
+@given(rows=st.lists(row_of_sums, min_size=1, max_size=30))
+def test_arithmetic_of_rules_gets_one_verdict(rows: list[dict[str, str | None]], verdicts: AllVerdicts) -> None:
+    verdicts(Sums, rows)
 
 
 json_scalars = (

@@ -9,7 +9,7 @@ from trunkline.checks.json_schema_import import contract_from_json_schema
 from trunkline.checks.pseudonyms import Originals, Pseudonyms, protected_columns
 from trunkline.checks.references import missing_rows
 from trunkline.checks.schemas import arrow_schema, arrow_type, json_schema, table_from_rows
-from trunkline.checks.split import ROW, Split, broken_expression, split_expression, unfused
+from trunkline.checks.split import ROW, Split, split_expression, unfused
 
 __all__ = [
     "ROW",
@@ -25,7 +25,6 @@ __all__ = [
     "TypedTexts",
     "arrow_schema",
     "arrow_type",
-    "broken_expression",
     "contract_from_json_schema",
     "edge_validator",
     "exact_json_schema",

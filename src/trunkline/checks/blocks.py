@@ -1,29 +1,26 @@
-"""Blocks of a file, judged one by one: texts typed by Arrow, limits and rules by an engine's compiled expression.
+"""Blocks of a file, judged one by one: texts typed, limits and rules applied by Arrow, without an engine.
 
 Takes blocks of raw texts under the names of fields and gives each of them typed, with the verdicts on its rows. The
 verdicts are those of :func:`trunkline.checks.split_expression` and of the edge; a block is all that is in memory.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trunkline.checks.arrays import text_readers
+from trunkline.checks.arrow_rules import arrow_value
 from trunkline.checks.columns import Resolution
+from trunkline.checks.limits import limits_of
 from trunkline.checks.schemas import arrow_schema
-from trunkline.checks.split import ROW, Split, broken_expression, unfused
 from trunkline.contracts import Contract
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
 __all__ = ["BlockJudge", "JudgedBlock"]
-
-Compile = Callable[["Callable[[ir.Table], ir.Table]", "pa.Schema"], "Callable[[pa.Table], pa.Table]"]
-"""How an engine compiles an expression over one table, see :meth:`trunkline.engine.Engine.compiled`."""
 
 
 @dataclass(frozen=True)
@@ -47,25 +44,21 @@ class BlockJudge:
     Args:
         contract: What the rows must look like.
         resolution: Which source column is which field.
-        compiled: Compiles the limits and rules.
     """
 
-    def __init__(self, contract: type[Contract], resolution: Resolution, *, compiled: Compile) -> None:
-        import pyarrow as pa
-
+    def __init__(self, contract: type[Contract], resolution: Resolution) -> None:
         self._readers = text_readers(contract)
         self._schema = arrow_schema(contract)
         self._source_of = resolution.source_of
-        splits: list[Split] = []
-
-        def build(typed: "ir.Table") -> "ir.Table":
-            splits.append(broken_expression(contract, typed, resolution))
-            return splits[-1].table
-
-        with unfused():
-            self._broken = compiled(build, self._schema.insert(0, pa.field(ROW, pa.int64())))
-        self._split = splits[-1]
-        self._bit = {reason: place for place, reason in enumerate(self._split.reasons)}
+        columns = {column.name: column for column in contract.columns}
+        self._missing = [f"{name}.null" for name in resolution.missing if columns[name].impute is None]
+        self._needed = {
+            name
+            for name, column in columns.items()
+            if not column.nullable and column.impute is None and name not in resolution.optional
+        }
+        self._limits = {name: limits_of(column) for name, column in columns.items() if name in resolution.source_of}
+        self._rules = [(rule.name, ~rule.condition) for rule in contract.table.rules]
 
     def judge(self, texts: "Mapping[str, pa.Array]", *, rows: int) -> JudgedBlock:
         """Judge a block.
@@ -80,38 +73,51 @@ class BlockJudge:
         import numpy as np
         import pyarrow as pa
 
-        columns, malformed = [], {}
+        columns: dict[str, pa.Array] = {}
+        malformed: dict[str, npt.NDArray[np.int64]] = {}
         for name, reader in self._readers.items():
             if name not in self._source_of:
-                columns.append(reader.absent(rows))
+                columns[name] = reader.absent(rows)
                 continue
             typed = reader.read(texts[self._source_of[name]])
-            columns.append(typed.values)
-            if len(typed.malformed):
-                malformed[name] = typed.malformed
-        table = pa.Table.from_arrays(columns, schema=self._schema)
-        broken = self._broken(table.add_column(0, ROW, pa.array(np.arange(rows, dtype=np.int64))))
-        found = {
-            place: list(masks)
-            for place, *masks in zip(
-                broken.column(ROW).to_pylist(),
-                *(broken.column(mask).to_pylist() for mask in self._split.masks),
-                strict=True,
-            )
-        }
-        self._correct(found, malformed)
-        refused = sorted(found)
-        return JudgedBlock(
-            table, np.array(refused, dtype=np.int64), [self._split.decode(found[place]) for place in refused]
-        )
-
-    def _correct(self, found: dict[int, list[int]], malformed: "Mapping[str, npt.NDArray[np.int64]]") -> None:
-        """Malformed is another reason than null, which the compiled expression could not tell."""
-        for name, places in malformed.items():
-            type_mask, type_bit = divmod(self._bit[f"{name}.type"], Split.BITS)
-            null = self._bit.get(f"{name}.null")
+            columns[name], malformed[name] = typed.values, typed.malformed
+        found: dict[int, list[str]] = {}
+        for reason, places in self._failures(columns, malformed, rows):
             for place in places.tolist():
-                masks = found.setdefault(place, [0] * len(self._split.masks))
-                masks[type_mask] |= 1 << type_bit
-                if null is not None:
-                    masks[null // Split.BITS] &= ~(1 << null % Split.BITS)
+                found.setdefault(place, []).append(reason)
+        refused = sorted(found)
+        table = pa.Table.from_arrays(list(columns.values()), schema=self._schema)
+        return JudgedBlock(table, np.array(refused, dtype=np.int64), [found[place] for place in refused])
+
+    def _failures(
+        self, columns: "Mapping[str, pa.Array]", malformed: "Mapping[str, npt.NDArray[np.int64]]", rows: int
+    ) -> "Iterator[tuple[str, npt.NDArray[np.int64]]]":
+        """Give each reason that some rows have with the positions of those rows; reasons in the order of the split."""
+        import numpy as np
+        import pyarrow.compute as pc
+
+        for reason in self._missing:
+            yield reason, np.arange(rows)
+        for name, limits in self._limits.items():
+            values, wrong = columns[name], malformed[name]
+            if name in self._needed and values.null_count > len(wrong):
+                yield f"{name}.null", np.setdiff1d(_places(pc.is_null(values), rows), wrong, assume_unique=True)
+            if len(wrong):
+                yield f"{name}.type", wrong
+            for reason, broken in limits:
+                yield reason, _places(broken(values), rows)
+        for rule, is_broken in self._rules:
+            yield rule, _places(arrow_value(is_broken, columns), rows)
+
+
+def _places(fails: "pa.Array | pa.Scalar | None", rows: int) -> "npt.NDArray[np.int64]":
+    """Say where a condition is true; that of a rule without columns is so everywhere or nowhere."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if fails is None or not pc.any(fails).as_py():
+        return np.empty(0, dtype=np.int64)
+    if isinstance(fails, pa.Scalar):
+        return np.arange(rows)
+    return np.flatnonzero(fails.fill_null(False).to_numpy(zero_copy_only=False))

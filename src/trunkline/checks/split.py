@@ -12,7 +12,7 @@ text is trimmed and cast once per check.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from operator import add, or_
 from typing import TYPE_CHECKING, ClassVar, Final, cast
@@ -29,7 +29,7 @@ from trunkline.contracts.patterns import without_anchors
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-__all__ = ["ROW", "Split", "broken_expression", "split_expression", "unfused"]
+__all__ = ["ROW", "Split", "split_expression", "unfused"]
 
 ROW: Final = "_row"
 """Column with the 1-based position of the row in its batch."""
@@ -126,29 +126,6 @@ def split_expression(contract: type[Contract], raw: "ir.Table", resolution: Reso
     masks = _masks(checks)
     final = {name: absent[name] if name in absent else whole[name] for name in contract.model_fields}
     return Split(whole.select(whole[ROW], **final, **masks), tuple(masks), tuple(reason for reason, _ in checks))
-
-
-def broken_expression(contract: type[Contract], typed: "ir.Table", resolution: Resolution) -> Split:
-    """Write the query that judges rows which are typed already, see :mod:`trunkline.checks.arrays`.
-
-    Args:
-        contract: What the rows must look like.
-        typed: ``_row`` and all the contract's columns; null where a text was malformed.
-        resolution: Which fields the source has.
-
-    Returns:
-        A split whose table has ``_row`` and the masks, and only rows that broke something. Malformed cells count as
-        null in it: whoever typed them knows better, and corrects the two bits.
-    """
-    import ibis
-
-    present = [column for column in contract.columns if column.name in resolution.source_of]
-    never = cast("ir.BooleanValue", ibis.literal(value=False))
-    states = {column.name: (typed[column.name].isnull(), never) for column in present}
-    checks = [*_missing(contract, resolution), *_checks(contract, present, typed, states, optional=resolution.optional)]
-    judged = typed.select(typed[ROW], **_masks(checks))
-    split = Split(judged, tuple(judged.columns[1:]), tuple(reason for reason, _ in checks))
-    return replace(split, table=judged.filter(~split.good()))
 
 
 def _missing(contract: type[Contract], resolution: Resolution) -> "Iterator[tuple[str, ir.BooleanValue]]":

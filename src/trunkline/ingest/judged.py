@@ -164,7 +164,7 @@ class FileJudge:
         self._header = header
         self.key = contract.table.key
         self._sources = tuple(source_of.values())
-        self._blocks = BlockJudge(contract, replace(resolution, source_of=source_of), compiled=engine.compiled)
+        self._blocks = BlockJudge(contract, replace(resolution, source_of=source_of))
 
     def judge(self, block: Block) -> Verdicts:
         """Judge a block."""

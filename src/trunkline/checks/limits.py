@@ -1,0 +1,76 @@
+"""The limits of a field over an Arrow array: which values of a typed block break which of them.
+
+Takes a column of a contract; gives conditions on its values, true where a value fails and null where it is null. They
+say what :func:`trunkline.contracts.judging.broken_limits` says of one value.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from trunkline.contracts import Column
+from trunkline.contracts.contract import LONGEST_TEXT
+from trunkline.contracts.patterns import without_anchors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Broken", "limits_of"]
+
+Broken = Callable[["pa.Array"], "pa.Array | None"]
+"""From values to where they fail; None where none does."""
+
+_BEYOND: Final = 1 << 62
+"""More than any whole number that a contract holds, and within 64 bits."""
+
+
+def limits_of(column: Column) -> list[tuple[str, Broken]]:
+    """Give the limits of a column as pairs of its reason code and what tells broken values."""
+    found: list[tuple[str, Broken]] = []
+    if column.minimum is not None:
+        low = _whole(math.ceil, column.minimum) if column.kind == "integer" else float(column.minimum)
+        found.append(("minimum", partial(_compared, "less", low)))
+    if column.maximum is not None:
+        high = _whole(math.floor, column.maximum) if column.kind == "integer" else float(column.maximum)
+        found.append(("maximum", partial(_compared, "greater", high)))
+    if column.kind == "category":
+        found.append(("category", partial(_outside, column.values)))
+    if column.kind == "text":
+        found.append(("length", partial(_longer, column.max_length or LONGEST_TEXT)))
+        if column.pattern:
+            found.append(("pattern", partial(_unlike, rf"^(?:{without_anchors(column.pattern)})\z")))
+    return [(f"{column.name}.{check}", broken) for check, broken in found]
+
+
+def _whole(nearest: Callable[[float], int], limit: float) -> int:
+    return max(-_BEYOND, min(_BEYOND, nearest(limit)))
+
+
+def _compared(function: str, limit: float, values: "pa.Array") -> "pa.Array":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.call_function(function, [values, pa.scalar(limit, values.type)])
+
+
+def _outside(known: tuple[str, ...], values: "pa.Array") -> "pa.Array":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, value_set=pa.array(known, pa.string()))))
+
+
+def _longer(most: int, words: "pa.Array") -> "pa.Array | None":
+    import pyarrow.compute as pc
+
+    longest = pc.max(pc.binary_length(words)).as_py()
+    if longest is None or longest <= most:  # no text has more characters than bytes
+        return None
+    return pc.greater(pc.utf8_length(words), most)
+
+
+def _unlike(pattern: str, words: "pa.Array") -> "pa.Array":
+    import pyarrow.compute as pc
+
+    return pc.invert(pc.match_substring_regex(words, pattern=pattern))
