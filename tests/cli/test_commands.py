@@ -1,5 +1,7 @@
 """The command line as a user meets it: help, versions, forms of output, exit codes."""
 
+import importlib
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -130,3 +132,57 @@ def test_the_doctor_finds_a_broken_ledger(capsys: pytest.CaptureFixture[str], tm
     assert main(["doctor", "--workspace", str(tmp_path), "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert document["healthy"] is False
+
+
+def test_the_doctor_names_what_an_extra_lacks(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["doctor", "--workspace", str(tmp_path / "w"), "--json"]) == 0
+    found = {finding["part"]: finding for finding in json.loads(capsys.readouterr().out)["findings"]}
+    formats, vision = found["extra formats"], found["extra vision"]
+    assert (formats["state"], formats["detail"], formats["mend"]) == ("ok", "fastavro, python-calamine", "")
+    assert "extra dev" not in found, "for the developers of Trunkline"
+    missing = [name for name in ("torch", "torchvision", "pillow") if not installed(name)]
+    assert all(name in vision["detail"] for name in missing)
+    assert vision["mend"] == ("pip install 'trunkline[vision]'" if missing else "")
+
+
+def installed(distribution: str) -> bool:
+    return any(True for _ in importlib.metadata.distributions(name=distribution))
+
+
+def simulated(capsys: pytest.CaptureFixture[str], folder: Path, *, rows: int) -> str:
+    capsys.readouterr()
+    assert main(["simulate", "leavers", "--rows", str(rows), "--out", str(folder), "--json"]) == 0
+    path: str = json.loads(capsys.readouterr().out)["files"]["subscribers"]
+    return path
+
+
+def test_an_interrupted_command_says_how_to_go_on(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    source = simulated(capsys, tmp_path, rows=5)
+    given = ["--workspace", str(tmp_path / "w"), "--run-id", "mine"]
+    monkeypatch.setattr(importlib.import_module("trunkline.run.execute"), "_under_lock", lambda *_, **__: stopped())
+    assert main(["ingest", "leavers", source, *given]) == 130
+    assert "trunkline ingest leavers --run-id mine" in capsys.readouterr().err
+    monkeypatch.setattr("trunkline.run.Workspace.__enter__", stopped)
+    assert main(["quarantine", "list", "--workspace", str(tmp_path / "w")]) == 130
+    assert "repeat the command" in capsys.readouterr().err
+
+
+def test_the_newest_ids_are_listed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    source = simulated(capsys, tmp_path, rows=20)
+    given = ["--workspace", str(tmp_path / "w")]
+    assert main(["ingest", "leavers", source, "--run-id", "mine", *given]) == 0
+    capsys.readouterr()
+    assert main(["lineage", "--json", *given]) == 0
+    listed = json.loads(capsys.readouterr().out)["recent"]
+    assert {one["kind"] for one in listed} == {"run", "batch"}
+    for one in listed:
+        assert main(["lineage", one["identity"], *given]) == 0, "each of them can be asked for"
+        assert one["identity"] in capsys.readouterr().out
+    assert "20 read = 20 accepted" in next(one["about"] for one in listed if one["kind"] == "batch")
+    assert main(["lineage", *given]) == 0
+    assert "mine" in capsys.readouterr().out

@@ -147,6 +147,12 @@ def test_text_that_is_nearly_new_in_each_row_is_no_category(write: Write) -> Non
     assert found == {"name": "text", "plan": "category"}
 
 
+def test_numbers_that_reach_a_person_are_text(write: Callable[[str], Path]) -> None:
+    rows = [f"4917{n:08d},{n}" for n in range(40)]
+    found = {guess.source: guess.kind for guess in guesses(write("\n".join(["msisdn,calls", *rows]) + "\n"))}
+    assert found == {"msisdn": "text", "calls": "integer"}
+
+
 def test_what_is_inferred_takes_its_source(write: Write, tmp_path: Path) -> None:
     source = write(SOURCE)
     made = infer_usecase("mine", source=source, into=tmp_path / "p")

@@ -64,3 +64,18 @@ def test_a_refusal_shows_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError) as refused:
         load_settings()
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [("TRUNKLINE_WORKSPCE", "TRUNKLINE_WORKSPACE"), ("TRUNKLINE_SERVER__PORT", "TRUNKLINE_SERVE")],
+)
+def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(
+    monkeypatch: pytest.MonkeyPatch, variable: str, meant: str
+) -> None:
+    monkeypatch.setenv(variable, "hunter2")
+    with pytest.raises(InputError) as refused:
+        load_settings()
+    assert variable in refused.value.what
+    assert meant in refused.value.allowed
+    assert "hunter2" not in str(refused.value)

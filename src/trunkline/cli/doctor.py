@@ -1,6 +1,6 @@
 """``doctor``: what is installed, reachable, missing, and the command that mends it."""
 
-import importlib.util
+import importlib.metadata
 import os
 import platform
 import shutil
@@ -19,18 +19,7 @@ class _Finding:
     mend: str
 
 
-_EXTRAS = (
-    ("spark", "pyspark"),
-    ("kafka", "confluent_kafka"),
-    ("mqtt", "aiomqtt"),
-    ("sql", "sqlalchemy"),
-    ("airflow", "airflow"),
-    ("vision", "torch"),
-    ("explain", "shap"),
-    ("gcp", "google.cloud.storage"),
-    ("aws", "boto3"),
-    ("azure", "azure.storage.blob"),
-)
+_NOT_FOR_USERS = ("all", "dev")
 
 
 def doctor(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
@@ -95,16 +84,30 @@ def _existing(path: Path) -> Path:
 
 
 def _extras() -> list[_Finding]:
-    return [
-        _Finding(f"extra {extra}", "ok", module, "")
-        if _installed(module)
-        else _Finding(f"extra {extra}", "absent", f"{module} is not installed", f"pip install 'trunkline[{extra}]'")
-        for extra, module in _EXTRAS
-    ]
+    """Say of each extra that the package declares which of its libraries are there."""
+    from packaging.requirements import Requirement
+
+    declared = importlib.metadata.metadata("trunkline")
+    needs = [Requirement(line) for line in declared.get_all("Requires-Dist") or ()]
+    found = []
+    for extra in sorted(set(declared.get_all("Provides-Extra") or ()) - set(_NOT_FOR_USERS)):
+        wanted = [
+            need.name
+            for need in needs
+            if need.marker is not None
+            and need.marker.evaluate({"extra": extra})
+            and not need.marker.evaluate({"extra": ""})
+        ]
+        missing = [name for name in wanted if not _installed(name)]
+        state = "ok" if not missing else "absent" if len(missing) == len(wanted) else "partial"
+        detail = f"{', '.join(missing)} not installed" if missing else ", ".join(wanted)
+        found.append(_Finding(f"extra {extra}", state, detail, f"pip install 'trunkline[{extra}]'" if missing else ""))
+    return found
 
 
-def _installed(module: str) -> bool:
+def _installed(distribution: str) -> bool:
     try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
         return False
+    return True

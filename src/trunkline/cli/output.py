@@ -67,8 +67,9 @@ def run_command(app: "App", arguments: Sequence[str]) -> int:
         return _fail(refused, as_json=as_json)
     except TrunklineError as error:
         return _fail(error, as_json=as_json)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        said = getattr(stopped, "__notes__", ("to go on, repeat the command: what is done is not done twice",))
+        print(f"trunkline: interrupted; {'; '.join(said)}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe has gone, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -168,6 +169,8 @@ def opened(common: Common, **given: object) -> "Iterator[Workspace]":
 
     settings = load_settings(workspace=common.workspace, **given)
     set_up_log(settings.log, quiet=True)
+    if not settings.workspace.exists():
+        print(f"· the workspace {settings.workspace} is not there yet", file=sys.stderr)
     with Workspace(settings) as workspace:
         yield workspace
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from trunkline.cli.output import Common, emit, opened, progress, table
 
@@ -56,7 +57,8 @@ def ingest(
         str | None, Parameter(help="Take this batch in again from its raw copy, by the contract as it is now.")
     ] = None,
     reject_budget: Annotated[
-        float | None, Parameter(help="Stop a batch of which a larger share breaks the contract; 0 to 1.")
+        float | None,
+        Parameter(validator=Number(gte=0, lte=1), help="Stop a batch when a larger share breaks the contract; 0 to 1."),
     ] = None,
     run_id: RunId = None,
     common: Common = Common(),  # noqa: B008 - a frozen value
@@ -166,7 +168,7 @@ def predict(
     *,
     source: Annotated[Path | None, Parameter(help="File with rows to score.")] = None,
     out: Annotated[Path | None, Parameter(help="Where the scores go: .csv, .parquet or .ndjson.")] = None,
-    reasons: Annotated[int, Parameter(help="Reasons per row, strongest first.")] = 0,
+    reasons: Annotated[int, Parameter(validator=Number(gte=0), help="Reasons per row, strongest first.")] = 0,
     map_file: Map = None,
     run_id: RunId = None,
     common: Common = Common(),  # noqa: B008 - a frozen value

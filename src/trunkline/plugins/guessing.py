@@ -28,6 +28,9 @@ _MOST_NEW_VALUES: Final = 0.5
 
 _WRITTEN_DAY: Final = re.compile(r"(\d{1,2})([./])(\d{1,2})\2(\d{4})")
 _NARROW_TO_WIDE: Final[tuple[KindName, ...]] = ("flag", "integer", "number", "day", "instant")
+_DIGITS: Final = ("phone", "device", "account", "document")
+"""Identifiers that are written in digits, and are no quantities."""
+
 _CODE: Final = re.compile(r"0[0-9]+|[0-9]{16,}")
 _PATTERNS: Final = {kind: re.compile(GRAMMAR[kind]) for kind in _NARROW_TO_WIDE}
 _LOCAL: Final = re.compile(LOCAL_INSTANT)
@@ -96,6 +99,8 @@ def _guess(column: str, values: Sequence[str | None], taken: set[str]) -> Guess:
     written = _written(distinct) if kind == "text" else ""
     name = _field_name(column, taken)
     personal = looks_personal(name.strip("_"), distinct)
+    if personal in _DIGITS and kind in ("integer", "number"):
+        kind = "text"  # nobody adds them up, and another export writes them with a plus or a leading zero
     closed = (
         kind == "text"
         and not personal

@@ -183,8 +183,12 @@ def execute(  # noqa: PLR0913 - the options of one command
         mapping=mapping or {},
         code_version=code_version(),
     )
-    with workspace.run_lock(usecase.name):
-        documents, refused = _under_lock(context, plan, until=until, only=only, again=again)
+    try:
+        with workspace.run_lock(usecase.name):
+            documents, refused = _under_lock(context, plan, until=until, only=only, again=again)
+    except KeyboardInterrupt as stopped:
+        stopped.add_note(f"to go on: trunkline {only or 'run'} {usecase.name} --run-id {context.run_id}")
+        raise
     return RunResult(context.run_id, usecase.name, documents, time.monotonic() - began, refused)
 
 

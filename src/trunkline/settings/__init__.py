@@ -6,6 +6,8 @@ tables. The environment wins over the file, arguments of the command line win ov
 never printed.
 """
 
+import difflib
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,13 +47,17 @@ __all__ = [
 
 SETTINGS_FILE: Final = "trunkline.toml"
 """Name of the settings file, looked for in the current folder."""
+_PREFIX: Final = "TRUNKLINE_"
+_NO_SETTINGS: Final = ("TRUNKLINE_CRASH_AT", "TRUNKLINE_DATA", "TRUNKLINE_DEBUG")
+"""Variables that are read elsewhere: by drills, by tests and benchmarks, by the command line."""
+
 
 
 class Settings(BaseSettings):
     """The whole tree."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TRUNKLINE_", env_nested_delimiter="__", toml_file=SETTINGS_FILE, frozen=True, extra="forbid"
+        env_prefix=_PREFIX, env_nested_delimiter="__", toml_file=SETTINGS_FILE, frozen=True, extra="forbid"
     )
 
     workspace: Path = Field(Path("workspace"), description="Folder of everything that Trunkline keeps.")
@@ -98,6 +104,7 @@ def load_settings(**given: object) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # validated by the model
     except tomllib.TOMLDecodeError as error:
+    _refuse_unknown_variables(os.environ)
         raise InputError(
             f"the settings file is not TOML: {error}",
             where=str(Path(SETTINGS_FILE).absolute()),
@@ -111,3 +118,17 @@ def load_settings(**given: object) -> Settings:
             where=f"TRUNKLINE_{name.replace('.', '__').upper()} or {SETTINGS_FILE}",
             next_step="see docs/settings.md for every setting, its unit and its default",
         ) from None
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    """A misspelt variable would leave a setting at its default, and nobody would know."""
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for variable in sorted(environment):
+        name = variable.upper().partition("__")[0]
+        if name.startswith(_PREFIX) and name not in known and variable not in _NO_SETTINGS:
+            raise InputError(
+                f"the environment sets {variable}, and no setting has that name",
+                where="the environment",
+                allowed=difflib.get_close_matches(name, known, n=3) or sorted(known),
+                next_step=f"mend the name or unset it; docs/settings.md has every setting ({_PREFIX}TABLE__NAME)",
+            )
