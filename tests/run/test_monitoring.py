@@ -131,6 +131,25 @@ def test_outcomes_of_another_time_do_not_count(answered: Path, subscribers: Subs
     assert look(answered, START + timedelta(days=45)).outcomes == 0
 
 
+def test_an_outcome_that_names_its_answer_counts_whenever_it_was_observed(answered: Path) -> None:
+    with Workspace(load_settings(workspace=answered)) as opened:
+        logged = opened.lake.arrow("platform.predictions").slice(0, 40).to_pylist()
+        rows = [
+            {
+                "outcome_id": row["prediction_id"],
+                "usecase": "leavers",
+                "entity_key": "another name",
+                "prediction_id": row["prediction_id"],
+                "value": 1.0,
+                "observed_at": START + timedelta(days=60),
+                "recorded_at": START + timedelta(days=60),
+            }
+            for row in logged
+        ]
+        opened.lake.append("platform.outcomes", table_from_rows(Outcome, rows))
+    assert look(answered, START + timedelta(days=45)).outcomes == 40
+
+
 @pytest.mark.slow
 def test_a_corrected_outcome_takes_the_place_of_the_first(answered: Path, subscribers: Subscribers) -> None:
     rows = subscribers(500)

@@ -537,6 +537,24 @@ def test_malformed_inference_requests_are_refused(shared: Client, body: object) 
     assert reply.json["error"]
 
 
+def test_what_is_refused_is_not_logged_as_answered(client: Client, site: Site) -> None:
+    one = [
+        {"name": name, "datatype": kind, "shape": [1], "data": [ROW[name]]}
+        for name, kind in (("sold_mbps", "INT64"), ("used_mbps", "FP64"), ("age_months", "INT64"), ("medium", "BYTES"))
+    ]
+    one.append({"name": "leased", "datatype": "BOOL", "shape": [1], "data": [True]})
+    asked = "/v2/models/lines/infer"
+    assert client.post(asked, {"inputs": one, "outputs": [{"name": "other"}]}).status == 400
+    assert client.post(asked, {"inputs": one, "id": "answered"}).status == 200
+    until(lambda: client.get("/v2/health/ready").json["log"]["waiting"] == 0)
+    assert len(site.rows_of("platform.predictions")) == 1
+
+
+def test_an_absurd_number_of_reasons_is_a_bad_request(shared: Client) -> None:
+    for text in ("51", "-1", "1" * 5000, "x"):
+        assert shared.post(f"/v1/lines/predict?reasons={text}", ROW).status == 400
+
+
 def test_models_describe_themselves(shared: Client) -> None:
     found = shared.get("/v2/models/lines").json
     assert (found["name"], found["versions"], found["platform"]) == ("lines", ["1"], "onnxruntime_onnx")

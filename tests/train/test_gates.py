@@ -218,3 +218,9 @@ def test_a_slow_answer_is_refused(report: TrainingReport, p99_us: float, passed:
 def test_results_come_in_the_order_of_the_gates(report: TrainingReport) -> None:
     gates: list[Gate] = [Latency(), OnnxEqual(), MinimumMetric(metric="roc_auc", limit=0.5)]
     assert [result.name for result in judge(gates, Evidence(report))] == ["latency", "onnx_equality", "minimum_metric"]
+
+
+@pytest.mark.parametrize("metric", ["f1", "precision", "recall", "accuracy"])
+def test_a_metric_of_the_threshold_compares_no_two_models(metric: str) -> None:
+    with pytest.raises(ValueError, match="depends on the threshold"):
+        NotWorseThanChampion(metric=metric)

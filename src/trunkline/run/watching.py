@@ -143,9 +143,10 @@ def _matured(
     """Join answers whose time has come with what became of their entities: truth and score, one per entity.
 
     An answer is mature once its horizon and the delay of the label have passed: judged earlier, those who left at once
-    would count and those who stay would not. Its outcome was observed after it and within that time, or names it. The
-    look takes answers that matured in the last 30 days; an entity answered several times is judged by its last one, and
-    of several outcomes by the one that was recorded last.
+    would count and those who stay would not. An outcome that names an answer judges that one, whenever it was observed;
+    one that names an entity alone must have been observed after the answer and within that time. The look takes answers
+    that matured in the last 30 days; an entity answered several times is judged by its last one, and of several
+    outcomes by the one that was recorded last. An answer without an entity stands for itself.
     """
     import ibis
     import numpy as np
@@ -160,7 +161,6 @@ def _matured(
     answers = answers.filter(
         answers["usecase"] == usecase.name,
         answers["model_version"] == version,
-        answers["entity_key"].notnull(),
         answers["predicted_at"] <= ibis.literal(newest),
         answers["predicted_at"] >= ibis.literal(newest - timedelta(days=WINDOW_DAYS)),
     ).select("prediction_id", "entity_key", "score", "predicted_at")
@@ -168,16 +168,19 @@ def _matured(
     outcomes = outcomes.filter(outcomes["usecase"] == usecase.name).select(
         "entity_key", "value", "observed_at", "recorded_at", of="prediction_id"
     )
-    joined = answers.join(outcomes, "entity_key")
-    in_time = joined["observed_at"] >= joined["predicted_at"]
+    named = outcomes.filter(outcomes["of"].notnull()).drop("entity_key")
+    named = answers.join(named, answers["prediction_id"] == named["of"])
+    keyed = answers.join(outcomes.filter(outcomes["of"].isnull()), "entity_key")
+    keyed = keyed.filter(keyed["observed_at"] >= keyed["predicted_at"])
     if span:
-        in_time &= joined["observed_at"] <= joined["predicted_at"] + ibis.interval(seconds=int(span.total_seconds()))
-    joined = joined.filter(ibis.ifelse(joined["of"].isnull(), in_time, joined["of"] == joined["prediction_id"]))
-    last = ibis.window(
-        group_by=joined["entity_key"], order_by=[joined["predicted_at"].desc(), joined["recorded_at"].desc()]
-    )
+        until = keyed["predicted_at"] + ibis.interval(seconds=int(span.total_seconds()))
+        keyed = keyed.filter(keyed["observed_at"] <= until)
+    kept = ("prediction_id", "entity_key", "score", "predicted_at", "value", "recorded_at")
+    joined = named.select(*kept).union(keyed.select(*kept))
+    joined = joined.mutate(of=joined["entity_key"].fill_null(joined["prediction_id"]))
+    last = ibis.window(group_by=joined["of"], order_by=[joined["predicted_at"].desc(), joined["recorded_at"].desc()])
     one = joined.mutate(_place=ibis.row_number().over(last))
-    found = lake.engine.arrow(one.filter(one["_place"] == 0).order_by("entity_key").select("value", "score"))
+    found = lake.engine.arrow(one.filter(one["_place"] == 0).order_by("of").select("value", "score"))
     return found.column("value").to_numpy(), found.column("score").to_numpy()
 
 

@@ -6,15 +6,17 @@ goes on answering and :attr:`Deployment.problem` says what is wrong.
 """
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from trunkline.checks import Pseudonyms
 from trunkline.checks.edge import EdgeValidator, edge_validator
 from trunkline.contracts.expressions import RowValue
-from trunkline.errors import TrunklineError, UnavailableError, UnknownNameError
+from trunkline.errors import SchemaError, TrunklineError, UnavailableError, UnknownNameError
 from trunkline.registry.live import Alias, LiveModel, live_path, read_live, verified_folder
 from trunkline.spec import UseCase
 from trunkline.tasks.base_matrix import Matrix
@@ -23,6 +25,9 @@ from trunkline.tasks.model import Model
 __all__ = ["Deployment", "Loaded"]
 
 _Stamp = tuple[int, int, int]
+
+_PAUSE_S = 10.0
+"""A champion that could not be loaded is tried again after so long: its files may have been out of reach."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +70,23 @@ class Deployment:
     Args:
         usecase: The use case.
         workspace: Where its live manifest and models lie.
+        pseudonyms: Replaces personal identifiers in what is asked; None where the contract protects none.
     """
 
-    def __init__(self, usecase: UseCase, *, workspace: Path) -> None:
+    def __init__(self, usecase: UseCase, *, workspace: Path, pseudonyms: Pseudonyms | None = None) -> None:
         self.usecase = usecase
+        self.pseudonyms = pseudonyms
         self.problem = ""
         self._workspace = workspace
         self._path = live_path(workspace, usecase.name)
         self._seen: _Stamp | None = None
+        self._again_at = 0.0
         self._current: Loaded | None = None
         label = () if usecase.task is None else (usecase.task.label,)
-        self.validator: EdgeValidator = edge_validator(usecase.contract, optional=label)
-        self.keyless_validator: EdgeValidator = edge_validator(usecase.contract, optional=(*label, *usecase.entity_key))
+        self.validator: EdgeValidator = edge_validator(usecase.contract, optional=label, pseudonyms=pseudonyms)
+        self.keyless_validator: EdgeValidator = edge_validator(
+            usecase.contract, optional=(*label, *usecase.entity_key), pseudonyms=pseudonyms
+        )
 
     @property
     def current(self) -> Loaded | None:
@@ -113,8 +123,8 @@ class Deployment:
 
     @property
     def has_news(self) -> bool:
-        """Whether the live manifest is another file than at the last :meth:`refresh`."""
-        return self._stamp() != self._seen
+        """Whether the live manifest is another file than at the last :meth:`refresh`, or that failed a while ago."""
+        return self._stamp() != self._seen or (bool(self.problem) and time.monotonic() >= self._again_at)
 
     def refresh(self) -> bool:
         """Load what the live manifest names, unless it answers already; a failure is told by :attr:`problem`.
@@ -128,9 +138,10 @@ class Deployment:
             if champion is None or (self._current is not None and champion == self._current.live):
                 self.problem = ""
                 return False
-            self._current = _load(self._workspace, champion)
+            self._current = _load(self._workspace, champion, self.usecase)
         except (TrunklineError, OSError, ValueError) as error:
             self.problem = error.what if isinstance(error, TrunklineError) else type(error).__name__
+            self._again_at = time.monotonic() + _PAUSE_S
             return False
         self.problem = ""
         return True
@@ -143,14 +154,22 @@ class Deployment:
         return status.st_mtime_ns, status.st_ino, status.st_size
 
 
-def _load(workspace: Path, champion: LiveModel) -> Loaded:
+def _load(workspace: Path, champion: LiveModel, usecase: UseCase) -> Loaded:
     model = Model.load(verified_folder(workspace, champion), fingerprint=champion.sha256)
+    features = tuple(name for name in model.info.columns if name != model.info.label)
+    known = {column.name for column in usecase.contract.columns}
+    if strange := [name for name in features if name not in known]:
+        raise SchemaError(
+            f"version {champion.version} reads columns that the contract has no more: {', '.join(strange)}",
+            where=f"use case {usecase.name!r}",
+            next_step="bring the contract back, or train anew",
+        )
     model.warm_up()
     return Loaded(
         live=champion,
         alias="champion",
         model=model,
         encode=model.base.row_encoder(),
-        features=tuple(name for name in model.info.columns if name != model.info.label),
+        features=features,
         threshold=model.info.threshold,
     )

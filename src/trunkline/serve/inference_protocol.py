@@ -113,6 +113,12 @@ class InferEndpoint(Endpoint):
         if len({len(values) for values in columns.values()}) != 1:
             raise RefusedRequestError("the inputs differ in their number of rows", status=400)
         self.service.refuse_many(len(next(iter(columns.values()), ())))
+        offered = ("score",) if loaded.threshold is None else ("score", "decision")
+        wanted = [one.name for one in request.outputs] if request.outputs else list(offered)
+        if unknown := [name for name in wanted if name not in offered]:
+            raise RefusedRequestError(
+                f"there is no output {unknown[0][:40]!r}", status=400, next_step=f"ask for {', '.join(offered)}"
+            )
         judge = deployment.keyless_validator.judge
         judged = [judge(dict(zip(columns, cells, strict=True))) for cells in zip(*columns.values(), strict=True)]
         if not judged:
@@ -121,12 +127,6 @@ class InferEndpoint(Endpoint):
         outputs: dict[str, tuple[Datatype, Sequence[object]]] = {"score": ("FP64", found.scores)}
         if loaded.threshold is not None:
             outputs["decision"] = ("BOOL", found.decisions)
-        wanted = [one.name for one in request.outputs] if request.outputs else list(outputs)
-        unknown = [name for name in wanted if name not in outputs]
-        if unknown:
-            raise RefusedRequestError(
-                f"there is no output {unknown[0][:40]!r}", status=400, next_step=f"ask for {', '.join(outputs)}"
-            )
         return json_answer(
             {
                 "model_name": deployment.usecase.name,

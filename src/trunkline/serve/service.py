@@ -379,7 +379,7 @@ def wanted_reasons(scope: Scope) -> int:
     if not query:
         return 0
     text = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("reasons", ["0"])[-1]
-    if not (text.isascii() and text.isdigit() and int(text) <= _MOST_REASONS):
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MOST_REASONS)) and int(text) <= _MOST_REASONS):
         raise RefusedRequestError(f"reasons is a whole number from 0 to {_MOST_REASONS}", status=400)
     return int(text)
 

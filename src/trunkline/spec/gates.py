@@ -3,9 +3,9 @@
 Each gate is a frozen model with a ``name`` that appears in the output of the command line and in the ledger.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 __all__ = [
     "Calibrated",
@@ -17,6 +17,8 @@ __all__ = [
     "NotWorseThanChampion",
     "OnnxEqual",
 ]
+
+_THRESHOLDED: Final = ("accuracy", "f1", "precision", "recall")
 
 
 class _Gate(BaseModel):
@@ -36,6 +38,12 @@ class MinimumMetric(_Gate):
     limit: float
 
 
+def _reads_scores(metric: str) -> str:
+    if metric in _THRESHOLDED:
+        raise ValueError(f"{metric} depends on the threshold, and the two models have one each; take roc_auc")
+    return metric
+
+
 class NotWorseThanChampion(_Gate):
     """A paired test on rows that neither model has seen does not show the candidate to be worse.
 
@@ -46,7 +54,8 @@ class NotWorseThanChampion(_Gate):
     labels declares ``refuse``.
 
     Attributes:
-        metric: Scorer name; greater is better.
+        metric: Scorer name; greater is better. It reads scores alone: each model has a threshold of its own, so f1,
+            precision, recall and accuracy are refused.
         tolerance: How much worse the candidate may be, in the metric's unit.
         confidence: Confidence of the one-sided bound of the difference, in (0, 1).
         margin: A loss beyond ``tolerance`` that matters, in the metric's unit. Evidence is inconclusive when the
@@ -55,7 +64,7 @@ class NotWorseThanChampion(_Gate):
     """
 
     name: Literal["not_worse_than_champion"] = "not_worse_than_champion"
-    metric: str
+    metric: Annotated[str, AfterValidator(_reads_scores)]
     tolerance: float = 0.0
     confidence: float = Field(default=0.95, gt=0, lt=1)
     margin: float = Field(default=0.02, ge=0)

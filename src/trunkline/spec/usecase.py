@@ -57,13 +57,11 @@ class Watch:
     Attributes:
         psi: Population stability index of a feature or the score; the sampling-noise limit applies where it is larger.
         performance_drop: Loss of the headline metric against training, in its unit.
-        freshness_hours: Hours since the newest accepted batch; None watches nothing.
         minimum_outcomes: Matured outcomes needed before performance is read.
     """
 
     psi: float = 0.2
     performance_drop: float = 0.05
-    freshness_hours: float | None = None
     minimum_outcomes: int = 200
 
 

@@ -45,7 +45,6 @@ from trunkline.tasks.validation import probability_score, sigmoid
 
 __all__ = ["best_f1_threshold", "classification_trials", "train"]
 
-_MOST_HELD_OUT = 20_000
 
 
 def classification_trials(

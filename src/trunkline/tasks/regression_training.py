@@ -26,7 +26,6 @@ from trunkline.tasks.validation import Score
 __all__ = ["residuals", "train"]
 
 _MOST_POINTS = 400
-_MOST_HELD_OUT = 20_000
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
