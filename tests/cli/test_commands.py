@@ -162,7 +162,7 @@ def test_an_interrupted_command_says_how_to_go_on(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    source = simulated(capsys, tmp_path, rows=5)
+    source = simulated(capsys, tmp_path, rows=20)
     given = ["--workspace", str(tmp_path / "w"), "--run-id", "mine"]
     monkeypatch.setattr(importlib.import_module("trunkline.run.execute"), "_under_lock", lambda *_, **__: stopped())
     assert main(["ingest", "leavers", source, *given]) == 130
