@@ -363,6 +363,7 @@ def _trainings(
                 if one.since is not None
                 and one.since <= read
                 and (not document["batches"] or one.batch_id in document["batches"])
+                and one.batch_id not in document.get("left_out", ())
             ]
             if row not in held:
                 continue

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from trunkline.contracts import Contract
 from trunkline.errors import SourceError, UseCaseError
 from trunkline.lake import Lake
+from trunkline.lake.reading import newest
 from trunkline.spec import UseCase
 from trunkline.tasks import Trained, TrainingReport
 
@@ -36,6 +37,7 @@ class TrainDocument(BaseModel):
         folder: The candidate's folder, below the workspace.
         rows: Rows learned from, test rows included.
         batches: The batches they came from; empty for the whole current table.
+        left_out: Batches of any dataset that were not read: simulated ones, where there are real rows.
         table_versions: Lake table to version.
         contract_fingerprints: Dataset to fingerprint.
         report: The task's own report.
@@ -46,12 +48,15 @@ class TrainDocument(BaseModel):
     folder: str
     rows: int
     batches: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
     table_versions: Mapping[str, int]
     contract_fingerprints: Mapping[str, str]
     report: TrainingReport
 
 
-def main_table(usecase: UseCase, lake: Lake, *, batches: Sequence[str] = ()) -> "tuple[pa.Table, dict[str, int]]":
+def main_table(
+    usecase: UseCase, lake: Lake, *, batches: Sequence[str] = (), without: Sequence[str] = ()
+) -> "tuple[pa.Table, dict[str, int]]":
     """Read the rows of a use case, with its table features.
 
     Args:
@@ -59,6 +64,8 @@ def main_table(usecase: UseCase, lake: Lake, *, batches: Sequence[str] = ()) -> 
         lake: The lake.
         batches: Take the rows of these batches of the main dataset, of one key the newest; none takes the current row
             of every entity.
+        without: Leave out the rows of these batches, in every dataset, as if they had never come; a batch that is named
+            in ``batches`` is taken nevertheless.
 
     Returns:
         One row per entity and observation, and the version of each table that was read.
@@ -76,14 +83,16 @@ def main_table(usecase: UseCase, lake: Lake, *, batches: Sequence[str] = ()) -> 
         if version is None:
             continue
         versions[name] = version
+        table = lake.read(name, version=version)
         if batches and dataset == usecase.main:
-            table = lake.read(name, version=version)
             tables[dataset] = _newest(table.filter(table[BATCH].isin(list(batches))), contract, batches)
-        elif contract.table.key:
-            newest = [*([contract.table.event_at] if contract.table.event_at else []), "_ingested_at", "_row"]
-            tables[dataset] = lake.current(name, key=contract.table.key, newest_by=newest, version=version)
-        else:
-            tables[dataset] = lake.read(name, version=version)
+            continue
+        if without:
+            table = table.filter(table[BATCH].notin(list(without)))
+        if contract.table.key:
+            order = [*([contract.table.event_at] if contract.table.event_at else []), "_ingested_at", "_row"]
+            table = newest(table, key=contract.table.key, newest_by=order, table=name)
+        tables[dataset] = table
     if usecase.main not in tables:
         raise SourceError(
             f"the lake holds no rows of {usecase.table_name()!r}",

@@ -70,7 +70,7 @@ def _paired_evidence(context: StepContext, trained: TrainDocument) -> dict[str, 
     from trunkline.tasks.comparison import compare, compare_refitted
     from trunkline.train import unseen_rows
 
-    rows, _ = main_table(usecase, workspace.lake, batches=trained.batches)
+    rows, _ = main_table(usecase, workspace.lake, batches=trained.batches, without=trained.left_out)
     rows = rows.filter(pc.is_valid(rows.column(usecase.task.label)))
     candidate_at = workspace.root / trained.folder
     champion_at = workspace.registry.folder(usecase.name)

@@ -1,28 +1,24 @@
 """The step that takes sources in."""
 
-from pathlib import Path
-from typing import Final
-
-from trunkline.checks import arrow_schema
-from trunkline.contracts.records import RECEIPTS, Receipt
+from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError, TrunklineError, UnknownNameError
 from trunkline.ingest.derived import refresh_tables
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
+from trunkline.run.steps.simulated import SIMULATED, has_real_rows
 from trunkline.run.steps.sources import simulate_files
 from trunkline.run.taking import Handed, declared_names, resolve, take
 
 __all__ = ["ingest"]
-
-_SIMULATED: Final = "tmp/simulated"
 
 
 def ingest(context: StepContext) -> IngestDocument:
     """Take the sources in.
 
     Without sources, those that the settings declare for the use case are pulled. Where there are none the rows that the
-    lake has are taken as they are; and where it has none but simulated ones, they are simulated, so that real and
-    simulated rows never mix unasked. Derived tables whose inputs changed are refreshed at the end.
+    lake has are taken as they are, but for simulated ones; and where it has none but simulated ones, they are
+    simulated, so that real and simulated rows never mix unasked. Derived tables whose inputs changed are refreshed at
+    the end, over all rows of their inputs.
 
     Raises:
         UnknownNameError: There is no such dataset.
@@ -36,7 +32,7 @@ def ingest(context: StepContext) -> IngestDocument:
     sources = context.sources or declared_names(workspace, usecase.name, dataset=context.dataset)
     handed = resolve(workspace, usecase, sources, dataset=context.dataset, mapping=context.mapping)
     best_score = None
-    if not handed and _has_real_rows(context, dataset):
+    if not handed and has_real_rows(workspace, usecase, dataset):
         return IngestDocument(receipts=(), known=(), batches=(), derived=_refreshed(context))
     simulated = not handed
     if simulated:
@@ -46,7 +42,7 @@ def ingest(context: StepContext) -> IngestDocument:
                 next_step=f"trunkline run {usecase.name} --source FILE",
             )
         files, best_score = simulate_files(
-            usecase, rows=usecase.simulated_rows, seed=workspace.settings.seed, out=workspace.folder(_SIMULATED)
+            usecase, rows=usecase.simulated_rows, seed=workspace.settings.seed, out=workspace.folder(SIMULATED)
         )
         handed = [Handed(path.name, path, None, name) for name, path in files.items()]
     receipts, known, batches = [], [], []
@@ -88,18 +84,3 @@ def _refreshed(context: StepContext) -> tuple[Receipt, ...]:
         run_id=context.run_id,
         clock=workspace.clock,
     )
-
-
-def _has_real_rows(context: StepContext, dataset: str) -> bool:
-    lake, usecase = context.workspace.lake, context.usecase
-    if not lake.exists(RECEIPTS):
-        return False
-    receipts = lake.arrow(
-        RECEIPTS,
-        schema=arrow_schema(Receipt),
-        where=lambda table: (
-            (table["usecase"] == usecase.name) & (table["dataset"] == dataset) & (table["accepted"] > 0)
-        ),
-    )
-    simulated = context.workspace.root / _SIMULATED
-    return any(not Path(source).is_relative_to(simulated) for source in receipts.column("source").to_pylist())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from trunkline.errors import LabelError
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
+from trunkline.run.steps.simulated import simulated_batches
 from trunkline.train import TrainDocument, main_table, train_candidate
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ def train(context: StepContext) -> TrainDocument:
     workspace, usecase = context.workspace, context.usecase
     taken = context.document("ingest")
     batches = IngestDocument.model_validate_json(taken).batches if taken else ()
-    rows, versions = main_table(usecase, workspace.lake, batches=batches)
+    left_out = simulated_batches(workspace, usecase, batches=batches)
+    rows, versions = main_table(usecase, workspace.lake, batches=batches, without=left_out)
     fingerprints = {name: contract.fingerprint for name, contract in usecase.contracts.items()}
     folder = candidate_folder(context)
     try:
@@ -44,6 +46,7 @@ def train(context: StepContext) -> TrainDocument:
         folder=str(folder.relative_to(workspace.root)),
         rows=rows.num_rows,
         batches=batches,
+        left_out=left_out,
         table_versions=versions,
         contract_fingerprints=fingerprints,
         report=report,
@@ -56,7 +59,8 @@ def candidate_folder(context: StepContext) -> Path:
 
 
 def scored_rows(context: StepContext) -> "pa.Table":
-    """The rows a predict step scores: the run's batches, or every current row."""
+    """The rows a predict step scores: the run's batches, or every current row; simulated ones as in training."""
     taken = context.document("ingest")
     batches = IngestDocument.model_validate_json(taken).batches if taken else ()
-    return main_table(context.usecase, context.workspace.lake, batches=batches)[0]
+    left_out = simulated_batches(context.workspace, context.usecase, batches=batches)
+    return main_table(context.usecase, context.workspace.lake, batches=batches, without=left_out)[0]
