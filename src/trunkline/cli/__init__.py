@@ -55,6 +55,7 @@ def app() -> "App":
         help_epilogue=_CLOSING,
         version=_version,
         version_flags=["--version"],
+        suppress_keyboard_interrupt=False,  # run_command says how to go on
         help_format="plaintext",  # markdown would import rich.markdown: 0.15 s
     )
     for name, path, text in COMMANDS:
