@@ -18,11 +18,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trunkline.brokers.protocol import MAX_BYTES, Capabilities, Message, Record, Trimmed
+from trunkline.brokers.sealed_values import SealedValues
 from trunkline.errors import InputError, TamperedError, UnavailableError
 from trunkline.settings import drills
 from trunkline.settings.brokers import BrokerSettings
+
+if TYPE_CHECKING:
+    from trunkline.lake import Keyring
 
 __all__ = ["CRASH_POINTS", "EmbeddedLog"]
 
@@ -73,13 +78,23 @@ class EmbeddedLog:
         path: The file; made, with its folder, if need be.
         settings: Durability, retention, size.
         clock: Gives the present instant, UTC.
+        keys: The keys of the workspace; None where nothing is encrypted.
+        seals: Whether the values of new records are encrypted, bound to this log and their topic.
 
     Raises:
         TamperedError: The file is not a log, or is damaged.
         UnavailableError: It cannot be opened.
     """
 
-    def __init__(self, path: Path, *, settings: BrokerSettings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        settings: BrokerSettings,
+        clock: Callable[[], datetime],
+        keys: "Keyring | None" = None,
+        seals: bool = False,
+    ) -> None:
         self._path = path
         self._settings = settings
         self._clock = clock
@@ -94,6 +109,7 @@ class EmbeddedLog:
             self._writer, self._write_lock = self._connect(), threading.Lock()
             self._reader, self._read_lock = self._connect(), threading.Lock()
             self._id = self._prepare()
+        self._values = SealedValues(keys, seals=seals, path=path, log_id=self._id)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -125,6 +141,8 @@ class EmbeddedLog:
             ((topic, messages),) = batches.items()
             if len(messages) == 1:  # the way of one request: one statement is a transaction of its own
                 value, key = messages[0]
+                if self._values.seals:
+                    value = self._values.sealed(topic, value)
                 self._point("log.before_commit")
                 cursor = self._writer.execute(inserts[topic], (at_us, key, value))
                 self._point("log.after_commit")
@@ -132,7 +150,8 @@ class EmbeddedLog:
         ends = {}
         with self._transaction():
             for topic, messages in batches.items():
-                self._writer.executemany(inserts[topic], [(at_us, key, value) for value, key in messages])
+                rows = [(at_us, key, self._values.sealed(topic, value)) for value, key in messages]
+                self._writer.executemany(inserts[topic], rows)
                 newest = "SELECT last_insert_rowid()" if messages else _on(_NEWEST, _table(topic))
                 ends[topic] = self._writer.execute(newest).fetchall()[0][0] or 0
             self._point("log.before_commit")
@@ -148,8 +167,8 @@ class EmbeddedLog:
         with self._reading(topic) as is_known:
             if is_known:
                 cursor = self._reader.execute(_on(_READ, table), (after, limit))
-                for row in cursor:
-                    found.append(Record(*row))
+                for offset, value, key, at_us in cursor:
+                    found.append(Record(offset, self._values.opened(topic, value), key, at_us))
                     max_bytes -= len(found[-1].value)
                     if max_bytes <= 0:
                         break
@@ -225,7 +244,9 @@ class EmbeddedLog:
         while records := self.read(topic, after=after, limit=_ERASE_ROWS):
             after = records[-1].offset
             mended = [(without(record.value), record) for record in records]
-            shorter = [(value, record.offset) for value, record in mended if value != record.value]
+            shorter = [
+                (self._values.sealed(topic, value), record.offset) for value, record in mended if value != record.value
+            ]
             if shorter:
                 with self._write_lock, self._told(), self._transaction():
                     self._writer.executemany(_on(_MEND, _table(topic)), shorter)

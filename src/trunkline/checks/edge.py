@@ -7,6 +7,7 @@ null), whereas further columns of a file are reported in its receipt.
 
 from collections.abc import Sequence
 
+from trunkline.checks.pseudonyms import Pseudonyms
 from trunkline.contracts import Contract
 from trunkline.contracts.judging import Judged, RowJudge
 from trunkline.errors import InputError
@@ -17,8 +18,11 @@ __all__ = ["EdgeValidator", "Judged", "edge_validator"]
 class EdgeValidator:
     """Validates messages of one contract; made by :func:`edge_validator`."""
 
-    def __init__(self, contract: type[Contract], *, optional: Sequence[str] = ()) -> None:
+    def __init__(
+        self, contract: type[Contract], *, optional: Sequence[str] = (), pseudonyms: Pseudonyms | None = None
+    ) -> None:
         self.contract = contract
+        self._pseudonyms = pseudonyms
         self._judge = RowJudge(contract.columns, contract.table, optional=optional)
 
     def judge(self, message: object) -> Judged:
@@ -29,9 +33,12 @@ class EdgeValidator:
 
         Returns:
             The row with its verdict. Unknown keys are reasons (``name.unknown``), so that a misspelt field is not
-            silently null.
+            silently null. Protected fields of a good row are pseudonyms where the validator was told how to make them.
         """
-        return self._judge.judge(message)
+        judged = self._judge.judge(message)
+        if self._pseudonyms is None or judged.reasons:
+            return judged
+        return Judged(self._pseudonyms.row(judged.row), ())
 
     def rows(self, body: bytes) -> list[Judged]:
         """Judge every row of a request body.
@@ -91,14 +98,17 @@ class EdgeValidator:
         return messages
 
 
-def edge_validator(contract: type[Contract], *, optional: Sequence[str] = ()) -> EdgeValidator:
+def edge_validator(
+    contract: type[Contract], *, optional: Sequence[str] = (), pseudonyms: Pseudonyms | None = None
+) -> EdgeValidator:
     """Build the validator of a contract's messages.
 
     Args:
         contract: The contract.
         optional: Fields that may be absent or null although they are not nullable, e.g. the label of rows to predict.
+        pseudonyms: Replaces personal identifiers of good rows; None leaves them as they are.
 
     Returns:
         A validator to keep for the life of the process.
     """
-    return EdgeValidator(contract, optional=optional)
+    return EdgeValidator(contract, optional=optional, pseudonyms=pseudonyms)

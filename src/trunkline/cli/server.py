@@ -56,6 +56,7 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
         clock=utc_now,
         settings=settings.serve,
         log=settings.broker,
+        keys=workspace.keys,
         sources=SourceMetrics(
             lambda: [_sample(state) for state in reader.sources()], workspace=workspace.folder("."), clock=utc_now
         ),

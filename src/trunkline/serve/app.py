@@ -38,14 +38,14 @@ from trunkline.settings.serve import ServeSettings
 from trunkline.spec import UseCase
 
 if TYPE_CHECKING:
-    from trunkline.lake import Lake
+    from trunkline.lake import Keyring, Lake
 
 __all__ = ["create_app"]
 
 _logger = logging.getLogger(__name__)
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - what one server needs
     workspace: Path,
     *,
     usecases: Mapping[str, UseCase],
@@ -55,6 +55,7 @@ def create_app(
     log: BrokerSettings | None = None,
     flush_every_s: float = 1.0,
     sources: SourceMetrics | None = None,
+    keys: "Keyring | None" = None,
 ) -> FastAPI:
     """Make the application of one workspace.
 
@@ -67,16 +68,27 @@ def create_app(
         log: Durability and size of the log.
         flush_every_s: Least time between two commits to a lake table, in seconds.
         sources: What ``/metrics`` says of sources, process and disk beside the server's own counters; None for nothing.
+        keys: The keys of the workspace; None where no contract protects personal data.
 
     Returns:
         The application; :func:`trunkline.serve.listen` serves it.
     """
     settings = settings or ServeSettings()
     deployments = {
-        name: Deployment(usecase, workspace=workspace) for name, usecase in usecases.items() if usecase.task is not None
+        name: Deployment(
+            usecase, workspace=workspace, pseudonyms=None if keys is None else keys.pseudonyms(usecase.contract)
+        )
+        for name, usecase in usecases.items()
+        if usecase.task is not None
     }
     running = _Running(
-        workspace, deployments=deployments, log=log or BrokerSettings(), lake=lake, clock=clock, every_s=flush_every_s
+        workspace,
+        deployments=deployments,
+        log=log or BrokerSettings(),
+        lake=lake,
+        clock=clock,
+        every_s=flush_every_s,
+        keys=keys,
     )
     service = Service(
         deployments=deployments,
@@ -147,8 +159,10 @@ class _Running:
         lake: "Callable[[], Lake]",
         clock: Callable[[], datetime],
         every_s: float,
+        keys: "Keyring | None",
     ) -> None:
         self._workspace = workspace
+        self._keys = keys
         self._deployments = deployments
         self._log_settings = log
         self._lake = lake
@@ -167,7 +181,14 @@ class _Running:
 
     @asynccontextmanager
     async def _around(self, service: Service) -> AsyncIterator[None]:
-        log = EmbeddedLog(self._workspace / "log" / "log.db", settings=self._log_settings, clock=self._clock)
+        contracts = [contract for one in self._deployments.values() for contract in one.usecase.contracts.values()]
+        log = EmbeddedLog(
+            self._workspace / "log" / "log.db",
+            settings=self._log_settings,
+            clock=self._clock,
+            keys=self._keys,
+            seals=self._keys is not None and self._keys.is_encrypted(*contracts),
+        )
         self._flusher = Flusher(
             log,
             lake=self._lake,

@@ -5,7 +5,7 @@ object per line. If any row breaks the contract the answer is 422 with the reaso
 done.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
 from starlette.types import Scope
@@ -13,6 +13,7 @@ from starlette.types import Scope
 from trunkline.brokers import Message
 from trunkline.checks.edge import edge_validator
 from trunkline.contracts.expressions import RowValue
+from trunkline.contracts.kinds import Scalar
 from trunkline.serve.deployments import Deployment
 from trunkline.serve.recording import OUTCOMES, OutcomeMessage, outcome_lines
 from trunkline.serve.refusals import Answer, json_answer
@@ -92,7 +93,7 @@ class OutcomesEndpoint(Endpoint):
         """Take ground truths in; answered when they are durable."""
         usecase = self._deployment.usecase.name
         judged = await self.service.judged(self._validator, body)
-        rows = self.service.accepted(usecase, judged)
+        rows = self._protected(self.service.accepted(usecase, judged))
         if self._is_class:
             odd = {at: ("value.class",) for at, row in enumerate(rows) if row["value"] not in _CLASSES}
             if odd:
@@ -103,3 +104,11 @@ class OutcomesEndpoint(Endpoint):
         return json_answer(
             {"request_id": self.service.request_id(), "usecase": usecase, "accepted": len(ids), "outcome_ids": ids}
         )
+
+    def _protected(self, rows: Sequence[Mapping[str, Scalar | None]]) -> Sequence[Mapping[str, Scalar | None]]:
+        """Name the entities as the predictions do."""
+        pseudonyms = self._deployment.pseudonyms
+        if pseudonyms is None:
+            return rows
+        fields = self._deployment.usecase.entity_key
+        return [{**row, "entity_key": pseudonyms.key(fields, str(row["entity_key"]))} for row in rows]

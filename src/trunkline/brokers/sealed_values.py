@@ -1,0 +1,54 @@
+"""Values of the durable log under encryption, bound to the log and the topic that they are in."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trunkline.checks.sealing import is_sealed
+from trunkline.errors import InputError
+
+if TYPE_CHECKING:
+    from trunkline.lake import Keyring
+
+__all__ = ["SealedValues"]
+
+
+class SealedValues:
+    """Seals values that are written and opens those that are read; values in clear are read as they are.
+
+    Args:
+        keys: The keys of the workspace; None where nothing is encrypted.
+        seals: Whether new values are encrypted.
+        path: The log's file, for messages.
+        log_id: Names the log.
+    """
+
+    def __init__(self, keys: "Keyring | None", *, seals: bool, path: Path, log_id: str) -> None:
+        self._sealer = None if keys is None else keys.sealer("durable log")
+        self.seals = seals and keys is not None
+        self._path, self._log_id = path, log_id
+
+    def sealed(self, topic: str, value: bytes) -> bytes:
+        """Give the value to write; an empty one says nothing and stays.
+
+        Raises:
+            InputError: The keys cannot be read or made.
+        """
+        if not self.seals or self._sealer is None or not value:
+            return value
+        return self._sealer.seal(value, bound=self._bound(topic))
+
+    def opened(self, topic: str, value: bytes) -> bytes:
+        """Give a value that was written.
+
+        Raises:
+            InputError: It is encrypted, and there are no keys.
+            TamperedError: Its key is lost, or it was changed.
+        """
+        if not is_sealed(value):
+            return value
+        if self._sealer is None:
+            raise InputError("the durable log is encrypted, and it was opened without keys", where=str(self._path))
+        return self._sealer.open(value, bound=self._bound(topic))
+
+    def _bound(self, topic: str) -> str:
+        return f"durable log|{self._log_id}|{topic}"
