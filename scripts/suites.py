@@ -43,6 +43,7 @@ class Suite:
         system: What ``scripts/system.sh`` must provide.
         variables: Environment variables it runs under.
         folders: Where its tests are, below the root; empty for everywhere.
+        left_out: Files of these folders that it does not take.
         narrowed_to: A pytest expression that its tests must fulfil as well.
     """
 
@@ -53,6 +54,7 @@ class Suite:
     system: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     narrowed_to: str = ""
 
 
@@ -61,12 +63,28 @@ class Suite:
 TOUCHED_BY_TIME_ZONES = (
     *("tests/contracts", "tests/checks", "tests/engine", "tests/lake", "tests/ingest", "tests/brokers"),
     *("tests/registry", "tests/serve", "tests/monitor", "tests/run", "tests/settings", "src/trunkline/contracts"),
+    *("tests/train", "tests/plan", "tests/console/test_console.py", "tests/console/test_quality.py"),
+)
+# Files of those folders whose outcomes rest on no instant: refusals by name and form, crashes, memory, spelling, and
+# the same intake that others of their folder prove with instants in it.
+UNTOUCHED_BY_TIME_ZONES = (
+    *("tests/run/test_bad_input.py", "tests/run/test_budget.py", "tests/run/test_refusals_and_faults.py"),
+    *("tests/run/test_taking.py", "tests/run/test_erasing.py", "tests/contracts/test_expressions.py"),
+    *("tests/ingest/test_documentation.py", "tests/ingest/test_groups.py", "tests/ingest/test_unique.py"),
+    *("tests/ingest/formats/test_byte_stream.py", "tests/ingest/formats/test_json_documents.py"),
+    *("tests/lake/test_processes.py", "tests/lake/test_conflicts.py"),
 )
 
 SUITES = {
     "fast": Suite(360, workers=2),
     # The same answers wherever the machine stands: a naive local time anywhere shows here.
-    "fast-tokyo": Suite(300, workers=2, variables={"TZ": "Asia/Tokyo"}, folders=TOUCHED_BY_TIME_ZONES),
+    "fast-tokyo": Suite(
+        300,
+        workers=2,
+        variables={"TZ": "Asia/Tokyo"},
+        folders=TOUCHED_BY_TIME_ZONES,
+        left_out=UNTOUCHED_BY_TIME_ZONES,
+    ),
     "properties": Suite(300, workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}, narrowed_to="hypothesis"),
     "slow": Suite(1140, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}),
     "servers": Suite(300, mark="servers", extras=("sql",), system=("postgresql", "mariadb")),
@@ -121,8 +139,11 @@ def run(name: str, suite: Suite) -> Tally:
     if suite.narrowed_to:
         expression = f"{suite.narrowed_to} and {expression}"
     command = [sys.executable, "-m", "pytest", "-q", "-m", expression, f"--junitxml={result}", *suite.folders]
-    if suite.workers:
-        command += ["-n", str(suite.workers)]
+    command += [f"--ignore={path}" for path in suite.left_out]
+    if (
+        suite.workers
+    ):  # neighbours stay together, and with them what they share; who is done early takes from the others
+        command += ["-n", str(suite.workers), "--dist", "worksteal"]
     timeout = shutil.which("timeout")  # coreutils; kills the workers too, as it leads their process group
     if timeout:
         command = [timeout, f"--kill-after={KILL_AFTER_SECONDS}", str(suite.budget_seconds), *command]

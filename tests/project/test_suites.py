@@ -78,3 +78,10 @@ def test_a_suite_exists_from_its_first_test(suites: types.ModuleType, tmp_path: 
 
 def test_all_budgets_fit_into_an_hour(suites: types.ModuleType) -> None:
     assert sum(suite.budget_seconds for suite in suites.SUITES.values()) < 3600
+
+
+def test_what_time_zones_touch_is_there_and_nothing_else_is_left_out(suites: types.ModuleType) -> None:
+    for path in (*suites.TOUCHED_BY_TIME_ZONES, *suites.UNTOUCHED_BY_TIME_ZONES):
+        assert (ROOT / path).exists(), path
+    for path in suites.UNTOUCHED_BY_TIME_ZONES:
+        assert path.startswith(suites.TOUCHED_BY_TIME_ZONES), path
