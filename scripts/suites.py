@@ -140,9 +140,7 @@ def run(name: str, suite: Suite) -> Tally:
         expression = f"{suite.narrowed_to} and {expression}"
     command = [sys.executable, "-m", "pytest", "-q", "-m", expression, f"--junitxml={result}", *suite.folders]
     command += [f"--ignore={path}" for path in suite.left_out]
-    if (
-        suite.workers
-    ):  # neighbours stay together, and with them what they share; who is done early takes from the others
+    if suite.workers:  # neighbours stay together, with what they share; who is done early takes from the others
         command += ["-n", str(suite.workers), "--dist", "worksteal"]
     timeout = shutil.which("timeout")  # coreutils; kills the workers too, as it leads their process group
     if timeout:
