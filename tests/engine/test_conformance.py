@@ -1,11 +1,15 @@
 """What every engine promises; one body over all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import ibis
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -25,6 +29,16 @@ SCHEMA = pa.schema(
     ]
 )
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+CALLS = pa.table(
+    {
+        "cell": ["c1", "c1", "c2", "c2", "c2", None],
+        "at": pa.array([NOON + timedelta(minutes=15 * n) for n in (0, 1, 0, 1, 2, 0)], INSTANT),
+        "attempts": [10, 20, 3, 0, 7, 5],
+        "drops": pa.array([1.0, None, 0.1, 0.2, 0.3, 1e-9], pa.float64()),
+        "cost": pa.array([Decimal("1.10"), Decimal("-0.01"), None, Decimal("12345678.90"), Decimal("0.00"), None]),
+    }
+)
+SITES = pa.table({"cell": ["c1", "c2", "c3"], "site": ["007", "008", "009"]})
 
 
 def stored(folder: Path, *tables: pa.Table) -> list[str]:
@@ -200,3 +214,151 @@ def test_an_expression_is_compiled_once_and_run_on_many_threads(engine: Engine) 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(run, starts)) == [[n for n in range(start, start + 50) if n >= 100] for start in starts]
     assert engine.threads >= 1
+
+
+def test_a_compiled_expression_reads_tables_of_the_engine_as_well(engine: Engine, tmp_path: Path) -> None:
+    known = engine.parquet(stored(tmp_path, SITES), SITES.schema)
+    schema = pa.schema([pa.field("cell", pa.string()), pa.field("n", pa.int64())])
+    unknown = engine.compiled(lambda table: table.anti_join(known, "cell").select("n"), schema)
+
+    def run(start: int) -> list[int]:
+        given = pa.table({"cell": ["c1", "c9", None], "n": [start, start + 1, start + 2]}, schema=schema)
+        return sorted(unknown(given).column("n").to_pylist())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(run, range(0, 40, 10))) == [[n + 1, n + 2] for n in range(0, 40, 10)]
+
+
+# The same numbers whoever computes
+
+
+def close(found: pa.Table, expected: Sequence[dict[str, object]], *, by: str) -> None:
+    """Compare row by row; floats to 1e-9 of their size."""
+    assert len(found) == len(expected)
+    for row, wanted in zip(rows(found, by=by), expected, strict=True):
+        assert row == {
+            name: pytest.approx(value, rel=1e-9, abs=1e-15) if isinstance(value, float) else value
+            for name, value in wanted.items()
+        }
+
+
+def test_decimals_keep_their_digits(engine: Engine, tmp_path: Path) -> None:
+    kind = pa.decimal128(12, 2)
+    costs = CALLS.select(["cost"]).cast(pa.schema([pa.field("cost", kind)]))
+    table = engine.parquet(stored(tmp_path, costs), costs.schema)
+    read = engine.arrow(table)
+    assert read.schema.field("cost").type == kind
+    assert sorted(read.column("cost").to_pylist(), key=str) == sorted(costs.column("cost").to_pylist(), key=str)
+    total = engine.arrow(table.aggregate(total=table.cost.sum().cast("float64"), largest=table.cost.max()))
+    assert total.to_pylist() == [{"total": pytest.approx(12345679.99, rel=1e-12), "largest": Decimal("12345678.90")}]
+
+
+def test_aggregates_agree(engine: Engine) -> None:
+    calls = engine.table(CALLS)
+    found = engine.arrow(
+        calls.group_by("cell").aggregate(
+            rows=calls.count(),
+            known=calls.drops.count(),
+            rate=calls.drops.sum() / calls.attempts.sum(),
+            spread=calls.drops.std(),
+            middle=calls.drops.quantile(0.5),
+            upper=calls.attempts.quantile(0.9),
+            last_at=calls["at"].max(),
+        )
+    )
+    expected: list[dict[str, object]] = [
+        {"cell": "c1", "rows": 2, "known": 1, "rate": 1 / 30, "spread": None, "middle": 1.0, "upper": 19.0},
+        {"cell": "c2", "rows": 3, "known": 3, "rate": 0.06, "spread": 0.1, "middle": 0.2, "upper": 6.2},
+        {"cell": None, "rows": 1, "known": 1, "rate": 2e-10, "spread": None, "middle": 1e-9, "upper": 5.0},
+    ]
+    last = [NOON + timedelta(minutes=15), NOON + timedelta(minutes=30), NOON]
+    close(found, [{**row, "last_at": at} for row, at in zip(expected, last, strict=True)], by="cell")
+
+
+def test_joins_agree_and_null_meets_nothing(engine: Engine) -> None:
+    calls, sites = engine.table(CALLS), engine.table(SITES)
+    joined = sites.left_join(calls, "cell").select("site", "attempts", share=calls.drops / calls.attempts.nullif(0))
+    totals = joined.group_by("site").aggregate(attempts=joined.attempts.sum(), share=joined.share.mean())
+    close(
+        engine.arrow(totals),
+        [
+            {"site": "007", "attempts": 30, "share": 0.1},
+            {"site": "008", "attempts": 10, "share": (0.1 / 3 + 0.3 / 7) / 2},
+            {"site": "009", "attempts": None, "share": None},
+        ],
+        by="site",
+    )
+    assert engine.arrow(calls.anti_join(sites, "cell").select("attempts")).to_pylist() == [{"attempts": 5}]
+
+
+def test_windows_agree(engine: Engine) -> None:
+    calls = engine.table(CALLS.filter(pc.is_valid(CALLS.column("cell"))))
+    window = ibis.window(group_by="cell", order_by="at", preceding=1, following=0)
+    found = engine.arrow(
+        calls.select(
+            "at",
+            "attempts",
+            name=calls.cell + "-" + calls.attempts.cast("string"),
+            mean=calls.drops.mean().over(window),
+            before=calls.attempts.lag().over(ibis.window(group_by="cell", order_by="at")),
+            rank=ibis.row_number().over(ibis.window(group_by="cell", order_by=ibis.desc("attempts"))),
+        )
+    )
+    means = {"c1-10": 1.0, "c1-20": 1.0, "c2-3": 0.1, "c2-0": 0.15, "c2-7": 0.25}
+    before = {"c1-10": None, "c1-20": 10, "c2-3": None, "c2-0": 3, "c2-7": 0}
+    rank = {"c1-10": 1, "c1-20": 0, "c2-3": 1, "c2-0": 2, "c2-7": 0}
+    for row in rows(found, by="name"):
+        name = str(row["name"])
+        assert (row["before"], row["rank"]) == (before[name], rank[name])
+        assert row["mean"] == pytest.approx(means[name], rel=1e-9)
+
+
+def builtin(name: str, *, takes: str, gives: str) -> Callable[[str, object], ibis.Value]:
+    """A function that sessions of every engine have."""
+
+    def function(zone: str, time: object) -> None:
+        """Stand for it."""
+
+    function.__name__ = name
+    made: Callable[[str, object], ibis.Value] = ibis.udf.scalar.builtin(function, signature=(("string", takes), gives))
+    return made
+
+
+def test_clocks_of_zones_are_read_alike(engine: Engine) -> None:
+    """Twice 02:30 in October, never 02:30 in March; half an hour on Lord Howe; a day that Samoa left out."""
+
+    instant_at = builtin("instant_at", takes="timestamp(6)", gives="timestamp('UTC', 6)")
+    clock_at = builtin("clock_at", takes="timestamp('UTC', 6)", gives="timestamp(6)")
+    shown = {
+        "Europe/Berlin": ["2026-10-25T02:30:00", "2026-03-29T02:30:00", "2026-07-01T12:00:00.000001"],
+        "Australia/Lord_Howe": ["2026-04-05T01:45:00", "2026-10-04T02:15:00", "2026-01-01T00:00:00"],
+        "Pacific/Apia": ["2011-12-30T12:00:00", "2011-12-29T23:59:59", "2011-12-31T00:00:00"],
+    }
+    for zone, texts in shown.items():
+        naive = [datetime.fromisoformat(text) for text in texts]
+        instants = [one.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC) for one in naive]
+        table = engine.table(pa.table({"n": [0, 1, 2], "clock": pa.array(naive, pa.timestamp("us"))}))
+        asked = table.mutate(instant=instant_at(zone, table.clock))
+        asked = asked.mutate(again=clock_at(zone, asked.instant))
+        found = rows(engine.arrow(asked), by="n")
+        assert [row["instant"] for row in found] == instants
+        assert [row["again"] for row in found] == [
+            at.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for at in instants
+        ]
+
+
+def test_texts_of_an_expression_arrive_as_they_are(engine: Engine) -> None:
+    odd = ["a'b", 'a"b', "a\\b", "\\v", "a\vb\fc\ad\be", "tab\there", "new\nline\r", "%_", "?{0}", "é\u2028😀", "`$x`"]
+    table = engine.table(pa.table({"n": list(range(len(odd))), "text": odd}))
+    same = ibis.cases(*[(table.n == n, table.text == text) for n, text in enumerate(odd)])
+    found = rows(engine.arrow(table.select("n", same=same, again=ibis.literal(odd[4]))), by="n")
+    assert all(row["same"] for row in found)
+    assert {row["again"] for row in found} == {odd[4]}
+    white = engine.table(pa.table({"text": [" \t\n\r\v\fvf5\u00a0\v", "\x1f5\x1f"]}))
+    trimmed = [row["text"] for row in engine.arrow(white.select(text=white.text.strip())).to_pylist()]
+    assert sorted(map(repr, trimmed)) == sorted(map(repr, ["vf5\u00a0", "\x1f5\x1f"]))
+
+
+def test_rows_held_by_the_expression_itself_keep_their_types(engine: Engine) -> None:
+    given = pa.table({"n": pa.array([1, None], pa.int64()), "at": pa.array([NOON, None], INSTANT)})
+    assert engine.arrow(ibis.memtable(given)).equals(given)

@@ -24,7 +24,7 @@ from trunkline.contracts import Column, Contract
 from trunkline.contracts.contract import LONGEST_TEXT
 from trunkline.contracts.judging import limit_of
 from trunkline.contracts.kinds import WHITE_SPACE, parse
-from trunkline.contracts.patterns import without_anchors
+from trunkline.contracts.patterns import without_anchors, without_dots
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -251,6 +251,7 @@ def _checks(
         if column.kind == "text":
             yield f"{column.name}.length", words.length() > (column.max_length or LONGEST_TEXT)
             if column.pattern:
-                yield f"{column.name}.pattern", ~words.re_search(rf"^(?:{without_anchors(column.pattern)})\z")
+                pattern = without_dots(without_anchors(column.pattern))
+                yield f"{column.name}.pattern", ~words.re_search(rf"^(?:{pattern})\z")
     for rule in contract.table.rules:
         yield rule.name, ~cast("ir.BooleanValue", ibis_value(rule.condition, typed))

@@ -59,14 +59,20 @@ def typed_value(column: Column, text: "ir.StringValue", *, known: "ir.BooleanVal
     if column.kind == "flag":
         return cast("ir.Value", ibis.ifelse(matched.isnull(), ibis.null("boolean"), matched.lower().isin(TRUE_TOKENS)))
     if column.kind == "integer":
-        return cast("ir.Value", matched.try_cast("int64"))
+        return _whole(matched)
     if column.kind == "number":
         return _finite(matched.try_cast("float64"))
     if column.kind == "day":
         return _day(matched)
-    if column.zone is None:
-        return _in_years(matched.try_cast("timestamp('UTC', 6)"))
-    return _in_years(_zoned(matched, column.zone))
+    return _in_years(_moment(column, matched))
+
+
+def _whole(matched: "ir.StringValue") -> "ir.Value":
+    """Cast what is before the point; the grammar lets only zeros follow it, and not every engine reads those."""
+    import ibis
+
+    before_point = matched.left(matched.find("."))
+    return cast("ir.Value", ibis.ifelse(matched.contains("."), before_point, matched).try_cast("int64"))
 
 
 def _finite(number: "ir.Value") -> "ir.Value":
@@ -102,32 +108,31 @@ def _in_years(moment: "ir.Value") -> "ir.Value":
     return cast("ir.Value", ibis.ifelse(inside, moment, ibis.null("timestamp('UTC', 6)")))
 
 
-def _zoned(matched: "ir.StringValue", zone: str) -> "ir.Value":
-    """Take texts with an offset as they are, others as local times of a zone.
+def _moment(column: Column, matched: "ir.StringValue") -> "ir.Value":
+    """Read texts with an offset by it, others as local times of the column's zone.
 
-    Of a local time that exists twice DuckDB takes the later instant; the contract means the earlier one. The earlier
-    has the offset that held a day before, if with that offset the clock shows the same local time.
+    Date and clock are cast, the offset is taken apart here: engines differ in the offsets that they read.
     """
     import ibis
 
-    instant_at = _timezone("timestamp(6)", "timestamp('UTC', 6)")
-    clock_at = _timezone("timestamp('UTC', 6)", "timestamp(6)")
-    day = ibis.interval(days=1)
-    local = matched.try_cast("timestamp(6)")
-    later = instant_at(zone, local)
-    turned_back = clock_at(zone, later - day) - (local - day)
-    earlier = later - turned_back
-    in_zone = ibis.ifelse(clock_at(zone, earlier) == local, earlier, later)
-    moment = matched.try_cast("timestamp('UTC', 6)")
-    return cast("ir.Value", ibis.ifelse(matched.re_search(OFFSET), moment, in_zone))
+    offset = cast("ir.StringValue", matched.re_extract(OFFSET.removesuffix("$") + r"\z", 0))
+    clock = cast("ir.StringValue", matched.left(matched.length() - offset.length()))
+    hours, minutes = offset.substr(1, 2).try_cast("int64"), offset.right(2).try_cast("int64")
+    size = ibis.ifelse(offset.length() > len("+hh"), hours * 60 + minutes, hours * 60)
+    ahead = ibis.cases((offset == "Z", 0), (offset.startswith("-"), -size), else_=size)
+    moment = clock.try_cast("timestamp('UTC', 6)") - ibis.interval(minutes=1) * ahead
+    if column.zone is None:
+        return cast("ir.Value", moment)
+    local = _instant_at()(column.zone, clock.try_cast("timestamp(6)"))
+    return cast("ir.Value", ibis.ifelse(offset == "", local, moment))
 
 
-def _timezone(takes: str, gives: str) -> "Callable[[str, ir.Value], ir.Value]":
-    """The engine's ``timezone(zone, time)``: a clock's time to the instant, or an instant to what the clock shows."""
+def _instant_at() -> "Callable[[str, ir.Value], ir.Value]":
+    """The engine's ``instant_at(zone, clock)``, see :attr:`trunkline.engine.Engine.connection`."""
     import ibis
 
-    def timezone(zone: str, time: object) -> None:
+    def instant_at(zone: str, clock: object) -> None:
         """Stand for the builtin; it has no body here."""
 
-    builtin = ibis.udf.scalar.builtin(timezone, signature=(("string", takes), gives))
-    return cast("Callable[[str, ir.Value], ir.Value]", builtin)
+    signature = (("string", "timestamp(6)"), "timestamp('UTC', 6)")
+    return cast("Callable[[str, ir.Value], ir.Value]", ibis.udf.scalar.builtin(instant_at, signature=signature))

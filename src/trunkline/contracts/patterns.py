@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["compiled", "outside_subset", "without_anchors"]
+__all__ = ["compiled", "outside_subset", "without_anchors", "without_dots"]
 
 _ESCAPES: Final = frozenset("dDwWtnrf" + r"\.^$*+?{}[]()|/-'\"#&~@!%,:;<=>_` ")
 """What may follow a backslash: ASCII classes, control characters, and punctuation that stands for itself."""
@@ -22,6 +22,20 @@ def without_anchors(pattern: str) -> str:
     if pattern.endswith("$") and (len(pattern) - len(pattern[:-1].rstrip("\\"))) % 2 == 1:
         pattern = pattern[:-1]
     return pattern
+
+
+def without_dots(pattern: str) -> str:
+    r"""Write each dot as ``[^\n]``: Java's dot also ends before a carriage return and Unicode's line separators.
+
+    >>> print(without_dots(r"a.\.[.x]"))
+    a[^\n]\.[.x]
+    """
+    return re.sub(
+        r"\\.|\[\^?(?:\\.|[^\]\\])*\]|(\.)",
+        lambda part: r"[^\n]" if part[1] else part[0],
+        pattern,
+        flags=re.DOTALL,
+    )
 
 
 @lru_cache(maxsize=1024)

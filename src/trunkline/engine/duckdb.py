@@ -26,6 +26,21 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     from ibis.backends.duckdb import Backend
 
+_FUNCTIONS = (
+    "CREATE MACRO clock_at(zone, instant) AS timezone(zone, instant)",
+    # Of a local time that exists twice `timezone` takes the later instant, and the earlier is meant. It has the offset
+    # that held a day before, if with that offset the clock shows the same local time.
+    """
+    CREATE MACRO _turned_back(zone, later, clock) AS
+    later - (timezone(zone, later - INTERVAL 1 DAY) - (clock - INTERVAL 1 DAY))
+    """,
+    """
+    CREATE MACRO instant_at(zone, clock) AS
+    CASE WHEN timezone(zone, _turned_back(zone, timezone(zone, clock), clock)) = clock
+    THEN _turned_back(zone, timezone(zone, clock), clock) ELSE timezone(zone, clock) END
+    """,
+)
+
 _CAPABILITIES = Capabilities(name="duckdb", distributed=False, reads_object_stores=False, exact_quantiles=True)
 
 
@@ -85,6 +100,8 @@ class DuckDB:
         # GLOBAL, so that the cursors of `batches`, which are sessions of their own, are in UTC as well.
         backend.raw_sql("SET GLOBAL TimeZone = 'UTC'")
         backend.raw_sql("SET enable_progress_bar = false")
+        for function in _FUNCTIONS:
+            backend.raw_sql(function)
         return backend
 
     def parquet(self, paths: Sequence[str], schema: pa.Schema) -> ir.Table:

@@ -61,7 +61,12 @@ class Engine(Protocol):
 
     @property
     def connection(self) -> BaseBackend:
-        """The Ibis backend behind this engine, session time zone UTC."""
+        """The Ibis backend behind this engine, session time zone UTC.
+
+        Its sessions have two functions that expressions may call as builtins: ``instant_at(zone, clock)``, the instant
+        at which clocks of an IANA zone show a time (of two the earlier one; for a time that never was, by the offset
+        that held before), and ``clock_at(zone, instant)``, what they show then.
+        """
         ...
 
     def parquet(self, paths: Sequence[str], schema: pa.Schema) -> ir.Table:

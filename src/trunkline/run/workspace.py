@@ -61,10 +61,11 @@ class Workspace:
 
         self._open = True
         return open_engine(
-            "duckdb",
+            self.settings.engine.name,
             memory_limit_mb=self.settings.memory_limit_mb or None,
             threads=self.threads,
             temp_dir=self._place("tmp"),
+            settings=self.settings.engine,
         )
 
     @cached_property

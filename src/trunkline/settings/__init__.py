@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from trunkline.errors import InputError
 from trunkline.settings.brokers import BrokerSettings
+from trunkline.settings.engine import EngineSettings
 from trunkline.settings.ingest import IngestSettings
 from trunkline.settings.lake import LakeSettings
 from trunkline.settings.landing import LandingSettings
@@ -32,6 +33,7 @@ from trunkline.spec.sources import AnySource
 __all__ = [
     "SETTINGS_FILE",
     "BrokerSettings",
+    "EngineSettings",
     "IngestSettings",
     "LakeSettings",
     "LandingSettings",
@@ -67,6 +69,7 @@ class Settings(BaseSettings):
     memory_limit_mb: int = Field(
         0, ge=0, description="Memory the query engine may take before it spills to disk, MiB; 0 lets it decide."
     )
+    engine: EngineSettings = Field(EngineSettings(), description="What computes, and where.")
     ingest: IngestSettings = Field(IngestSettings(), description="Limits of the files that are taken in.")
     sources: Mapping[str, AnySource] = Field({}, description="Declared sources by name; see docs/sources.md.")
     landing: LandingSettings = Field(LandingSettings(), description="What is kept of the raw files that come in.")
