@@ -205,10 +205,9 @@ class Landing:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         names = (name for name in os.listdir(self._folder(source)) if name.endswith(_SUFFIX))  # noqa: PTH208 - many
         number = 1 + max((int(name.partition("-")[0]) for name in names), default=0)
-        if self.seals:
-            path = self._sealed(path, bound=self._bound(source, number, content))
+        kept = self._sealed(path, bound=self._bound(source, number, content)) if self.seals else path
         return self._settle(
-            source, path, name=path.name, number=number, content=content, origin=origin, position=position
+            source, kept, name=path.name, number=number, content=content, origin=origin, position=position
         )
 
     def keep(self, path: Path) -> Landed:

@@ -14,6 +14,8 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
@@ -21,19 +23,18 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
+from trunkline.checks.sealing import TEXT_MARK
 from trunkline.contracts import Column
-from trunkline.contracts.judging import value_of
-from trunkline.contracts.kinds import Malformed, Scalar
-from trunkline.contracts.records import QUARANTINE, RECEIPTS, QuarantinedRow, Receipt, StepRecord
+from trunkline.contracts.records import QUARANTINE, RECEIPTS, VAULT, QuarantinedRow, Receipt, StepRecord
 from trunkline.errors import InputError, TrunklineError, UnavailableError, UnknownNameError
 from trunkline.ingest.files import split_sheet
 from trunkline.ingest.landing import FILES, Landed
+from trunkline.ingest.privacy import opening
 from trunkline.run.raw_copies import Sought, pieces_with
+from trunkline.run.wanted import Wanted
 from trunkline.settings.drills import point
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
 
@@ -42,6 +43,7 @@ __all__ = ["CRASH_POINTS", "Erased", "erase_person"]
 CRASH_POINTS: Final = ("erase.after_raw", "erase.after_log", "erase.after_quarantine", "erase.after_table")
 """Points at which a drill kills an erasure."""
 
+_QUARANTINED_ROWS: Final = 20_000
 _FLUSH_S: Final = 30.0
 _LOOK_S: Final = 0.2
 
@@ -120,14 +122,15 @@ def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Cal
         known = {column.pii for one in usecases for contract in one.contracts.values() for column in contract.columns}
         raise InputError(f"no contract marks a column as {kind[:40]!r}", where="--erase", allowed=sorted(known - {""}))
     found = _Found()
+    wanted = Wanted(workspace, kind, value, [column for _, _, column in marked])
     progress("looking", 0.0)
     quarantined: list[str] = []
     for usecase, dataset, column in marked:
-        found.batches |= _batches(workspace, usecase.table_name(dataset), column, value)
-        quarantined += _quarantined(workspace, usecase.name, dataset, value, found)
+        found.batches |= _batches(workspace, usecase.table_name(dataset), column, wanted)
+        quarantined += _quarantined(workspace, usecase.name, dataset, wanted, found)
     for table, columns in _columns_by_table(marked).items():
         progress(f"landing zone of {table}", 0.0)
-        _look_through(workspace, table, Sought(value, columns), found)
+        _look_through(workspace, table, Sought(wanted.text, columns), found)
     receipts = _receipts(workspace, found)
     models = _models(workspace, receipts)
     # The rows go last: they say which raw files held the person, also to a second call after the first was killed.
@@ -137,17 +140,20 @@ def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Cal
     point("erase.after_raw")
     progress("durable log", 0.2)
     keyed = {usecase.name: at for usecase in usecases if (at := _key_part(usecase, kind)) is not None}
-    _erase_log(workspace, keyed, value, found)
+    contracts = [contract for usecase in usecases for contract in usecase.contracts.values()]
+    _erase_log(workspace, keyed, wanted, found, seals=workspace.keys.is_encrypted(*contracts))
     point("erase.after_log")
     for table, identity in (("platform.predictions", "prediction_id"), ("platform.outcomes", "outcome_id")):
-        _erase_answers(workspace, table, identity, keyed, value, found)
+        _erase_answers(workspace, table, identity, keyed, wanted, found)
     if quarantined:
         found.count(QUARANTINE, workspace.lake.erase(QUARANTINE, "quarantine_id", sorted(set(quarantined))).rows)
     point("erase.after_quarantine")
     for position, (usecase, dataset, column) in enumerate(marked):
         progress(f"{usecase.name}.{dataset}", 0.3 + 0.7 * position / len(marked))
-        _erase_dataset(workspace, usecase.table_name(dataset), column, value, found)
+        _erase_dataset(workspace, usecase.table_name(dataset), column, wanted, found)
         point("erase.after_table")
+    if wanted.pseudonyms and workspace.lake.exists(VAULT):
+        found.count(VAULT, workspace.lake.erase(VAULT, "pseudonym", list(wanted.pseudonyms)).rows)
     return Erased(
         kind=kind,
         tables=found.tables,
@@ -166,7 +172,7 @@ def _key_part(usecase: "UseCase", kind: str) -> int | None:
     return next((at for at, name in enumerate(usecase.entity_key) if name in marked), None)
 
 
-def _erase_log(workspace: "Workspace", keyed: dict[str, int], value: str, found: _Found) -> None:
+def _erase_log(workspace: "Workspace", keyed: dict[str, int], wanted: Wanted, found: _Found, *, seals: bool) -> None:
     """Take the person's records out of the durable log, and let a running server finish what it has read of it."""
     from trunkline.brokers import EmbeddedLog
 
@@ -176,10 +182,10 @@ def _erase_log(workspace: "Workspace", keyed: dict[str, int], value: str, found:
 
     def without(message: bytes) -> bytes:
         lines = message.split(b"\n")
-        kept = [line for line in lines if not (line and _is_of(json.loads(line), keyed, value))]
+        kept = [line for line in lines if not (line and _is_of(json.loads(line), keyed, wanted))]
         return message if len(kept) == len(lines) else b"\n".join(kept)
 
-    log = EmbeddedLog(path, settings=workspace.settings.broker, clock=workspace.clock)
+    log = EmbeddedLog(path, settings=workspace.settings.broker, clock=workspace.clock, keys=workspace.keys, seals=seals)
     try:
         ends = {topic: log.end(topic) for topic in log.topics()}
         for topic in ends:
@@ -195,63 +201,58 @@ def _erase_log(workspace: "Workspace", keyed: dict[str, int], value: str, found:
         log.close()
 
 
-def _is_of(record: dict[str, object], keyed: dict[str, int], value: str) -> bool:
+def _is_of(record: dict[str, object], keyed: dict[str, int], wanted: Wanted) -> bool:
     at, key = keyed.get(str(record.get("usecase"))), record.get("entity_key")
     if at is None or not isinstance(key, str):
         return False
     parts = key.split("|")
-    return at < len(parts) and parts[at] == value
+    return at < len(parts) and parts[at] in wanted.texts
 
 
-def _batches(workspace: "Workspace", table: str, column: Column, value: str) -> set[str]:
+def _batches(workspace: "Workspace", table: str, column: Column, wanted: Wanted) -> set[str]:
     """The batches that brought rows of the person, superseded ones as well."""
-    lake, typed = workspace.lake, _typed(column, value)
-    if typed is None or not lake.exists(table) or column.name not in lake.schema(table).names:
+    lake, values = workspace.lake, wanted.values(column)
+    if not values or not lake.exists(table) or column.name not in lake.schema(table).names:
         return set()
     if "_batch_id" not in lake.schema(table).names:
         return set()
-    rows = lake.arrow(table, columns=["_batch_id"], where=lambda rows: rows[column.name] == typed)
+    rows = lake.arrow(table, columns=["_batch_id"], where=lambda rows: rows[column.name].isin(values))
     return set(rows.column("_batch_id").to_pylist())
 
 
-def _erase_dataset(workspace: "Workspace", table: str, column: Column, value: str, found: _Found) -> None:
-    lake, typed = workspace.lake, _typed(column, value)
-    if typed is None or not lake.exists(table) or column.name not in lake.schema(table).names:
+def _erase_dataset(workspace: "Workspace", table: str, column: Column, wanted: Wanted, found: _Found) -> None:
+    lake, values = workspace.lake, wanted.values(column)
+    if not values or not lake.exists(table) or column.name not in lake.schema(table).names:
         return
-    found.count(table, lake.erase(table, column.name, [typed]).rows)
+    found.count(table, lake.erase(table, column.name, values).rows)
 
 
-def _typed(column: Column, value: str) -> Scalar | None:
-    try:
-        return value_of(column, value)
-    except Malformed:
-        return None  # no row of the table can hold it
-
-
-def _quarantined(workspace: "Workspace", usecase: str, dataset: str, value: str, found: _Found) -> list[str]:
+def _quarantined(workspace: "Workspace", usecase: str, dataset: str, wanted: Wanted, found: _Found) -> list[str]:
     """Refused rows that hold the identifier in any cell: what a raw cell means is not known for sure."""
-    lake, wanted = workspace.lake, value.strip()
+    lake = workspace.lake
     if not lake.exists(QUARANTINE):
         return []
+    rows = lake.read(QUARANTINE, schema=arrow_schema(QuarantinedRow))
+    rows = rows.filter((rows["usecase"] == usecase) & (rows["dataset"] == dataset))
+    if not wanted.sought.patterns:  # else a row may have it in another spelling
+        named = [rows["row"].contains(text) for text in sorted(wanted.texts)]
+        rows = rows.filter(reduce(or_, named, rows["row"].startswith(TEXT_MARK)))
+    theirs: list[str] = []
+    for batch in lake.engine.batches(
+        rows.select("quarantine_id", "batch_id", "row_number", "row"), rows=_QUARANTINED_ROWS
+    ):
+        for row in batch.to_pylist():
+            opened = opening(workspace.keys, usecase=usecase, dataset=dataset, batch_id=row["batch_id"])
+            if _holds(json.loads(opened(row["row_number"], row["row"])), wanted):
+                theirs.append(row["quarantine_id"])
+                found.batches.add(row["batch_id"])
+    return theirs
 
-    def may_be(rows: "ir.Table") -> "ir.BooleanValue":
-        return (rows["usecase"] == usecase) & (rows["dataset"] == dataset) & rows["row"].contains(wanted)
 
-    rows = lake.arrow(
-        QUARANTINE,
-        columns=["quarantine_id", "batch_id", "row"],
-        schema=arrow_schema(QuarantinedRow),
-        where=may_be,
-    ).to_pylist()
-    theirs = [row for row in rows if _holds(json.loads(row["row"]), wanted)]
-    found.batches.update(row["batch_id"] for row in theirs)
-    return [row["quarantine_id"] for row in theirs]
-
-
-def _holds(row: dict[str, str | None], value: str) -> bool:
+def _holds(row: dict[str, str | None], wanted: Wanted) -> bool:
     if set(row) == {"line"}:  # a line that was no row: nobody knows its cells
-        return value in str(row["line"])
-    return any(cell is not None and cell.strip() == value for cell in row.values())
+        return wanted.is_in_line(str(row["line"]))
+    return any(cell is not None and wanted.is_cell(cell) for cell in row.values())
 
 
 def _erase_answers(
@@ -259,7 +260,7 @@ def _erase_answers(
     table: str,
     identity: str,
     keyed: dict[str, int],
-    value: str,
+    wanted: Wanted,
     found: _Found,
 ) -> None:
     lake = workspace.lake
@@ -268,9 +269,12 @@ def _erase_answers(
     rows = lake.arrow(
         table,
         columns=[identity, "usecase", "entity_key"],
-        where=lambda rows: rows["usecase"].isin(sorted(keyed)) & rows["entity_key"].contains(value),
+        where=lambda rows: (
+            rows["usecase"].isin(sorted(keyed))
+            & reduce(or_, [rows["entity_key"].contains(text) for text in sorted(wanted.texts)])
+        ),
     ).to_pylist()
-    ids = [row[identity] for row in rows if _is_of(row, keyed, value)]
+    ids = [row[identity] for row in rows if _is_of(row, keyed, wanted)]
     if ids:
         found.count(table, lake.erase(table, identity, ids).rows)
 

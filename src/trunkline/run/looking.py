@@ -38,7 +38,12 @@ class FittingRows:
 
 
 def fitting_rows(
-    workspace: "Workspace", usecase: "UseCase", *, files: Sequence[Path], mapping: Mapping[str, str]
+    workspace: "Workspace",
+    usecase: "UseCase",
+    *,
+    files: Sequence[Path],
+    mapping: Mapping[str, str],
+    protected: bool = True,
 ) -> FittingRows:
     """Split files of the main dataset by its contract; nothing is written.
 
@@ -47,6 +52,8 @@ def fitting_rows(
         usecase: The use case; the label may be absent.
         files: Files of known forms.
         mapping: Source column to field name.
+        protected: Give pseudonyms where the lake has them, so that rows can be compared with it; else identifiers
+            stay as the files have them.
 
     Raises:
         SourceError: A file cannot be read whole, or has no rows.
@@ -67,6 +74,7 @@ def fitting_rows(
             mapping=mapping,
             optional=label,
             limits=workspace.settings.ingest,
+            protected=protected,
         )
         tables.append(good)
         reasons += refused

@@ -7,6 +7,7 @@ may have brought rows that left no trace there: duplicates, folded rows, or a pi
 """
 
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Final
 from trunkline.contracts import Column
 from trunkline.contracts.judging import value_of
 from trunkline.contracts.kinds import Malformed
+from trunkline.contracts.privacy import Form, canonical
 from trunkline.errors import InputError, SourceError, TrunklineError
 from trunkline.ingest import open_file
 from trunkline.ingest.byte_stream import PACKINGS, ByteStream
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sought", "pieces_with"]
 
+_TOLD_DIGITS: Final = 7
 _ANY_RATIO: Final = 1 << 40
 _BLOCK_BYTES: Final = 1 << 20
 _SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsb", ".ods")
@@ -42,7 +45,13 @@ class Sought:
 
     Args:
         value: The identifier; white space around it does not count.
-        columns: The columns that contracts mark with its type: where one is no text, ``007`` is 7.
+        columns: The columns that contracts mark with its type: where one is no text, ``007`` is 7; where one is
+            protected, every spelling of its canonical form counts.
+
+    Attributes:
+        spellings: The usual spellings of what is protected, without separators.
+        patterns: Regular expressions of spellings with separators or in another case, for RE2 and Python alike; whoever
+            matches one of telephone numbers may be somebody else.
     """
 
     def __init__(self, value: str, columns: Sequence[Column]) -> None:
@@ -52,7 +61,11 @@ class Sought:
             with suppress(Malformed):
                 if column.kind not in ("text", "category"):
                     self._typed.append((column, value_of(column, self.text)))
-        self.needles = sorted({self.text, *(str(typed) for _, typed in self._typed)})
+        forms = {(column.form, column.country) for column in columns if column.is_protected}
+        self._meant = {(form, country, canonical(self.text, form, country=country)) for form, country in forms}
+        self.patterns = sorted({pattern for form, _, meant in self._meant if (pattern := _pattern(form, meant))})
+        self.spellings = {text for form, country, meant in self._meant for text in _spellings(form, country, meant)}
+        self.needles = sorted({self.text, *self.spellings, *(str(typed) for _, typed in self._typed)})
 
     def is_in(self, cell: object) -> bool:
         """Say whether a value is the identifier, or a nested one holds it."""
@@ -64,6 +77,8 @@ class Sought:
             return False
         text = str(cell).strip()
         if text == self.text or any(_means(column, text, typed) for column, typed in self._typed):
+            return True
+        if any(canonical(text, form, country=country) == meant for form, country, meant in self._meant):
             return True
         if text[:1] not in ("{", "["):
             return False
@@ -78,11 +93,19 @@ class Sought:
         import pyarrow.compute as pc
 
         for column in batch.columns:
-            for needle in self.needles:
-                candidates = pc.unique(column.filter(pc.match_substring(column, needle)))
+            found = [pc.match_substring(column, needle) for needle in self.needles]
+            found += [pc.match_substring_regex(column, pattern) for pattern in self.patterns]
+            for is_candidate in found:
+                candidates = pc.unique(column.filter(is_candidate))
                 if any(map(self.is_in, candidates.to_pylist())):
                     return True
         return False
+
+    def is_in_text(self, text: str) -> bool:
+        """Say whether the identifier is, or may be, anywhere in a text that is no cell."""
+        return any(needle in text for needle in (self.text, *self.spellings)) or any(
+            re.search(pattern, text) is not None for pattern in self.patterns
+        )
 
 
 def pieces_with(landing: Landing, sought: Sought, *, limits: IngestSettings) -> Iterator[tuple[Landed, bool]]:
@@ -154,7 +177,7 @@ def _is_in_opened(opened: RawFile, sought: Sought) -> bool:
         close = getattr(batches, "close", None)
         if close is not None:
             close()
-    return any(sought.text in line.text for line in opened.malformed)
+    return any(sought.is_in_text(line.text) for line in opened.malformed)
 
 
 def _is_in_nested(path: Path, sought: Sought) -> bool:
@@ -178,9 +201,10 @@ def _is_in_nested(path: Path, sought: Sought) -> bool:
 
 def _is_in_bytes(path: Path, sought: Sought, limits: IngestSettings) -> bool | None:
     """Search unpacked bytes in the usual encodings; None where they stay packed."""
-    needles = [sought.text.encode(encoding) for encoding in ("utf-8", "utf-16-le", "utf-16-be")]
+    texts = sorted({sought.text, *sought.spellings})
+    needles = [text.encode(encoding) for text in texts for encoding in ("utf-8", "utf-16-le", "utf-16-be")]
     with suppress(UnicodeEncodeError):
-        needles.append(sought.text.encode("cp1252"))
+        needles += [text.encode("cp1252") for text in texts]
     is_clear = path.suffix not in _OPAQUE
     try:
         if zipfile.is_zipfile(path):
@@ -214,6 +238,26 @@ def _is_in_stream(stream: IO[bytes], needles: Sequence[bytes]) -> bool:
             return True
         kept = kept[-overlap:] if overlap else b""
     return False
+
+
+def _pattern(form: Form, meant: str) -> str:
+    """Give a regular expression of a canonical form's other spellings; empty where there are none."""
+    if form == "lower":
+        return f"(?i){re.escape(meant)}"
+    digits = meant.removeprefix("+")
+    if form != "e164" or not digits.isdigit():
+        return ""
+    # the calling code is left out: it may be there, or a 0 in its place; whoever matches is looked at again
+    return r"[ \t.()/-]*".join(digits[-_TOLD_DIGITS:])
+
+
+def _spellings(form: Form, country: str, meant: str) -> set[str]:
+    """Give the usual spellings without separators."""
+    if form == "as_is" or not meant.startswith("+"):
+        return {meant}
+    digits = meant[1:]
+    national = {f"0{digits[len(country) :]}"} if country and digits.startswith(country) else set()
+    return {meant, digits, f"00{digits}", *national}
 
 
 def _means(column: Column, text: str, typed: object) -> bool:
