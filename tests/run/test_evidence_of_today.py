@@ -28,6 +28,42 @@ def test_a_version_that_was_taken_back_is_not_let_out_again_by_its_run(
 
 
 @pytest.mark.slow
+def test_a_later_run_does_not_undo_a_rollback(
+    trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers
+) -> None:
+    pa_csv.write_csv(subscribers(400, seed=3), tmp_path / "second.csv")
+    common = ("--workspace", workspace, "--json")
+    asked = ("run", "leavers", "--source", tmp_path / "second.csv", "--until", "rollout")
+
+    def versions() -> list[tuple[str, list[str]]]:
+        found = json.loads(trunkline("models", "list", "leavers", *common)[1])["versions"]
+        return [(version["version"], version["aliases"]) for version in found]
+
+    code, _, err = trunkline(*asked, *common)
+    assert code == 0, err
+    assert versions() == [("1", []), ("2", ["champion"])]
+    assert trunkline("models", "rollback", "leavers", *common)[0] == 0
+    code, _, err = trunkline(*asked, *common)
+    assert code == 2
+    assert "the candidate is the same model as version 2, which was rolled back from" in err
+    assert "trunkline models promote leavers 2" in err
+    assert versions() == [("1", ["champion"]), ("2", [])]
+
+    assert trunkline("models", "promote", "leavers", "2", *common)[0] == 0, "a person may"
+    code, out, err = trunkline(*asked, *common)
+    assert code == 0, err
+    assert json.loads(out)["model"]["unchanged"] is True
+
+    assert trunkline("models", "rollback", "leavers", *common)[0] == 0
+    assert trunkline("models", "retire", "leavers", "2", *common)[0] == 0
+    code, _, err = trunkline(*asked, *common)
+    assert code == 2
+    assert "version 2, which is retired" in err
+    assert "models promote" not in err
+    assert versions() == [("1", ["champion"]), ("2", [])]
+
+
+@pytest.mark.slow
 def test_a_version_judged_against_another_champion_is_not_let_out(
     trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers
 ) -> None:

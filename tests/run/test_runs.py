@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -230,17 +231,65 @@ def test_the_second_candidate_is_compared_on_rows_that_neither_has_seen(
     assert judged["paired"]["low"] <= judged["paired"]["difference"] <= judged["paired"]["high"]
 
 
+def changed_usecase(folder: Path, repository: Path, old: str, new: str) -> Path:
+    """A folder of plug-ins whose ``leavers`` has another text in its code."""
+    shutil.copytree(repository / "tests" / "plugins" / "leavers", folder / "leavers")
+    code = folder / "leavers" / "__init__.py"
+    text = code.read_text()
+    assert old in text
+    code.write_text(text.replace(old, new))
+    return folder
+
+
+def champion_gate(found: dict[str, object]) -> dict[str, object]:
+    gates: list[dict[str, object]] = found["gates"]  # type: ignore[assignment]  # a list in the document
+    return next(gate for gate in gates if gate["name"] == "not_worse_than_champion")
+
+
 @pytest.mark.slow
 def test_the_second_candidate_is_refitted_beside_the_champion_where_rows_are_few(
-    trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers
+    trunkline: Trunkline,
+    workspace: Path,
+    tmp_path: Path,
+    subscribers: Subscribers,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = tmp_path / "second.csv"
     pa_csv.write_csv(subscribers(400, seed=3), path)
-    asked = ("run", "leavers", "--source", path, "--run-id", "second", "--workspace", workspace, "--json")
-    found = done(trunkline(*asked))
-    (gate,) = [gate for gate in list(found["gates"]) if gate["name"] == "not_worse_than_champion"]  # type: ignore[call-overload]  # a list in the document
-    assert "the same folds, both refitted" in gate["detail"]
-    assert "against version 1 on 400" in gate["detail"]
+    other = changed_usecase(tmp_path / "plugins", repository, '{"C": 0.3}', '{"C": 0.5}')
+    monkeypatch.setenv("TRUNKLINE_PLUGIN_DIR", str(other))
+    asked = ("run", "leavers", "--source", path, "--run-id", "second", "--until", "evaluate", "--workspace", workspace)
+    gate = champion_gate(done(trunkline(*asked, "--json")))
+    assert "the same folds, both refitted" in str(gate["detail"])
+    assert "against version 1 on 400" in str(gate["detail"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["pass", "refuse"])
+def test_where_rows_are_few_one_recipe_is_no_evidence_of_two_models(
+    trunkline: Trunkline,
+    workspace: Path,
+    tmp_path: Path,
+    source: Path,
+    subscribers: Subscribers,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: str,
+) -> None:
+    path = tmp_path / "second.csv"
+    pa_csv.write_csv(subscribers(400, seed=3), path)
+    gate = f'NotWorseThanChampion(metric="roc_auc", on_thin_evidence="{policy}")'
+    plugins = changed_usecase(tmp_path / "plugins", repository, 'NotWorseThanChampion(metric="roc_auc")', gate)
+    monkeypatch.setenv("TRUNKLINE_PLUGIN_DIR", str(plugins))
+    common = ("--until", "evaluate", "--workspace", workspace, "--json")
+    code, out, err = trunkline("run", "leavers", "--source", path, "--run-id", "second", *common)
+    assert code == (3 if policy == "refuse" else 0), err
+    found = champion_gate(json.loads(out))
+    assert (found["passed"], found["value"]) == (policy == "pass", None)
+    assert "same recipe refitted on 400 rows, which says nothing of the two models" in str(found["detail"])
+    assert trunkline("report", "leavers", "--run-id", "second", "--workspace", workspace)[0] == 0
+    assert "equal by nature" in (workspace / "runs" / "second" / "report.html").read_text()
 
 
 @pytest.mark.slow

@@ -104,6 +104,17 @@ def test_evidence_that_excludes_no_loss_is_inconclusive(
     assert NotWorseThanChampion(metric="roc_auc").on_thin_evidence == "pass"
 
 
+@pytest.mark.parametrize("policy", ["pass", "refuse"])
+def test_one_recipe_refitted_twice_is_no_evidence(report: TrainingReport, policy: Literal["pass", "refuse"]) -> None:
+    paired = PairedEvidence(
+        metric="roc_auc", champion="3", difference=0, low=0, high=0, rows=80, unseen=False, same_recipe=True
+    )
+    gate = NotWorseThanChampion(metric="roc_auc", on_thin_evidence=policy)
+    result = judged(gate, Evidence(report, {"roc_auc": paired}))
+    assert (result.passed, result.value) == (policy == "pass", None)
+    assert "inconclusive: same recipe refitted on 80 rows, which says nothing of the two models" in result.detail
+
+
 def test_the_first_candidate_has_nobody_to_be_worse_than(report: TrainingReport) -> None:
     result = judged(NotWorseThanChampion(metric="roc_auc"), Evidence(report))
     assert (result.passed, result.value) == (True, None)

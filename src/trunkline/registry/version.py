@@ -32,6 +32,7 @@ class ModelVersion(BaseModel):
         files: SHA-256 of each file, by its path inside the folder.
         registered_at: When, UTC.
         retired: Whether it may no longer be given an alias.
+        taken_back: Whether a rollback went back from it, and nobody has made it champion again since.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +49,7 @@ class ModelVersion(BaseModel):
     files: Mapping[str, str]
     registered_at: datetime
     retired: bool = False
+    taken_back: bool = False
 
 
 class RegisteredFacts(BaseModel):

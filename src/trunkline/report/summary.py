@@ -93,6 +93,11 @@ def against_champion(paired: PairedEvidence | None) -> str:
     """Say what changed against the champion; without one, that this is the first candidate."""
     if paired is None:
         return "There was no champion to compare with: this is the first candidate."
+    if paired.same_recipe:
+        return (
+            f"The recipe is that of version {paired.champion}, and too few rows are new to both models: refitted side "
+            "by side they are equal by nature, which says nothing of the two."
+        )
     known = metric(paired.metric)
     turn = "worse" if paired.difference < 0 else "better"
     size = f"{signed(paired.difference)} (95 %: {signed(paired.low)} to {signed(paired.high)})"

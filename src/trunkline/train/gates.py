@@ -56,6 +56,7 @@ class PairedEvidence(BaseModel):
         high: Upper end of it.
         rows: Rows compared on.
         unseen: True: rows that neither had seen. False: both were refitted in the same folds.
+        same_recipe: Both were refitted by one recipe, so that the difference is zero whatever the models are worth.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,6 +68,7 @@ class PairedEvidence(BaseModel):
     high: float
     rows: int
     unseen: bool
+    same_recipe: bool = False
 
 
 class EvaluateDocument(BaseModel):
@@ -159,6 +161,15 @@ def _not_worse(gate: NotWorseThanChampion, evidence: Evidence) -> GateResult:
     paired = evidence.paired.get(gate.metric)
     if paired is None:
         return _not_applicable(gate.name, "there is no champion yet", 0.0 - gate.tolerance)
+    if paired.same_recipe:
+        return GateResult(
+            name=gate.name,
+            passed=gate.on_thin_evidence == "pass",
+            value=None,
+            limit=0.0 - gate.tolerance,
+            detail=f"inconclusive: same recipe refitted on {paired.rows} rows, which says nothing of the two models; "
+            f"fewer labelled rows than needed are new to candidate and version {paired.champion}",
+        )
     where = "rows neither has seen" if paired.unseen else "the same folds, both refitted"
     worse = paired.high < 0.0 - gate.tolerance
     loss = gate.tolerance + gate.margin

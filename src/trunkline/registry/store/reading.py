@@ -132,6 +132,7 @@ class Reading:
             files=facts.files,
             registered_at=entry.at,
             retired=entry.version in state.retired,
+            taken_back=entry.version in state.taken_back,
         )
 
     def _folder(self, usecase: str, *, version: str) -> Path:

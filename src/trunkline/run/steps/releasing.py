@@ -1,9 +1,14 @@
 """The steps that make a candidate a version, and the version the champion."""
 
+from pathlib import Path
+
 from trunkline.errors import BusyError
+from trunkline.registry.files import hash_folder
+from trunkline.registry.version import DESCRIPTION
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import RegisterDocument, RolloutDocument
 from trunkline.run.steps.evaluating import refuse_failed
+from trunkline.run.steps.sameness import differ_in_run_alone, learned_the_same
 from trunkline.settings.drills import point
 from trunkline.train import EvaluateDocument, TrainDocument
 
@@ -11,17 +16,25 @@ __all__ = ["register", "rollout"]
 
 
 def register(context: StepContext) -> RegisterDocument:
-    """Make the candidate a version of the registry; one that equals the champion is no new version."""
+    """Make the candidate a version of the registry; one that equals the champion is no new version.
+
+    Raises:
+        GateRefusedError: A gate refused it.
+        BusyError: It equals a version that was rolled back from, or retired: a run undoes no such decision.
+    """
     workspace, usecase = context.workspace, context.usecase
     trained = TrainDocument.model_validate_json(context.needed("train"))
     judged = EvaluateDocument.model_validate_json(context.needed("evaluate"))
     refuse_failed(judged, usecase=usecase.name, run_id=context.run_id)
-    champion = workspace.registry.live(usecase.name).champion
-    if champion is not None and champion.run_id != context.run_id and _equals_champion(context, trained):
-        return RegisterDocument(version=champion.version, unchanged=True)
-    version = workspace.registry.register(
+    candidate, registry = workspace.root / trained.folder, workspace.registry
+    champion = registry.live(usecase.name).champion
+    if champion is None or champion.run_id != context.run_id:
+        if champion and differ_in_run_alone(candidate, registry.folder(usecase.name, champion.version)):
+            return RegisterDocument(version=champion.version, unchanged=True)
+        _refuse_withdrawn(context, candidate, live=f"version {champion.version}" if champion else "no version")
+    version = registry.register(
         usecase.name,
-        workspace.root / trained.folder,
+        candidate,
         run_id=context.run_id,
         metrics={name: found.value for name, found in trained.report.metrics.items()},
         tags={"code_version": context.code_version, "rows": str(trained.rows)},
@@ -31,16 +44,29 @@ def register(context: StepContext) -> RegisterDocument:
     return RegisterDocument(version=version.version)
 
 
-def _equals_champion(context: StepContext, trained: TrainDocument) -> bool:
-    """Whether nothing tells candidate and champion apart but their run: rows, recipe, code, and what was learned."""
-    from trunkline.tasks import Model
+def _refuse_withdrawn(context: StepContext, candidate: Path, *, live: str) -> None:
+    """Refuse a candidate that somebody has withdrawn already, under another number.
 
-    registry = context.workspace.registry
-    candidate, champion = (
-        Model.load(folder).with_lineage(run_id="").fingerprint
-        for folder in (context.workspace.root / trained.folder, registry.folder(context.usecase.name))
-    )
-    return candidate == champion
+    Raises:
+        BusyError: It equals a version that was rolled back from, or retired.
+    """
+    usecase, registry = context.usecase.name, context.workspace.registry
+    files = {name: digest for name, digest in hash_folder(candidate).items() if name != DESCRIPTION}
+    for version in reversed(registry.versions(usecase)):
+        if not (version.retired or version.taken_back):
+            continue
+        # a damaged folder stops nobody unless it may be the candidate's
+        if {name: digest for name, digest in version.files.items() if name != DESCRIPTION} != files:
+            continue
+        if learned_the_same(candidate, registry.folder(usecase, version.version)):
+            why = "is retired" if version.retired else "was rolled back from"
+            again = "" if version.retired else f": trunkline models promote {usecase} {version.version}"
+            raise BusyError(
+                f"the candidate is the same model as version {version.version}, which {why}",
+                holder=live,
+                where=f"use case {usecase!r}, run {context.run_id}; {live} stays live",
+                next_step=f"train on other rows or by another recipe{again and ', or decide yourself'}{again}",
+            )
 
 
 def rollout(context: StepContext) -> RolloutDocument:
@@ -53,32 +79,13 @@ def rollout(context: StepContext) -> RolloutDocument:
     workspace, usecase = context.workspace, context.usecase
     version = RegisterDocument.model_validate_json(context.needed("register")).version
     judged = EvaluateDocument.model_validate_json(context.needed("evaluate"))
-    before = workspace.registry.live(usecase.name).champion
-    live = before.version if before else None
-    if live != version:
-        _refuse_stale(context, version, judged=judged.champion, live=live)
     workspace.registry.promote(
         usecase.name,
         version,
         approver="gates",
         evidence=[result.model_dump() for result in judged.gates],
+        expecting=judged.champion,
     )
     point("run.after_promote")
-    previous = None if before is None or before.version == version else before.version
+    previous = None if judged.champion == version else judged.champion
     return RolloutDocument(version=version, alias="champion", previous=previous)
-
-
-def _refuse_stale(context: StepContext, version: str, *, judged: str | None, live: str | None) -> None:
-    promoted_before = any(
-        entry.event == "promoted" and entry.version == version and entry.usecase == context.usecase.name
-        for entry in context.workspace.registry.ledger.entries()
-    )
-    if live == judged and not promoted_before:
-        return
-    why = "has been champion and was taken back" if promoted_before else f"was judged against version {judged}"
-    raise BusyError(
-        f"version {version} {why}, and version {live} is live now",
-        holder=f"version {live}",
-        where=f"use case {context.usecase.name!r}, run {context.run_id}",
-        next_step=f"start a new run, or decide yourself: trunkline models promote {context.usecase.name} {version}",
-    )
