@@ -47,12 +47,12 @@ __all__ = [
     "load_settings",
 ]
 
-SETTINGS_FILE: Final = "trunkline.toml"
-"""Name of the settings file, looked for in the current folder."""
 _PREFIX: Final = "TRUNKLINE_"
 _NO_SETTINGS: Final = ("TRUNKLINE_CRASH_AT", "TRUNKLINE_DATA", "TRUNKLINE_DEBUG")
 """Variables that are read elsewhere: by drills, by tests and benchmarks, by the command line."""
 
+SETTINGS_FILE: Final = "trunkline.toml"
+"""Name of the settings file, looked for in the current folder."""
 
 
 class Settings(BaseSettings):
@@ -104,10 +104,10 @@ def load_settings(**given: object) -> Settings:
     Raises:
         InputError: A value is not allowed, a name is unknown, or the settings file is not TOML.
     """
+    _refuse_unknown_variables(os.environ)
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # validated by the model
     except tomllib.TOMLDecodeError as error:
-    _refuse_unknown_variables(os.environ)
         raise InputError(
             f"the settings file is not TOML: {error}",
             where=str(Path(SETTINGS_FILE).absolute()),
