@@ -8,16 +8,20 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field, JsonValue, SecretStr, field_validator, model_validator
+from pydantic import Field, JsonValue, SecretStr, field_validator, model_validator
 
 from trunkline.spec.rest import ApiKey, Auth, Bearer, ClientCredentials, NoPaging, Paging, Since, address_fault
+from trunkline.spec.source import Schedule, SourceSpec
+from trunkline.spec.stores import BigQuerySource, DynamoSource, MongoSource
 
 __all__ = [
     "AnySource",
+    "BigQuerySource",
+    "DynamoSource",
     "FolderSource",
     "MariadbChanges",
+    "MongoSource",
     "ObjectSource",
     "PostgresChanges",
     "RestSource",
@@ -25,53 +29,6 @@ __all__ = [
     "SourceSpec",
     "SqlSource",
 ]
-
-
-class Schedule(BaseModel, frozen=True, extra="forbid"):
-    """When a source is asked: every so often, or at the times of a cron line.
-
-    Attributes:
-        every: Time between two pulls; None where ``cron`` says when.
-        cron: Five fields: minute, hour, day of month, month, day of week.
-        zone: IANA zone in which ``cron`` is read.
-    """
-
-    every: timedelta | None = Field(None, gt=timedelta(0), description="Time between two pulls.")
-    cron: str | None = Field(None, description="Minute, hour, day of month, month, day of week, e.g. '5 * * * *'.")
-    zone: str = Field("UTC", description="IANA zone in which the cron line is read.")
-
-    @model_validator(mode="after")
-    def _one(self) -> "Schedule":
-        if (self.every is None) == (self.cron is None):
-            raise ValueError("say either `every` or `cron`")
-        if self.cron is not None and len(self.cron.split()) != 5:
-            raise ValueError("a cron line has five fields: minute, hour, day of month, month, day of week")
-        return self
-
-    @field_validator("zone")
-    @classmethod
-    def _known(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(f"{zone[:40]!r} is no IANA time zone") from None
-        return zone
-
-
-class SourceSpec(BaseModel, frozen=True, extra="forbid"):
-    """What all sources have in common.
-
-    Attributes:
-        usecase: The use case its rows belong to.
-        dataset: The dataset; None is the main one.
-        columns: Source column to field name, beside the contract's own aliases.
-        schedule: When it is asked; None only when somebody asks for it.
-    """
-
-    usecase: str = Field(description="The use case its rows belong to.")
-    dataset: str | None = Field(None, description="The dataset its rows belong to; none is the main one.")
-    columns: Mapping[str, str] = Field({}, description="Source column to field name, beside the contract's aliases.")
-    schedule: Schedule | None = Field(None, description="When it is asked; none only when somebody asks for it.")
 
 
 class SqlSource(SourceSpec):
@@ -311,6 +268,15 @@ class FolderSource(SourceSpec):
 
 
 AnySource = Annotated[
-    SqlSource | PostgresChanges | MariadbChanges | ObjectSource | RestSource | FolderSource, Field(discriminator="kind")
+    SqlSource
+    | PostgresChanges
+    | MariadbChanges
+    | MongoSource
+    | DynamoSource
+    | BigQuerySource
+    | ObjectSource
+    | RestSource
+    | FolderSource,
+    Field(discriminator="kind"),
 ]
 """Any declared source, told apart by ``kind``."""

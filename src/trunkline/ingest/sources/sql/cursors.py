@@ -1,28 +1,17 @@
-"""A cursor's values: how they are compared, what is asked for next, and which rows of the last moment are known.
+"""A cursor's values: how they are compared, and what is asked for next."""
 
-Rows are asked for by ``cursor >= newest - overlap``, so rows that share the newest value, or were committed late, are
-found. Those that came already are left out by their hashes, which lie in the position.
-"""
-
-from collections import Counter, deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Final
 
 from trunkline.errors import SourceError
+from trunkline.ingest.sources.following import CursorValue
 from trunkline.ingest.sources.sql.address import DatabaseName
 from trunkline.ingest.sources.sql.databases import CursorKind
 
-__all__ = ["Cursor", "CursorValue", "Window", "known_rows", "no_time"]
-
-CursorValue = str | int | float
-"""A value as it stands in a position."""
+__all__ = ["Cursor", "CursorValue", "no_time"]
 
 Key = str | int | float | Decimal | date | datetime
-
-_MOST_HASHES: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -107,45 +96,6 @@ class Cursor:
         return not (isinstance(ours, datetime) and isinstance(theirs, datetime)) or ours > theirs
 
 
-class Window:
-    """The rows that the next pull reads again, by hash.
-
-    Args:
-        cursor: The cursor.
-    """
-
-    def __init__(self, cursor: Cursor) -> None:
-        self._cursor = cursor
-        self._held: deque[tuple[Key, str]] = deque()
-        self._dropped: Key | None = None
-        self._newest: Key | None = None
-
-    def add(self, key: Key, hashed: str) -> None:
-        """Add a row; rows come in the order of the cursor."""
-        self._newest = key
-        while self._held and not self._cursor.within(self._held[0][0], key):
-            self._held.popleft()
-        if len(self._held) == _MOST_HASHES:
-            self._dropped = self._held.popleft()[0]
-        self._held.append((key, hashed))
-
-    @property
-    def hashes(self) -> str | None:
-        """The hashes, for a position; None when they are too many."""
-        dropped, newest = self._dropped, self._newest
-        if dropped is not None and newest is not None and self._cursor.within(dropped, newest):
-            return None
-        return ",".join(hashed for _, hashed in self._held)
-
-    def begun(self, ahead: Iterable[str]) -> str:
-        """Give the hashes for a position in the midst of a pull; where they are too many, the others come again.
-
-        Args:
-            ahead: Hashes of known rows that were not read again yet.
-        """
-        return ",".join([*(hashed for _, hashed in self._held), *ahead][-_MOST_HASHES:])
-
-
 def no_time(column: str) -> SourceError:
     """Say that an overlap needs a time."""
     return SourceError(
@@ -153,11 +103,6 @@ def no_time(column: str) -> SourceError:
         where=f"column {column}",
         next_step="leave `overlap` out, or name a cursor of instants or dates",
     )
-
-
-def known_rows(seen: object) -> Counter[str]:
-    """Read the hashes of a position."""
-    return Counter(seen.split(",")) if isinstance(seen, str) and seen and ":" not in seen else Counter()
 
 
 def _moment(text: str) -> datetime:

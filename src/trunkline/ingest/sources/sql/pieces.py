@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import UnavailableError
+from trunkline.ingest.sources.protocol import Position, Pulled
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
-__all__ = ["Digest", "Piece", "TextRow", "row_hash"]
+__all__ = ["Piece", "Pieces", "TextRow", "row_hash"]
 
 TextRow = Sequence[str | None]
 """One text per column, None for null."""
@@ -18,7 +19,6 @@ TextRow = Sequence[str | None]
 _GROUP_ROWS: Final = 50_000
 _GROUP_CHARS: Final = 16 << 20
 _HASH_BYTES: Final = 8
-_MODULUS: Final = 1 << 128
 
 
 class Piece:
@@ -84,22 +84,35 @@ class Piece:
         )
 
 
-class Digest:
-    """What a set of rows holds, whatever their order; equal for equal sets, repeats counted."""
+class Pieces:
+    """The files of a pull, one after the other.
 
-    def __init__(self) -> None:
-        self._rows, self._sum = 0, 0
+    Args:
+        folder: Where they go.
+        columns: Names of the columns.
+        origin: Where the rows came from, for people.
+    """
 
-    def add(self, hashed: str) -> None:
-        """Add a row by its :func:`row_hash`."""
-        self._rows += 1
-        wide = hashlib.blake2b(hashed.encode(), digest_size=16).digest()  # sums of short hashes could cancel out
-        self._sum = (self._sum + int.from_bytes(wide, "big")) % _MODULUS
+    def __init__(self, folder: Path, columns: Sequence[str], origin: str) -> None:
+        self._folder, self._columns, self._origin = folder, columns, origin
+        self.number, self.rows = 1, 0
+        self._piece: Piece | None = None
 
-    @property
-    def text(self) -> str:
-        """Rows and sum."""
-        return f"{self._rows}:{self._sum:032x}"
+    def add(self, row: TextRow) -> None:
+        """Add a row."""
+        if self._piece is None:
+            self._piece = Piece(self._folder / f"{self.number:06d}.parquet", self._columns)
+        self._piece.add(row)
+        self.rows += 1
+
+    def cut(self, position: Position) -> Pulled:
+        """End the open file, which has at least one row."""
+        assert self._piece is not None
+        self._piece.close()
+        pulled = Pulled(self._piece.path, origin=self._origin, position=position)
+        self._piece, self.rows = None, 0
+        self.number += 1
+        return pulled
 
 
 def row_hash(row: TextRow) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import SourceError
+from trunkline.ingest.sources.following import Digest, follow
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.sql.address import Address
 from trunkline.ingest.sources.sql.connecting import left_early, session
-from trunkline.ingest.sources.sql.cursors import Cursor, CursorValue, Window, known_rows, no_time
+from trunkline.ingest.sources.sql.cursors import Cursor, CursorValue, no_time
 from trunkline.ingest.sources.sql.databases import ToText, database
 from trunkline.ingest.sources.sql.faults import told
-from trunkline.ingest.sources.sql.pieces import Digest, Piece, TextRow, row_hash
+from trunkline.ingest.sources.sql.pieces import Pieces, TextRow, row_hash
 from trunkline.spec.sources import SqlSource
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class SqlReader:
         everything = f"SELECT * FROM {self._from()}"  # noqa: S608 - names are quoted, the query is the user's own
         digest = Digest()
         with self._select(connection, everything) as rows:
-            pieces = _Pieces(folder, rows.columns, self._origin())
+            pieces = Pieces(folder, rows.columns, self._origin())
             for text, _ in rows.each():
                 if pieces.rows >= self._declared.piece_rows and not whole:
                     yield pieces.cut({"piece": pieces.number})
@@ -98,30 +99,20 @@ class SqlReader:
         seen = position.get("seen") if position and since is not None else None
         if isinstance(seen, str) and ":" in seen and self._scan(connection, cursor, ordered, since) == seen:
             return
-        known, window = known_rows(seen), Window(cursor)
-        last: CursorValue | None = None
+
+        def scan(newest: CursorValue) -> str:
+            return self._scan(connection, cursor, ordered, newest)
+
         with self._select(connection, *self._behind(cursor, ordered, since, order=ordered)) as rows:
-            pieces = _Pieces(folder, rows.columns, self._origin())
-            for text, given in rows.each():
-                value = cursor.value(given[place] if cursor.kind == "any" else text[place])
-                key = cursor.key(value)
-                hashed = row_hash(text)
-                is_known = known[hashed] > 0
-                # cut only before a new row: behind a cut with nothing but known rows no piece would hold the last place
-                is_full = pieces.rows >= self._declared.piece_rows and not is_known
-                if last is not None and is_full and key != cursor.key(last):
-                    yield pieces.cut(_position(cursor, last, since, window.begun(known.elements())))
-                last = value
-                window.add(key, hashed)
-                if is_known:
-                    known[hashed] -= 1
-                else:
-                    pieces.add(text)
-        if pieces.rows and last is not None:
-            hashes = window.hashes
-            if hashes is None:
-                hashes = self._scan(connection, cursor, ordered, _newest(cursor, last, since))
-            yield pieces.cut(_position(cursor, last, since, hashes))
+            yield from follow(
+                cursor,
+                _followed(cursor, rows, place),
+                position=position,
+                since=since,
+                pieces=Pieces(folder, rows.columns, self._origin()),
+                most_rows=self._declared.piece_rows,
+                scan=scan,
+            )
 
     def _cursor(self, connection: "Connection", column: str) -> tuple[Cursor, int, str]:
         """Find the cursor among the columns: what it is, its place, and the expression that orders it."""
@@ -204,29 +195,6 @@ class SqlReader:
         return f"{self._address.shown}, {self._declared.table or 'query'}"
 
 
-class _Pieces:
-    """The files of a pull, one after the other."""
-
-    def __init__(self, folder: Path, columns: Sequence[str], origin: str) -> None:
-        self._folder, self._columns, self._origin = folder, columns, origin
-        self.number, self.rows = 1, 0
-        self._piece: Piece | None = None
-
-    def add(self, row: TextRow) -> None:
-        if self._piece is None:
-            self._piece = Piece(self._folder / f"{self.number:06d}.parquet", self._columns)
-        self._piece.add(row)
-        self.rows += 1
-
-    def cut(self, position: Position) -> Pulled:
-        assert self._piece is not None
-        self._piece.close()
-        pulled = Pulled(self._piece.path, origin=self._origin, position=position)
-        self._piece, self.rows = None, 0
-        self.number += 1
-        return pulled
-
-
 def quoted_table(table: str, address: Address) -> str:
     """Quote a table's name with its schema; a part with a point is written in double quotes.
 
@@ -258,6 +226,11 @@ def _batches(
         yield list(zip(*columns, strict=True)), rows
 
 
+def _followed(cursor: Cursor, rows: _Rows, place: int) -> Iterator[tuple[TextRow, CursorValue, str]]:
+    for text, given in rows.each():
+        yield text, cursor.value(given[place] if cursor.kind == "any" else text[place]), row_hash(text)
+
+
 def _since(position: Position | None, cursor: Cursor) -> CursorValue | None:
     if position is None:
         return None
@@ -265,13 +238,3 @@ def _since(position: Position | None, cursor: Cursor) -> CursorValue | None:
         return None
     value = position.get("value")
     return None if value is None else cursor.value(value)
-
-
-def _newest(cursor: Cursor, last: CursorValue, since: CursorValue | None) -> CursorValue:
-    """Give the newer value: late rows, or none left at the newest value of before, do not take a source back."""
-    return last if since is None or cursor.newer(last, since) else since
-
-
-def _position(cursor: Cursor, last: CursorValue, since: CursorValue | None, hashes: str) -> Position:
-    """Where to go on."""
-    return {"cursor": cursor.column, "value": _newest(cursor, last, since), "seen": hashes}
