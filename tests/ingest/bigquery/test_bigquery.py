@@ -223,11 +223,12 @@ def table(emulator: Emulator) -> Iterator[str]:
 def _client(emulator: Emulator) -> "Client":
     from google.auth.credentials import AnonymousCredentials
 
-    return bigquery.Client(
+    client: Client = bigquery.Client(
         "local",
         AnonymousCredentials(),  # type: ignore[no-untyped-call]  # it has no types
         client_options={"api_endpoint": emulator.endpoint},
     )
+    return client
 
 
 @pytest.fixture

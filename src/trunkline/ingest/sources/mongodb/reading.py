@@ -113,7 +113,10 @@ class MongoReader:
         )
         with found.allow_disk_use(allow_disk_use=True):
             for document in found:
-                value = beside = cursor.value(_at(document, cursor.column), beside=beside)
+                given = _at(document, cursor.column)
+                if given is None:
+                    continue
+                value = beside = cursor.value(given, beside=beside)
                 line = line_of(_json(document))
                 yield line, value, line_hash(line)
 
