@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 _MOST_VALUES = 12
-_LONGEST_TEXT = 300
+_LONGEST_TEXT = 400
 
 
 def _bounded(text: str) -> str:

@@ -79,3 +79,41 @@ def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(
     assert variable in refused.value.what
     assert meant in refused.value.allowed
     assert "hunter2" not in str(refused.value)
+
+
+SOURCE = '[sources.tickets]\nusecase = "churn"\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "where", "allowed"),
+    [
+        ('kind = "sql"\nurl = "sqlite:///x"\ntabel = "a"', "sources.tickets.tabel", "[sources.tickets]", "table"),
+        ('kind = "rset"', "sources.tickets.kind", "[sources.tickets]", "rest"),
+        ('url = "https://a"', "sources.tickets.kind", "[sources.tickets]", "rest"),
+        (
+            'kind = "rest"\nurl = "https://a"\nauth = { kind = "basic", user = "x", pasword = "s3cret" }',
+            "sources.tickets.auth.pasword",
+            "[sources.tickets.auth]",
+            "password",
+        ),
+        ('kind = "rest"\nurl = "https://a"\nauth = { kind = "x" }', "auth.kind", "[sources.tickets.auth]", "bearer"),
+        (
+            'kind = "folder"\npath = "x"\nschedule = { evry = "PT1M" }',
+            "sources.tickets.schedule.evry",
+            "[sources.tickets.schedule]",
+            "every",
+        ),
+        ('kind = "mongodb"\ncollection = "x"', "sources.tickets.url", "[sources.tickets]", None),
+        ('kind = "rest"\nurl = "http://a.example"', "sources.tickets ", "[sources.tickets]", None),
+    ],
+)
+def test_a_wrong_key_of_a_source_has_its_own_address(
+    folder: Path, content: str, what: str, where: str, allowed: str | None
+) -> None:
+    (folder / SETTINGS_FILE).write_text(SOURCE + content)
+    with pytest.raises(InputError) as refused:
+        load_settings()
+    assert what in refused.value.what
+    assert refused.value.where == f"{where} of {SETTINGS_FILE}"
+    assert allowed is None or allowed in refused.value.allowed[:9]
+    assert "s3cret" not in str(refused.value)

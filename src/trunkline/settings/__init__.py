@@ -25,6 +25,7 @@ from trunkline.settings.landing import LandingSettings
 from trunkline.settings.lineage import LineageSettings
 from trunkline.settings.log import LogSettings
 from trunkline.settings.privacy import PrivacySettings
+from trunkline.settings.refusals import refusal
 from trunkline.settings.registry import RegistrySettings
 from trunkline.settings.scheduler import SchedulerSettings
 from trunkline.settings.serve import ServeSettings
@@ -114,13 +115,7 @@ def load_settings(**given: object) -> Settings:
             next_step="mend it, or run the command in another folder",
         ) from None
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"the setting {name} is not allowed: {first['msg']}",
-            where=f"TRUNKLINE_{name.replace('.', '__').upper()} or {SETTINGS_FILE}",
-            next_step="see docs/settings.md for every setting, its unit and its default",
-        ) from None
+        raise refusal(error, Settings, prefix=_PREFIX, file=SETTINGS_FILE) from None
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:

@@ -306,6 +306,26 @@ def test_what_the_server_says_is_bounded_and_without_credentials(api: Api, open_
     assert SECRET not in repr(caught.value.__dict__)
 
 
+def test_three_hundred_signs_of_the_server_are_shown_without_what_was_declared(
+    api: Api, open_rest: OpenRest, pull: Pull
+) -> None:
+    spoken = "no customer with subscription key open+sesame%2F1 " + "x" * 400
+    api.then(Reply({"error": spoken, "again": "open sesame/1"}, status=422))
+    with pytest.raises(SourceError) as refused:
+        pull(open_rest(params={"subscription": "open sesame/1", "page_no": 7}))
+    shown = str(refused.value).splitlines()[0]
+    said = shown.partition("status 422: ")[2]
+    assert len(said) == 300
+    assert said.startswith('{"error": "no customer with subscription key *** xxx')
+    assert said.endswith("…")
+
+
+def test_a_server_that_stays_busy_is_quoted_too(api: Api, open_rest: OpenRest, pull: Pull) -> None:
+    api.then(*[Reply({"error": f"nightly work, {SECRET}"}, status=503)] * 2)
+    with pytest.raises(UnavailableError, match=r'status 503: {"error": "nightly work, \*\*\*"}'):
+        pull(open_rest(attempts=2, headers={"X-Key": SECRET}))
+
+
 def test_cookies_are_not_kept(api: Api, open_rest: OpenRest, pull: Pull) -> None:
     api.answer = lambda seen: Reply([{"n": 1}] if seen.query["page"] == "1" else [], headers={"Set-Cookie": "a=b"})
     pull(open_rest(paging={"kind": "page"}))

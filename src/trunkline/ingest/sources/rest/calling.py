@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 from trunkline.errors import MissingExtraError, SourceError, UnavailableError
 from trunkline.ingest.sources.rest.exchange import Answer, Asked, Timing, plain, retry_after_s
 from trunkline.ingest.sources.rest.identity import Identity
+from trunkline.ingest.sources.rest.masking import declared_values, masked
 from trunkline.spec.rest import ClientCredentials, address_fault, is_loopback
 from trunkline.spec.sources import RestSource
 
@@ -30,8 +31,9 @@ _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _MOST_REDIRECTS: Final = 5
 _FIRST_WAIT_S: Final = 0.5
 _BLOCK_BYTES: Final = 1 << 16
-_SHOWN_BYTES: Final = 2048
-_SHOWN_CHARACTERS: Final = 160
+_SHOWN_BYTES: Final = 4096
+_SHOWN_CHARACTERS: Final = 300
+_TOLD_TYPES: Final = ("text/plain", "application/")
 
 
 class _PassingError(Exception):
@@ -60,7 +62,7 @@ class Caller:
         self._declared, self._timing = declared, timing
         self._headers = {name: value.get_secret_value() for name, value in declared.headers.items()}
         self._identity = Identity(declared.auth, fetch=self._token, monotonic=timing.monotonic)
-        self._secrets = tuple(self._headers.values())
+        self._secrets = declared_values(declared)
         self._next_at_s = timing.monotonic()
         self._client = _client(declared)
 
@@ -211,40 +213,39 @@ class Caller:
         status = response.status_code
         if response.is_success or status in asked.accepts:
             return
-        detail = f"status {status}"
+        said = self._said(response)
+        detail = f"status {status}{f': {said}' if said else ''}"
         if status in _PASSING:
             wait_s = retry_after_s(response.headers.get("Retry-After"), now=self._timing.now())
             if wait_s is not None and wait_s > self._declared.longest_wait_s:
                 raise UnavailableError(
-                    f"the server asks to be left alone for {wait_s:.0f} s ({detail})",
+                    f"the server asks to be left alone for {wait_s:.0f} s, with {detail}",
                     where=plain(asked.url),
                     next_step="pull again then, or raise `longest_wait_s`",
                 )
             raise _PassingError(detail, wait_s=wait_s)
-        said = self._said(response)
         raise SourceError(
-            f"the server refuses with {detail}{f': {said}' if said else ''}",
+            f"the server refuses with {detail}",
             where=plain(asked.url),
             next_step="check `auth` and its rights" if status in (401, 403) else "check the declared source",
         )
 
     def _said(self, response: "httpx2.Response") -> str:
-        """Give the beginning of an error's text, without credentials."""
+        """Give the beginning of an error's text, without what the declaration says in secret."""
         import httpx2
 
-        if not response.headers.get("Content-Type", "text/").lower().startswith(("text/plain", "application/")):
+        if not response.headers.get("Content-Type", "text/plain").lower().startswith(_TOLD_TYPES):
             return ""
-        text = b""
+        text, begun_s = b"", self._timing.monotonic()
         try:
             for part in response.iter_bytes(_BLOCK_BYTES):
                 text += part
-                if len(text) >= _SHOWN_BYTES:
+                if len(text) >= _SHOWN_BYTES or self._timing.monotonic() - begun_s > self._declared.timeout_s:
                     break
         except httpx2.RequestError:
             return ""
         said = " ".join(text[:_SHOWN_BYTES].decode("utf-8", errors="replace").split())
-        for secret in (*self._secrets, *self.auth_secrets()):
-            said = said.replace(secret, "***") if secret else said
+        said = masked(said, (*self._secrets, *self.auth_secrets()))
         said = "".join(sign if sign.isprintable() else "?" for sign in said)
         return said if len(said) <= _SHOWN_CHARACTERS else f"{said[: _SHOWN_CHARACTERS - 1]}…"
 
