@@ -1,15 +1,25 @@
 """One database after the other under the same tests, each test in a database of its own."""
 
+import json
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
+import pyarrow.parquet as pq
 import pytest
+from pydantic import SecretStr
+
+from trunkline.ingest.sources import Position, open_source
+from trunkline.spec.sources import MariadbChanges, PostgresChanges
 
 DatabaseName = Literal["sqlite", "postgresql", "mariadb"]
+
+
+Row = dict[str, str | None]
 
 
 @dataclass
@@ -25,6 +35,79 @@ class Database:
 
     def quote(self, name: str) -> str:
         return f"`{name}`" if self.name == "mariadb" else f'"{name}"'
+
+
+class Puller:
+    """Pulls a table's changes again and again, each time from the position of the last piece that was taken.
+
+    Args:
+        database: Where the table ``calls`` is.
+        folder: For the pieces.
+        said: What is declared of the source, beside what every one needs.
+    """
+
+    def __init__(self, database: Database, folder: Path, **said: object) -> None:
+        kind, own = "mariadb_changes", {}
+        if database.name == "postgresql":
+            kind, own = "postgres_changes", {"slot": self.slot_of(database)}
+        self.declared = {"kind": kind, "usecase": "u", "url": SecretStr(database.url), "table": "calls", **own, **said}
+        self.database, self.folder = database, folder
+        self.position: Position | None = None
+        self.pulls = 0
+
+    @staticmethod
+    def slot_of(database: Database) -> str:
+        """A slot of its own: slots are the server's, not the database's."""
+        return f"s_{database.url.rsplit('_', 1)[1]}"
+
+    def pieces(self, most: int | None = None) -> Iterator[list[Row]]:
+        self.pulls += 1
+        folder = self.folder / str(self.pulls)
+        folder.mkdir()
+        kinds: dict[str, type[MariadbChanges | PostgresChanges]] = {
+            "mariadb_changes": MariadbChanges,
+            "postgres_changes": PostgresChanges,
+        }
+        spec = kinds[str(self.declared["kind"])].model_validate(self.declared)
+        stream = open_source("calls", spec).pull(self.position, folder=folder)
+        for number, pulled in enumerate(stream, 1):
+            self.position = json.loads(json.dumps(pulled.position))
+            yield pq.read_table(pulled.path).to_pylist()
+            if number == most:
+                break
+        stream.close()  # type: ignore[attr-defined]  # sources are generators
+
+    def rows(self, most: int | None = None) -> list[Row]:
+        return [row for piece in self.pieces(most) for row in piece]
+
+    @staticmethod
+    def said(rows: list[Row]) -> list[tuple[str | None, ...]]:
+        """What was done with which row."""
+        return [(row["_op"], row["call_id"], row["note"]) for row in rows]
+
+    @staticmethod
+    def state(rows: list[Row]) -> dict[str | None, str | None]:
+        """What the rows make of an empty table."""
+        held: dict[str | None, str | None] = {}
+        for row in rows:
+            if row["_deleted"] == "true":
+                held.pop(row["call_id"], None)
+            else:
+                held[row["call_id"]] = row["note"]
+        return held
+
+
+@pytest.fixture
+def make_puller(tmp_path: Path) -> Callable[..., Puller]:
+    """Makes a puller of the changes of a database: ``make_puller(database, piece_rows=3)``."""
+
+    def make(database: Database, **said: object) -> Puller:
+        folder = tmp_path / f"pulls-{next(numbers)}"
+        folder.mkdir()
+        return Puller(database, folder, **said)
+
+    numbers = count()
+    return make
 
 
 @pytest.fixture(

@@ -10,7 +10,7 @@ from trunkline.errors import SourceError
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.sql.pieces import Piece, TextRow
 
-__all__ = ["ADDED", "Change", "ChangePieces", "Operation", "snapshot_again"]
+__all__ = ["ADDED", "Change", "ChangePieces", "Operation"]
 
 Operation = Literal["snapshot", "insert", "update", "delete"]
 """What was done with a row; a row of a snapshot was there."""
@@ -87,19 +87,3 @@ class ChangePieces:
         piece, self._piece = self._piece, None
         piece.close()
         return Pulled(piece.path, origin=self._origin, position=position)
-
-
-def snapshot_again(what: str, *, where: str, name: str, snapshot: int) -> SourceError:
-    """Say that changes are lost, and how to begin anew.
-
-    Args:
-        what: What happened.
-        where: The table.
-        name: The source's name.
-        snapshot: The number of its snapshot.
-    """
-    return SourceError(
-        what,
-        where=where,
-        next_step=f"take a new snapshot: set snapshot = {snapshot + 1} of source {name!r} in the settings, and pull",
-    )

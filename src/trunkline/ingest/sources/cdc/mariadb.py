@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import MissingExtraError, SourceError
 from trunkline.ingest.sources.cdc.binlog_text import texts_of
-from trunkline.ingest.sources.cdc.changes import Change, ChangePieces, Operation, snapshot_again
+from trunkline.ingest.sources.cdc.changes import Change, ChangePieces, Operation
+from trunkline.ingest.sources.cdc.table import FollowedTable
 from trunkline.ingest.sources.protocol import Position, Pulled
-from trunkline.ingest.sources.sql.address import Address, opened_address
-from trunkline.ingest.sources.sql.connecting import left_early, session
+from trunkline.ingest.sources.sql.address import opened_address
+from trunkline.ingest.sources.sql.connecting import session
 from trunkline.ingest.sources.sql.databases import database
 from trunkline.ingest.sources.sql.faults import told
-from trunkline.ingest.sources.sql.reading import quoted_table
 from trunkline.spec.sources import MariadbChanges
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MariadbReader", "open_source"]
 
-_FETCHED_ROWS: Final = 2_000
 _PURGED: Final = 1236
 _DEMANDED: Final = {"log_bin": "ON", "binlog_format": "ROW", "binlog_row_image": "FULL", "binlog_row_metadata": "FULL"}
 _UUIDS: Final = (
@@ -91,22 +90,8 @@ class _Place:
         return f"{int(number):010d}-{self.at:012d}"
 
 
-class MariadbReader:
-    """The changes of a table as a source.
-
-    Args:
-        name: Its name.
-        declared: What is said of it.
-        address: Where the server is.
-    """
-
-    def __init__(self, name: str, declared: MariadbChanges, address: Address) -> None:
-        self._name, self._declared, self._address = name, declared, address
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._name
+class MariadbReader(FollowedTable[MariadbChanges]):
+    """The changes of a table of MariaDB as a source."""
 
     def pull(self, position: Position | None, *, folder: Path) -> Iterator[Pulled]:
         """Read all rows the first time, and what changed since; see :class:`trunkline.ingest.sources.Source`.
@@ -116,7 +101,7 @@ class MariadbReader:
             UnavailableError: The server did not answer, or the connection was cut.
         """
         with told(self._address, where=self._declared.table):
-            pieces = ChangePieces(folder, origin=self._origin, most_rows=self._declared.piece_rows)
+            pieces = ChangePieces(folder, origin=self.origin, most_rows=self._declared.piece_rows)
             place = self._known_place(position)
             with session(self._address) as connection:
                 self._demand_log(connection)
@@ -156,10 +141,7 @@ class MariadbReader:
     def _demand_file(self, connection: "Connection", place: _Place) -> None:
         files = [str(row[0]) for row in connection.exec_driver_sql("SHOW BINARY LOGS")]
         if place.file not in files:
-            raise self._lost(f"the server purged the binary log {place.file}")
-
-    def _lost(self, what: str) -> SourceError:
-        return snapshot_again(what, where=self._origin, name=self._name, snapshot=self._declared.snapshot)
+            raise self.lost(f"the server purged the binary log {place.file}")
 
     # -- rows
 
@@ -167,8 +149,7 @@ class MariadbReader:
         self, connection: "Connection", begun: _Place | None, pieces: ChangePieces
     ) -> Generator[Pulled, None, _Place]:
         """Read all rows; returns the place from which the changes follow."""
-        ways = database("mariadb")
-        for statement in ways.begin:
+        for statement in database("mariadb").begin:
             connection.exec_driver_sql(statement)
         status = {
             str(name): str(value)
@@ -178,19 +159,8 @@ class MariadbReader:
             status["Binlog_snapshot_file"], int(status["Binlog_snapshot_position"]), 0, self._declared.snapshot, False
         )
         place = begun or shown  # begun a second time: what was deleted in between is told by the log
-        name = quoted_table(self._declared.table, self._address).replace("%", "%%")
-        at = datetime.now(UTC)
-        streaming = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED_ROWS)
-        result = streaming.exec_driver_sql(f"SELECT * FROM {name}", ())  # noqa: S608 - the name is quoted
-        with left_early(connection, result):
-            columns = tuple(item[0] for item in result.cursor.description)
-            to_text = [ways.to_text(item[1]) for item in result.cursor.description]
-            for rows in result.partitions(_FETCHED_ROWS):
-                texts = [texts(values) for texts, values in zip(to_text, zip(*rows, strict=True), strict=True)]
-                for row in zip(*texts, strict=True):
-                    change = Change(columns, row, "snapshot", f"{place.sorting}-{0:010d}", at)
-                    yield from pieces.add(change, place.position)
-        connection.execution_options(stream_results=False).exec_driver_sql("COMMIT")
+        at = f"{place.sorting}-{0:010d}"
+        yield from self._pieces_of_rows(connection, pieces, place=at, position=place.position)
         read = _Place(place.file, place.at, 0, place.snapshot, is_read=True)
         yield from pieces.rest(read.position)
         return read
@@ -205,12 +175,12 @@ class MariadbReader:
         try:
             for event in stream:
                 if log.is_emptied(event):
-                    raise self._lost("the table was emptied, dropped or renamed, which names no rows")
+                    raise self.lost("the table was emptied, dropped or renamed, which names no rows")
                 for change, before in log.changes(event, stream.log_file):
                     yield from pieces.add(change, before.position)
         except pymysql.OperationalError as error:
             if error.args[:1] == (_PURGED,):
-                raise self._lost(f"the server no longer holds the binary log {place.file}") from None
+                raise self.lost(f"the server no longer holds the binary log {place.file}") from None
             raise
         finally:
             stream.close()
@@ -263,10 +233,6 @@ class MariadbReader:
     @property
     def _table(self) -> str:
         return self._declared.table.strip('"')
-
-    @property
-    def _origin(self) -> str:
-        return f"{self._address.shown}, {self._declared.table}"
 
 
 class _Log:

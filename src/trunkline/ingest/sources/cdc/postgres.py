@@ -6,12 +6,11 @@ ahead was moved by somebody else, or made anew, and changes are missing.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import SourceError
-from trunkline.ingest.sources.cdc.changes import Change, ChangePieces, snapshot_again
+from trunkline.ingest.sources.cdc.changes import Change, ChangePieces
 from trunkline.ingest.sources.cdc.pgoutput import (
     UNCHANGED,
     Begin,
@@ -22,6 +21,7 @@ from trunkline.ingest.sources.cdc.pgoutput import (
     Truncate,
     decoded,
 )
+from trunkline.ingest.sources.cdc.table import FETCHED_ROWS, FollowedTable
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.sql.address import Address, opened_address
 from trunkline.ingest.sources.sql.connecting import session
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresReader", "open_source"]
 
-_FETCHED_ROWS: Final = 2_000
 _SLOT: Final = (
     "SELECT confirmed_flush_lsn - '0/0'::pg_lsn, wal_status, active, plugin FROM pg_replication_slots"
     " WHERE slot_name = %s"
@@ -81,8 +80,8 @@ class _Place:
         return {"lsn": _lsn(self.lsn), "within": self.within, "snapshot": self.snapshot, "is_read": self.is_read}
 
 
-class PostgresReader:
-    """The changes of a table as a source.
+class PostgresReader(FollowedTable[PostgresChanges]):
+    """The changes of a table of PostgreSQL as a source.
 
     Args:
         name: Its name.
@@ -91,14 +90,9 @@ class PostgresReader:
     """
 
     def __init__(self, name: str, declared: PostgresChanges, address: Address) -> None:
-        self._name, self._declared, self._address = name, declared, address
+        super().__init__(name, declared, address)
         self._slot = declared.slot or f"trunkline_{name.replace('-', '_')}"[:63]
         self._publication = declared.publication or self._slot
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._name
 
     def pull(self, position: Position | None, *, folder: Path) -> Iterator[Pulled]:
         """Read all rows the first time, and what changed since; see :class:`trunkline.ingest.sources.Source`.
@@ -111,7 +105,7 @@ class PostgresReader:
             self._demand_log(connection)
             oid = self._table(connection)
             place = self._place(connection, position)
-            pieces = ChangePieces(folder, origin=self._origin, most_rows=self._declared.piece_rows)
+            pieces = ChangePieces(folder, origin=self.origin, most_rows=self._declared.piece_rows)
             if not place.is_read:
                 yield from self._rows(connection, place, pieces)
                 place = _Place(place.lsn, 0, place.snapshot, is_read=True)
@@ -124,7 +118,7 @@ class PostgresReader:
         if level != "logical":
             raise SourceError(
                 f"the server's log does not hold rows: wal_level is {level}",
-                where=self._origin,
+                where=self.origin,
                 next_step="ALTER SYSTEM SET wal_level = 'logical', and restart the server",
             )
 
@@ -146,7 +140,7 @@ class PostgresReader:
         if listed is None:
             raise SourceError(
                 f"the publication {self._publication!r} does not hold the table",
-                where=self._origin,
+                where=self.origin,
                 next_step=f"ALTER PUBLICATION {self._publication} ADD TABLE {name}",
             )
         return int(str(oid))
@@ -166,11 +160,11 @@ class PostgresReader:
             _number(position["lsn"]), int(position["within"] or 0), number, is_read=bool(position["is_read"])
         )
         if found is None:
-            raise self._lost(f"the replication slot {self._slot!r} is gone")
+            raise self.lost(f"the replication slot {self._slot!r} is gone")
         if found[1] == "lost":
-            raise self._lost(f"the server gave up the log that the replication slot {self._slot!r} needs")
+            raise self.lost(f"the server gave up the log that the replication slot {self._slot!r} needs")
         if self._usable(found) > place.lsn:
-            raise self._lost(f"the replication slot {self._slot!r} was made anew, or moved on by somebody else")
+            raise self.lost(f"the replication slot {self._slot!r} was made anew, or moved on by somebody else")
         return place
 
     def _usable(self, found: "Mapping[int, object] | object") -> int:
@@ -178,41 +172,24 @@ class PostgresReader:
         if plugin != "pgoutput":
             raise SourceError(
                 f"the replication slot {self._slot!r} belongs to the plugin {plugin!r}",
-                where=self._origin,
+                where=self.origin,
                 next_step="declare another `slot`",
             )
         if active == "t":
             raise SourceError(
                 f"the replication slot {self._slot!r} is in use",
-                where=self._origin,
+                where=self.origin,
                 next_step="one source, one slot: declare another `slot`, or end the other pull",
             )
         return int(str(lsn))
 
-    def _lost(self, what: str) -> SourceError:
-        return snapshot_again(what, where=self._origin, name=self._name, snapshot=self._declared.snapshot)
-
     # -- rows
 
     def _rows(self, connection: "Connection", place: _Place, pieces: ChangePieces) -> Iterator[Pulled]:
-        ways = database("postgresql")
-        for statement in ways.begin:
+        for statement in database("postgresql").begin:
             connection.exec_driver_sql(statement)
-        at = datetime.now(UTC)
-        name = quoted_table(self._declared.table, self._address).replace("%", "%%")
-        streaming = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED_ROWS)
-        result = streaming.exec_driver_sql(f"SELECT * FROM {name}", ())  # noqa: S608 - the name is quoted
-        try:
-            columns = tuple(item[0] for item in result.cursor.description)
-            to_text = [ways.to_text(item[1]) for item in result.cursor.description]
-            for rows in result.partitions(_FETCHED_ROWS):
-                texts = [texts(values) for texts, values in zip(to_text, zip(*rows, strict=True), strict=True)]
-                for row in zip(*texts, strict=True):
-                    change = Change(columns, row, "snapshot", _sorting(place.lsn, 0), at)
-                    yield from pieces.add(change, place.position)
-        finally:
-            result.close()
-        connection.execution_options(stream_results=False).exec_driver_sql("COMMIT")
+        at = _sorting(place.lsn, 0)
+        yield from self._pieces_of_rows(connection, pieces, place=at, position=place.position)
         yield from pieces.rest(_Place(place.lsn, 0, place.snapshot, is_read=True).position)
 
     # -- changes
@@ -225,10 +202,10 @@ class PostgresReader:
             self._move_on(connection, place.lsn)
             log = _Log(oid, key, place, self)
             connection.exec_driver_sql("BEGIN")
-            streaming = connection.execution_options(stream_results=True, max_row_buffer=_FETCHED_ROWS)
+            streaming = connection.execution_options(stream_results=True, max_row_buffer=FETCHED_ROWS)
             result = streaming.exec_driver_sql(_PEEK, (self._slot, end, most, f'"{self._publication}"'))
             try:
-                for (data,) in (row for rows in result.partitions(_FETCHED_ROWS) for row in rows):
+                for (data,) in (row for rows in result.partitions(FETCHED_ROWS) for row in rows):
                     message = decoded(bytes.fromhex(str(data).removeprefix("\\x")))
                     if message is not None:
                         for change, before in log.changes(message):
@@ -251,17 +228,9 @@ class PostgresReader:
             (_lsn(lsn), self._slot, _lsn(lsn)),
         )
 
-    @property
-    def _origin(self) -> str:
-        return f"{self._address.shown}, {self._declared.table}"
-
     def refused(self, what: str, *, next_step: str) -> SourceError:
         """Say that a change cannot be told truly."""
-        return SourceError(what, where=self._origin, next_step=next_step)
-
-    def lost(self, what: str) -> SourceError:
-        """Say that a new snapshot is needed."""
-        return self._lost(what)
+        return SourceError(what, where=self.origin, next_step=next_step)
 
 
 class _Log:

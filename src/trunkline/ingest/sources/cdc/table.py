@@ -1,0 +1,88 @@
+"""A declared table whose log is followed: what is the same whichever server keeps the log.
+
+It has a name and an origin, its rows are read once before the changes, and it says how to begin anew when changes are
+lost.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from trunkline.errors import SourceError
+from trunkline.ingest.sources.cdc.changes import Change, ChangePieces
+from trunkline.ingest.sources.protocol import Position, Pulled
+from trunkline.ingest.sources.sql.address import Address
+from trunkline.ingest.sources.sql.connecting import left_early
+from trunkline.ingest.sources.sql.databases import database
+from trunkline.ingest.sources.sql.reading import quoted_table
+from trunkline.spec.sources import MariadbChanges, PostgresChanges
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["FETCHED_ROWS", "FollowedTable"]
+
+FETCHED_ROWS: Final = 2_000
+"""Rows that are held at once of what a server sends."""
+
+Declared = TypeVar("Declared", MariadbChanges, PostgresChanges)
+
+
+class FollowedTable(Generic[Declared]):
+    """The changes of a table as a source; the servers differ in how their log is read.
+
+    Args:
+        name: Its name.
+        declared: What is said of it.
+        address: Where the server is.
+    """
+
+    def __init__(self, name: str, declared: Declared, address: Address) -> None:
+        self._name, self._address = name, address
+        self._declared: Declared = declared
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._name
+
+    @property
+    def origin(self) -> str:
+        """The server and the table, without credentials."""
+        return f"{self._address.shown}, {self._declared.table}"
+
+    def lost(self, what: str) -> SourceError:
+        """Say that changes are lost, and how to begin anew.
+
+        Args:
+            what: What happened.
+        """
+        again = f"snapshot = {self._declared.snapshot + 1} of source {self._name!r}"
+        return SourceError(
+            what, where=self.origin, next_step=f"take a new snapshot: set {again} in the settings, and pull"
+        )
+
+    def _pieces_of_rows(
+        self, connection: "Connection", pieces: ChangePieces, *, place: str, position: Position
+    ) -> Iterator[Pulled]:
+        """Read all rows in the transaction that was begun for it, and end it; the last piece stays open.
+
+        Args:
+            connection: To the server.
+            pieces: Takes the rows.
+            place: Place in the log that the rows sort at.
+            position: Of the pieces; it says that not all rows were read yet.
+        """
+        ways = database(self._address.database)
+        at = datetime.now(UTC)
+        name = quoted_table(self._declared.table, self._address).replace("%", "%%")
+        streaming = connection.execution_options(stream_results=True, max_row_buffer=FETCHED_ROWS)
+        result = streaming.exec_driver_sql(f"SELECT * FROM {name}", ())  # noqa: S608 - the name is quoted
+        with left_early(connection, result):
+            columns = tuple(item[0] for item in result.cursor.description)
+            to_text = [ways.to_text(item[1]) for item in result.cursor.description]
+            for rows in result.partitions(FETCHED_ROWS):
+                texts = [texts(values) for texts, values in zip(to_text, zip(*rows, strict=True), strict=True)]
+                for row in zip(*texts, strict=True):
+                    yield from pieces.add(Change(columns, row, "snapshot", place, at), position)
+        connection.execution_options(stream_results=False).exec_driver_sql("COMMIT")

@@ -1,0 +1,122 @@
+"""The logs of real servers under the same tests: every change once, in the order of the commits."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+
+from trunkline.errors import SourceError
+
+if TYPE_CHECKING:
+    from tests.ingest.sql.conftest import Database, Puller, Row
+
+pytestmark = pytest.mark.servers
+
+MakePuller = Callable[..., "Puller"]
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def calls(request: pytest.FixtureRequest) -> "Database":
+    database: Database = request.getfixturevalue(request.param)
+    database.run("CREATE TABLE calls (call_id int PRIMARY KEY, note varchar(40))")
+    return database
+
+
+@pytest.fixture
+def puller(calls: "Database", make_puller: MakePuller) -> "Puller":
+    return make_puller(calls)
+
+
+def insert(calls: "Database", note: str, first: int, last: int) -> None:
+    """Insert the numbers from first to last by one statement."""
+    numbers = (
+        f"SELECT n, '{note}' FROM generate_series({first}, {last}) n"
+        if calls.name == "postgresql"
+        else f"SELECT seq, '{note}' FROM seq_{first}_to_{last}"
+    )
+    calls.run(f"INSERT INTO calls {numbers}")
+
+
+def test_the_snapshot_comes_first_and_then_every_change(calls: "Database", puller: "Puller") -> None:
+    calls.run("INSERT INTO calls VALUES (1, 'a'), (2, NULL)")
+    first = puller.rows()
+    assert puller.said(first) == [("snapshot", "1", "a"), ("snapshot", "2", None)]
+    assert puller.rows() == []
+    calls.run("BEGIN")
+    calls.run("INSERT INTO calls VALUES (3, 'ü')")
+    calls.run("UPDATE calls SET note = 'b' WHERE call_id = 2")
+    calls.run("COMMIT")
+    calls.run("DELETE FROM calls WHERE call_id = 1")
+    calls.run("UPDATE calls SET call_id = 4 WHERE call_id = 3")
+    then = puller.rows()
+    tells_all = calls.name == "mariadb"  # PostgreSQL's log tells the key of a row that is gone
+    assert puller.said(then) == [
+        ("insert", "3", "ü"),
+        ("update", "2", "b"),
+        ("delete", "1", "a" if tells_all else None),
+        ("delete", "3", "ü" if tells_all else None),
+        ("update", "4", "ü"),
+    ]
+    places = [str(row["_commit_position"]) for row in first + then]
+    assert places == sorted(places)
+    assert [row["_deleted"] for row in then] == ["false", "false", "true", "true", "false"]
+    if calls.name == "postgresql":  # MariaDB's log has the time of each statement
+        assert then[0]["_committed_at"] == then[1]["_committed_at"]
+    assert str(then[0]["_committed_at"]).endswith("Z")
+    assert puller.rows() == []
+
+
+def test_pieces_are_bounded_and_a_restart_goes_on_within_a_transaction(
+    calls: "Database", make_puller: MakePuller
+) -> None:
+    puller = make_puller(calls, piece_rows=3)
+    insert(calls, "first", 1, 7)
+    assert [len(piece) for piece in puller.pieces()] == [3, 3, 1]
+    insert(calls, "one transaction", 10, 19)
+    insert(calls, "another", 20, 24)
+    given: list[Row] = []
+    while rows := puller.rows(most=1):
+        assert len(rows) <= 3
+        given += rows
+    assert [row["call_id"] for row in given] == [str(number) for number in range(10, 25)]
+
+
+def test_a_snapshot_that_was_cut_ends_in_the_true_state(calls: "Database", make_puller: MakePuller) -> None:
+    puller = make_puller(calls, piece_rows=2)
+    insert(calls, "old", 1, 5)
+    given = puller.rows(most=1)
+    calls.run("DELETE FROM calls WHERE call_id = 1")
+    calls.run("UPDATE calls SET note = 'new' WHERE call_id = 2")
+    given += puller.rows()
+    assert puller.state(given) == {"2": "new", "3": "old", "4": "old", "5": "old"}
+
+
+def test_a_column_that_is_added_begins_a_piece(calls: "Database", puller: "Puller") -> None:
+    calls.run("INSERT INTO calls VALUES (1, 'a')")
+    puller.rows()
+    calls.run("INSERT INTO calls VALUES (2, 'b')")
+    calls.run("ALTER TABLE calls ADD COLUMN seconds int")
+    calls.run("INSERT INTO calls VALUES (3, 'c', 9)")
+    narrow, wide = puller.pieces()
+    assert "seconds" not in narrow[0]
+    assert wide[0]["seconds"] == "9"
+
+
+def test_a_user_without_replication_is_told(calls: "Database", make_puller: MakePuller) -> None:
+    user = f"reader_{calls.url[-8:]}"
+    more: dict[str, object] = {}
+    if calls.name == "postgresql":
+        calls.run(f"CREATE ROLE {user} LOGIN PASSWORD 'n0t-shown'; GRANT SELECT ON calls TO {user}")
+        calls.run("CREATE PUBLICATION ours FOR TABLE calls")
+        more["publication"] = "ours"
+    else:
+        calls.run(f"CREATE USER {user}@'%' IDENTIFIED BY 'n0t-shown'")
+        calls.run(f"GRANT SELECT ON calls TO {user}")
+    puller = make_puller(calls, url=SecretStr(calls.url.replace("trunkline:", f"{user}:")), **more)
+    calls.run("INSERT INTO calls VALUES (1, 'a')")
+    with pytest.raises(SourceError, match="may not") as caught:
+        puller.rows()
+    assert "REPLICATION" in caught.value.next_step
+    assert "n0t-shown" not in str(caught.value)
+    calls.run(f"DROP OWNED BY {user}; DROP ROLE {user}" if calls.name == "postgresql" else f"DROP USER {user}")
