@@ -14,12 +14,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from trunkline.checks import arrow_schema
-from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.errors import RowsRefusedError, SchemaError, SourceError, TrunklineError
 from trunkline.ingest.batch import Ingested, Target, ingest_file
 from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.ingest.landing import Landed, Landing
+from trunkline.ingest.receipts import receipt_of_piece, taken_pieces
 from trunkline.ingest.sources.protocol import LedgerSource, Position, Pulled, Source
 from trunkline.lake import Lake, held
 from trunkline.settings.drills import point
@@ -84,7 +83,7 @@ def pull(  # noqa: PLR0913 - what one source needs
                     path, target, lake=lake, run_id=run_id, clock=clock, mapping=mapping, piece=piece, limits=limits
                 )
         except RowsRefusedError as error:
-            receipt = _receipt_of(lake, target, piece)
+            receipt = receipt_of_piece(lake, usecase=target.usecase, dataset=target.dataset, piece=piece.piece_id)
             if receipt is None:  # the piece went beyond its reject budget
                 refused(error)
                 return
@@ -98,7 +97,8 @@ def pull(  # noqa: PLR0913 - what one source needs
     name = f"pull-{target.table}-{source.name}"
     with held(locks / f"{name}.lock", what=f"source {source.name!r} of {target.table}", clock=clock):
         pieces = landing.pieces(source.name)
-        done = _taken(lake, target, source.name) if pieces else frozenset()
+        own = {"usecase": target.usecase, "dataset": target.dataset, "source": source.name}
+        done = taken_pieces(lake, **own) if pieces else frozenset[str]()
         for piece in pieces:
             if piece.path is not None and piece.piece_id not in done:
                 yield from take(piece)
@@ -120,35 +120,3 @@ def _parts(source: Source, landed: Sequence[Position], *, folder: Path) -> Itera
     if isinstance(source, LedgerSource):
         return source.pull_beside(landed, folder=folder)
     return source.pull(landed[-1] if landed else None, folder=folder)
-
-
-def _receipt_of(lake: Lake, target: Target, piece: Landed) -> Receipt | None:
-    if not lake.exists(RECEIPTS):
-        return None
-    found = lake.arrow(
-        RECEIPTS,
-        schema=arrow_schema(Receipt),
-        where=lambda table: (
-            (table["usecase"] == target.usecase)
-            & (table["dataset"] == target.dataset)
-            & (table["piece"] == piece.piece_id)
-        ),
-    ).to_pylist()
-    return max((Receipt(**row) for row in found), key=lambda receipt: receipt.finished_at, default=None)
-
-
-def _taken(lake: Lake, target: Target, source: str) -> frozenset[str]:
-    """The pieces of a source that have a receipt."""
-    if not lake.exists(RECEIPTS):
-        return frozenset()
-    found = lake.arrow(
-        RECEIPTS,
-        columns=["piece"],
-        schema=arrow_schema(Receipt),
-        where=lambda table: (
-            (table["usecase"] == target.usecase)
-            & (table["dataset"] == target.dataset)
-            & table["piece"].startswith(f"{source}/")
-        ),
-    )
-    return frozenset(found.column("piece").to_pylist())

@@ -12,7 +12,7 @@ from trunkline.errors import RowsRefusedError
 from trunkline.ingest.identity import Batch
 from trunkline.lake import Lake
 
-__all__ = ["known_receipts", "receipt_of", "refusal_of", "write_receipts"]
+__all__ = ["known_receipts", "receipt_of", "receipt_of_piece", "refusal_of", "taken_pieces", "write_receipts"]
 
 
 _MOST_REASONS: Final = 6
@@ -26,6 +26,49 @@ def known_receipts(lake: Lake, batch_ids: Collection[str]) -> dict[str, Receipt]
         RECEIPTS, schema=arrow_schema(Receipt), where=lambda table: table["batch_id"].isin(list(batch_ids))
     )
     return {str(row["batch_id"]): Receipt(**row) for row in rows.to_pylist()}
+
+
+def receipt_of_piece(lake: Lake, *, usecase: str, dataset: str, piece: str) -> Receipt | None:
+    """Look up the newest receipt of a landed piece.
+
+    Args:
+        lake: The lake.
+        usecase: The use case.
+        dataset: Its dataset.
+        piece: The piece's identity.
+    """
+    if not lake.exists(RECEIPTS):
+        return None
+    found = lake.arrow(
+        RECEIPTS,
+        schema=arrow_schema(Receipt),
+        where=lambda table: (table["usecase"] == usecase) & (table["dataset"] == dataset) & (table["piece"] == piece),
+    ).to_pylist()
+    return max((Receipt(**row) for row in found), key=lambda receipt: receipt.finished_at, default=None)
+
+
+def taken_pieces(lake: Lake, *, usecase: str, dataset: str, source: str | None = None) -> frozenset[str]:
+    """Look up the pieces that have a receipt, by their identities.
+
+    Args:
+        lake: The lake.
+        usecase: The use case.
+        dataset: Its dataset.
+        source: Of this source alone; None is all that landed for the dataset.
+    """
+    if not lake.exists(RECEIPTS):
+        return frozenset()
+    found = lake.arrow(
+        RECEIPTS,
+        columns=["piece"],
+        schema=arrow_schema(Receipt),
+        where=lambda table: (
+            (table["usecase"] == usecase)
+            & (table["dataset"] == dataset)
+            & (table["piece"].notnull() if source is None else table["piece"].startswith(f"{source}/"))
+        ),
+    )
+    return frozenset(found.column("piece").to_pylist())
 
 
 def receipt_of(  # noqa: PLR0913 - what a receipt says

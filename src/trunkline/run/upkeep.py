@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import QUARANTINE, RECEIPTS, RECORDS, Receipt, StepRecord
+from trunkline.contracts.records import QUARANTINE, RECORDS, VAULT, StepRecord
 from trunkline.errors import TrunklineError
+from trunkline.ingest.receipts import taken_pieces
 from trunkline.run.records import STEPS_TABLE, newest_states
 from trunkline.spec import Incremental
 
@@ -62,8 +63,8 @@ class Upkeep(BaseModel):
     problems: tuple[str, ...]
 
 
-FOLDED: Final = (QUARANTINE,)
-"""Platform tables whose older states are folded away: only the newest state of a row counts."""
+FOLDED: Final = (QUARANTINE, VAULT)
+"""Platform tables whose older states are folded away: only the newest state of a row, or entry of the vault, counts."""
 
 
 def maintain(workspace: "Workspace", *, progress: Callable[[str, float], None]) -> Upkeep:
@@ -118,22 +119,10 @@ def _tidy_landing(workspace: "Workspace") -> int:
         landing = workspace.landing(folder.name)
         landing.tidy(older_than=workspace.settings.lake.vacuum_grace)
         if retention is not None:
-            taken = _taken_pieces(workspace, folder.name)
+            usecase, _, dataset = folder.name.partition(".")
+            taken = taken_pieces(workspace.lake, usecase=usecase, dataset=dataset)
             freed += landing.forget(before=workspace.clock() - retention, taken=taken)
     return freed
-
-
-def _taken_pieces(workspace: "Workspace", table: str) -> set[str]:
-    usecase, _, dataset = table.partition(".")
-    if not workspace.lake.exists(RECEIPTS):
-        return set()
-    found = workspace.lake.arrow(
-        RECEIPTS,
-        columns=["piece"],
-        schema=arrow_schema(Receipt),
-        where=lambda rows: (rows["usecase"] == usecase) & (rows["dataset"] == dataset) & rows["piece"].notnull(),
-    )
-    return set(found.column("piece").to_pylist())
 
 
 def _pins(workspace: "Workspace") -> tuple[dict[str, set[int]], tuple[str, ...]]:

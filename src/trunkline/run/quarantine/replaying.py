@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from trunkline.checks import ROW, arrow_schema
+from trunkline.checks import ROW
 from trunkline.contracts.records import QUARANTINE, RECEIPTS, Receipt
 from trunkline.errors import InputError, RowsRefusedError, SchemaError, UnknownNameError
 from trunkline.ingest import Target, ingest_file
 from trunkline.ingest.files import open_file
 from trunkline.ingest.judged import judge
 from trunkline.ingest.landing import Landed, Landing
+from trunkline.ingest.receipts import receipt_of_piece
 from trunkline.ingest.references import References
 from trunkline.lake import Transaction, held
 from trunkline.run.quarantine.editing import Edits, candidates, open_rows
@@ -245,7 +246,10 @@ class _Replay:
             ).receipt
         except (RowsRefusedError, SchemaError):
             # none is good any more, because the contract has changed since the call was killed; or nothing was written
-            known = self._receipt(piece)
+            target = self._target
+            known = receipt_of_piece(
+                workspace.lake, usecase=target.usecase, dataset=target.dataset, piece=piece.piece_id
+            )
             if known is None:
                 self.landing.discard(piece)
                 raise
@@ -309,21 +313,6 @@ class _Replay:
     @property
     def _app_id(self) -> str:
         return f"replayed:{self._facts.batch_id}"
-
-    def _receipt(self, piece: Landed) -> Receipt | None:
-        lake = self._workspace.lake
-        if not lake.exists(RECEIPTS):
-            return None
-        rows = lake.arrow(
-            RECEIPTS,
-            schema=arrow_schema(Receipt),
-            where=lambda table: (
-                (table["usecase"] == self._target.usecase)
-                & (table["dataset"] == self._target.dataset)
-                & (table["piece"] == piece.piece_id)
-            ),
-        ).to_pylist()
-        return max((Receipt(**row) for row in rows), key=lambda receipt: receipt.finished_at, default=None)
 
 
 def _choose(source: Path, target: Path, passes: "_Flags") -> None:
