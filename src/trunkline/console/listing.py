@@ -7,9 +7,9 @@ pages (the workspace in ``workspace_reader``, fixed values in a test).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
-from trunkline.console.paging import PAGE_ROWS, Page
+from trunkline.console.paging import PAGE_ROWS, Listing, Page
 from trunkline.console.quality import DatasetQuality
 from trunkline.console.tables import ExportedFile, Form, TablePage, TableRow
 from trunkline.contracts.records import Alert, Reading, Receipt
@@ -30,28 +30,6 @@ __all__ = [
     "StepRow",
     "UseCaseRow",
 ]
-
-Row_co = TypeVar("Row_co", covariant=True)
-
-
-@dataclass(frozen=True)
-class Listing(Generic[Row_co]):
-    """One page of a list.
-
-    Attributes:
-        rows: The rows of the page.
-        total: Rows of the whole list.
-        page: Which page it is.
-    """
-
-    rows: tuple[Row_co, ...]
-    total: int
-    page: Page
-
-    @property
-    def pages(self) -> int:
-        """Number of pages, at least 1."""
-        return max(1, -(-self.total // self.page.rows))
 
 
 @dataclass(frozen=True)

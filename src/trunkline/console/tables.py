@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from trunkline.checks import arrow_schema, table_from_rows
-from trunkline.console.paging import Page
+from trunkline.console.paging import Listing, Page
 from trunkline.contracts import Contract, Instant, Integer, Table, Text, field
 from trunkline.lake.reading import newest
 from trunkline.serve import Holder
@@ -74,8 +74,8 @@ class TableRow:
 
 
 @dataclass(frozen=True)
-class TablePage:
-    """A page of the current rows of a table.
+class TablePage(Listing[tuple[str | None, ...]]):
+    """A page of the current rows of a table: texts by column, None is null; the newest of each key count.
 
     Attributes:
         usecase: The use case.
@@ -83,9 +83,6 @@ class TablePage:
         columns: Columns in the contract's order, then when and by which batch the row came.
         units: Column to its unit.
         masked: Columns that are hidden from who asks.
-        rows: Texts by column; None is null.
-        total: Current rows of the whole table: the newest of each key.
-        page: Which page it is.
     """
 
     usecase: str
@@ -93,14 +90,6 @@ class TablePage:
     columns: tuple[str, ...]
     units: Mapping[str, str]
     masked: frozenset[str]
-    rows: tuple[tuple[str | None, ...], ...]
-    total: int
-    page: Page
-
-    @property
-    def pages(self) -> int:
-        """Number of pages, at least 1."""
-        return max(1, -(-self.total // self.page.rows))
 
 
 @dataclass(frozen=True)
@@ -159,7 +148,16 @@ def table_page(
             tuple(None if column in masked else _text(row[column]) for column in columns) for row in found.to_pylist()
         )
     units = {column.name: column.unit for column in contract.columns if column.unit}
-    return TablePage(usecase, dataset, columns, units, masked, rows, total, page)
+    return TablePage(
+        rows=rows,
+        total=total,
+        page=page,
+        usecase=usecase,
+        dataset=dataset,
+        columns=columns,
+        units=units,
+        masked=masked,
+    )
 
 
 def export_table(
