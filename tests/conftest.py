@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # the suite `properties`, and `deep` searches for as long as one has: HYPOTHESIS_PROFILE=deep make test-properties
 settings.register_profile(
     "fast",
-    max_examples=10,
+    max_examples=5,
     deadline=None,  # the first example pays for the imports
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
