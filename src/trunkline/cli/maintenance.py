@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from trunkline.cli.output import Common, emit, opened, progress, table
+from trunkline.errors import InputError
 
 if TYPE_CHECKING:
     from trunkline.run.upkeep import Upkeep
@@ -16,6 +17,10 @@ def maintain(
         str | None,
         Parameter(help="Erase one person everywhere instead: IDENTIFIER_TYPE=VALUE, e.g. subscriber=7590-VHVEG."),
     ] = None,
+    rotate_keys: Annotated[
+        str | None,
+        Parameter(help="Change a key instead: `encryption`, or an identifier type whose originals are kept."),
+    ] = None,
     common: Common = Common(),  # noqa: B008 - a frozen value
 ) -> int:
     """Compact tables, remove what retention lets go, and candidates that have become versions.
@@ -25,10 +30,15 @@ def maintain(
 
     Args:
         erase: Erase one person everywhere instead: IDENTIFIER_TYPE=VALUE, e.g. subscriber=7590-VHVEG.
+        rotate_keys: Change a key instead: ``encryption``, or an identifier type whose originals are kept.
         common: Options of every command.
     """
+    if erase is not None and rotate_keys is not None:
+        raise InputError("an erasure and a change of keys are two calls", where="--erase, --rotate-keys")
     if erase is not None:
         return _erase(erase, common)
+    if rotate_keys is not None:
+        return _rotate(rotate_keys, common)
     from trunkline.run.upkeep import maintain as tidy
 
     with opened(common) as workspace, progress() as told:
@@ -37,8 +47,23 @@ def maintain(
     return 0
 
 
+def _rotate(use: str, common: Common) -> int:
+    from trunkline.run.rotating import rotate_keys
+
+    with opened(common) as workspace, progress() as told:
+        found = rotate_keys(workspace, use, progress=told)
+
+    def text() -> None:
+        print(f"{found.use}: the key is {found.key_id} from now on")
+        if found.rows or found.log_records:
+            rows = [[name, count] for name, count in found.rows.items()]
+            table("new pseudonyms", ["where", "rows"], [*rows, ["durable log, records", found.log_records]])
+
+    emit(found.model_dump(mode="json"), common=common, text=text)
+    return 0
+
+
 def _erase(said: str, common: Common) -> int:
-    from trunkline.errors import InputError
     from trunkline.run.erasing import erase_person
 
     kind, sign, value = said.partition("=")

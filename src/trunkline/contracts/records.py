@@ -141,7 +141,8 @@ class VaultEntry(Contract):
     pseudonym: Text = field("As the lake has it")
     kind: Text = field("Identifier type")
     original: Text = field("The identifier in its canonical form, encrypted and bound to type and pseudonym")
-    batch_id: Text = field("The batch that brought it first")
+    batch_id: Text = field("The batch that brought it first, or the rotation of keys")
+    replaces: Text | None = field("The pseudonym under the key before, while tables are being written anew")
     kept_at: Instant = field()
 
 

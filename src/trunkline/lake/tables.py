@@ -28,6 +28,7 @@ from trunkline.lake.writing import Transaction
 from trunkline.settings.lake import LakeSettings
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
     import pyarrow as pa
 
 CRASH_POINTS: tuple[str, ...] = (
@@ -36,6 +37,8 @@ CRASH_POINTS: tuple[str, ...] = (
     "lake.after_commit",
     "lake.replace.before_commit",
     "lake.replace.after_commit",
+    "lake.rewrite.before_commit",
+    "lake.rewrite.after_commit",
     *maintenance.CRASH_POINTS,
     *erasure.CRASH_POINTS,
 )
@@ -222,6 +225,36 @@ class Lake(LakeReader):
                 settings=self._settings,
                 event="replace.",
             )
+
+    def rewrite(
+        self, table: str, change: Callable[[ir.Table], ir.Table], *, metadata: Mapping[str, str] | None = None
+    ) -> int:
+        """Replace all rows by what an expression makes of them, in one commit; older versions keep the rows they had.
+
+        Args:
+            table: The table.
+            change: Makes the new rows of the old ones; the columns stay the same.
+            metadata: Noted in the commit.
+
+        Returns:
+            The version of the table that holds the rows.
+
+        Raises:
+            UnknownNameError: There is no such table.
+            BusyError: Another writer held the table for longer than ``lock_timeout_s``.
+            ConflictError: Writers outside Trunkline won every attempt.
+            UnavailableError: The store refused.
+        """
+        place = self._existing(table)
+        with self._locks.held(table):
+            for attempt in writing.attempts(self._settings.commit_attempts):
+                with attempt:
+                    base = int(place.newest().version())
+                    rows = self._engine.batches(change(self.read(table, version=base)), rows=_BATCH_ROWS)
+                    return maintenance.rewrite(
+                        place, rows, base=base, event="rewrite.", metadata=metadata or {}, settings=self._settings
+                    )
+        raise AssertionError("attempts either return or raise")
 
     def remove(self, table: str, column: str, value: str, *, metadata: Mapping[str, str] | None = None) -> int:
         """Take the rows with one text out of the newest version, in one commit; older versions keep them.

@@ -8,7 +8,7 @@ neither the API, nor the console, nor a query of a use case.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -17,6 +17,7 @@ from trunkline.checks import Originals, arrow_schema, table_from_rows
 from trunkline.contracts import Contract
 from trunkline.contracts.records import REIDENTIFICATIONS, VAULT, Reidentification, VaultEntry
 from trunkline.errors import InputError
+from trunkline.lake.reading import newest
 from trunkline.lake.staging import StagedRows
 from trunkline.lake.tables import Lake
 from trunkline.lake.writing import Transaction
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-__all__ = ["Vaulted", "originals", "reidentify", "sealed_entries"]
+__all__ = ["Vaulted", "originals", "reidentify", "rename", "retire"]
 
 _PURPOSE: Final = "vault"
+_STREAMED_ROWS: Final = 20_000
+_LONGEST_WHO: Final = 200
+_SHORTEST_WHY: Final = 3
+_LONGEST_WHY: Final = 1_000
 
 
 class Vaulted:
@@ -65,22 +70,12 @@ class Vaulted:
             BusyError: Another writer held the vault for too long.
             UnavailableError: The store refused.
         """
-        staged, lake = self._staged, self._lake
-        if staged is None:
-            return
-        staged.finish()
-        if staged.rows and lake.exists(VAULT):
-            new = staged.table(lake.engine, ["pseudonym"])
-            kept = lake.read(VAULT).select("pseudonym")
-            known = lake.engine.arrow(new.semi_join(kept, "pseudonym").distinct()).column("pseudonym")
-            if len(known):
-                staged.drop(known.combine_chunks(), column="pseudonym")
-        if staged.rows:
-            lake.append_staged(VAULT, staged, transaction=Transaction(f"vault:{self._batch_id}", 1))
+        if self._staged is not None:
+            _append_new(self._lake, self._staged, transaction=Transaction(f"vault:{self._batch_id}", 1))
 
     def _entries(self, found: Originals) -> pa.Table:
         values = dict(zip(found.pseudonyms.to_pylist(), found.values.to_pylist(), strict=True))
-        return sealed_entries(self._lake, found.kind, values, batch_id=self._batch_id)
+        return _sealed_entries(self._lake, found.kind, values, batch_id=self._batch_id)
 
     def __enter__(self) -> Self:
         """Enter a ``with`` block."""
@@ -94,7 +89,68 @@ class Vaulted:
             self._staged.__exit__(kind, error, trace)
 
 
-def sealed_entries(lake: Lake, kind: str, values: Mapping[str, str], *, batch_id: str) -> pa.Table:
+def _append_new(lake: Lake, staged: StagedRows, *, transaction: Transaction) -> None:
+    """Commit the staged entries that the vault does not have yet."""
+    staged.finish()
+    if staged.rows and lake.exists(VAULT):
+        new = staged.table(lake.engine, ["pseudonym"])
+        kept = lake.read(VAULT).select("pseudonym")
+        held = lake.engine.arrow(new.semi_join(kept, "pseudonym").distinct()).column("pseudonym")
+        if len(held):
+            staged.drop(held.combine_chunks(), column="pseudonym")
+    if staged.rows:
+        lake.append_staged(VAULT, staged, transaction=transaction)
+
+
+def rename(lake: Lake, kind: str, *, under: Sequence[str], name: Callable[[str], str], batch_id: str) -> ir.Table:
+    """Keep the originals of a type under other pseudonyms, too.
+
+    Args:
+        lake: The lake, with its keys.
+        kind: Identifier type.
+        under: Ids of the keys whose pseudonyms are replaced.
+        name: Gives the new pseudonym of an original.
+        batch_id: Noted in the entries.
+
+    Returns:
+        Each pseudonym (``old``) and what it is replaced by (``new``), lazily.
+    """
+    rows = lake.read(VAULT, schema=arrow_schema(VaultEntry))
+    of_kind = rows["pseudonym"].re_search(f"^hmac:({'|'.join(under)}):") & (rows["kind"] == kind)
+    with lake.staged(VAULT, arrow_schema(VaultEntry)) as staged:
+        for batch in lake.engine.batches(rows.filter(of_kind).select("pseudonym", "original"), rows=_STREAMED_ROWS):
+            tokens = dict(zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True))
+            values = _opened(lake, tokens, kind)
+            staged.write(
+                _sealed_entries(
+                    lake,
+                    kind,
+                    {name(value): value for value in values.values()},
+                    batch_id=batch_id,
+                    replaces=list(values),
+                )
+            )
+        staged.finish()
+        if staged.rows:
+            lake.append_staged(VAULT, staged)
+    found = lake.read(VAULT, schema=arrow_schema(VaultEntry))
+    found = found.filter((found["batch_id"] == batch_id) & found["replaces"].notnull())
+    return found.select(old=found["replaces"], new=found["pseudonym"]).distinct()
+
+
+def retire(lake: Lake, *, under: Sequence[str]) -> None:
+    """Take the entries under some keys out of the newest version, and those that are there twice."""
+
+    def kept(rows: ir.Table) -> ir.Table:
+        rows = rows.filter(~rows["pseudonym"].re_search(f"^hmac:({'|'.join(under)}):"))
+        return newest(rows, key=("pseudonym",), newest_by=("kept_at", "original"), table=VAULT)
+
+    lake.rewrite(VAULT, kept)
+
+
+def _sealed_entries(
+    lake: Lake, kind: str, values: Mapping[str, str], *, batch_id: str, replaces: Sequence[str] | None = None
+) -> pa.Table:
     """Encrypt originals as rows of the vault.
 
     Args:
@@ -102,6 +158,7 @@ def sealed_entries(lake: Lake, kind: str, values: Mapping[str, str], *, batch_id
         kind: Identifier type.
         values: Pseudonym to original.
         batch_id: The batch that brought them.
+        replaces: The pseudonyms that they take the place of, in the same order; None where they are the first.
     """
     import pyarrow as pa
 
@@ -113,6 +170,7 @@ def sealed_entries(lake: Lake, kind: str, values: Mapping[str, str], *, batch_id
         "kind": pa.repeat(pa.scalar(kind), count),
         "original": pa.array(tokens, pa.string()),
         "batch_id": pa.repeat(pa.scalar(batch_id), count),
+        "replaces": pa.nulls(count, pa.string()) if replaces is None else pa.array(replaces, pa.string()),
         "kept_at": pa.repeat(pa.scalar(lake.clock().astimezone(UTC), schema.field("kept_at").type), count),
     }
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
@@ -195,8 +253,3 @@ def _opened(lake: Lake, tokens: Mapping[str, str], kind: str) -> dict[str, str]:
 
 def _place(kind: str, pseudonym: str) -> str:
     return f"vault, {kind}|{pseudonym}|original"
-
-
-_LONGEST_WHO: Final = 200
-_SHORTEST_WHY: Final = 3
-_LONGEST_WHY: Final = 1_000

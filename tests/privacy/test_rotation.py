@@ -1,0 +1,181 @@
+"""A key is changed: people have new pseudonyms that join as before, nothing is lost, and nothing is done by halves."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trunkline.brokers import EmbeddedLog, Message
+from trunkline.contracts.records import QUARANTINE, VAULT
+from trunkline.lake.vault import reidentify
+from trunkline.run import Workspace
+from trunkline.run.rotating import CRASH_POINTS
+from trunkline.settings import load_settings
+from trunkline.settings.drills import VARIABLE
+
+Trunkline = Callable[..., tuple[int, str, str]]
+
+ANN, BEN = "+491701234567", "+491717654321"
+
+
+@pytest.fixture
+def kept(trunkline: Trunkline, lines: Path) -> Path:
+    """A workspace with two customers, their calls, a refused row, and a record of the log that nobody has taken."""
+    plugin = lines.parent / "plugins" / "lines" / "__init__.py"
+    plugin.write_text(plugin.read_text().replace('Pii("email", keep="pseudonym")', 'Pii("email")'))
+    (lines / "lines.csv").write_text(f"msisdn,email,seconds\n{ANN},a@x.org,1\n{BEN},,2\n{BEN}1,,x\n")
+    (lines / "calls.csv").write_text("call_id,caller,minutes\nc1,0170 1234567,3\nc2,491717654321,4\n")
+    for dataset in ("lines", "calls"):
+        code, _, err = trunkline("ingest", "lines", lines / f"{dataset}.csv", "--dataset", dataset)
+        assert code == 0, err
+    with Workspace(load_settings()) as workspace:
+        pseudonyms = workspace.keys.pseudonyms(workspace.usecase("lines").contract)
+        assert pseudonyms is not None
+        log = logged(workspace)
+        log.publish(
+            {
+                "predictions": [
+                    Message(json.dumps({"usecase": "lines", "entity_key": pseudonyms.value("msisdn", ANN)}).encode())
+                ]
+            }
+        )
+        log.close()
+    return lines.parent / "w"
+
+
+def logged(workspace: Workspace) -> EmbeddedLog:
+    return EmbeddedLog(
+        workspace.root / "log" / "log.db",
+        settings=workspace.settings.broker,
+        clock=workspace.clock,
+        keys=workspace.keys,
+        seals=True,
+    )
+
+
+def names(workspace: Workspace) -> dict[str, list[str]]:
+    """What each place calls the two, in a fixed order."""
+    workspace.keys.refresh()
+    log = logged(workspace)
+    records = [json.loads(record.value)["entity_key"] for record in log.read("predictions", after=0, limit=9)]
+    log.close()
+    lines = sorted(workspace.lake.arrow("lines.lines").to_pylist(), key=lambda row: row["seconds"])
+    calls = sorted(workspace.lake.arrow("lines.calls").to_pylist(), key=lambda row: row["minutes"])
+    return {"lines": [row["msisdn"] for row in lines], "calls": [row["caller"] for row in calls], "log": records}
+
+
+def check(workspace: Workspace, before: dict[str, list[str]]) -> None:
+    """Everybody has another name, the same everywhere, by which they are found and can be told."""
+    after = names(workspace)
+    pseudonyms = workspace.keys.pseudonyms(workspace.usecase("lines").contract)
+    assert pseudonyms is not None
+    both = [pseudonyms.value("msisdn", person) for person in (ANN, BEN)]
+    assert after == {"lines": both, "calls": both, "log": both[:1]}
+    assert set(both).isdisjoint(before["lines"])
+    assert sorted(workspace.lake.arrow(VAULT).column("pseudonym").to_pylist()) == sorted(both)
+    found = reidentify(workspace.lake, both, kind="msisdn", who="test", why="rotation")
+    assert found == dict(zip(both, (ANN, BEN), strict=True))
+
+
+def test_a_new_key_of_a_type_gives_everybody_a_new_name(trunkline: Trunkline, kept: Path, workspace: Workspace) -> None:
+    before = names(workspace)
+    code, out, err = trunkline("maintain", "--rotate-keys", "msisdn", "--json")
+    assert code == 0, err
+    assert json.loads(out)["rows"] == {"lines.lines": 2, "lines.calls": 2}
+    assert json.loads(out)["log_records"] == 1
+    check(workspace, before)
+    once = names(workspace)
+    assert trunkline("maintain", "--rotate-keys", "msisdn")[0] == 0
+    check(workspace, once)
+
+
+def test_an_erasure_finds_who_was_named_under_an_older_key(
+    trunkline: Trunkline, kept: Path, workspace: Workspace
+) -> None:
+    assert trunkline("maintain", "--rotate-keys", "msisdn")[0] == 0
+    code, out, err = trunkline("maintain", "--erase", f"msisdn={ANN}", "--json")
+    assert code == 0, err
+    assert json.loads(out)["tables"] == {"lines.lines": 1, "lines.calls": 1, VAULT: 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", CRASH_POINTS)
+def test_a_rotation_that_was_killed_is_completed_by_the_same_call(
+    trunkline: Trunkline, kept: Path, workspace: Workspace, at: str
+) -> None:
+    before = names(workspace)
+    killed = subprocess.run(
+        [sys.executable, "-m", "trunkline", "maintain", "--rotate-keys", "msisdn"],
+        env={**os.environ, VARIABLE: at},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    code, _, err = trunkline("maintain", "--rotate-keys", "msisdn")
+    assert code == 0, err
+    check(workspace, before)
+
+
+def test_without_originals_a_rotation_is_refused_before_anything_changes(
+    trunkline: Trunkline, lines: Path, workspace: Workspace
+) -> None:
+    (lines / "lines.csv").write_text(f"msisdn,email,seconds\n{ANN},a@x.org,1\n")
+    assert trunkline("ingest", "lines", lines / "lines.csv")[0] == 0
+    keys = workspace.keys.facts()
+    code, _, err = trunkline("maintain", "--rotate-keys", "email")
+    assert (code, "no originals are kept of lines.lines.email" in err) == (2, True)
+    code, _, err = trunkline("maintain", "--rotate-keys", "shoes")
+    assert (code, "encryption, email, msisdn" in err) == (2, True)
+    workspace.lake.erase(VAULT, "kind", ["msisdn"])
+    code, _, err = trunkline("maintain", "--rotate-keys", "msisdn")
+    assert (code, "no original of 1 rows of lines.lines" in err) == (2, True)
+    workspace.keys.refresh()
+    assert workspace.keys.facts() == keys
+
+
+def test_a_new_encryption_key_leaves_everything_readable(
+    trunkline: Trunkline, kept: Path, lines: Path, workspace: Workspace
+) -> None:
+    master = workspace.keys.folder / "master.key"
+    before, old = names(workspace), master.read_text()
+    first = workspace.keys.data_key().key_id
+    code, out, err = trunkline("maintain", "--rotate-keys", "encryption", "--json")
+    assert code == 0, err
+    assert master.read_text() != old
+    workspace.keys.refresh()
+    assert workspace.keys.data_key().key_id == json.loads(out)["key_id"] != first
+    assert names(workspace) == before
+    batch = workspace.lake.arrow(QUARANTINE).column("batch_id")[0].as_py()
+    assert trunkline("quarantine", "replay", batch, "--set", "seconds=9")[0] == 0
+    master.write_text(old)
+    code, _, err = trunkline("quarantine", "show", batch)
+    assert (code, "is not there" in err) == (2, True)
+
+
+def test_a_master_key_from_the_settings_is_changed_with_its_predecessor(
+    trunkline: Trunkline, lines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (base64.b64encode(bytes([byte]) * 32).decode() for byte in (1, 2))
+    monkeypatch.setenv("TRUNKLINE_PRIVACY__MASTER_KEY", one)
+    (lines / "lines.csv").write_text(f"msisdn,seconds\n{ANN},1\n{BEN},x\n")
+    assert trunkline("ingest", "lines", lines / "lines.csv")[0] == 0
+    assert not (lines.parent / "w" / "keys" / "master.key").exists()
+    code, _, err = trunkline("maintain", "--rotate-keys", "encryption")
+    assert (code, "privacy.previous_master_key" in err) == (2, True)
+    monkeypatch.setenv("TRUNKLINE_PRIVACY__MASTER_KEY", other)
+    assert trunkline("maintain", "--rotate-keys", "encryption")[0] == 2
+    monkeypatch.setenv("TRUNKLINE_PRIVACY__PREVIOUS_MASTER_KEY", one)
+    assert trunkline("maintain", "--rotate-keys", "encryption")[0] == 0
+    monkeypatch.delenv("TRUNKLINE_PRIVACY__PREVIOUS_MASTER_KEY")
+    batch = json.loads(trunkline("quarantine", "list", "--json")[1])["batches"][0]["batch_id"]
+    assert trunkline("quarantine", "show", batch)[0] == 0
+    monkeypatch.setenv("TRUNKLINE_PRIVACY__MASTER_KEY", "c2hvcnQ=")
+    code, _, err = trunkline("quarantine", "show", batch)
+    assert (code, "32 bytes as base64" in err, "c2hvcnQ" in err) == (2, True, False)
