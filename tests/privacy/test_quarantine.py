@@ -94,7 +94,10 @@ def test_a_discarded_row_stays_encrypted(trunkline: Trunkline, batch: str, works
     assert pc.all(pc.starts_with(held(workspace).column("row"), "sealed:")).as_py()
 
 
-@pytest.mark.parametrize("lost", ["master.key", "keyring.json", "both", "another"])
+@pytest.mark.parametrize(
+    "lost",
+    ["master.key", "another", *(pytest.param(lost, marks=pytest.mark.slow) for lost in ("keyring.json", "both"))],
+)
 def test_a_lost_key_is_told_and_what_to_do(
     trunkline: Trunkline, batch: str, lines: Path, workspace: Workspace, lost: str
 ) -> None:

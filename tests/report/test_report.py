@@ -177,9 +177,9 @@ def test_a_refused_candidate_says_what_failed_and_who_stays(full: ReportContent)
     ("kept", "said"),
     [
         ((), "Nothing has finished yet"),
-        (("receipts",), "Rows were taken in"),
+        pytest.param(("receipts",), "Rows were taken in", marks=pytest.mark.slow),
         (("receipts", "training"), "A candidate was trained"),
-        (("receipts", "training", "info", "evaluation"), "The candidate passed"),
+        pytest.param(("receipts", "training", "info", "evaluation"), "The candidate passed", marks=pytest.mark.slow),
         (("training", "evaluation", "model", "readings"), "Version 3 is the champion"),
     ],
     ids=["nothing", "ingest", "train", "evaluate", "without receipts"],

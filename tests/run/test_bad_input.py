@@ -123,6 +123,8 @@ UNREADABLE = (
     text_called_parquet,
     bytes_called_csv,
 )
+# One of each kind is quick enough for every run; the readers of each form have their own quick tests.
+QUICK = (missing_file, folder_without_data, only_a_header, missing_columns, cut_csv, cut_parquet)
 
 
 def files(workspace: Path) -> dict[str, bytes]:
@@ -149,7 +151,9 @@ def assert_refused(result: tuple[int, str, str], *, kind: str | None = None) -> 
     return error
 
 
-@pytest.mark.parametrize("made", UNREADABLE)
+@pytest.mark.parametrize(
+    "made", [made if made in QUICK else pytest.param(made, marks=pytest.mark.slow) for made in UNREADABLE]
+)
 def test_a_source_that_cannot_be_taken_in_leaves_nothing(
     trunkline: Trunkline, trained: Path, tmp_path: Path, subscribers: Subscribers, made: Made
 ) -> None:
@@ -204,7 +208,9 @@ def test_wrong_values_in_some_rows_cost_only_those(
     assert (found["read"], found["accepted"], found["quarantined"], found["duplicates"]) == (60, 58, 2, 0)
 
 
-@pytest.mark.parametrize("label", ["one class", "absent", "null"])
+@pytest.mark.parametrize(
+    "label", ["one class", *(pytest.param(label, marks=pytest.mark.slow) for label in ("absent", "null"))]
+)
 def test_a_label_that_cannot_be_learned(
     trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers, label: str
 ) -> None:

@@ -97,6 +97,7 @@ def test_a_budget_out_of_range(trunkline: Trunkline, source: Path, tmp_path: Pat
     assert "ingest.reject_budget" in err
 
 
+@pytest.mark.slow
 def test_a_pulled_piece_beyond_its_budget_is_tried_again(
     trunkline: Trunkline, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,31 @@ def test_a_drifted_file_raises_alerts_that_are_stored(
     assert "ALERT major" in out
 
 
+@pytest.mark.slow
+def test_rows_that_made_a_new_champion_are_compared_with_the_training_before(
+    trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers
+) -> None:
+    rows = subscribers(600, seed=8)
+    young = pa.array([value // 6 for value in rows["tenure_months"].to_pylist()])
+    rows = rows.set_column(rows.column_names.index("tenure_months"), "tenure_months", young)
+    pa_csv.write_csv(rows, tmp_path / "young.csv")
+    code, out, err = trunkline(
+        "run", "leavers", "--source", tmp_path / "young.csv", "--run-id", "second", "--workspace", workspace, "--json"
+    )
+    assert code == 0, err
+    assert json.loads(out)["model"]["version"] == "2"
+    with Workspace(load_settings(workspace=workspace)) as opened:
+        stored = opened.lake.arrow("platform.readings", where=lambda table: table["run_id"] == "second").to_pylist()
+        (step,) = opened.lake.arrow(
+            "platform.steps", where=lambda table: (table["run_id"] == "second") & (table["step"] == "monitor")
+        ).to_pylist()
+    drift = {row["subject"]: row for row in stored if (row["family"], row["metric"]) == ("drift", "psi")}
+    assert {row["model_version"] for row in drift.values()} == {"1"}
+    assert [name for name, row in drift.items() if row["crossed"]] == ["tenure_months"]
+    document = json.loads(step["document"])
+    assert (document["model_version"], document["drift_from"]) == ("2", "1")
+
+
 def look(workspace: Path, at: datetime) -> MonitorDocument:
     """Monitor the logged answers as of an instant."""
     with Workspace(load_settings(workspace=workspace), clock=lambda: at) as opened:
@@ -123,6 +148,7 @@ def test_outcomes_count_when_answers_have_matured(answered: Path, subscribers: S
     assert look(answered, START + timedelta(days=90)).outcomes == 0, "long past"
 
 
+@pytest.mark.slow
 def test_outcomes_of_another_time_do_not_count(answered: Path, subscribers: Subscribers) -> None:
     keys = subscribers(500)["subscriber_id"].to_pylist()
     tell(answered, dict.fromkeys(keys[:200], 1.0), days=-5)

@@ -161,6 +161,7 @@ def test_simulated_rows_are_the_same_at_every_run(trunkline: Trunkline, tmp_path
     assert len(lake(tmp_path, "leavers.subscribers")) == 600
 
 
+@pytest.mark.slow
 def test_one_run_of_a_use_case_at_a_time(
     trunkline: Trunkline, workspace: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -387,6 +388,38 @@ def test_a_report_rendered_again_has_the_same_bytes(trunkline: Trunkline, worksp
     found = done(trunkline("report", "leavers", "--workspace", workspace, "--json"))
     assert found["report"] == {"path": str(page)}
     assert page.read_bytes() == before
+
+
+def test_a_report_rendered_by_other_code_has_the_same_bytes(
+    trunkline: Trunkline, workspace: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = workspace / "runs" / "first" / "report.html"
+    before = page.read_bytes()
+    executing = sys.modules["trunkline.run.execute"]  # the package gives its function that name
+    monkeypatch.setattr(executing, "code_version", lambda: "99.0+another")
+    other = changed_usecase(tmp_path / "plugins", repository, "Who is about to leave?", "Who will stay?")
+    monkeypatch.setenv("TRUNKLINE_PLUGIN_DIR", str(other))
+    done(trunkline("report", "leavers", "--workspace", workspace, "--json"))
+    assert page.read_bytes() == before
+
+
+def test_other_code_of_a_use_case_is_another_version(
+    trunkline: Trunkline,
+    workspace: Path,
+    tmp_path: Path,
+    source: Path,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = json.loads((workspace / "models" / "leavers" / "1" / "model.json").read_text())["info"]["lineage"]
+    other = changed_usecase(tmp_path / "plugins", repository, "Make subscribers", "Draw subscribers")
+    monkeypatch.setenv("TRUNKLINE_PLUGIN_DIR", str(other))
+    asked = ("run", "leavers", "--source", source, "--until", "register", "--workspace", workspace, "--json")
+    found = done(trunkline(*asked))
+    assert found["model"] == {"name": "blend", "version": "2", "alias": None}
+    second = json.loads((workspace / "models" / "leavers" / "2" / "model.json").read_text())["info"]["lineage"]
+    assert {name for name in first if first[name] != second[name]} == {"run_id", "usecase_code"}
+    assert len(first["usecase_code"]) == len(second["usecase_code"]) == 64
 
 
 @pytest.mark.slow

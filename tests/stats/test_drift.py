@@ -105,7 +105,7 @@ def test_psi_sees_moved_mass_wherever_it_lies(reference: Floats, batch: Floats) 
     assert number_drift(reference, reference=number_profile(reference)).psi < 0.02
 
 
-@pytest.mark.parametrize("rows", [50, 200, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rows", [50, *(pytest.param(rows, marks=pytest.mark.slow) for rows in (200, 2000))])
 def test_batches_without_drift_stay_below_the_limit(rows: int) -> None:
     rng = np.random.default_rng(rows)
     profile = number_profile(rng.gamma(2, 10, 20_000))

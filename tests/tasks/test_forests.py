@@ -74,7 +74,8 @@ def test_onnx_answers_as_the_library_on_hard_rows(kind: LearnerKind, *, nulls: b
 
 
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # shap's plots, on import
-@pytest.mark.parametrize("kind", ["random_forest", pytest.param("extra_trees", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["random_forest", "extra_trees"])
 def test_a_forest_kept_as_xgboost_is_the_same_forest(kind: LearnerKind) -> None:
     shap = pytest.importorskip("shap", reason="the oracle is the extra `explain`")
     rows, target = make_rows(nulls=False)
