@@ -154,15 +154,15 @@ def test_a_promotion_that_expects_another_champion_is_refused(registry: Registry
 
     expecting("1", None)
     expecting("1", "7")  # answers already: the repeat of a killed command
-    with pytest.raises(BusyError, match="version 2 was judged against no champion, and version 1 is live now"):
+    with pytest.raises(InputError, match="version 2 was judged against no champion, and version 1 is live now"):
         expecting("2", None)
-    with pytest.raises(BusyError, match="version 2 was judged against version 3") as caught:
+    with pytest.raises(InputError, match="version 2 was judged against version 3") as caught:
         expecting("2", "3")
     assert caught.value.exit_code == 2
     assert "trunkline models promote churn 2" in caught.value.next_step
     expecting("2", "1")
     registry.rollback("churn", approver="ann")
-    with pytest.raises(BusyError, match="version 2 has been champion and was taken back"):
+    with pytest.raises(InputError, match="version 2 has been champion and was taken back"):
         expecting("2", "1")
     assert champion_of(registry) == "1"
     assert promote(registry, "2") == "2", "a person may"

@@ -4,7 +4,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from trunkline.errors import BusyError, InputError
+from trunkline.errors import InputError
 from trunkline.registry.live import Alias, LiveManifest
 from trunkline.registry.standing import Standing
 from trunkline.registry.store.registering import Registering
@@ -45,9 +45,9 @@ class Registry(Registering):
 
         Raises:
             UnknownNameError: There is no such version.
-            InputError: The version is retired.
+            InputError: The version is retired, or the champion is not the expected one.
             TamperedError: The model folder, the ledger or the live manifest is not what was written.
-            BusyError: Another process holds the registry, or the champion is not the expected one.
+            BusyError: Another process holds the registry.
         """
         with self._locked():
             self._carry_out(usecase)
@@ -134,19 +134,18 @@ class Registry(Registering):
 
 
 def _refuse_stale(usecase: str, version: str, state: Standing, *, expecting: str | None) -> None:
-    """Refuse what was decided against another champion than the one that answers.
+    """Refuse what was decided against another champion than the one that answers; waiting would not mend it.
 
     Raises:
-        BusyError: It was.
+        InputError: It was.
     """
     live = state.champions[-1] if state.champions else None
     if version not in state.crowned and live == expecting:
         return
     judged = f"version {expecting}" if expecting else "no champion"
     why = "has been champion and was taken back" if version in state.crowned else f"was judged against {judged}"
-    raise BusyError(
+    raise InputError(
         f"version {version} {why}, and {f'version {live}' if live else 'no version'} is live now",
-        holder=f"version {live}" if live else "nobody",
         where=f"use case {usecase!r}",
         next_step=f"start a new run, or decide yourself: trunkline models promote {usecase} {version}",
     )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trunkline.errors import BusyError
+from trunkline.errors import InputError
 from trunkline.registry.files import hash_folder
 from trunkline.registry.version import DESCRIPTION
 from trunkline.run.steps.context import StepContext
@@ -20,7 +20,7 @@ def register(context: StepContext) -> RegisterDocument:
 
     Raises:
         GateRefusedError: A gate refused it.
-        BusyError: It equals a version that was rolled back from, or retired: a run undoes no such decision.
+        InputError: It equals a version that was rolled back from, or retired: a run undoes no such decision.
     """
     workspace, usecase = context.workspace, context.usecase
     trained = TrainDocument.model_validate_json(context.needed("train"))
@@ -48,7 +48,7 @@ def _refuse_withdrawn(context: StepContext, candidate: Path, *, live: str) -> No
     """Refuse a candidate that somebody has withdrawn already, under another number.
 
     Raises:
-        BusyError: It equals a version that was rolled back from, or retired.
+        InputError: It equals a version that was rolled back from, or retired.
     """
     usecase, registry = context.usecase.name, context.workspace.registry
     files = {name: digest for name, digest in hash_folder(candidate).items() if name != DESCRIPTION}
@@ -61,9 +61,8 @@ def _refuse_withdrawn(context: StepContext, candidate: Path, *, live: str) -> No
         if learned_the_same(candidate, registry.folder(usecase, version.version)):
             why = "is retired" if version.retired else "was rolled back from"
             again = "" if version.retired else f": trunkline models promote {usecase} {version.version}"
-            raise BusyError(
+            raise InputError(
                 f"the candidate is the same model as version {version.version}, which {why}",
-                holder=live,
                 where=f"use case {usecase!r}, run {context.run_id}; {live} stays live",
                 next_step=f"train on other rows or by another recipe{again and ', or decide yourself'}{again}",
             )
@@ -73,7 +72,7 @@ def rollout(context: StepContext) -> RolloutDocument:
     """Give the registered version to the traffic: as champion, since its gates compared it with the present one.
 
     Raises:
-        BusyError: Another version has become champion since the candidate was judged, or somebody has taken this one
+        InputError: Another version has become champion since the candidate was judged, or somebody has taken this one
             back: the evidence no longer speaks of what is live.
     """
     workspace, usecase = context.workspace, context.usecase
