@@ -57,8 +57,10 @@ def test_a_candidate_that_fails_its_evidence_is_refused(
     assert failed["passed"] is False
     assert f"{gate}: {failed['value']:.4g} against {failed['limit']:.4g}" in err
     assert document["model"]["version"] is None
-    assert "predictions" not in document
     assert "refused" in Path(document["report"]["path"]).read_text()
+    predictions = document["predictions"]
+    assert (predictions["rows"], predictions["model_version"]) == (400, "1"), "the standing champion answers"
+    assert document["monitor"]["readings"]
 
     assert (workspace / "live" / "leavers.json").read_bytes() == live, "the champion stays"
     versions = json.loads(trunkline("models", "list", "leavers", *common)[1])["versions"]
@@ -73,6 +75,19 @@ def test_a_candidate_that_fails_its_evidence_is_refused(
     assert [version["version"] for version in versions] == ["1"]
     events = [json.loads(line)["event"] for line in (workspace / "ledger.jsonl").read_text().splitlines()]
     assert events == ["registered", "promoted", "refused"]
+
+
+@pytest.mark.slow
+def test_without_a_champion_a_refused_run_answers_nothing(
+    trunkline: Trunkline, tmp_path: Path, subscribers: Subscribers
+) -> None:
+    path = tmp_path / "rows.csv"
+    pa_csv.write_csv(random_labels(subscribers(400, seed=5)), path)
+    code, out, _ = trunkline("run", "leavers", "--source", path, "--workspace", tmp_path / "w", "--json")
+    assert code == 3
+    document = json.loads(out)
+    assert {"predictions", "monitor"}.isdisjoint(document)
+    assert "refused" in Path(document["report"]["path"]).read_text()
 
 
 @pytest.fixture

@@ -20,12 +20,13 @@ from typing import Final
 from trunkline.errors import TrunklineError, UnknownNameError, UseCaseError
 from trunkline.spec import UseCase
 
-__all__ = ["ENTRY_POINTS", "load_usecase", "usecase_names"]
+__all__ = ["ENTRY_POINTS", "SHIPPED", "load_usecase", "usecase_names"]
 
 ENTRY_POINTS: Final = "trunkline.usecases"
 """Entry point group by which other packages announce their use cases."""
 
-_SHIPPED: Final = "trunkline.usecases"
+SHIPPED: Final = "trunkline.usecases"
+"""Package whose subpackages are the shipped use cases."""
 
 
 def usecase_names(*, plugin_dir: Path | None = None) -> tuple[str, ...]:
@@ -100,10 +101,10 @@ def _loaders(plugin_dir: Path | None) -> Mapping[str, tuple[str, Callable[[], ob
             )
         loaders[name] = (source, load)
 
-    package = importlib.util.find_spec(_SHIPPED)
+    package = importlib.util.find_spec(SHIPPED)
     for found in pkgutil.iter_modules(package.submodule_search_locations if package else []):
         if found.ispkg:
-            module = f"{_SHIPPED}.{found.name}"
+            module = f"{SHIPPED}.{found.name}"
             add(found.name, module, partial(importlib.import_module, module))
     for entry in entry_points(group=ENTRY_POINTS):
         add(entry.name, f"entry point {entry.value}", entry.load)

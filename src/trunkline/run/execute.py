@@ -5,21 +5,18 @@ A run is resumable: a step whose record is in the lake is not done again. One ru
 
 import logging
 import secrets
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel
 
-from trunkline import __version__
 from trunkline.errors import GateRefusedError, InputError, UnknownNameError
 from trunkline.ingest.files import content_sha256
 from trunkline.plan import Plan, StepName, plan_of
 from trunkline.run import predicting, steps, watching, writing
+from trunkline.run.code import code_version
 from trunkline.run.records import PastRun, Recorder, latest_run_id, past_run
 from trunkline.run.steps import IngestDocument, StepContext
 from trunkline.run.taking import recorded, resolve
@@ -27,7 +24,7 @@ from trunkline.run.workspace import Workspace
 from trunkline.settings.drills import point
 from trunkline.train import EvaluateDocument
 
-__all__ = ["CRASH_POINTS", "Progress", "RunResult", "code_version", "execute", "new_run_id"]
+__all__ = ["CRASH_POINTS", "Progress", "RunResult", "execute", "new_run_id"]
 
 CRASH_POINTS: Final = (
     *(f"run.before_{name}" for name in ("ingest", "train", "evaluate", "register", "rollout", "predict", "monitor")),
@@ -61,7 +58,8 @@ _FOLLOWS: Final[Mapping[str, tuple[StepName, ...]]] = {
 }
 """Steps that are nothing without others: alone and without a run id they take the newest run that has one of those."""
 
-_NOT_WHEN_REFUSED: Final = ("register", "rollout", "predict", "monitor")
+_OF_THE_CANDIDATE: Final = ("register", "rollout")
+_OF_THE_CHAMPION: Final = ("predict", "monitor")
 _REFUSABLE: Final = (None, "evaluate", "register", "rollout")
 
 
@@ -87,28 +85,6 @@ class RunResult:
 def new_run_id(workspace: Workspace) -> str:
     """Make an id that sorts by time: ``20261122T101500-1a2b3c``."""
     return f"{workspace.clock():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-
-
-def code_version() -> str:
-    """Version of the package and, in a checkout, the commit."""
-    return _code_version()
-
-
-@cache
-def _code_version() -> str:
-    folder = Path(__file__).resolve().parent
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return __version__
-    commit = found.stdout.strip()
-    return f"{__version__}+{commit}" if found.returncode == 0 and commit else __version__
 
 
 def execute(  # noqa: PLR0913 - the options of one command
@@ -147,7 +123,7 @@ def execute(  # noqa: PLR0913 - the options of one command
         InputError: The run id is malformed or another use case's, or the run has taken in other sources.
         UnknownNameError: There is no such use case, step or run.
         TrunklineError: Whatever stopped a step; the run's record says so. A refused gate does not raise: the run goes
-            on to its report, and the refusal is in the result.
+            on to its report, with answers and readings of the standing champion, and the refusal is in the result.
     """
     usecase = workspace.usecase(usecase_name)
     plan = plan_of(usecase).until(until)
@@ -284,7 +260,7 @@ def _steps(
         wanted = only is None or step.name == only
         if again and step.name == only:
             stored = None
-        if stored is None and wanted and not (refused and step.name in _NOT_WHEN_REFUSED):
+        if stored is None and wanted and not (refused and _is_stopped(context, step.name)):
             point(f"run.before_{step.name}")
             recorder.start(step.name)
             began = time.monotonic()
@@ -303,6 +279,13 @@ def _steps(
             refused = _refusal(context, stored)
     context.progress("done", 1.0)
     return documents, refused
+
+
+def _is_stopped(context: StepContext, step: StepName) -> bool:
+    """Whether a refusal stops a step: the standing champion, where there is one, answers for the new rows as ever."""
+    if step in _OF_THE_CHAMPION:
+        return context.workspace.registry.live(context.usecase.name).champion is None
+    return step in _OF_THE_CANDIDATE
 
 
 def _refusal(context: StepContext, stored: str) -> GateRefusedError | None:

@@ -36,6 +36,7 @@ class PastRun:
         started_at: When it was first started.
         changed_at: When it reached that state.
         arguments: What it was started with, as :class:`Recorder` wrote it.
+        code_version: Package version and commit that last did a step of it; empty where they were not read.
     """
 
     run_id: str
@@ -44,6 +45,7 @@ class PastRun:
     started_at: datetime
     changed_at: datetime
     arguments: Mapping[str, object] = field(default_factory=dict)
+    code_version: str = ""
 
 
 def past_run(workspace: "Workspace", run_id: str) -> PastRun | None:
@@ -57,14 +59,15 @@ def past_run(workspace: "Workspace", run_id: str) -> PastRun | None:
     )
     if not rows:
         return None
-    started = next((row for row in rows if row["state"] == "started"), None)
+    starts = [row for row in rows if row["state"] == "started"]
     return PastRun(
         run_id=run_id,
         usecase=str(rows[0]["usecase"]),
         state=str(rows[-1]["state"]),
         started_at=rows[0]["started_at"],
         changed_at=rows[-1]["changed_at"],
-        arguments=json.loads(started["document"]) if started else {},
+        arguments=json.loads(starts[0]["document"]) if starts else {},
+        code_version=str((starts or rows)[-1]["code_version"]),
     )
 
 

@@ -1,5 +1,7 @@
 """The monitor step: which rows belong to the window, and what is written of the readings."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +22,7 @@ from trunkline.monitor import (
 from trunkline.run.looking import fitting_rows
 from trunkline.run.predicting import PREDICTIONS, live_model
 from trunkline.run.source_health import source_health
-from trunkline.run.steps import StepContext
+from trunkline.run.steps import RolloutDocument, StepContext
 from trunkline.run.taking import source_files
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from trunkline.tasks import Model
+    from trunkline.tasks import Model, ModelInfo
 
 __all__ = ["MonitorDocument", "monitor"]
 
@@ -49,6 +51,7 @@ class MonitorDocument(BaseModel):
         outcomes: Matured outcomes among them.
         readings: All readings.
         alerts: What crossed its limits.
+        drift_from: Version whose training the features were compared with, where it is not ``model_version``.
         note: What the readings cannot see.
     """
 
@@ -59,6 +62,7 @@ class MonitorDocument(BaseModel):
     outcomes: int
     readings: tuple[Reading, ...]
     alerts: tuple[Alert, ...]
+    drift_from: str | None = None
     note: str = (
         "estimates trust the calibration of the deployed scores and are blind to concept drift; "
         "measured performance follows when outcomes have matured"
@@ -69,7 +73,8 @@ def monitor(context: StepContext) -> MonitorDocument:
     """Read drift and performance of the champion and the health of its sources, store the readings, raise alerts.
 
     The window is what the run itself scored; in a run that scored nothing, the source's rows where one is given, and
-    otherwise the logged answers of the last 30 days.
+    otherwise the logged answers of the last 30 days. A run that has just made a new champion of its rows compares them
+    with the training of the champion before: against its own training they could not have drifted.
     """
     workspace, usecase = context.workspace, context.usecase
     version, model = live_model(workspace, usecase)
@@ -84,8 +89,11 @@ def monitor(context: StepContext) -> MonitorDocument:
     truth, judged = _matured(context, version, now)
     seed = workspace.settings.seed
     health = source_health(workspace, usecase, now=now)
+    before = _champion_before(context) if scored else None
+    trained = model.info if before is None else _profiled(context, before, columns=model.info.columns)
+    drifted = window if before is None else replace(window, model_version=before)
     readings = (
-        *drift_readings(model.info, rows, window=window, watch=usecase.watch),
+        *drift_readings(trained, rows, window=drifted, watch=usecase.watch),
         *score_readings(model.info, scores, window=window, watch=usecase.watch),
         *estimate_readings(model.info, scores, window=window, watch=usecase.watch, metric=usecase.metric, seed=seed),
         *performance_readings(
@@ -99,8 +107,28 @@ def monitor(context: StepContext) -> MonitorDocument:
     )
     _store(context, readings, alerts)
     return MonitorDocument(
-        model_version=version, rows=rows.num_rows, outcomes=int(truth.size), readings=readings, alerts=alerts
+        model_version=version,
+        rows=rows.num_rows,
+        outcomes=int(truth.size),
+        readings=readings,
+        alerts=alerts,
+        drift_from=before,
     )
+
+
+def _champion_before(context: StepContext) -> str | None:
+    """The version in whose place this run has put its own; None where it has not."""
+    released = context.document("rollout")
+    return None if released is None else RolloutDocument.model_validate_json(released).previous
+
+
+def _profiled(context: StepContext, version: str, *, columns: Sequence[str]) -> "ModelInfo":
+    """What a version says of its training, with the profiles of columns that the answers noted."""
+    from trunkline.tasks import Model
+
+    info = Model.load(context.workspace.registry.folder(context.usecase.name, version)).info
+    profiles = {name: profile for name, profile in info.profiles.items() if name in columns}
+    return info.model_copy(update={"profiles": profiles})
 
 
 def _source_rows(context: StepContext, model: "Model") -> "tuple[pa.Table, npt.NDArray[np.float64]]":

@@ -90,11 +90,11 @@ def gather(context: StepContext) -> "ReportContent":
         info = Model.load(Path(folder)).info
     past = past_run(workspace, context.run_id)
     return ReportContent(
-        usecase=UseCaseFacts.of(context.usecase),
+        usecase=(trained.usecase if trained else None) or UseCaseFacts.of(context.usecase),
         run_id=context.run_id,
         state=_state(past, judged),
         started_at=past.started_at if past else None,
-        code_version=context.code_version,
+        code_version=past.code_version if past else context.code_version,
         steps=tuple(StepTime(step=name, seconds=seconds) for name, seconds in _step_times(context)),
         receipts=taken.receipts if taken else (),
         simulated=taken.simulated if taken else False,

@@ -16,6 +16,7 @@ from trunkline.errors import SourceError, UseCaseError
 from trunkline.lake import Lake
 from trunkline.lake.reading import newest
 from trunkline.spec import UseCase
+from trunkline.spec.facts import UseCaseFacts
 from trunkline.tasks import Trained, TrainingReport
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class TrainDocument(BaseModel):
         table_versions: Lake table to version.
         contract_fingerprints: Dataset to fingerprint.
         report: The task's own report.
+        usecase: What the use case said of itself; None in documents of versions that did not note it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,6 +54,7 @@ class TrainDocument(BaseModel):
     table_versions: Mapping[str, int]
     contract_fingerprints: Mapping[str, str]
     report: TrainingReport
+    usecase: UseCaseFacts | None = None
 
 
 def main_table(

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trunkline.errors import LabelError
+from trunkline.plugins.code import code_sha256
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
 from trunkline.run.steps.simulated import simulated_batches
+from trunkline.spec.facts import UseCaseFacts
 from trunkline.train import TrainDocument, main_table, train_candidate
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def train(context: StepContext) -> TrainDocument:
             lineage={
                 "run_id": context.run_id,
                 "code_version": context.code_version,
+                "usecase_code": code_sha256(usecase.name, plugin_dir=workspace.settings.plugin_dir),
                 **{f"table:{name}": str(version) for name, version in versions.items()},
                 **{f"contract:{name}": value for name, value in fingerprints.items()},
             },
@@ -50,6 +53,7 @@ def train(context: StepContext) -> TrainDocument:
         table_versions=versions,
         contract_fingerprints=fingerprints,
         report=report,
+        usecase=UseCaseFacts.of(usecase),
     )
 
 
