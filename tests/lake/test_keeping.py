@@ -100,6 +100,7 @@ def test_vacuum_keeps_pinned_versions(make_lake: Callable[..., Lake]) -> None:
     assert lake.version(T) == before
 
 
+@pytest.mark.slow
 def test_maintenance_keeps_a_hot_table_small(
     make_lake: Callable[..., Lake], forward: Callable[[timedelta], None]
 ) -> None:
