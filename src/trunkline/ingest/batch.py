@@ -35,6 +35,8 @@ from trunkline.ingest.privacy import protection
 from trunkline.ingest.raw import RawFile
 from trunkline.ingest.receipts import known_receipts, receipt_of, refusal_of, write_receipts
 from trunkline.ingest.references import References
+from trunkline.ingest.repeats import Keys
+from trunkline.ingest.sieve import Sieve
 from trunkline.lake import Lake, attempts
 from trunkline.lake.vault import Vaulted
 from trunkline.settings.drills import point
@@ -143,11 +145,16 @@ def _taken(
     withheld = withheld_rows(lake, batch) if is_split else None
     with (
         lake.staged(table, lake_rows_schema(contract)) as staged,
+        Sieve(
+            Keys(contract, engine=lake.engine),
+            write=lambda good: staged.write(lake_rows(good, batch)),
+            threads=lake.engine.threads,
+        ) as sieve,
         Vaulted(lake, contract, batch_id=batch.batch_id) as vaulted,
     ):
 
         def keep(good: "pa.Table") -> None:
-            staged.write(lake_rows(good if withheld is None else _without(good, withheld), batch))
+            sieve.add(good if withheld is None else _without(good, withheld))
 
         sink = keep if done is None else None  # else they are committed
         references = None
@@ -178,11 +185,12 @@ def _taken(
                 write_quarantine(lake, judged.refusals, batch)
         point("ingest.after_quarantine")
         if done is None:
+            may_repeat = sieve.finish(order=judged.order)
             vaulted.commit()  # no row is in the lake whose original is to be kept and is not
             asked = [one.reason for one in contract.table.references if one.missing == "report"]
             reported = {reason: judged.reasons[reason] for reason in asked if judged.reasons[reason]}
             try:
-                done = commit_rows(lake, staged, batch, order=judged.order, reported=reported)
+                done = commit_rows(lake, staged, batch, order=judged.order, may_repeat=may_repeat, reported=reported)
             except Exception as error:
                 if staged.lost():
                     raise ConflictError(

@@ -244,7 +244,13 @@ def withheld_rows(lake: Lake, batch: Batch) -> Withheld:
 
 
 def commit_rows(
-    lake: Lake, staged: StagedRows, batch: Batch, *, order: KeyOrder, reported: Mapping[str, int] | None = None
+    lake: Lake,
+    staged: StagedRows,
+    batch: Batch,
+    *,
+    order: KeyOrder,
+    may_repeat: bool,
+    reported: Mapping[str, int] | None = None,
 ) -> Committed:
     """Leave out what repeats a key, and commit the rest.
 
@@ -252,7 +258,8 @@ def commit_rows(
         lake: The lake.
         staged: All good rows of the batch.
         batch: Whose rows they are.
-        order: Whether the keys of the rows grow, and where they lie.
+        order: Where the keys of the rows lie.
+        may_repeat: Whether some of them may repeat a key of others.
         reported: Rows that name what is not there, by reason; noted in the commit.
 
     Returns:
@@ -266,7 +273,7 @@ def commit_rows(
     staged.finish()
     table = batch.target.contract.table
     columns = [ROW, *key_columns(table)]
-    again = None if order.is_growing else repeated(staged.table(lake.engine, columns), table, engine=lake.engine)
+    again = repeated(staged.table(lake.engine, columns), table, engine=lake.engine) if may_repeat else None
     # whether the table holds a key does not depend on the batch's other rows: all that goes is taken out at once
     doomed = [] if again is None else [again]
     for attempt in range(_ATTEMPTS):

@@ -379,7 +379,7 @@ class _Group:
             contract = self.target.contract
             resolution = resolve_columns(contract, header, mapping=self.mapping, where=str(one.path))
             protect = protection(contract, lake=self.lake)
-            judge = FileJudge(contract, header, resolution, engine=self.lake.engine, protect=protect)
+            judge = FileJudge(contract, header, resolution, protect=protect)
             self._judges[header] = judge
         one.absent, one.extra = judge.resolution.absent, judge.resolution.extra
         return judge

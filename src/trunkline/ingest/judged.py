@@ -141,7 +141,6 @@ class FileJudge:
         contract: What the rows must look like.
         header: Column names as the source spells them.
         resolution: Which of them is which field.
-        engine: Computes limits and rules.
         references: Looks up what rows refer to; None leaves references alone.
         protect: Replaces personal identifiers in a judged block; None where the contract protects none.
     """
@@ -152,7 +151,6 @@ class FileJudge:
         header: tuple[str, ...],
         resolution: Resolution,
         *,
-        engine: Engine,
         references: References | None = None,
         protect: Callable[[JudgedBlock], JudgedBlock] | None = None,
     ) -> None:
@@ -291,10 +289,10 @@ def judge(  # noqa: PLR0913 - what one file needs
     Args:
         opened: The file.
         contract: What its rows must look like.
-        engine: Computes limits and rules; says how many threads work.
+        engine: Says how many threads work.
         mapping: Source column to field name, from the user.
         optional: Fields that may be absent or null although they are not nullable.
-        sink: Takes the good rows of each block (``_row`` and the contract's columns), from several threads.
+        sink: Takes the good rows of each block (``_row`` and the contract's columns), in the order of the file.
         texts: Takes each block as it was read, in the order of the file.
         references: Looks up what rows refer to; None leaves references alone.
         protect: Replaces personal identifiers in a judged block, on several threads; None leaves them as they are.
@@ -308,15 +306,13 @@ def judge(  # noqa: PLR0913 - what one file needs
     """
     where = str(opened.path)
     resolution = resolve_columns(contract, opened.header, mapping=mapping, where=where, optional=optional)
-    file = FileJudge(contract, opened.header, resolution, engine=engine, references=references, protect=protect)
+    file = FileJudge(contract, opened.header, resolution, references=references, protect=protect)
     judged = JudgedFile(opened.header, resolution.absent, resolution.extra, Refusals(), KeyOrder())
 
     def work(block: Block) -> Verdicts:
         verdicts = file.judge(block)
-        if sink is not None:
-            sink(verdicts.good)
         # a block waits for its turn with what is still needed of it
-        return replace(verdicts, good=verdicts.good.select([ROW]))
+        return verdicts if sink is not None else replace(verdicts, good=verdicts.good.select([ROW]))
 
     def seen() -> Iterator[Block]:
         for block in blocks(opened):
@@ -328,6 +324,8 @@ def judge(  # noqa: PLR0913 - what one file needs
         with closing(in_order(seen(), work, threads=engine.threads)) as found:
             for verdicts in found:
                 judged.add(verdicts)
+                if sink is not None:
+                    sink(verdicts.good)
         judged.refusals.add_lines(opened.malformed)
     except BaseException:
         judged.refusals.close()
@@ -388,7 +386,7 @@ def judged_file(
     Args:
         path: A file of a known form.
         contract: What its rows must look like.
-        engine: Computes limits and rules.
+        engine: Looks for repeated keys, and says how many threads work.
         mapping: Source column to field name, from the user.
         optional: Fields that may be absent or null although they are not nullable.
         limits: How long, wide and large the file may be.

@@ -1,23 +1,30 @@
 """Rows that repeat a key: within a batch, and against a table that holds the key already.
 
-Most batches repeat nothing. Where the keys of a file grow from row to row that is known without counting; else the keys
-are counted by the engine, which spills what does not fit. Only then it is asked which of the rows is the one to keep.
+Most batches repeat nothing. Where the keys of a file grow from row to row that is known without counting; else 64 bits
+of each key are compared, or the keys are counted by the engine, which spills what does not fit. Only then it is asked
+which of the rows is the one to keep.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from trunkline.checks import ROW
-from trunkline.contracts import Table
+from trunkline.checks import ROW, arrow_schema
+from trunkline.contracts import Contract, Table
 from trunkline.contracts.kinds import Scalar
 from trunkline.engine import Engine
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
     from _typeshed import SupportsRichComparison
 
-__all__ = ["KeyOrder", "held_already", "is_compared", "key_columns", "repeated"]
+__all__ = ["KeyOrder", "Keys", "held_already", "is_compared", "key_columns", "repeated"]
+
+_ODD: Final = 0x9E3779B97F4A7C15
+"""Spreads the bits of one field's hash over those of the next (Knuth's multiplicative hashing)."""
 
 
 @dataclass
@@ -96,6 +103,76 @@ def is_compared(table: Table) -> bool:
     return table.unique == "table" and (table.keep == "first" or table.event_at is not None)
 
 
+class Keys:
+    """The keys of rows that are in memory, and which of these rows repeat one.
+
+    Args:
+        contract: Says the key, its event time, and which row is kept.
+        engine: Computes what is not known at a glance.
+        batch: A column of whole numbers whose rows do not meet those with another value of it.
+    """
+
+    def __init__(self, contract: type[Contract], *, engine: Engine, batch: str | None = None) -> None:
+        import pyarrow as pa
+
+        self._table, self._engine, self._batch = contract.table, engine, batch
+        self.names = ([batch] if batch and self._table.key else []) + list(self._table.key)
+        types = arrow_schema(contract)
+        own = [pa.field(name, pa.int64()) for name in (ROW, *([batch] if batch else []))]
+        self._schema = pa.schema([*own, *(types.field(name) for name in key_columns(self._table))])
+        self._hash: Callable[[pa.Table], pa.Table] | None = None
+        self._choose: Callable[[pa.Table], pa.Table] | None = None
+
+    def of(self, rows: "pa.Table") -> "pa.Table":
+        """Give ``_row`` and what says which row is kept."""
+        return rows.select(self._schema.names)
+
+    def marks(self, rows: "pa.Table") -> "npt.NDArray[np.int64]":
+        """Give 64 bits of each row's key: rows with one key have the same, and hardly any others."""
+        import numpy as np
+        import pyarrow as pa
+
+        first = rows.column(self.names[0])
+        if len(self.names) == 1 and first.type in (pa.int64(), pa.timestamp("us", tz="UTC")) and not first.null_count:
+            return cast("npt.NDArray[np.int64]", first.cast(pa.int64()).to_numpy())
+        if self._hash is None:
+            schema = pa.schema([self._schema.field(name) for name in self.names])
+            self._hash = self._engine.compiled(_hashed, schema)
+        total = np.zeros(rows.num_rows, dtype=np.uint64)
+        for column in self._hash(rows.select(self.names)).columns:
+            total = total * np.uint64(_ODD) ^ column.to_numpy().view(np.uint64)
+        return total.view(np.int64)
+
+    def repeated(self, rows: "pa.Table") -> "pa.Array":
+        """Find the rows that are not the one to keep of their key.
+
+        Args:
+            rows: What :meth:`of` gave; all rows of each key among them.
+
+        Returns:
+            Their ``_row``; possibly none.
+        """
+        if self._choose is None:
+            key, table = self.names, self._table
+            self._choose = self._engine.compiled(lambda given: _outranked(given, key, table), self._schema)
+        return self._choose(rows).column(ROW).combine_chunks()
+
+
+def _hashed(rows: "ir.Table") -> "ir.Table":
+    return rows.select(**{name: rows[name].hash() for name in rows.columns})
+
+
+def _outranked(rows: "ir.Table", key: list[str], table: Table) -> "ir.Table":
+    """Give the ``_row`` of all rows but the one to keep of each key."""
+    import ibis
+
+    order = [rows[name] for name in ([table.event_at] if table.event_at else []) + [ROW]]
+    ahead = [cast("ir.Value", column.desc() if table.keep == "last" else column) for column in order]
+    rank = ibis.row_number().over(ibis.window(group_by=[rows[name] for name in key], order_by=ahead))
+    ranked = rows.select(ROW, _rank=rank)
+    return ranked.filter(ranked["_rank"] > 0).select(ROW)
+
+
 def repeated(good: "ir.Table", table: Table, *, engine: Engine, batch: str | None = None) -> "pa.Array | None":
     """Find the good rows that are not the one to keep of their key.
 
@@ -108,8 +185,6 @@ def repeated(good: "ir.Table", table: Table, *, engine: Engine, batch: str | Non
     Returns:
         Their ``_row``; None where there are none.
     """
-    import ibis
-
     if not table.key:
         return None
     key = [*([batch] if batch else []), *table.key]
@@ -118,12 +193,7 @@ def repeated(good: "ir.Table", table: Table, *, engine: Engine, batch: str | Non
     if twice.num_rows == 0:
         return None
     again = good.select(ROW, *([batch] if batch else []), *key_columns(table)).semi_join(engine.table(twice), key)
-    is_last = table.keep == "last"
-    order = [again[name] for name in ([table.event_at] if table.event_at else []) + [ROW]]
-    ahead = [cast("ir.Value", column.desc() if is_last else column) for column in order]
-    rank = ibis.row_number().over(ibis.window(group_by=[again[name] for name in key], order_by=ahead))
-    ranked = again.select(ROW, _rank=rank)
-    return engine.arrow(ranked.filter(ranked["_rank"] > 0).select(ROW)).column(ROW).combine_chunks()
+    return engine.arrow(_outranked(again, key, table)).column(ROW).combine_chunks()
 
 
 def held_already(good: "ir.Table", stored: "ir.Table", table: Table, *, engine: Engine) -> "pa.Array":

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     import pyarrow.fs as pafs
     import pyarrow.parquet as pq
 
-_FILE_BYTES = 256 << 20
+_FILE_BYTES = 128 << 20
+"""Size of a file's rows in memory: where rows are taken out again, the files that have none of them stay."""
+
 _LONGEST_BOUND = 32
 """Characters of a text that stand in a file's statistics, as other writers of Delta have it."""
 

@@ -1,0 +1,152 @@
+"""Rows that repeat a key, found before they are written.
+
+Takes the good rows of a file in its order and holds some megabytes of them back. Of those it holds it drops the rows
+that are not the one to keep of their key, and hands on the oldest. Most files repeat keys close by, if at all: then no
+row is written that has to be taken out again. What repeats further apart is only noticed here, by 64 bits of each
+key; whoever commits the rows finds it in what was written.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from trunkline.checks import ROW
+from trunkline.ingest.repeats import KeyOrder, Keys
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+__all__ = ["Sieve"]
+
+_HELD_BYTES: Final = 96 << 20
+"""Rows that are held back; some blocks more may be on their way to the disk."""
+
+_MOST_MARKS: Final = 1 << 24
+"""Rows up to which all keys of a file are remembered, at eight bytes each."""
+
+
+class Sieve:
+    """Holds rows back, and leaves out what repeats a key; leave its ``with`` block, and no thread of it works any more.
+
+    Args:
+        keys: Of the rows' contract.
+        write: Takes the rows that are left (``_row`` and the contract's columns), from several threads.
+        threads: How many of them.
+    """
+
+    def __init__(self, keys: Keys, *, write: "Callable[[pa.Table], None]", threads: int) -> None:
+        self._keys, self._write = keys, write
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ingest-write")
+        self._most_writing = 2 * threads
+        self._writing: deque[Future[None]] = deque()
+        self._held: deque[pa.Table] = deque()
+        self._marks: deque[npt.NDArray[np.int64]] = deque()
+        self._size = 0
+        self._handed: list[npt.NDArray[np.int64]] = []
+        self._handed_rows = 0
+
+    def add(self, rows: "pa.Table") -> None:
+        """Take rows: those that follow the ones before.
+
+        Raises:
+            OSError: Earlier ones could not be written.
+        """
+        if not rows.num_rows:
+            return
+        if not self._keys.names:
+            self._handed_on(rows)
+            return
+        self._held.append(rows)
+        self._size += rows.nbytes
+        if self._size >= _HELD_BYTES:
+            self._sift()
+            self._hand_on(_HELD_BYTES // 2)
+
+    def finish(self, *, order: KeyOrder) -> bool:
+        """Hand on what is held, and wait until it is written.
+
+        Args:
+            order: Of all rows that were taken.
+
+        Returns:
+            Whether some of the rows handed on may still repeat a key.
+
+        Raises:
+            OSError: Rows could not be written.
+        """
+        import numpy as np
+
+        if self._held and not order.is_growing:
+            self._sift()
+            self._hand_on(0)
+        while self._held:
+            self._handed_on(self._held.popleft())
+        while self._writing:
+            self._writing.popleft().result()
+        if order.is_growing or not self._handed_rows:
+            return False
+        return self._handed_rows > _MOST_MARKS or len(_twice(np.concatenate(self._handed))) > 0
+
+    def __enter__(self) -> Self:
+        """Enter a ``with`` block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for the threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._held.clear()
+
+    def _sift(self) -> None:
+        """Drop what repeats a key among the rows that are held."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        self._marks += [self._keys.marks(rows) for rows in islice(self._held, len(self._marks), None)]
+        twice = pa.array(_twice(np.concatenate(self._marks)))
+        if not len(twice):
+            return
+        suspects = [
+            self._keys.of(rows).filter(pc.is_in(pa.array(marks), value_set=twice))
+            for rows, marks in zip(self._held, self._marks, strict=True)
+        ]
+        doomed = self._keys.repeated(pa.concat_tables(suspects))
+        for place, (rows, marks) in enumerate(zip(self._held, self._marks, strict=True)):
+            is_doomed = pc.is_in(rows.column(ROW), value_set=doomed)
+            if pc.any(is_doomed).as_py():
+                is_kept = pc.invert(is_doomed)
+                self._held[place], self._marks[place] = rows.filter(is_kept), marks[is_kept.to_numpy()]
+        self._size = sum(rows.nbytes for rows in self._held)
+
+    def _hand_on(self, left: int) -> None:
+        """Hand the oldest rows on, until no more bytes are held than these."""
+        while self._held and self._size > left:
+            rows, marks = self._held.popleft(), self._marks.popleft()
+            self._size -= rows.nbytes
+            self._handed_rows += len(marks)
+            if self._handed_rows <= _MOST_MARKS:
+                self._handed.append(marks)
+            else:
+                self._handed.clear()
+            self._handed_on(rows)
+
+    def _handed_on(self, rows: "pa.Table") -> None:
+        """Let a thread write rows; few blocks wait for that."""
+        if len(self._writing) >= self._most_writing:
+            self._writing.popleft().result()
+        self._writing.append(self._pool.submit(self._write, rows))
+
+
+def _twice(marks: "npt.NDArray[np.int64]") -> "npt.NDArray[np.int64]":
+    """Give the values that occur more than once."""
+    import numpy as np
+
+    ordered = np.sort(marks)
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
