@@ -46,6 +46,7 @@ ROLES: Final = {
     "GET /v2/models/{model}/ready": "anybody",
     "GET /v2/models/{model}/versions/{version}": "reader",
     "GET /v2/models/{model}/versions/{version}/ready": "anybody",
+    "POST /v1/ingest/{usecase}/{dataset}": "operator",
     "POST /v1/{usecase}/outcomes": "operator",
     "POST /v1/{usecase}/predict": "reader",
     "POST /v2/models/{model}/infer": "reader",
@@ -87,7 +88,9 @@ def routes(app: FastAPI) -> dict[str, str]:
         assert isinstance(route, Route | APIRoute), f"a kind of route that this test does not know: {route}"
         path = route.path.replace("{usecase}", "churn").replace("{dataset}", "subscribers").replace("{model}", "churn")
         for method in (route.methods or set()) - {"HEAD"}:
-            name = re.sub(r"^/v1/[a-z_]+/", "/v1/{usecase}/", route.path)  # one route per installed use case
+            # one route per installed use case and dataset
+            name = re.sub(r"^/v1/ingest/[a-z_]+/[a-z_]+$", "/v1/ingest/{usecase}/{dataset}", route.path)
+            name = re.sub(r"^/v1/(?!ingest/)[a-z_]+/", "/v1/{usecase}/", name)
             found[f"{method} {name}"] = path.replace("{version}", "1").replace("{run_id}", "run-1")
     return found
 

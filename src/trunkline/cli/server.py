@@ -57,6 +57,7 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
         settings=settings.serve,
         log=settings.broker,
         keys=workspace.keys,
+        limits=settings.ingest,
         sources=SourceMetrics(
             lambda: [_sample(state) for state in reader.sources()], workspace=workspace.folder("."), clock=utc_now
         ),

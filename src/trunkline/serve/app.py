@@ -22,9 +22,12 @@ from starlette.types import Receive, Scope, Send
 
 from trunkline.brokers import EmbeddedLog, GroupCommit
 from trunkline.errors import TrunklineError
+from trunkline.ingest import Target
+from trunkline.ingest.streams import TopicIntake
 from trunkline.serve.access import Access
 from trunkline.serve.deployments import Deployment
 from trunkline.serve.documentation import PAGE_HEADERS, documentation_page
+from trunkline.serve.edge import IngestEndpoint
 from trunkline.serve.flusher import Flusher, FlushState
 from trunkline.serve.inference_protocol import InferEndpoint, ModelMetadata, metadata
 from trunkline.serve.metrics import Metrics
@@ -34,6 +37,7 @@ from trunkline.serve.plain import OutcomesEndpoint, PredictEndpoint
 from trunkline.serve.refusals import Answer, RefusedRequestError, refusal
 from trunkline.serve.service import Endpoint, Service
 from trunkline.settings.brokers import BrokerSettings
+from trunkline.settings.ingest import IngestSettings
 from trunkline.settings.serve import ServeSettings
 from trunkline.spec import UseCase
 
@@ -56,12 +60,13 @@ def create_app(  # noqa: PLR0913 - what one server needs
     flush_every_s: float = 1.0,
     sources: SourceMetrics | None = None,
     keys: "Keyring | None" = None,
+    limits: IngestSettings | None = None,
 ) -> FastAPI:
     """Make the application of one workspace.
 
     Args:
         workspace: Holds ``live/`` and ``models/``, which are read, and ``log/``, which is written.
-        usecases: What is served, by name; use cases without a task are left out.
+        usecases: What is served, by name; those without a task take records in and predict nothing.
         lake: Opens the lake; called once, in the thread that moves the log into it.
         clock: Gives the present instant, UTC.
         settings: Limits and keys.
@@ -69,6 +74,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
         flush_every_s: Least time between two commits to a lake table, in seconds.
         sources: What ``/metrics`` says of sources, process and disk beside the server's own counters; None for nothing.
         keys: The keys of the workspace; None where no contract protects personal data.
+        limits: How wide and long records may be that come over the edge.
 
     Returns:
         The application; :func:`trunkline.serve.listen` serves it.
@@ -83,12 +89,14 @@ def create_app(  # noqa: PLR0913 - what one server needs
     }
     running = _Running(
         workspace,
+        usecases=usecases,
         deployments=deployments,
         log=log or BrokerSettings(),
         lake=lake,
         clock=clock,
         every_s=flush_every_s,
         keys=keys,
+        limits=limits or IngestSettings(),
     )
     service = Service(
         deployments=deployments,
@@ -105,14 +113,14 @@ def create_app(  # noqa: PLR0913 - what one server needs
         description="Predictions and outcomes of the use cases of this workspace.",
         lifespan=lambda _app: running.around(service),
     )
-    for path, endpoint in _hot_endpoints(service).items():
+    for path, endpoint in _hot_endpoints(service, usecases).items():
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
         app.hot[path] = endpoint
     _add_health(app, service, running)
     _add_models(app, service)
     _add_refusals(app)
     _add_documentation(app)
-    describe(app, usecases={name: deployment.usecase for name, deployment in deployments.items()})
+    describe(app, usecases=usecases)
     return app
 
 
@@ -150,19 +158,23 @@ class _Application(FastAPI):
 class _Running:
     """What lives from start-up to shutdown."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what one server needs
         self,
         workspace: Path,
         *,
+        usecases: Mapping[str, UseCase],
         deployments: Mapping[str, Deployment],
         log: BrokerSettings,
         lake: "Callable[[], Lake]",
         clock: Callable[[], datetime],
         every_s: float,
         keys: "Keyring | None",
+        limits: IngestSettings,
     ) -> None:
         self._workspace = workspace
+        self._limits = limits
         self._keys = keys
+        self._usecases = usecases
         self._deployments = deployments
         self._log_settings = log
         self._lake = lake
@@ -181,7 +193,7 @@ class _Running:
 
     @asynccontextmanager
     async def _around(self, service: Service) -> AsyncIterator[None]:
-        contracts = [contract for one in self._deployments.values() for contract in one.usecase.contracts.values()]
+        contracts = [contract for usecase in self._usecases.values() for contract in usecase.contracts.values()]
         log = EmbeddedLog(
             self._workspace / "log" / "log.db",
             settings=self._log_settings,
@@ -195,6 +207,17 @@ class _Running:
             lock=self._workspace / "locks" / "flusher.lock",
             every_s=self._every_s,
             clock=self._clock,
+            intakes=[
+                TopicIntake(
+                    log,
+                    Target(name, dataset, contract),
+                    scratch=self._workspace / "tmp" / "streams",
+                    clock=self._clock,
+                    limits=self._limits,
+                )
+                for name, usecase in self._usecases.items()
+                for dataset, contract in usecase.datasets.items()
+            ],
         )
         for deployment in self._deployments.values():
             deployment.refresh()
@@ -229,8 +252,12 @@ class _Running:
                     _logger.error("%s: the new champion was not taken over: %s", name, deployment.problem)
 
 
-def _hot_endpoints(service: Service) -> dict[str, Endpoint]:
-    endpoints: dict[str, Endpoint] = {}
+def _hot_endpoints(service: Service, usecases: Mapping[str, UseCase]) -> dict[str, Endpoint]:
+    endpoints: dict[str, Endpoint] = {
+        f"/v1/ingest/{name}/{dataset}": IngestEndpoint(service, usecase=usecase, dataset=dataset)
+        for name, usecase in usecases.items()
+        for dataset in usecase.datasets
+    }
     for name, deployment in service.deployments.items():
         endpoints[f"/v1/{name}/predict"] = PredictEndpoint(service, deployment=deployment)
         endpoints[f"/v1/{name}/outcomes"] = OutcomesEndpoint(service, deployment=deployment)

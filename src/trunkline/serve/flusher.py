@@ -8,7 +8,7 @@ twice. Of several servers on one workspace one flushes, and another takes over w
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +21,7 @@ from trunkline.serve.recording import TOPICS, record_table
 from trunkline.settings import drills
 
 if TYPE_CHECKING:
+    from trunkline.ingest.streams import TopicIntake
     from trunkline.lake import Lake
 
 __all__ = ["CRASH_POINTS", "GROUP", "FlushState", "Flusher"]
@@ -59,6 +60,7 @@ class Flusher:
         lock: File whose lock the one flusher of a workspace holds.
         every_s: Least time between two commits to a table, in seconds.
         clock: Gives the present instant, UTC.
+        intakes: Take the records of the HTTP edge in.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class Flusher:
         lock: Path,
         every_s: float,
         clock: Callable[[], datetime],
+        intakes: "Sequence[TopicIntake]" = (),
     ) -> None:
         self._log = log
+        self._intakes = intakes
         self._open_lake = lake
         self._lock = lock
         self._every_s = every_s
@@ -90,7 +94,7 @@ class Flusher:
         waiting = sum(
             max(0, self._log.end(topic) - max(self._done.get(topic, 0), self._log.committed(topic, group=GROUP)))
             for topic in TOPICS
-        )
+        ) + sum(intake.waiting for intake in self._intakes)
         return FlushState(is_flushing=self._held is not None, problem=self._problem, waiting=waiting)
 
     def start(self) -> None:
@@ -119,16 +123,24 @@ class Flusher:
         """
         if not self._is_ours():
             return 0
-        return sum(self._flush_topic(topic) for topic in TOPICS)
+        return sum(self._flush_topic(topic) for topic in TOPICS) + sum(map(self._take, self._intakes))
+
+    def _take(self, intake: "TopicIntake") -> int:
+        """Take the records of one topic in; gives how many batches they were."""
+        if self._lake is None:
+            self._lake = self._open_lake()
+        return sum(1 for _ in intake.drain(self._lake))
 
     def _run(self) -> None:
         while True:
             last = self._stop.is_set()
             try:
-                while self.flush() and self._is_behind():
-                    pass
-                self._log.trim(now=self._clock())
-                self._log.checkpoint()
+                try:
+                    while self.flush() and self._is_behind():
+                        pass
+                finally:  # also while the lake is away: a log that grows too large must refuse in time
+                    self._log.trim(now=self._clock())
+                    self._log.checkpoint()
                 self._problem = ""
             except Exception as error:  # the thread must live: whatever it is, it is shown, logged and tried again
                 self._problem = error.what if isinstance(error, TrunklineError) else type(error).__name__

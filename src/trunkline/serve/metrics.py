@@ -75,6 +75,12 @@ class Metrics:
             "trunkline_refused_rows", "Rows that broke their contract", ["usecase"], registry=self._registry
         )
         self.outcomes = Counter("trunkline_outcomes", "Outcomes received", ["usecase"], registry=self._registry)
+        self.taken = Counter(
+            "trunkline_edge_records",
+            "Records that came over the HTTP edge",
+            ["table", "verdict"],
+            registry=self._registry,
+        )
         self.swaps = Counter(
             "trunkline_model_swaps", "New champions taken over without a restart", ["usecase"], registry=self._registry
         )
@@ -92,6 +98,11 @@ class Metrics:
         if counts is None:
             counts = self.predictions[usecase, version] = Predictions()
         counts.rows += rows
+
+    def count_taken(self, table: str, *, accepted: int, refused: int) -> None:
+        """Count records of the HTTP edge."""
+        self.taken.labels(table, "accepted").inc(accepted)
+        self.taken.labels(table, "refused").inc(refused)
 
     def refresh(self) -> None:
         """Read what lies in the lake, if that is due; to be called in a thread before :meth:`text`."""

@@ -77,6 +77,26 @@ _ACCEPTED: _Document = {
     },
 }
 
+_TAKEN: _Document = {
+    "type": "object",
+    "properties": {
+        "request_id": {"type": "string"},
+        "read": {"type": "integer"},
+        "accepted": {"type": "integer"},
+        "refused": {"type": "integer"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "row": {"type": "integer"},
+                    "reasons": {"type": "array", "items": {"type": "string"}},
+                },
+            },
+        },
+    },
+}
+
 _INFERENCE: _Document = {
     "type": "object",
     "required": ["inputs"],
@@ -112,8 +132,11 @@ def describe(app: FastAPI, *, usecases: Mapping[str, UseCase]) -> None:
         if app.openapi_schema is None:
             found = of_fastapi()
             for name, usecase in usecases.items():
-                found["paths"][f"/v1/{name}/predict"] = _predict(usecase)
-                found["paths"][f"/v1/{name}/outcomes"] = _outcomes(name)
+                if usecase.task is not None:
+                    found["paths"][f"/v1/{name}/predict"] = _predict(usecase)
+                    found["paths"][f"/v1/{name}/outcomes"] = _outcomes(name)
+                for dataset, contract in usecase.datasets.items():
+                    found["paths"][f"/v1/ingest/{name}/{dataset}"] = _ingest(usecase, contract, dataset)
             found["paths"]["/v2/models/{model}/infer"] = _infer()
             app.openapi_schema = found
         return app.openapi_schema
@@ -151,6 +174,17 @@ def _outcomes(name: str) -> _Document:
             answer=_ACCEPTED,
         )
     }
+
+
+def _ingest(usecase: UseCase, contract: type[Contract], dataset: str) -> _Document:
+    said = "Each record has a verdict of its own: good ones go to the lake within seconds, others to the quarantine."
+    if dataset in usecase.envelopes:
+        said += " Messages that hold several records are taken apart."
+    operation = _operation(
+        f"Send {dataset}", said, tag=usecase.name, body=_one_or_many(_row(contract, without=())), answer=_TAKEN
+    )
+    del operation["responses"]["422"]
+    return {"post": operation}
 
 
 def _infer() -> _Document:

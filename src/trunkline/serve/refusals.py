@@ -75,7 +75,7 @@ def refusal(error: Exception, *, extra: Mapping[str, object] | None = None) -> A
         document["next"] = error.next_step
     document.update(extra or {})
     status = _status(error)
-    headers = (_JSON, (b"retry-after", b"1")) if status == 503 else (_JSON,)
+    headers = (_JSON, (b"retry-after", b"1")) if status in (429, 503) else (_JSON,)
     return Answer(status, orjson.dumps(document), headers)
 
 

@@ -12,7 +12,7 @@ from trunkline.spec.gates import (
     OnnxEqual,
 )
 from trunkline.spec.sources import Schedule
-from trunkline.spec.usecase import Simulation, Simulator, UseCase, Watch
+from trunkline.spec.usecase import Simulation, Simulator, Unwrap, UseCase, Watch
 
 __all__ = [
     "Calibrated",
@@ -29,6 +29,7 @@ __all__ = [
     "Schedule",
     "Simulation",
     "Simulator",
+    "Unwrap",
     "UseCase",
     "Watch",
 ]

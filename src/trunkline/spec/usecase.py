@@ -4,7 +4,7 @@ A use case's folder makes one ``UseCase`` at import, without effects. The platfo
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from trunkline.tasks import Task
 
-__all__ = ["Simulation", "Simulator", "UseCase", "Watch"]
+__all__ = ["Simulation", "Simulator", "Unwrap", "UseCase", "Watch"]
 
 TableFeatures = Callable[["Mapping[str, ir.Table]"], "ir.Table"]
 """From the use case's lake tables, by name, to one table with a row per entity and observation."""
@@ -65,6 +65,14 @@ class Watch:
     minimum_outcomes: int = 200
 
 
+class Unwrap(Protocol):
+    """Takes apart a message that holds several records of a dataset; pure."""
+
+    def __call__(self, message: object, /) -> Sequence[object] | None:
+        """Give the records of a decoded JSON value; None where it is a record itself."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class UseCase:
     """One use case of machine learning at an operator.
@@ -88,6 +96,7 @@ class UseCase:
         horizon_days: How far ahead the label looks.
         label_delay_days: Days after the horizon until the label is known; monitoring waits for it.
         justified: Columns that may post-date the observation, each with the written reason why it is used.
+        envelopes: By dataset, how messages of the HTTP edge and of brokers that hold several records are taken apart.
         schedule: When the whole plan runs, where a scheduler is on; None only when somebody asks for it. The settings
             win (`scheduler.runs`).
         documentation: Path of the README inside the use case's package.
@@ -110,6 +119,7 @@ class UseCase:
     horizon_days: float = 0.0
     label_delay_days: float = 0.0
     justified: Mapping[str, str] | None = None
+    envelopes: Mapping[str, Unwrap] = field(default_factory=dict)
     schedule: Schedule | None = None
     documentation: str = "README.md"
 

@@ -1,0 +1,148 @@
+"""The HTTP edge: records of a dataset, taken in as they are sent.
+
+``POST /v1/ingest/{usecase}/{dataset}`` takes one record, an array, ``{"rows": [...]}``, NDJSON, or an envelope that the
+use case can take apart; gzip where ``content-encoding`` says so. The answer comes when all of them are durable, and has
+a verdict for each: what is accepted goes to the lake within seconds, what is refused to the quarantine, with its
+reasons. So a client sends a batch once, whatever is in it.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from starlette.types import Scope
+
+from trunkline.brokers import Message
+from trunkline.checks.edge import EdgeValidator, edge_validator
+from trunkline.contracts.judging import names_of
+from trunkline.errors import InputError, UnavailableError
+from trunkline.ingest.streams import topic_of
+from trunkline.serve.refusals import Answer, RefusedRequestError, json_answer
+from trunkline.serve.service import Endpoint, Service
+from trunkline.spec import UseCase
+
+if TYPE_CHECKING:
+    from trunkline.spec import Unwrap
+
+__all__ = ["IngestEndpoint"]
+
+_ROWS_ON_THE_LOOP: Final = 32
+_UNKNOWN: Final = ".unknown"
+_TWICE: Final = ".twice"
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+class IngestEndpoint(Endpoint):
+    """``POST /v1/ingest/{usecase}/{dataset}``.
+
+    Args:
+        service: What all routes share.
+        usecase: The use case.
+        dataset: One of its datasets.
+    """
+
+    def __init__(self, service: Service, *, usecase: UseCase, dataset: str) -> None:
+        super().__init__(service, route="ingest", role="operator")
+        self._topic = topic_of(usecase.name, dataset)
+        self._table = usecase.table_name(dataset)
+        self._unwrap = usecase.envelopes.get(dataset)
+        self._validator = edge_validator(usecase.datasets[dataset])
+        self._names = names_of(usecase.datasets[dataset].columns)
+
+    async def answer(self, scope: Scope, body: bytes) -> Answer:
+        """Take records in; answered when they are durable."""
+        body = _plain(scope, body, max_bytes=self._max_bytes)
+        records = _records(self._validator, body, self._unwrap)
+        self.service.refuse_many(len(records))
+        if len(records) <= _ROWS_ON_THE_LOOP:
+            refused, lines = _judged(self._validator, records, self._names)
+        else:
+            loop = asyncio.get_running_loop()
+            refused, lines = await loop.run_in_executor(None, _judged, self._validator, records, self._names)
+        try:
+            await self.service.append(self._topic, (Message(lines),))
+        except UnavailableError as error:
+            raise RefusedRequestError(error.what, status=429, next_step="send it again after a second") from error
+        self.service.metrics.count_taken(self._table, accepted=len(records) - len(refused), refused=len(refused))
+        return json_answer(
+            {
+                "request_id": self.service.request_id(),
+                "read": len(records),
+                "accepted": len(records) - len(refused),
+                "refused": len(refused),
+                "errors": [{"row": row, "reasons": reasons} for row, reasons in refused.items()],
+            }
+        )
+
+
+def _plain(scope: Scope, body: bytes, *, max_bytes: int) -> bytes:
+    """Unpack a body.
+
+    Raises:
+        RefusedRequestError: It is packed otherwise, broken, or too large once unpacked.
+    """
+    headers: Mapping[bytes, bytes] = dict(scope["headers"])
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding in (b"identity", b""):
+        return body
+    if encoding != b"gzip":
+        raise RefusedRequestError("the body is packed in an unknown way", status=415, next_step="send gzip, or plain")
+    unpacking = zlib.decompressobj(_GZIP)
+    try:
+        plain = unpacking.decompress(body, max_bytes + 1)
+    except zlib.error:
+        raise RefusedRequestError("the body is no gzip, or was cut", status=400) from None
+    if len(plain) > max_bytes:
+        raise RefusedRequestError(
+            "the request is too large once it is unpacked",
+            status=413,
+            next_step=f"send at most {max_bytes / (1 << 20):g} MiB at once",
+        )
+    if not unpacking.eof or unpacking.unused_data:
+        raise RefusedRequestError("the body is no gzip, or was cut", status=400)
+    return plain
+
+
+def _records(validator: EdgeValidator, body: bytes, unwrap: "Unwrap | None") -> Sequence[object]:
+    """The records of a body, not judged yet.
+
+    Raises:
+        InputError: It is not JSON of a known form, or holds no record.
+    """
+    messages = validator.messages(body)
+    if unwrap is None:
+        return messages
+    records: list[object] = []
+    for message in messages:
+        inside = unwrap(message)
+        records += (message,) if inside is None else inside
+    if not records:
+        raise InputError("the message holds no record", next_step="send at least one")
+    return records
+
+
+def _judged(
+    validator: EdgeValidator, records: Sequence[object], names: Mapping[str, str]
+) -> tuple[dict[int, list[str]], bytes]:
+    """Refused records by position with their reasons, and all records as lines of JSON, under the fields' names.
+
+    A key that no field claims is no reason here: as with a file, it is left out and reported in the receipt.
+    """
+    refused, lines = {}, []
+    for position, record in enumerate(records):
+        reasons = [reason for reason in validator.judge(record).reasons if not reason.endswith(_UNKNOWN)]
+        if reasons:
+            refused[position] = reasons
+        lines.append(orjson.dumps(_named(record, reasons, names)))
+    return refused, b"\n".join(lines)
+
+
+def _named(record: object, reasons: Sequence[str], names: Mapping[str, str]) -> object:
+    """A record under the names of the fields, so that senders who spell them otherwise can share a chunk."""
+    if not isinstance(record, dict):
+        return record
+    if any(reason.endswith(_TWICE) for reason in reasons):
+        return orjson.dumps(record).decode()  # no object: it goes to the quarantine as the text that it is
+    return {names.get(name.strip().lower(), name): value for name, value in record.items()}

@@ -1,0 +1,46 @@
+"""What a phone or a piece of equipment tells of itself: one row per reading of one of its sensors."""
+
+from typing import ClassVar
+
+from trunkline.contracts import Contract, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
+
+__all__ = ["Reading"]
+
+
+class Reading(Contract):
+    """One reading: which device, which sensor, when, and the values that this kind of sensor has; the others are null.
+
+    A message that is sent twice brings the same readings: they have the same key, and readers see them once.
+    """
+
+    table: ClassVar[Table] = Table(
+        key=("device_id", "session_id", "sensor", "read_at"),
+        event_at="read_at",
+        rules=(
+            Rule("both_coordinates", col("latitude").is_null() == col("longitude").is_null(), "a place has two"),
+            Rule("all_axes", (col("x").is_null() == col("y").is_null()), "a vector has three parts"),
+        ),
+    )
+
+    device_id: Text = field("The device", max_length=64, pii="device", aliases=("deviceId",))
+    session_id: Text = field("One recording of the device", max_length=64, aliases=("sessionId",))
+    message_id: Integer | None = field("Number of the message in its session", minimum=0, aliases=("messageId",))
+    sensor: Text = field("Kind of sensor, e.g. accelerometer, location", max_length=40, pattern=r"[a-z][a-z0-9_]*")
+    read_at: Instant = field("When the device read it, by its own clock")
+    x: Number | None = field("First axis: m/s2, rad/s or uT by sensor")
+    y: Number | None = field("Second axis")
+    z: Number | None = field("Third axis")
+    latitude: Number | None = field(unit="deg", minimum=-90, maximum=90)
+    longitude: Number | None = field(unit="deg", minimum=-180, maximum=180)
+    altitude_m: Number | None = field(
+        "Above the ellipsoid", unit="m", minimum=-500, maximum=20_000, aliases=("altitude",)
+    )
+    horizontal_accuracy_m: Number | None = field(unit="m", aliases=("horizontalAccuracy",))
+    vertical_accuracy_m: Number | None = field(unit="m", aliases=("verticalAccuracy",))
+    speed_mps: Number | None = field("Negative where the device does not know it", unit="m/s", aliases=("speed",))
+    speed_accuracy_mps: Number | None = field(unit="m/s", aliases=("speedAccuracy",))
+    bearing_deg: Number | None = field("Negative where unknown", unit="deg", maximum=360, aliases=("bearing",))
+    bearing_accuracy_deg: Number | None = field(unit="deg", aliases=("bearingAccuracy",))
+    battery_level: Number | None = field("Share that is left", minimum=0, maximum=1, aliases=("batteryLevel",))
+    battery_state: Text | None = field(max_length=40, aliases=("batteryState",))
+    low_power_mode: Flag | None = field(aliases=("lowPowerMode",))
