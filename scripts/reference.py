@@ -6,12 +6,16 @@ A command is described by its function's docstring, an option by the docstring's
 
 import argparse
 import difflib
+import json
 import re
 import sys
-from collections.abc import Iterator
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -74,6 +78,8 @@ def kind(field: FieldInfo) -> str:
     """Render a setting's type and bounds, e.g. ``int >= 0``."""
     annotation = field.annotation
     name = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    if "SourceSpec" in {base.__name__ for model in models(annotation) for base in model.__mro__}:
+        name = "tables, see below"
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     bounds = [
         f" {sign} {getattr(bound, key)}"
@@ -82,6 +88,109 @@ def kind(field: FieldInfo) -> str:
         if hasattr(bound, key)
     ]
     return re.sub(r"\b(?:[a-z_]+\.)+", "", name + ",".join(bounds)).replace("|", "\\|")
+
+
+def declared() -> tuple[list[str], list[str]]:
+    """Render the keys of every kind of declared source, and of the parts of one; name those that are silent."""
+    from trunkline.spec.sources import AnySource, SourceSpec
+
+    lines: list[str] = []
+    silent: list[str] = []
+    shared = set(SourceSpec.model_fields)
+    kinds = models(AnySource)
+    lines += [
+        "\n# Declared sources\n",
+        "A table `[sources.NAME]` of `trunkline.toml` declares a source; NAME is of lower-case letters, digits, `_`",
+        "and `-`. `kind` says which keys it may have besides these; docs/sources.md says how they work together.\n",
+        "## Every kind\n",
+        *keys(SourceSpec, SourceSpec.model_fields, silent),
+    ]
+    parts: dict[str, type[BaseModel]] = {}
+    for model in kinds:
+        own = {name: field for name, field in model.model_fields.items() if name not in shared and name != "kind"}
+        first = " ".join((model.__doc__ or "").split("\n\n")[0].split())
+        lines += [f'\n## `kind = "{tag(model)}"`\n', first, "", *keys(model, own, silent)]
+    holders: list[type[BaseModel]] = [SourceSpec, *kinds]
+    for holder in holders:
+        for name, field in holder.model_fields.items():
+            for part in models(field.annotation):
+                parts[f"{name} {tag(part)}".strip()] = part
+    lines.append("\n# Parts of declared sources")
+    for name, part in parts.items():
+        key, _, kind_of = name.partition(" ")
+        title = f'`{key} = {{ kind = "{kind_of}", ... }}`' if kind_of else f"`{key} = {{ ... }}`"
+        first = " ".join((part.__doc__ or "").split("\n\n")[0].split())
+        own = {name: field for name, field in part.model_fields.items() if name != "kind"}
+        lines += [f"\n## {title}\n", first, *(["", *keys(part, own, silent)] if own else [])]
+    return lines, silent
+
+
+def models(annotation: object) -> list[type[BaseModel]]:
+    """Give the models that an annotation allows, in their order."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    found: list[type[BaseModel]] = []
+    for inner in typing.get_args(annotation):
+        found += [one for one in models(inner) if one not in found]
+    return found
+
+
+def tag(model: type[BaseModel]) -> str:
+    """Give the kind by which a model is told apart; empty where it is the only one."""
+    field = model.model_fields.get("kind")
+    return str(typing.get_args(field.annotation)[0]) if field is not None else ""
+
+
+def keys(model: type[BaseModel], fields: Mapping[str, FieldInfo], silent: list[str]) -> list[str]:
+    """Render a table of keys."""
+    lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in fields.items():
+        text = described(model, name, field)
+        if not text:
+            silent.append(f"{model.__name__}.{name}")
+        bounds = re.search(r" (?:>=|>|<=|<) .*", kind(field)) if field.annotation is not timedelta else None
+        written = f"{type_of(field.annotation)}{bounds[0] if bounds else ''}"
+        cells = [f"`{name}`", written, as_toml(field), text]
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return lines
+
+
+def as_toml(field: FieldInfo) -> str:
+    """Render a key's default as one would write it."""
+    value = field.default
+    if field.is_required() or value is None or value == "":
+        return "none" if value is None else rendered_default(field)
+    if isinstance(value, BaseModel):
+        return f'`{{ kind = "{tag(type(value))}" }}`'
+    return f"`{json.dumps(TypeAdapter(object).dump_python(value, mode='json'))}`"
+
+
+def type_of(annotation: object) -> str:
+    """Name a type in the words of TOML."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in NAMES:
+        return NAMES[annotation]
+    if origin is typing.Literal:
+        return " or ".join(f"`{one}`" for one in inner)
+    if origin is typing.Annotated:
+        return type_of(inner[0])
+    if origin in (typing.Union, types.UnionType):
+        named = [type_of(one) for one in inner if one is not type(None)]
+        return " or ".join(dict.fromkeys(named))
+    if models(annotation) or (isinstance(origin, type) and issubclass(origin, Mapping)):
+        return "table"
+    return f"list of {type_of(inner[0])}" if inner else "value"
+
+
+NAMES: dict[object, str] = {
+    str: "text",
+    Path: "path",
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    SecretStr: "text, secret",
+    timedelta: 'duration, e.g. `"PT10M"`',
+}
 
 
 def settings() -> tuple[str, list[str]]:
@@ -105,7 +214,8 @@ def settings() -> tuple[str, list[str]]:
         lines.append(
             f"| `{variable}` | {kind(field)} | {rendered_default(field)} | {text.replace('|', chr(92) + '|')} |"
         )
-    return NOTICE + "\n".join(lines) + "\n", silent
+    more, silent_too = declared()
+    return NOTICE + "\n".join([*lines, *more]) + "\n", silent + silent_too
 
 
 def main() -> int:

@@ -60,6 +60,9 @@ def ingest(
         float | None,
         Parameter(validator=Number(gte=0, lte=1), help="Stop a batch when a larger share breaks the contract; 0 to 1."),
     ] = None,
+    dry_run: Annotated[
+        bool, Parameter(negative=(), help="Say what would be read, and how much BigQuery would bill; take nothing in.")
+    ] = False,
     run_id: RunId = None,
     common: Common = Common(),  # noqa: B008 - a frozen value
 ) -> int:
@@ -72,11 +75,14 @@ def ingest(
         map_file: TOML file with a table ``columns`` of source column = field.
         again: Take this batch in again from its raw copy, by the contract as it is now.
         reject_budget: Stop a batch of which a larger share breaks the contract, and write nothing of it; 0 to 1.
+        dry_run: Say what would be read, and how much BigQuery would bill; take nothing in.
         run_id: Go on with this run, or start one under this id.
         common: Options of every command.
     """
     if again is not None:
         return _again(usecase, again, common, sources=sources, map_file=map_file)
+    if dry_run:
+        return _preview(usecase, sources, common, dataset=dataset, map_file=map_file)
     given = {} if reject_budget is None else {"ingest": {"reject_budget": reject_budget}}
     return _execute(
         usecase,
@@ -87,6 +93,7 @@ def ingest(
         run_id=run_id,
         only="ingest",
         given=given,
+        needs_source=not sources and run_id is None,
     )
 
 
@@ -248,6 +255,30 @@ def report(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) 
     return _execute(usecase, common, run_id=run_id, only="report", again=True)
 
 
+def _preview(
+    usecase: str, sources: tuple[str, ...], common: Common, *, dataset: str | None, map_file: Path | None
+) -> int:
+    from trunkline.run import preview, read_mapping, refuse_nothing_to_ingest
+
+    with opened(common) as workspace:
+        if not sources:
+            refuse_nothing_to_ingest(workspace, usecase, dataset=dataset)
+        found = preview(workspace, usecase, sources, dataset=dataset, mapping=read_mapping(map_file))
+    emit(
+        {"sources": [one.model_dump(mode="json") for one in found]},
+        common=common,
+        text=lambda: table(
+            "would be read",
+            ["source", "kind", "dataset", "bytes"],
+            [
+                [one.source, one.kind, one.dataset, "not told" if one.size_bytes is None else f"{one.size_bytes:,}"]
+                for one in found
+            ],
+        ),
+    )
+    return 0
+
+
 def _again(usecase: str, batch: str, common: Common, *, sources: tuple[str, ...], map_file: Path | None) -> int:
     from trunkline.errors import InputError
     from trunkline.run import ingest_again, new_run_id, read_mapping
@@ -284,10 +315,13 @@ def _execute(  # noqa: PLR0913 - the options of the commands
     run_id: str | None = None,
     again: bool = False,
     given: Mapping[str, object] | None = None,
+    needs_source: bool = False,
 ) -> int:
-    from trunkline.run import execute, read_mapping
+    from trunkline.run import execute, read_mapping, refuse_nothing_to_ingest
 
     with opened(common, **(given or {})) as workspace, progress() as told:
+        if needs_source:
+            refuse_nothing_to_ingest(workspace, usecase, dataset=dataset)
         result = execute(
             workspace,
             usecase,

@@ -1,10 +1,12 @@
 """Executes plans here: the composition root, the steps, the run locks."""
 
 from trunkline.run.again import Again, ingest_again
+from trunkline.run.declared import refuse_nothing_to_ingest
 from trunkline.run.evaluating import Evaluated, evaluate_files
 from trunkline.run.execute import CRASH_POINTS, RunResult, execute, new_run_id
 from trunkline.run.folder_watch import Arrived, watch_folder
 from trunkline.run.predicting import PredictDocument, ScoredFile, live_model, predict_file
+from trunkline.run.previewing import Preview, preview
 from trunkline.run.records import latest_run_id
 from trunkline.run.steps import IngestDocument, read_mapping, simulate_files
 from trunkline.run.taking import source_files
@@ -20,6 +22,7 @@ __all__ = [
     "IngestDocument",
     "MonitorDocument",
     "PredictDocument",
+    "Preview",
     "RunResult",
     "ScoredFile",
     "Workspace",
@@ -30,7 +33,9 @@ __all__ = [
     "live_model",
     "new_run_id",
     "predict_file",
+    "preview",
     "read_mapping",
+    "refuse_nothing_to_ingest",
     "simulate_files",
     "source_files",
     "utc_now",

@@ -21,6 +21,7 @@ from trunkline.ingest import FILE_SUFFIXES, Ingested, Target
 from trunkline.ingest.files import split_sheet
 from trunkline.ingest.pulling import pull
 from trunkline.ingest.sources import declared_from_url, open_source
+from trunkline.run.declared import declared_names, refuse_misdeclared
 from trunkline.run.taking_files import taken_files
 from trunkline.spec.sources import AnySource, FolderSource
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
 
-__all__ = ["HIDDEN", "Handed", "Outcome", "dataset_of", "declared_names", "recorded", "resolve", "source_files", "take"]
+__all__ = ["HIDDEN", "Handed", "Outcome", "dataset_of", "recorded", "resolve", "source_files", "take"]
 
 _logger = logging.getLogger(__name__)
 
@@ -83,23 +84,6 @@ def source_files(sources: Sequence[str]) -> tuple[Path, ...]:
         else:
             raise SourceError("the file does not exist", where=source, next_step="check the path")
     return tuple(files)
-
-
-def declared_names(workspace: "Workspace", usecase: str, *, dataset: str | None = None) -> tuple[str, ...]:
-    """Name the declared sources of a use case that can be pulled, in the order of the settings.
-
-    Args:
-        workspace: Its settings hold the declarations.
-        usecase: The use case.
-        dataset: Only sources of this dataset; None takes all.
-    """
-    return tuple(
-        name
-        for name, declared in workspace.settings.sources.items()
-        if declared.usecase == usecase
-        and not isinstance(declared, FolderSource)
-        and (dataset is None or declared.dataset in (None, dataset))
-    )
 
 
 def recorded(source: str) -> str:
@@ -167,6 +151,8 @@ def resolve(
             target = dataset_of(usecase, dataset)
             found += [Handed(path.name, path.absolute(), None, target, mapping) for path in files]
             continue
+        if text in workspace.settings.sources:
+            refuse_misdeclared(workspace, text, declared)
         if declared.usecase != usecase.name:
             raise InputError(
                 f"the source {text!r} belongs to the use case {declared.usecase!r}",

@@ -5,10 +5,10 @@ from typing import Final, cast
 from urllib.parse import urlsplit
 
 from trunkline.errors import InputError
-from trunkline.ingest.sources.protocol import LedgerSource, Position, Pulled, Source
+from trunkline.ingest.sources.protocol import EstimatingSource, LedgerSource, Position, Pulled, Source
 from trunkline.spec.sources import AnySource
 
-__all__ = ["LedgerSource", "Position", "Pulled", "Source", "declared_from_url", "open_source"]
+__all__ = ["EstimatingSource", "LedgerSource", "Position", "Pulled", "Source", "declared_from_url", "open_source"]
 
 _KINDS: Final = {
     "sql": "sql",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-__all__ = ["LedgerSource", "Position", "Pulled", "Source"]
+__all__ = ["EstimatingSource", "LedgerSource", "Position", "Pulled", "Source"]
 
 Position = Mapping[str, str | int | float | bool | None]
 """Where a source goes on: a flat JSON object whose keys belong to the source."""
@@ -69,6 +69,23 @@ class LedgerSource(Source, Protocol):
 
         Yields:
             The parts.
+
+        Raises:
+            SourceError: As for ``pull``.
+            UnavailableError: As for ``pull``.
+        """
+        ...
+
+
+@runtime_checkable
+class EstimatingSource(Source, Protocol):
+    """A source whose server tells what a pull would read, and bill, before it is made."""
+
+    def estimated_bytes(self, position: Position | None) -> int:
+        """Give the bytes that a pull would read; nothing is read.
+
+        Args:
+            position: Of the newest part that landed; None for the first pull.
 
         Raises:
             SourceError: As for ``pull``.

@@ -3,11 +3,12 @@
 from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError, TrunklineError, UnknownNameError
 from trunkline.ingest.derived import refresh_tables
+from trunkline.run.declared import declared_names
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
 from trunkline.run.steps.simulated import SIMULATED, has_real_rows
 from trunkline.run.steps.sources import simulate_files
-from trunkline.run.taking import Handed, declared_names, resolve, take
+from trunkline.run.taking import Handed, resolve, take
 
 __all__ = ["ingest"]
 

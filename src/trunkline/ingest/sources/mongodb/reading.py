@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.errors import InputError, SourceError
+from trunkline.errors import InputError, SourceError, UnavailableError
 from trunkline.ingest.sources.documents import DocumentPieces, line_hash, line_of
 from trunkline.ingest.sources.following import CursorValue, Digest, follow
 from trunkline.ingest.sources.mongodb.address import Address
@@ -153,6 +153,12 @@ class MongoReader:
                 socketTimeoutMS=timeout_ms,
             )
         except (ConfigurationError, InvalidURI, ValueError) as error:
+            if "+srv:" in self._address.url and not isinstance(error, InvalidURI | ValueError):
+                raise UnavailableError(
+                    "the name service knows no such servers, or did not answer",
+                    where=self._where,
+                    next_step="check the host of the URL; mongodb+srv:// needs its SRV record",
+                ) from None
             raise malformed(type(error).__name__) from None
         with client:
             database = client.get_database(self._address.database)

@@ -1,0 +1,96 @@
+"""What the settings declare under ``[sources]``, held against the use cases that are installed."""
+
+from typing import TYPE_CHECKING, Final
+
+from trunkline.errors import InputError, UnknownNameError
+from trunkline.settings import SETTINGS_FILE
+from trunkline.spec.sources import AnySource, FolderSource
+
+if TYPE_CHECKING:
+    from trunkline.run.workspace import Workspace
+
+__all__ = ["declared_names", "refuse_misdeclared", "refuse_nothing_to_ingest"]
+
+_NEXT: Final = f"mend the name in {SETTINGS_FILE}"
+
+
+def declared_names(workspace: "Workspace", usecase: str, *, dataset: str | None = None) -> tuple[str, ...]:
+    """Name the declared sources of a use case that can be pulled, in the order of the settings.
+
+    Args:
+        workspace: Its settings hold the declarations.
+        usecase: The use case.
+        dataset: Only sources of this dataset; None takes all.
+
+    Raises:
+        UnknownNameError: Some source names a use case that is not installed, or a dataset that this one has not.
+    """
+    sources = workspace.settings.sources
+    for name, declared in sources.items():
+        refuse_misdeclared(workspace, name, declared, usecase=usecase)
+    return tuple(
+        name
+        for name, declared in sources.items()
+        if declared.usecase == usecase
+        and not isinstance(declared, FolderSource)
+        and (dataset is None or declared.dataset in (None, dataset))
+    )
+
+
+def refuse_misdeclared(workspace: "Workspace", name: str, declared: AnySource, *, usecase: str | None = None) -> None:
+    """Look whether the use case and the dataset that a source names are there.
+
+    Args:
+        workspace: Knows the use cases.
+        name: The source's name.
+        declared: What is said of it.
+        usecase: The only use case whose datasets are looked at; None looks at those of whichever is named.
+
+    Raises:
+        UnknownNameError: They are not.
+    """
+    where = f"[sources.{name}] of {SETTINGS_FILE}"
+    if declared.usecase not in workspace.usecases():
+        raise UnknownNameError(
+            f"the source {name!r} names the use case {declared.usecase[:40]!r}, and there is none of that name",
+            where=where,
+            allowed=workspace.usecases(),
+            next_step=_NEXT,
+        )
+    if declared.dataset is None or usecase not in (None, declared.usecase):
+        return
+    datasets = workspace.usecase(declared.usecase).datasets
+    if declared.dataset not in datasets:
+        raise UnknownNameError(
+            f"the source {name!r} names the dataset {declared.dataset[:40]!r}, and {declared.usecase!r} has none such",
+            where=where,
+            allowed=datasets,
+            next_step=_NEXT,
+        )
+
+
+def refuse_nothing_to_ingest(workspace: "Workspace", usecase: str, *, dataset: str | None) -> None:
+    """Refuse to ingest where no source is given, and none declared: nobody who asks for it means simulated rows.
+
+    A use case with derived tables is let through: they are refreshed.
+
+    Args:
+        workspace: Its settings hold the declarations.
+        usecase: Name of the use case.
+        dataset: The dataset that was asked for; None for all.
+
+    Raises:
+        UnknownNameError: There is no such use case or dataset, or a source names one that is not there.
+        InputError: There is nothing to ingest.
+    """
+    found = workspace.usecase(usecase)
+    if dataset is not None and dataset not in found.datasets:
+        raise UnknownNameError(f"{usecase!r} has no dataset {dataset!r}", allowed=found.datasets)
+    if declared_names(workspace, usecase, dataset=dataset) or found.derived:
+        return
+    raise InputError(
+        f"there is nothing to ingest for {usecase!r}: no source is given, and none is declared",
+        where=f"the command line, and [sources] of {SETTINGS_FILE}",
+        next_step=f"trunkline ingest {usecase} FILE|FOLDER|URL, or declare a source (docs/sources.md); "
+        f"trunkline run {usecase} simulates rows",
+    )

@@ -1,0 +1,65 @@
+"""Declared sources against the use cases that there are, and an ingestion that has nothing to ingest."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from trunkline.cli import main
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def declare(folder: Path, **said: str) -> None:
+    keys = {"kind": "folder", "usecase": "churn", "path": "in", **said}
+    (folder / "trunkline.toml").write_text(
+        "[sources.crm]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+    )
+
+
+def test_nothing_to_ingest_is_bad_input(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ingest", "churn", "--workspace", "w"]) == 2
+    said = capsys.readouterr().err
+    assert "there is nothing to ingest for 'churn'" in said
+    assert "trunkline ingest churn FILE|FOLDER|URL" in said
+    assert "trunkline run churn simulates rows" in said
+    assert not (folder / "w").exists(), "nothing is made for it"
+
+
+@pytest.mark.parametrize("command", [("ingest", "churn"), ("ingest", "churn", "crm"), ("run", "churn")])
+@pytest.mark.parametrize(
+    ("wrong", "words", "allowed"),
+    [({"usecase": "chrun"}, "names the use case 'chrun'", "churn"), ({"dataset": "tikets"}, "names the dataset", "")],
+)
+def test_a_misspelt_name_in_a_declaration_is_refused(
+    command: tuple[str, ...],
+    wrong: dict[str, str],
+    words: str,
+    allowed: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    declare(folder, **wrong)
+    assert main([*command, "--workspace", "w"]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "[sources.crm] of trunkline.toml" in said
+    assert "allowed:" in said
+    assert allowed in said
+
+
+def test_a_dry_run_takes_nothing_in(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "in").mkdir()
+    (folder / "in" / "a.csv").write_text("x\n1\n")
+    declare(folder)
+    assert main(["ingest", "churn", "crm", "--dry-run", "--json", "--workspace", "w"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["sources"]
+    assert (found["kind"], found["size_bytes"]) == ("file", 4)
+    assert not (folder / "w").exists()
+    assert main(["ingest", "churn", "sqlite:///crm.db?table=t", "--dry-run", "--workspace", "w"]) == 0
+    assert "not told" in capsys.readouterr().out
+    assert main(["ingest", "churn", "--dry-run", "--workspace", "w"]) == 2
