@@ -82,7 +82,9 @@ def ingest(
     if again is not None:
         return _again(usecase, again, common, sources=sources, map_file=map_file)
     if dry_run:
-        return _preview(usecase, sources, common, dataset=dataset, map_file=map_file)
+        from trunkline.cli.previewing import previewed
+
+        return previewed(usecase, sources, common, dataset=dataset, map_file=map_file)
     given = {} if reject_budget is None else {"ingest": {"reject_budget": reject_budget}}
     return _execute(
         usecase,
@@ -253,30 +255,6 @@ def report(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) 
         common: Options of every command.
     """
     return _execute(usecase, common, run_id=run_id, only="report", again=True)
-
-
-def _preview(
-    usecase: str, sources: tuple[str, ...], common: Common, *, dataset: str | None, map_file: Path | None
-) -> int:
-    from trunkline.run import preview, read_mapping, refuse_nothing_to_ingest
-
-    with opened(common) as workspace:
-        if not sources:
-            refuse_nothing_to_ingest(workspace, usecase, dataset=dataset)
-        found = preview(workspace, usecase, sources, dataset=dataset, mapping=read_mapping(map_file))
-    emit(
-        {"sources": [one.model_dump(mode="json") for one in found]},
-        common=common,
-        text=lambda: table(
-            "would be read",
-            ["source", "kind", "dataset", "bytes"],
-            [
-                [one.source, one.kind, one.dataset, "not told" if one.size_bytes is None else f"{one.size_bytes:,}"]
-                for one in found
-            ],
-        ),
-    )
-    return 0
 
 
 def _again(usecase: str, batch: str, common: Common, *, sources: tuple[str, ...], map_file: Path | None) -> int:
