@@ -69,6 +69,20 @@ def log(workspace: Path) -> EmbeddedLog:
     return opened
 
 
+def test_a_key_of_one_part_is_not_taken_apart(trunkline: Trunkline, workspace: Path) -> None:
+    another = f"{PERSON}|2"
+    opened = EmbeddedLog(workspace / "log" / "log.db", settings=BrokerSettings(), clock=utc_now)
+    opened.publish({"platform.predictions": [Message(line(another, 0)), Message(line(PERSON, 0))]})
+    opened.close()
+    code, out, err = trunkline("maintain", "--erase", f"subscriber={PERSON}", "--workspace", workspace, "--json")
+    assert code == 0, err
+    assert json.loads(out)["log_records"] == 1
+    reopened = EmbeddedLog(workspace / "log" / "log.db", settings=BrokerSettings(), clock=utc_now)
+    kept = b"".join(record.value for record in reopened.read("platform.predictions", after=0, limit=100))
+    reopened.close()
+    assert another.encode() in kept
+
+
 def test_nothing_of_a_person_is_left(
     trunkline: Trunkline, workspace: Path, source: Path, log: EmbeddedLog, tmp_path: Path
 ) -> None:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline.contracts.keys import key_parts
 from trunkline.plugins import load_usecase
+from trunkline.serve.recording import entity_key
 from trunkline.train import SEEN_FILE, entity_hashes, entity_keys, unseen_rows
 
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
@@ -69,6 +72,37 @@ def test_keys_of_several_parts_are_one_text() -> None:
 
     table = pa.table({"house_id": ["7", "8"], "sold_on": ["2026-01-01", "2026-01-02"]})
     assert entity_keys(House(), table) == ["7|2026-01-01", "8|2026-01-02"]  # type: ignore[arg-type]  # as above
+
+
+@pytest.mark.parametrize("one_part", ["a|b", "a\\b", "|", "\\"])
+def test_a_key_of_one_part_is_that_part(one_part: str) -> None:
+    assert entity_keys(USECASE, rows(one_part)) == [one_part]
+    assert entity_key({"subscriber_id": one_part}, fields=["subscriber_id"]) == one_part
+
+
+class _Pair:
+    """A use case whose entities are known by two parts."""
+
+    entity_key = ("left", "right")
+    task = None
+
+
+PARTS = st.text(alphabet="ab|\\", max_size=4)
+
+
+@given(st.lists(st.tuples(PARTS, PARTS), unique=True, min_size=1, max_size=20))
+def test_keys_of_two_parts_are_one_text_only_where_they_are_equal(pairs: list[tuple[str, str]]) -> None:
+    lefts, rights = zip(*pairs, strict=True)
+    table = pa.table({"left": pa.array(lefts, pa.string()), "right": pa.array(rights, pa.string())})
+    keys = entity_keys(_Pair(), table)  # type: ignore[arg-type]  # has what is read
+    assert len(set(keys)) == len(pairs)
+    assert len(set(entity_hashes(_Pair(), table).to_pylist())) == len(pairs)  # type: ignore[arg-type]  # as above
+    assert keys == [entity_key({"left": left, "right": right}, fields=_Pair.entity_key) for left, right in pairs]
+    assert [key_parts(key) for key in keys] == pairs
+
+
+def test_a_key_that_somebody_wrote_without_escapes_is_taken_apart() -> None:
+    assert key_parts("a\\b|c|") == ("a\\b", "c", "")
 
 
 @given(st.lists(st.text(min_size=1, max_size=20), unique=True, max_size=50))

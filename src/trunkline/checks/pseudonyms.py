@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from trunkline.checks.blocks import JudgedBlock
 from trunkline.contracts import Column, Contract
+from trunkline.contracts.keys import joined_key, key_parts
 from trunkline.contracts.kinds import Scalar
 from trunkline.contracts.privacy import canonical, is_pseudonym
 
@@ -154,10 +155,10 @@ class Pseudonyms:
         """
         if len(fields) == 1:
             return self.value(fields[0], joined)
-        parts = joined.split("|")
+        parts = key_parts(joined)
         if len(parts) != len(fields):
             return joined
-        return "|".join(self.value(name, part) for name, part in zip(fields, parts, strict=True))
+        return joined_key([self.value(name, part) for name, part in zip(fields, parts, strict=True)])
 
     def _replaced(self, distinct: "pa.Array", column: Column) -> "tuple[pa.Array, list[str | None]]":
         """Give the pseudonyms of distinct values, and these in canonical form."""

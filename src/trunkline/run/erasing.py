@@ -18,13 +18,14 @@ from functools import reduce
 from operator import or_
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
 from trunkline.checks.sealing import TEXT_MARK
 from trunkline.contracts import Column
+from trunkline.contracts.keys import escaped_part, key_parts
 from trunkline.contracts.records import QUARANTINE, RECEIPTS, VAULT, QuarantinedRow, Receipt, StepRecord
 from trunkline.errors import InputError, TrunklineError, UnavailableError, UnknownNameError
 from trunkline.ingest.files import split_sheet
@@ -166,13 +167,21 @@ def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Cal
     )
 
 
-def _key_part(usecase: "UseCase", kind: str) -> int | None:
-    """Position of the identifier in the entity's key; None where the key does not hold it."""
+class _Part(NamedTuple):
+    """Place of an identifier in a key, and how many parts the key has."""
+
+    at: int
+    of: int
+
+
+def _key_part(usecase: "UseCase", kind: str) -> _Part | None:
+    """Where the entity's key holds the identifier; None where it does not."""
     marked = {column.name for column in usecase.contract.columns if column.pii == kind}
-    return next((at for at, name in enumerate(usecase.entity_key) if name in marked), None)
+    fields = usecase.entity_key
+    return next((_Part(at, len(fields)) for at, name in enumerate(fields) if name in marked), None)
 
 
-def _erase_log(workspace: "Workspace", keyed: dict[str, int], wanted: Wanted, found: _Found, *, seals: bool) -> None:
+def _erase_log(workspace: "Workspace", keyed: dict[str, _Part], wanted: Wanted, found: _Found, *, seals: bool) -> None:
     """Take the person's records out of the durable log, and let a running server finish what it has read of it."""
     from trunkline.brokers import EmbeddedLog
 
@@ -201,12 +210,12 @@ def _erase_log(workspace: "Workspace", keyed: dict[str, int], wanted: Wanted, fo
         log.close()
 
 
-def _is_of(record: dict[str, object], keyed: dict[str, int], wanted: Wanted) -> bool:
-    at, key = keyed.get(str(record.get("usecase"))), record.get("entity_key")
-    if at is None or not isinstance(key, str):
+def _is_of(record: dict[str, object], keyed: dict[str, _Part], wanted: Wanted) -> bool:
+    part, key = keyed.get(str(record.get("usecase"))), record.get("entity_key")
+    if part is None or not isinstance(key, str):
         return False
-    parts = key.split("|")
-    return at < len(parts) and parts[at] in wanted.texts
+    parts = (key,) if part.of == 1 else key_parts(key)
+    return part.at < len(parts) and parts[part.at] in wanted.texts
 
 
 def _batches(workspace: "Workspace", table: str, column: Column, wanted: Wanted) -> set[str]:
@@ -259,19 +268,20 @@ def _erase_answers(
     workspace: "Workspace",
     table: str,
     identity: str,
-    keyed: dict[str, int],
+    keyed: dict[str, _Part],
     wanted: Wanted,
     found: _Found,
 ) -> None:
     lake = workspace.lake
     if not keyed or not lake.exists(table):
         return
+    written = {*wanted.texts, *map(escaped_part, wanted.texts)}
     rows = lake.arrow(
         table,
         columns=[identity, "usecase", "entity_key"],
         where=lambda rows: (
             rows["usecase"].isin(sorted(keyed))
-            & reduce(or_, [rows["entity_key"].contains(text) for text in sorted(wanted.texts)])
+            & reduce(or_, [rows["entity_key"].contains(text) for text in sorted(written)])
         ),
     ).to_pylist()
     ids = [row[identity] for row in rows if _is_of(row, keyed, wanted)]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import orjson
 
 from trunkline.contracts import Contract, Instant, Number, Table, Text, field
+from trunkline.contracts.keys import joined_key
 from trunkline.contracts.kinds import Scalar
 from trunkline.contracts.records import Outcome, PredictionLog
 from trunkline.serve.deployments import Loaded
@@ -80,7 +81,7 @@ def entity_key(row: Mapping[str, Scalar | None], *, fields: Sequence[str]) -> st
         value = row.get(fields[0])
         return None if value is None else str(value)
     parts = [row.get(name) for name in fields]
-    return "|".join(map(str, parts)) if parts and None not in parts else None
+    return joined_key([str(part) for part in parts]) if parts and None not in parts else None
 
 
 def prediction_lines(

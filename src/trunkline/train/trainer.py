@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.contracts import Contract
+from trunkline.contracts.keys import joined_key
 from trunkline.errors import SourceError, UseCaseError
 from trunkline.lake import Lake
 from trunkline.lake.reading import newest
@@ -161,15 +162,13 @@ def train_candidate(
 
 
 def entity_keys(usecase: UseCase, rows: "pa.Table") -> list[str]:
-    """Give the key of each row as one text, parts joined by ``|``."""
+    """Give the key of each row as one text, as :mod:`trunkline.contracts.keys` joins parts."""
     return _joined(rows, usecase.entity_key)
 
 
 def _joined(rows: "pa.Table", names: Sequence[str]) -> list[str]:
     parts = [rows.column(name).to_pylist() for name in names]
-    if len(parts) == 1:
-        return [str(part) for part in parts[0]]
-    return ["|".join(str(part) for part in key) for key in zip(*parts, strict=True)]
+    return [joined_key([str(part) for part in key]) for key in zip(*parts, strict=True)]
 
 
 def entity_hashes(usecase: UseCase, rows: "pa.Table") -> "pa.Array":
