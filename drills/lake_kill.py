@@ -27,12 +27,14 @@ TABLE = "drill.rows"
 AT_ONCE = {"vacuum_grace": 0, "deleted_file_retention": 0, "log_retention": 0, "checkpoint_every": 10}
 PINNED = 2
 ERASED = "seed:2:1"
+RENAMED = "seed:renamed"
 
 ACTIONS = {
     "lake.lock_taken": "append",
     "lake.before_commit": "append",
     "lake.after_commit": "append",
     "lake.replace": "replace",
+    "lake.rewrite": "rewrite",
     "lake.compact": "compact",
     "lake.remove": "remove",
     "lake.vacuum": "maintain",
@@ -58,6 +60,8 @@ def act(lake: Lake, action: str, *rest: str) -> None:
             lake.append(TABLE, rows, transaction=Transaction(name, number), metadata={"writer": name})
     elif action == "replace":
         lake.replace(TABLE, pa.table({"id": ["replaced"], "a": [0]}))
+    elif action == "rewrite":
+        lake.rewrite(TABLE, lambda rows: rows.mutate(id=(rows["id"] == ERASED).ifelse(RENAMED, rows["id"])))
     elif action == "compact":
         lake.compact(TABLE)
     elif action == "fold":
@@ -106,6 +110,8 @@ def expected(action: str) -> Counter[str]:
         return Counter(["replaced"])
     if action == "maintain":
         return seeds + Counter(ids_of_all("more", 25))
+    if action == "rewrite":
+        return seeds - Counter([ERASED]) + Counter([RENAMED])
     if action in ("remove", "erase"):
         return seeds - Counter([ERASED])
     return seeds

@@ -170,9 +170,12 @@ class Sealer:
         if not token.startswith(TEXT_MARK):
             return token
         try:
-            return self.open(base64.urlsafe_b64decode(token[len(TEXT_MARK) :]), bound=bound).decode()
-        except (binascii.Error, UnicodeDecodeError, ValueError):
+            sealed = base64.b64decode(token[len(TEXT_MARK) :], altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
             raise _damaged(bound) from None
+        if not is_sealed(sealed):
+            raise _damaged(bound)
+        return self.open(sealed, bound=bound).decode()
 
     def _bound(self, bound: str) -> bytes:
         return self._purpose + b"\x00" + bound.encode()

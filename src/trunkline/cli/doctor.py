@@ -7,8 +7,13 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trunkline.cli.output import Common, emit, table
+from trunkline.settings.engine import EngineSettings
+
+if TYPE_CHECKING:
+    from trunkline.run import Workspace
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ def _workspace(common: Common) -> list[_Finding]:
         settings = load_settings(workspace=common.workspace)
         with Workspace(settings) as workspace:
             found.append(_Finding("settings", "ok", str(settings.workspace.absolute()), ""))
+            found.append(_engine(settings.engine))
             free = shutil.disk_usage(_existing(workspace.root)).free
             enough = free > 2 * 1024**3
             found.append(
@@ -73,10 +79,51 @@ def _workspace(common: Common) -> list[_Finding]:
                 found.append(_Finding("workspace", "absent", "made by the first run", "trunkline run churn"))
             for name in workspace.usecases():
                 workspace.usecase(name)
+            found += _keys(workspace)
             found.append(_Finding("use cases", "ok", ", ".join(workspace.usecases()), ""))
     except TrunklineError as error:
         found.append(_Finding("workspace", "broken", error.what, error.next_step))
     return found
+
+
+def _keys(workspace: "Workspace") -> list[_Finding]:
+    """Say of the keys of personal data whether they are there, and where."""
+    from trunkline.errors import TrunklineError
+
+    contracts = [contract for name in workspace.usecases() for contract in workspace.usecase(name).contracts.values()]
+    protected = workspace.keys.is_encrypted(*contracts)
+    folder = str(workspace.keys.folder)
+    try:
+        facts = workspace.keys.facts()
+    except TrunklineError as error:
+        return [_Finding("keys", "broken", error.what, error.next_step)]
+    if not facts:
+        said = "made on first need" if protected else "no contract protects personal data"
+        return [_Finding("keys", "absent", said, "")]
+    open_to = [path.name for path in workspace.keys.files() if path.stat().st_mode & 0o077]
+    if open_to:
+        return [_Finding("keys", "broken", f"others may read {', '.join(open_to)}", f"chmod 600 {folder}/*")]
+    uses = ", ".join(sorted({one.use for one in facts}))
+    return [_Finding("keys", "ok", f"{len(facts)} keys ({uses}) in {folder}; keep a copy elsewhere", "")]
+
+
+def _engine(settings: EngineSettings) -> _Finding:
+    """Say what computes, and whether the Java that Spark needs is there: broken where Spark is asked for without."""
+    from trunkline.engine.spark.java import INSTALL_JAVA, JAVA_VERSIONS, find_java
+
+    java = find_java()
+    if java is not None and java.fits:
+        there = f"Java {java.version} at {java.path}"
+    else:
+        wanted = " or ".join(map(str, JAVA_VERSIONS))
+        there = f"Spark needs Java {wanted}, " + ("none is installed" if java is None else f"{java.path} is another")
+    if settings.name != "spark":
+        return _Finding("engine", "ok", f"{settings.name}; for Spark: {there}", "")
+    if java is None or not java.fits:
+        return _Finding("engine", "broken", there, INSTALL_JAVA)
+    if not _installed("pyspark"):
+        return _Finding("engine", "broken", "pyspark is not installed", "pip install 'trunkline[spark]'")
+    return _Finding("engine", "ok", f"spark at {settings.url}; {there}", "")
 
 
 def _existing(path: Path) -> Path:

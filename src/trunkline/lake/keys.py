@@ -102,6 +102,10 @@ class Keyring:
         """Where the keys lie."""
         return self._folder
 
+    def files(self) -> tuple[Path, ...]:
+        """Name the key files that there are."""
+        return tuple(path for name in (_KEYRING, _MASTER) if (path := self._folder / name).exists())
+
     def pseudonyms(self, contract: type[Contract]) -> Pseudonyms | None:
         """Give what replaces the protected fields of a contract; None where none is protected.
 

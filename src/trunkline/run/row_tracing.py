@@ -61,7 +61,11 @@ def row_by_key(workspace: "Workspace", identity: str) -> Iterator[Link]:
         return
     table, said = parts.groups()
     contract = _contract(workspace, table)
-    rows = _rows(workspace, table, contract, _key_values(contract, said, table=table))
+    key = _key_values(contract, said, table=table)
+    pseudonyms = workspace.keys.pseudonyms(contract)
+    if pseudonyms is not None:  # a person is asked for as a source spells them
+        key = {name: pseudonyms.value(name, value) if isinstance(value, str) else value for name, value in key.items()}
+    rows = _rows(workspace, table, contract, key)
     if not rows:
         raise UnknownNameError(f"{table} has no row of that key", where=workspace.lake.root)
     yield from _row_links(workspace, table, rows, place=0)
