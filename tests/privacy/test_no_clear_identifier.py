@@ -119,6 +119,9 @@ def used(trunkline: Trunkline, lines: Path, subscribers: pa.Table) -> Path:
         assert client.post("/v1/leavers/predict", json=rows).status_code == 200
         outcome = {"entity_key": SPELLED[ANN][2], "value": 1, "observed_at": "2026-01-01T00:00:00Z"}
         assert client.post("/v1/leavers/outcomes", json=outcome).status_code == 200
+        sent = [row_of(subscribers, 0, left=True), row_of(subscribers, 1, tenure_months=-5), ANN]
+        taken = client.post("/v1/ingest/leavers/subscribers", json=sent)
+        assert (taken.status_code, taken.json()["accepted"], taken.json()["refused"]) == (200, 1, 2)
     return lines.parent / "w"
 
 
@@ -147,7 +150,7 @@ def test_no_file_holds_a_known_subscriber_in_clear(
     finally:
         log.close()
     assert json.loads(record.value)["entity_key"] == ann
-    assert b"leavers" not in (used / "log" / "log.db").read_bytes(), "records of the log are encrypted"
+    assert b"model_version" not in (used / "log" / "log.db").read_bytes(), "records of the log are encrypted"
 
 
 @pytest.mark.slow
@@ -163,12 +166,12 @@ def test_an_erasure_by_the_clear_identifier_finds_all_of_it(
     assert code == 0, err
     found = json.loads(out)
     assert found["raw_files"] == 3
-    assert found["log_records"] == 4, "two answers, one to two rows, and an outcome"
+    assert found["log_records"] == 5, "two answers, one to two rows, an outcome, and what was sent"
     assert found["tables"] == {
-        "leavers.subscribers": 2,
+        "leavers.subscribers": 3,
         "platform.predictions": 4,
         "platform.outcomes": 1,
-        QUARANTINE: 3,
+        QUARANTINE: 4,
         VAULT: 1,
     }
     assert traces(used, ANN, BEN, EVE) == set()

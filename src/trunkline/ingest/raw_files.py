@@ -7,7 +7,7 @@ more, reached through a link into ``/proc``: whoever is killed meanwhile leaves 
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from trunkline.ingest.raw import unreadable
 if TYPE_CHECKING:
     from trunkline.lake import Keyring
 
-__all__ = ["SEALED", "Writing", "blocks", "full", "lent_file", "touched_at", "written"]
+__all__ = ["SEALED", "Writing", "blocks", "full", "lent_file", "nameless_file", "touched_at", "written"]
 
 SEALED: Final = ".sealed"
 """The last suffix of an encrypted copy."""
@@ -91,13 +91,32 @@ def lent_file(path: Path, keys: "Keyring", *, bound: str) -> Iterator[Path]:
         TamperedError: A key is lost, or the copy was changed, cut or exchanged.
         OSError: It cannot be read, or the disk is full.
     """
-    name = path.name.removesuffix(SEALED)
-    with tempfile.TemporaryDirectory(prefix="trunkline-") as folder, tempfile.TemporaryFile(dir=path.parent) as clear:
-        with path.open("rb") as source:
-            for chunk in opened_stream(source, keys, purpose=_PURPOSE, bound=bound):
-                clear.write(chunk)
+    with path.open("rb") as source:
+        chunks = opened_stream(source, keys, purpose=_PURPOSE, bound=bound)
+        with nameless_file(path.parent, path.name.removesuffix(SEALED), chunks) as clear:
+            yield clear
+
+
+@contextmanager
+def nameless_file(folder: Path, name: str, content: Iterable[bytes]) -> Iterator[Path]:
+    """Lend a file that is nowhere on the disk by name, so that whoever is killed leaves nothing behind.
+
+    Args:
+        folder: On whose file system its bytes are.
+        name: What the path that is lent ends with.
+        content: Its bytes.
+
+    Yields:
+        A path, good until the block is left.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    with tempfile.TemporaryDirectory(prefix="trunkline-") as links, tempfile.TemporaryFile(dir=folder) as clear:
+        for part in content:
+            clear.write(part)
         clear.flush()
-        link = Path(folder) / name
+        link = Path(links) / name
         if _OPEN_FILES.is_dir():
             link.symlink_to(f"/proc/{os.getpid()}/fd/{clear.fileno()}")
         else:  # a system without /proc: a file that its owner alone can read, until the block is left

@@ -19,6 +19,7 @@ from trunkline.ingest.batch import Ingested, ingest_batch
 from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.ingest.identity import Target, batch_of
 from trunkline.ingest.landing import Landed
+from trunkline.ingest.raw_files import nameless_file
 from trunkline.lake import Lake
 from trunkline.settings.drills import point
 from trunkline.settings.ingest import IngestSettings
@@ -51,7 +52,7 @@ class TopicIntake:
     Args:
         broker: Where the topic is.
         target: Where its records go.
-        scratch: Folder for a chunk while it is read; what a killed process left there is written over.
+        scratch: Folder for a chunk while it is read; nothing of it is left there.
         clock: Gives the current instant, UTC.
         mapping: Name in the messages to field name, beside the contract's aliases.
         limits: How wide and long a record may be.
@@ -124,9 +125,8 @@ class TopicIntake:
             return None
         first, last = records[0].offset, records[-1].offset
         self._scratch.mkdir(parents=True, exist_ok=True)
-        path = self._scratch / f"{self.topic}.ndjson"
-        path.write_bytes(lines + b"\n")
-        try:
+        # the records may name people: what a killed process has read of them leaves no file
+        with nameless_file(self._scratch, f"{self.topic}.ndjson", (lines, b"\n")) as path:
             piece = Landed(
                 source=self._broker.source_id(self.topic),
                 number=last,
@@ -140,8 +140,6 @@ class TopicIntake:
                 path, self._target, run_id=self.topic, clock=self._clock, mapping=self._mapping, piece=piece
             )
             taken = ingest_batch(path, batch, lake=lake, clock=self._clock, limits=self._limits)
-        finally:
-            path.unlink(missing_ok=True)
         point("stream.after_ingest")
         return taken
 

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from pathlib import Path
 from time import monotonic, sleep
@@ -44,6 +44,7 @@ __all__ = ["CRASH_POINTS", "Erased", "erase_person"]
 CRASH_POINTS: Final = ("erase.after_raw", "erase.after_log", "erase.after_quarantine", "erase.after_table")
 """Points at which a drill kills an erasure."""
 
+_RAW_TOPICS: Final = "ingest."
 _QUARANTINED_ROWS: Final = 20_000
 _FLUSH_S: Final = 30.0
 _LOOK_S: Final = 0.2
@@ -189,16 +190,22 @@ def _erase_log(workspace: "Workspace", keyed: dict[str, _Part], wanted: Wanted, 
     if not path.exists():
         return
 
-    def without(message: bytes) -> bytes:
+    def without(message: bytes, is_theirs: Callable[[object], bool]) -> bytes:
         lines = message.split(b"\n")
-        kept = [line for line in lines if not (line and _is_of(json.loads(line), keyed, wanted))]
+        kept = [line for line in lines if not (line and is_theirs(json.loads(line)))]
         return message if len(kept) == len(lines) else b"\n".join(kept)
+
+    def records(topic: str) -> Callable[[object], bool]:
+        """Say which lines of a topic are the person's: of answers and outcomes by key, of what came in by any cell."""
+        if topic.startswith(_RAW_TOPICS):
+            return wanted.sought.is_in
+        return lambda record: isinstance(record, dict) and _is_of(record, keyed, wanted)
 
     log = EmbeddedLog(path, settings=workspace.settings.broker, clock=workspace.clock, keys=workspace.keys, seals=seals)
     try:
         ends = {topic: log.end(topic) for topic in log.topics()}
         for topic in ends:
-            found.log_records += log.erase(topic, without)
+            found.log_records += log.erase(topic, partial(without, is_theirs=records(topic)))
         until = monotonic() + _FLUSH_S
         while workspace.is_flushing() and any(log.committed(topic, group="lake") < end for topic, end in ends.items()):
             if monotonic() > until:
