@@ -4,9 +4,9 @@
 
     TrunklineError
     ├── AuthorError            the use case or the settings are wrong; mend the code
-    │   ├── ContractError      a contract's class is malformed
-    │   ├── UseCaseError       a use case is malformed, or two have one name
-    │   └── MissingExtraError  an optional dependency is not installed
+    │   ├── ContractError      a contract's class is malformed                   (exit code 2)
+    │   ├── UseCaseError       a use case is malformed, or two have one name     (exit code 2)
+    │   └── MissingExtraError  an optional dependency is not installed           (exit code 2)
     ├── InputError             what was handed in is wrong; mend the input          (exit code 2)
     │   ├── SourceError        missing, unreadable, truncated or empty source
     │   ├── SchemaError        a source lacks columns, or has too many claims on one
@@ -95,9 +95,13 @@ class AuthorError(TrunklineError):
 class ContractError(AuthorError):
     """A contract's class is malformed; raised when the class is made."""
 
+    exit_code = 2
+
 
 class UseCaseError(AuthorError):
-    """A use case is malformed, or its name is taken."""
+    """A use case is malformed, cannot be imported, or its name is taken."""
+
+    exit_code = 2
 
 
 class MissingExtraError(AuthorError):

@@ -13,6 +13,7 @@ from trunkline.cli.output import Common, emit, table
 from trunkline.settings.engine import EngineSettings
 
 if TYPE_CHECKING:
+    from trunkline.plugins import Installed
     from trunkline.run import Workspace
 
 
@@ -77,20 +78,22 @@ def _workspace(common: Common) -> list[_Finding]:
                 found.append(_Finding("lake", "ok", f"{len(tables)} tables", ""))
             else:
                 found.append(_Finding("workspace", "absent", "made by the first run", "trunkline run churn"))
-            for name in workspace.usecases():
-                workspace.usecase(name)
-            found += _keys(workspace)
-            found.append(_Finding("use cases", "ok", ", ".join(workspace.usecases()), ""))
+            installed = workspace.installed()
+            found += _keys(workspace, installed)
+            found.append(_Finding("use cases", "ok", ", ".join(installed.usecases), ""))
+            for name, error in installed.broken.items():
+                at = f" ({error.where})" if error.where else ""
+                found.append(_Finding(f"use case {name}", "broken", f"{error.what}{at}", error.next_step))
     except TrunklineError as error:
         found.append(_Finding("workspace", "broken", error.what, error.next_step))
     return found
 
 
-def _keys(workspace: "Workspace") -> list[_Finding]:
+def _keys(workspace: "Workspace", installed: "Installed") -> list[_Finding]:
     """Say of the keys of personal data whether they are there, and where."""
     from trunkline.errors import TrunklineError
 
-    contracts = [contract for name in workspace.usecases() for contract in workspace.usecase(name).contracts.values()]
+    contracts = [contract for usecase in installed.usecases.values() for contract in usecase.contracts.values()]
     protected = workspace.keys.is_encrypted(*contracts)
     folder = str(workspace.keys.folder)
     try:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from trunkline.cli.output import Common, emit, opened, table
+from trunkline.cli.output import Common, emit, opened, table, tell_broken
 
 app = App(name="models", help="List, show, promote, roll back and retire versions.")
 
@@ -24,12 +24,22 @@ def list_versions(usecase: str | None = None, /, *, common: Common = Common()) -
         usecase: Name of the use case; all by default.
         common: Options of every command.
     """
+    from trunkline.plugins import Installed
+
     with opened(common) as workspace:
-        names = [workspace.usecase(usecase).name] if usecase else workspace.usecases()
-        found = [version for name in names for version in workspace.registry.versions(name)]
-        headline = {name: workspace.usecase(name).metric for name in names}
+        installed = Installed({usecase: workspace.usecase(usecase)}, {}) if usecase else workspace.installed()
+        # the registry knows the versions of a broken use case, and only their headline is not to be told
+        found = [
+            version
+            for name in sorted({*installed.usecases, *installed.broken})
+            for version in workspace.registry.versions(name)
+        ]
+        headline = {name: one.metric for name, one in installed.usecases.items()}
     emit(
-        {"versions": [version.model_dump(mode="json") for version in found]},
+        {
+            "versions": [version.model_dump(mode="json") for version in found],
+            "broken": tell_broken(installed.broken),
+        },
         common=common,
         text=lambda: table(
             "models",
@@ -41,7 +51,7 @@ def list_versions(usecase: str | None = None, /, *, common: Common = Common()) -
                     ", ".join(version.aliases),
                     "yes" if version.retired else "",
                     version.run_id,
-                    _headline(version.metrics, headline[version.usecase]),
+                    _headline(version.metrics, headline.get(version.usecase, "")),
                 ]
                 for version in found
             ],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from trunkline.run import Workspace
 
-__all__ = ["Common", "emit", "opened", "progress", "run_command", "table"]
+__all__ = ["Common", "emit", "opened", "progress", "run_command", "table", "tell_broken"]
 
 _WIDE: Final = 160
 
@@ -103,18 +103,19 @@ def _fault(error: Exception) -> TrunklineError:
 
 def _fail(error: TrunklineError, *, as_json: bool) -> int:
     if as_json:
-        document = {
-            "error": {
-                "kind": type(error).__name__,
-                "what": error.what,
-                "where": error.where,
-                "allowed": error.allowed,
-                "next": error.next_step,
-            }
-        }
-        print(json.dumps(document))
+        print(json.dumps({"error": _document(error)}))
     print(f"trunkline: {error}", file=sys.stderr)
     return error.exit_code
+
+
+def _document(error: TrunklineError) -> dict[str, object]:
+    return {
+        "kind": type(error).__name__,
+        "what": error.what,
+        "where": error.where,
+        "allowed": error.allowed,
+        "next": error.next_step,
+    }
 
 
 def emit(document: Mapping[str, object], *, common: Common, text: Callable[[], None]) -> None:
@@ -129,6 +130,20 @@ def emit(document: Mapping[str, object], *, common: Common, text: Callable[[], N
         print(json.dumps(document, default=str))
     else:
         text()
+
+
+def tell_broken(broken: Mapping[str, TrunklineError]) -> list[dict[str, object]]:
+    """Say on stderr which use cases were left out because they are broken.
+
+    Args:
+        broken: By name.
+
+    Returns:
+        The same for the document of ``--json``.
+    """
+    for name, error in broken.items():
+        print(f"trunkline: left out the use case {name!r}: {error}", file=sys.stderr)
+    return [{"name": name, **_document(error)} for name, error in broken.items()]
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from trunkline.cli.output import tell_broken
 from trunkline.run import Workspace, utc_now
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ __all__ = ["build_app", "run_server"]
 
 
 def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
-    """Put API and console of a workspace together.
+    """Put API and console of a workspace together. A broken use case is told, and served to nobody.
 
     Args:
         settings: Who may ask, and the workspace.
@@ -32,7 +33,10 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
     from trunkline.serve import SourceMetrics, create_app, page_access
 
     workspace = Workspace(settings)
-    usecases = {name: workspace.usecase(name) for name in workspace.usecases()}
+    installed = workspace.installed()
+    usecases = installed.usecases
+    tell_broken(installed.broken)
+    broken = {name: error.what for name, error in installed.broken.items()}
 
     def open_lake() -> "Lake":
         # an engine belongs to one thread, and the flusher and the console have one each
@@ -52,6 +56,7 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
     app = create_app(
         workspace.folder("."),
         usecases=usecases,
+        broken=broken,
         lake=open_lake,
         clock=utc_now,
         settings=settings.serve,
@@ -62,7 +67,7 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
             lambda: [_sample(state) for state in reader.sources()], workspace=workspace.folder("."), clock=utc_now
         ),
     )
-    mount(app, reader, access=page_access(settings.serve))
+    mount(app, reader, access=page_access(settings.serve), broken=broken)
     return app, reader
 
 

@@ -5,13 +5,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from trunkline.cli.output import Common, emit, opened, table
+from trunkline.cli.output import Common, emit, opened, table, tell_broken
 
 
 def usecases(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
     """List what is installed."""
     with opened(common) as workspace:
-        found = [workspace.usecase(name) for name in workspace.usecases()]
+        installed = workspace.installed()
     rows = [
         {
             "name": usecase.name,
@@ -23,10 +23,10 @@ def usecases(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen valu
             "derived": list(usecase.derived),
             "simulator": usecase.simulate is not None,
         }
-        for usecase in found
+        for usecase in installed.usecases.values()
     ]
     emit(
-        {"usecases": rows},
+        {"usecases": rows, "broken": tell_broken(installed.broken)},
         common=common,
         text=lambda: table(
             "use cases",

@@ -5,7 +5,7 @@ least role that may ask for it; what a table shows depends on who asks. Each pag
 records, everything escaped; errors are pages as well.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -65,7 +65,9 @@ Demanding = Callable[[Role], Callable[[Request], Holder]]
 """From a role to a FastAPI dependency that lets through who has it, and says who that is."""
 
 
-def mount(app: FastAPI, reader: ConsoleReader, *, access: Demanding | None = None) -> None:
+def mount(
+    app: FastAPI, reader: ConsoleReader, *, access: Demanding | None = None, broken: Mapping[str, str] | None = None
+) -> None:
     """Add the console to an application.
 
     Args:
@@ -73,9 +75,10 @@ def mount(app: FastAPI, reader: ConsoleReader, *, access: Demanding | None = Non
         reader: Reads what is shown.
         access: Tells who asks and refuses who may not; None lets everybody look as a reader, for whom personal data is
             masked.
+        broken: Use cases that are installed and cannot be used, and why; told on the first page.
     """
     router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
-    pages = _Pages(reader)
+    pages = _Pages(reader, broken or {})
     for path, role, page in _routes(pages):
         router.add_api_route(path, page, methods=["GET"], dependencies=[Depends(_known((access or _anybody)(role)))])
     app.include_router(router)
@@ -124,11 +127,14 @@ def _holder(request: Request) -> Holder:
 class _Pages:
     """One method per page; FastAPI runs them in its threads, as they are no coroutines."""
 
-    def __init__(self, reader: ConsoleReader) -> None:
+    def __init__(self, reader: ConsoleReader, broken: Mapping[str, str]) -> None:
         self._reader = reader
+        self._broken = broken
 
     def usecases(self, request: Request) -> Response:
-        return self._shown(request, "usecases", "Use cases", lambda: {"usecases": self._reader.usecases()})
+        return self._shown(
+            request, "usecases", "Use cases", lambda: {"usecases": self._reader.usecases(), "broken": self._broken}
+        )
 
     def runs(self, request: Request, usecase: Name = None, page: Number = 1) -> Response:
         return self._listed(

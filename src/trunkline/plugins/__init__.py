@@ -1,8 +1,9 @@
 """Discovery of use cases: the shipped folders, installed entry points, and the user's own plug-in folder.
 
-Takes names and gives ``UseCase`` objects; refuses two use cases of one name and modules that hold none. Shipped use
-cases are the subpackages of ``trunkline.usecases``; other packages announce theirs by the entry point group
-``trunkline.usecases``; a folder of plug-ins (``trunkline new`` makes one) is named in the settings.
+Takes names and gives ``UseCase`` objects; refuses two use cases of one name and modules that hold none. One that is
+broken is refused by its name, and stops nobody who asks for all of them. Shipped use cases are the subpackages of
+``trunkline.usecases``; other packages announce theirs by the entry point group ``trunkline.usecases``; a folder of
+plug-ins (``trunkline new`` makes one) is named in the settings.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,13 +22,28 @@ from typing import Final
 from trunkline.errors import TrunklineError, UnknownNameError, UseCaseError
 from trunkline.spec import UseCase
 
-__all__ = ["ENTRY_POINTS", "SHIPPED", "load_usecase", "usecase_names"]
+__all__ = ["ENTRY_POINTS", "SHIPPED", "Installed", "load_usecase", "load_usecases", "usecase_names"]
 
 ENTRY_POINTS: Final = "trunkline.usecases"
 """Entry point group by which other packages announce their use cases."""
 
 SHIPPED: Final = "trunkline.usecases"
 """Package whose subpackages are the shipped use cases."""
+
+_HERE: Final = Path(__file__)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What is installed, by name.
+
+    Attributes:
+        usecases: Use cases that can be used, in the order of their names.
+        broken: Those that cannot be imported, and why.
+    """
+
+    usecases: Mapping[str, UseCase]
+    broken: Mapping[str, TrunklineError]
 
 
 def usecase_names(*, plugin_dir: Path | None = None) -> tuple[str, ...]:
@@ -73,19 +90,50 @@ def load_usecase(name: str, *, plugin_dir: Path | None = None) -> UseCase:
     return found
 
 
+def load_usecases(*, plugin_dir: Path | None = None) -> Installed:
+    """Import all use cases; what is broken is told apart, so that it stops none of the others.
+
+    Args:
+        plugin_dir: As in :func:`usecase_names`.
+
+    Raises:
+        UseCaseError: Two use cases have one name.
+    """
+    usecases: dict[str, UseCase] = {}
+    broken: dict[str, TrunklineError] = {}
+    for name in usecase_names(plugin_dir=plugin_dir):
+        try:
+            usecases[name] = load_usecase(name, plugin_dir=plugin_dir)
+        except TrunklineError as error:
+            broken[name] = error
+    return Installed(usecases, broken)
+
+
 def _imported(name: str, source: str, load: Callable[[], object]) -> object:
     """Run the code of a plug-in; whatever it raises is its author's, and is said with the line it came from."""
     try:
         return load()
     except TrunklineError:
         raise
-    except Exception as error:
-        at = traceback.extract_tb(error.__traceback__)[-1]
+    except (Exception, SystemExit) as error:
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
         raise UseCaseError(
-            f"the use case {name!r} cannot be imported: {type(error).__name__}: {error}",
-            where=f"{source} ({at.filename}, line {at.lineno})",
-            next_step="mend its code, or take it out of the plug-in folder",
+            f"the use case {name!r} cannot be imported: {type(error).__name__}: {said}",
+            where=_line(error, source) or source,
+            next_step=f"mend its code, or take {source} out of what is installed",
         ) from error
+
+
+def _line(error: BaseException, source: str) -> str:
+    """The file and line that are wrong: what cannot be parsed says so itself, anything else by its traceback."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    # the machinery that imports has no file, and is not to blame
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    beyond = [frame for frame in frames if Path(frame.filename) != _HERE]
+    own = [frame for frame in beyond if Path(frame.filename).is_relative_to(Path(source).absolute())]
+    blamed = (own or beyond)[-1:]
+    return "".join(f"{frame.filename}, line {frame.lineno}" for frame in blamed)
 
 
 def _loaders(plugin_dir: Path | None) -> Mapping[str, tuple[str, Callable[[], object]]]:

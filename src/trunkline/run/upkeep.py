@@ -84,7 +84,9 @@ def maintain(workspace: "Workspace", *, progress: Callable[[str, float], None]) 
     upserts = {
         name: Upsert(key=RECORDS[name].table.key, newest_by=(str(RECORDS[name].table.event_at),)) for name in FOLDED
     }
-    for usecase in map(workspace.usecase, workspace.usecases()):
+    installed = workspace.installed()
+    problems += tuple(str(error) for error in installed.broken.values())
+    for usecase in installed.usecases.values():
         upserts |= {
             usecase.table_name(name): Upsert(key=table.contract.table.key, newest_by=("_ingested_at",))
             for name, table in usecase.derived.items()
@@ -106,16 +108,21 @@ def maintain(workspace: "Workspace", *, progress: Callable[[str, float], None]) 
             )
         )
     removed = _remove_candidates(workspace)
-    freed = _tidy_landing(workspace)
+    freed = _tidy_landing(workspace, without=set(installed.broken))
     progress("done", 1.0)
     return Upkeep(tables=tuple(done), candidates_removed=removed, landing_freed_bytes=freed, problems=problems)
 
 
-def _tidy_landing(workspace: "Workspace") -> int:
-    """Remove raw files beyond their retention, and what killed processes left beside them; gives the bytes freed."""
+def _tidy_landing(workspace: "Workspace", *, without: set[str]) -> int:
+    """Remove raw files beyond their retention, and what killed processes left beside them; gives the bytes freed.
+
+    Those of broken use cases stay: whether they are encrypted is for their contracts to say.
+    """
     root, retention = workspace.root / "landing", workspace.settings.landing.retention
     freed = 0
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        if folder.name.partition(".")[0] in without:
+            continue
         landing = workspace.landing(folder.name)
         landing.tidy(older_than=workspace.settings.lake.vacuum_grace)
         if retention is not None:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from trunkline.errors import InputError
-from trunkline.plugins import load_usecase, usecase_names
+from trunkline.plugins import Installed, load_usecase, load_usecases, usecase_names
 from trunkline.settings import Settings
 from trunkline.spec import UseCase
 
@@ -125,12 +125,17 @@ class Workspace:
 
         Raises:
             UnknownNameError: There is none of that name.
+            UseCaseError: It cannot be imported.
         """
         return load_usecase(name, plugin_dir=self.settings.plugin_dir)
 
     def usecases(self) -> tuple[str, ...]:
-        """Names of all installed use cases."""
+        """Names of all installed use cases, broken ones too."""
         return usecase_names(plugin_dir=self.settings.plugin_dir)
+
+    def installed(self) -> Installed:
+        """Import all use cases; those that are broken are told apart."""
+        return load_usecases(plugin_dir=self.settings.plugin_dir)
 
     @contextmanager
     def run_lock(self, usecase: str) -> Iterator[None]:

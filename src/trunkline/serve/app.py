@@ -55,6 +55,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
     usecases: Mapping[str, UseCase],
     lake: "Callable[[], Lake]",
     clock: Callable[[], datetime],
+    broken: Mapping[str, str] | None = None,
     settings: ServeSettings | None = None,
     log: BrokerSettings | None = None,
     flush_every_s: float = 1.0,
@@ -69,6 +70,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
         usecases: What is served, by name; those without a task take records in and predict nothing.
         lake: Opens the lake; called once, in the thread that moves the log into it.
         clock: Gives the present instant, UTC.
+        broken: Use cases that are installed and cannot be served, and why; told by ``/v2/health/ready``.
         settings: Limits and keys.
         log: Durability and size of the log.
         flush_every_s: Least time between two commits to a lake table, in seconds.
@@ -104,6 +106,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
         access=Access(settings.api_keys),
         metrics=Metrics(waiting=lambda: running.flush_state.waiting, sources=sources),
         clock=clock,
+        broken=broken or {},
     )
     app = _Application(
         service.access,
@@ -276,7 +279,7 @@ def _add_health(app: FastAPI, service: Service, running: _Running) -> None:
 
     @app.get("/v2/health/ready", tags=["health"])
     async def ready() -> JSONResponse:
-        """Say whether every use case with a champion can answer, and what is wrong if something is."""
+        """Say whether every served use case with a champion can answer, and what is wrong if something is."""
         flush = running.flush_state
         found = {
             name: {
@@ -285,10 +288,12 @@ def _add_health(app: FastAPI, service: Service, running: _Running) -> None:
             }
             for name, deployment in service.deployments.items()
         }
+        # a broken one answered nobody since the start: it is no reason to take the others out of service
+        broken = {name: {"version": None, "problem": problem} for name, problem in service.broken.items()}
         answers = all(one["version"] or not one["problem"] for one in found.values())
         is_ready = service.log is not None and answers
         log = {"problem": flush.problem, "waiting": flush.waiting, "is_flushing": flush.is_flushing}
-        return JSONResponse({"ready": is_ready, "usecases": found, "log": log}, 200 if is_ready else 503)
+        return JSONResponse({"ready": is_ready, "usecases": {**found, **broken}, "log": log}, 200 if is_ready else 503)
 
     @app.get("/metrics", tags=["health"], dependencies=[Depends(_reader)])
     async def metrics() -> Response:

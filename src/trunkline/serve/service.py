@@ -67,6 +67,7 @@ class Service:
         access: Keys and roles.
         metrics: Counters.
         clock: Gives the present instant, UTC.
+        broken: Use cases that are installed and cannot be served, and why.
         log: Appends to the durable log; there while the server runs.
         request_id: Gives the id of the next request.
         together: Scores and logs single rows.
@@ -77,6 +78,7 @@ class Service:
     access: Access
     metrics: Metrics
     clock: Callable[[], datetime]
+    broken: Mapping[str, str] = field(default_factory=dict)
     log: GroupCommit | None = None
     request_id: RequestIds = field(default_factory=RequestIds)
     together: Together = field(init=False)
@@ -90,7 +92,10 @@ class Service:
 
         Raises:
             UnknownNameError: It is not served here.
+            UnavailableError: It is installed and broken.
         """
+        if name in self.broken:
+            raise UnavailableError(f"the use case {name!r} is broken", next_step="see /v2/health/ready")
         if name not in self.deployments:
             raise UnknownNameError(f"no model is called {name[:60]!r}", allowed=sorted(self.deployments))
         return self.deployments[name]

@@ -4,12 +4,13 @@ Takes a workspace, gives one job per schedule. A job is a command line of Trunkl
 (the built-in scheduler, cron, a person), the same thing happens.
 """
 
+import logging
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from trunkline.errors import InputError, UnknownNameError
+from trunkline.errors import InputError, TrunklineError, UnknownNameError
 from trunkline.monitor.schedules import due_after
 from trunkline.spec import Schedule
 from trunkline.spec.sources import FolderSource
@@ -23,6 +24,7 @@ MAINTAIN: Final = "maintain"
 """Name of the job that maintains the workspace."""
 
 _LONGEST_NAME: Final = 40
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Job:
 def jobs_of(workspace: "Workspace") -> tuple[Job, ...]:
     """List what runs by itself, sources first, without what the settings skip.
 
+    A use case that is broken has no schedule of its own: a warning says so, and the others run.
+
     Raises:
         InputError: A cron line cannot be read.
         UnknownNameError: A schedule names a use case that is not installed, or a job to skip that there is not.
@@ -64,14 +68,20 @@ def jobs_of(workspace: "Workspace") -> tuple[Job, ...]:
         found.append(Job(f"ingest:{name}", source.usecase, command, source.schedule, takes_run_id=not watched))
     for name in settings.scheduler.runs:
         _refuse_unknown(name, installed, where=f"scheduler.runs.{name}")
+    broken = []
     for name in installed:
-        schedule = settings.scheduler.runs.get(name) or workspace.usecase(name).schedule
+        try:
+            schedule = settings.scheduler.runs.get(name) or workspace.usecase(name).schedule
+        except TrunklineError as error:
+            _logger.warning("%s has no schedule: %s", name, error.what, extra={"usecase": name})
+            broken.append(f"run:{name}")
+            continue
         if schedule is not None:
             found.append(Job(f"run:{name}", name, ("run", name), schedule, takes_run_id=True))
     if settings.scheduler.maintain is not None:
         found.append(Job(MAINTAIN, "", (MAINTAIN,), settings.scheduler.maintain, takes_run_id=False))
     names = [job.name for job in found]
-    if unknown := [name for name in settings.scheduler.skip if name not in names]:
+    if unknown := [name for name in settings.scheduler.skip if name not in (*names, *broken)]:
         raise UnknownNameError(f"there is no job {unknown[0][:80]!r} to skip", where="scheduler.skip", allowed=names)
     for job in found:
         _refuse_unreadable(job)
