@@ -6,38 +6,31 @@ is true of one file stays true of each: the same batch id, every row accounted f
 however often and in whatever grouping the files are handed in again after a kill.
 """
 
-import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.checks import ROW, resolve_columns
 from trunkline.contracts.records import QUARANTINE, Receipt
 from trunkline.errors import ConflictError, RowsRefusedError, SchemaError, SourceError, TrunklineError
 from trunkline.ingest.batch import Ingested, ingest_batch
 from trunkline.ingest.budget import budget_of, refuse_beyond_budget
-from trunkline.ingest.committing import append_refused, lake_rows_of, lake_rows_schema, quarantined_rows
-from trunkline.ingest.files import DEFAULT_LIMITS, open_file
+from trunkline.ingest.committing import append_refused, lake_rows_schema, quarantined_rows
+from trunkline.ingest.files import DEFAULT_LIMITS
+from trunkline.ingest.handfuls import Handfuls, SmallFile
 from trunkline.ingest.identity import Batch, Target, batch_of
-from trunkline.ingest.judged import BLOCK_BYTES, BLOCK_ROWS, Block, FileJudge, blocks, in_order, no_rows
+from trunkline.ingest.judged import in_order
 from trunkline.ingest.landing import Landed
-from trunkline.ingest.privacy import keeps_originals, protection
-from trunkline.ingest.raw import MalformedLine
+from trunkline.ingest.privacy import keeps_originals
 from trunkline.ingest.receipts import known_receipts, receipt_of, refusal_of, write_receipts
 from trunkline.ingest.refusals import Refusals
-from trunkline.ingest.repeats import KeyOrder, repeated
 from trunkline.lake import Lake, StagedRows, Transaction
 from trunkline.settings.drills import point
 from trunkline.settings.ingest import IngestSettings
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import pyarrow as pa
 
 __all__ = ["FileResult", "ingest_files"]
@@ -149,53 +142,6 @@ def _size(path: Path) -> int:
 
 
 @dataclass
-class _File:
-    """One file of a group, and what is found of it."""
-
-    path: Path
-    batch: Batch
-    malformed: Sequence[MalformedLine] = ()
-    absent: tuple[str, ...] = ()
-    extra: tuple[str, ...] = ()
-    read: int = 0
-    good: int = 0
-    accepted: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass
-class _Together:
-    """Rows of several files with one header, on their way to be judged."""
-
-    judge: FileJudge
-    files: list[int] = field(default_factory=list)
-    parts: list[Block] = field(default_factory=list)
-    size: int = 0
-    rows: int = 0
-
-    def add(self, place: int, part: Block) -> None:
-        self.files.append(place)
-        self.parts.append(part)
-        self.size += part.texts.nbytes
-        self.rows += len(part.numbers)
-
-    @property
-    def is_enough(self) -> bool:
-        return self.size >= BLOCK_BYTES or self.rows >= BLOCK_ROWS
-
-
-@dataclass(frozen=True)
-class _Found:
-    """The verdicts on them. ``_row`` of the good rows is their place among all of them."""
-
-    good: "pa.Table"
-    order: KeyOrder
-    refused: "pa.RecordBatch | None"
-    file_of: "npt.NDArray[np.int64]"
-    number_of: "npt.NDArray[np.int64]"
-
-
-@dataclass
 class _Group:
     """Some small files on their way into the lake."""
 
@@ -209,8 +155,6 @@ class _Group:
     limits: IngestSettings
     budget: float | None
     alone: Callable[[Path], FileResult]
-    _judges: dict[tuple[str, ...], FileJudge] = field(default_factory=dict)
-    _refused: "list[tuple[int, pa.RecordBatch]]" = field(default_factory=list)
 
     def results(self) -> Iterator[FileResult]:
         """Take the files in; gives their results in order."""
@@ -230,13 +174,14 @@ class _Group:
         batches = self._batches(found)
         known = known_receipts(lake, [batch.batch_id for batch in batches.values()])
         first_of: dict[str, int] = {}
-        fresh: dict[int, _File] = {}
+        fresh: dict[int, SmallFile] = {}
         for place, batch in batches.items():
             receipt = known.get(batch.batch_id)
             if receipt is not None:
                 found[place] = FileResult(self.paths[place], Ingested(receipt, known=True), refusal_of(receipt))
             elif first_of.setdefault(batch.batch_id, place) == place:
-                fresh[place] = _File(self.paths[place], batch)
+                path = self.paths[place]
+                fresh[place] = SmallFile(path, batch, _size(path))
         # parts of a group that was killed; each of them is completed by itself
         rows, refused = (
             lake.transaction_versions(table, [self._app_id(one.batch, what) for one in fresh.values()])
@@ -266,7 +211,7 @@ class _Group:
         return found, large
 
     def _refuse_beyond_budget(
-        self, fresh: Mapping[int, _File], staged: StagedRows, *, found: dict[int, FileResult]
+        self, fresh: Mapping[int, SmallFile], staged: StagedRows, *, found: dict[int, FileResult]
     ) -> None:
         """Take the files out again of which too many rows are bad."""
         import pyarrow as pa
@@ -282,7 +227,6 @@ class _Group:
                 gone.append(one.batch.batch_id)
         if gone:
             staged.drop(pa.array(gone, pa.string()), column="_batch_id")
-            self._refused = [(place, batch) for place, batch in self._refused if place not in found]
 
     def _batches(self, found: dict[int, FileResult]) -> dict[int, Batch]:
         batches = {}
@@ -305,98 +249,31 @@ class _Group:
         return (batch.rows_transaction if what == "rows" else batch.quarantine_transaction).app_id
 
     def _judged(
-        self, fresh: Mapping[int, _File], staged: StagedRows, *, found: dict[int, FileResult], large: set[int]
+        self, fresh: Mapping[int, SmallFile], staged: StagedRows, *, found: dict[int, FileResult], large: set[int]
     ) -> None:
         """Judge the rows of all files, and stage the good ones."""
-        import numpy as np
-        import pyarrow as pa
-
-        table, engine = self.target.contract.table, self.lake.engine
-        batch_ids = {place: one.batch for place, one in fresh.items()}
-        with closing(in_order(self._together(fresh, found=found, large=large), _judge, threads=engine.threads)) as made:
-            for verdicts in made:
-                good = verdicts.good
-                files = verdicts.file_of[good.column(ROW).to_numpy()]
-                for place, count in zip(*np.unique(files, return_counts=True), strict=True):
-                    fresh[int(place)].good += int(count)
-                if not verdicts.order.is_growing:
-                    again = repeated(
-                        engine.table(good.append_column(_FILE, pa.array(files))), table, engine=engine, batch=_FILE
-                    )
-                    if again is not None:
-                        is_kept = ~np.isin(good.column(ROW).to_numpy(), again.to_numpy())
-                        good, files = good.filter(pa.array(is_kept)), files[is_kept]
-                for place, count in zip(*np.unique(files, return_counts=True), strict=True):
-                    fresh[int(place)].accepted += int(count)
-                numbers = pa.array(verdicts.number_of[good.column(ROW).to_numpy()])
-                staged.write(lake_rows_of(good.set_column(0, ROW, numbers), files, batch_ids))
-                if verdicts.refused is not None:
-                    self._put_aside(verdicts, verdicts.refused, fresh)
-
-    def _put_aside(self, verdicts: _Found, refused: "pa.RecordBatch", fresh: Mapping[int, _File]) -> None:
-        import numpy as np
-        import pyarrow as pa
-
-        places = refused.column("number").to_numpy()
-        files = verdicts.file_of[places]
-        numbered = refused.set_column(0, "number", pa.array(verdicts.number_of[places]))
-        for place, reasons in zip(files.tolist(), refused.column("reasons").to_pylist(), strict=True):
-            fresh[place].reasons.update(json.loads(reasons))
-        for place in np.unique(files).tolist():
-            self._refused.append((place, numbered.filter(pa.array(files == place))))
-
-    def _together(
-        self, fresh: Mapping[int, _File], *, found: dict[int, FileResult], large: set[int]
-    ) -> Iterator[_Together]:
-        """Read the files; gives their rows in handfuls of one header each."""
-        waiting: dict[tuple[str, ...], _Together] = {}
+        handfuls = Handfuls(self.target, lake=self.lake, mapping=self.mapping, limits=self.limits, staged=staged)
+        with closing(in_order(handfuls.of(fresh.values()), handfuls.take, threads=self.lake.engine.threads)) as taken:
+            for _ in taken:
+                pass
         for place, one in fresh.items():
-            try:
-                opened = open_file(one.path, limits=self.limits)
-                judge = self._judge_of(opened.header, one)
-                parts = list(islice(blocks(opened), 2))
-            except (SourceError, SchemaError) as error:
-                found[place] = FileResult(one.path, None, error)
-                continue
-            if len(parts) > 1:  # it was packed, or its rows are many: not worth a group
+            if one.is_large:
                 large.add(place)
-                continue
-            one.malformed = opened.malformed
-            one.read = sum(len(part.numbers) for part in parts) + len(opened.malformed)
-            one.reasons.update(line.reason for line in opened.malformed)
-            if not one.read:
-                found[place] = FileResult(one.path, None, no_rows(one.path))
-            for part in parts:
-                together = waiting.setdefault(opened.header, _Together(judge))
-                together.add(place, part)
-                if together.is_enough:
-                    yield waiting.pop(opened.header)
-        yield from waiting.values()
+            elif one.error is not None:
+                found[place] = FileResult(one.path, None, one.error)
 
-    def _judge_of(self, header: tuple[str, ...], one: _File) -> FileJudge:
-        judge = self._judges.get(header)
-        if judge is None:
-            contract = self.target.contract
-            resolution = resolve_columns(contract, header, mapping=self.mapping, where=str(one.path))
-            protect = protection(contract, lake=self.lake)
-            judge = FileJudge(contract, header, resolution, protect=protect)
-            self._judges[header] = judge
-        one.absent, one.extra = judge.resolution.absent, judge.resolution.extra
-        return judge
-
-    def _committed(self, whole: Mapping[int, _File], staged: StagedRows) -> dict[int, Receipt]:
+    def _committed(self, whole: Mapping[int, SmallFile], staged: StagedRows) -> dict[int, Receipt]:
         """Commit quarantine, rows and receipts of the group."""
         lake, table = self.lake, self.target.table
         if not whole:
             return {}
         point("ingest.before_quarantine")
-        with_lines = [one for one in whole.values() if one.malformed]
-        refused = {place for place, _ in self._refused} | {p for p, one in whole.items() if one.malformed}
+        refused = [one for one in whole.values() if one.malformed or one.refused]
         if refused:
             append_refused(
                 lake,
-                self._quarantine(whole, with_lines),
-                [whole[place].batch.quarantine_transaction for place in sorted(refused)],
+                _quarantine(refused),
+                [one.batch.quarantine_transaction for one in refused],
                 contract=self.target.contract,
             )
         point("ingest.after_quarantine")
@@ -425,29 +302,10 @@ class _Group:
         point("ingest.after_receipt")
         return receipts
 
-    def _quarantine(self, whole: Mapping[int, _File], with_lines: Sequence[_File]) -> "Iterator[pa.Table]":
-        for one in with_lines:
-            lines = Refusals()
-            lines.add_lines(one.malformed)
-            for part in lines.batches():
-                yield quarantined_rows(part, one.batch)
-        for place, batch in self._refused:
-            yield quarantined_rows(batch, whole[place].batch)
 
-
-def _judge(given: _Together) -> _Found:
-    import numpy as np
-    import pyarrow as pa
-
-    counts = [len(part.numbers) for part in given.parts]
-    file_of = np.repeat(np.array(given.files, dtype=np.int64), counts)
-    number_of = np.concatenate([part.numbers.to_numpy() for part in given.parts])
-    places = pa.array(np.arange(len(file_of), dtype=np.int64))
-    texts = pa.concat_tables([part.texts for part in given.parts])
-    verdicts = given.judge.judge(Block(places, texts))
-    key = given.judge.key
-    if not key:
-        return _Found(verdicts.good, KeyOrder(), verdicts.refused, file_of, number_of)
-    files = pa.array(file_of[verdicts.good.column(ROW).to_numpy()])
-    order = KeyOrder.of(verdicts.good.append_column(_FILE, files), (_FILE, *key))
-    return _Found(verdicts.good, order, verdicts.refused, file_of, number_of)
+def _quarantine(refused: Iterable[SmallFile]) -> "Iterator[pa.Table]":
+    for one in refused:
+        lines = Refusals()
+        lines.add_lines(one.malformed)
+        for part in (*lines.batches(), *one.refused):
+            yield quarantined_rows(part, one.batch)

@@ -5,7 +5,7 @@ of each key are compared, or the keys are counted by the engine, which spills wh
 which of the rows is the one to keep.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from _typeshed import SupportsRichComparison
 
-__all__ = ["KeyOrder", "Keys", "held_already", "is_compared", "key_columns", "repeated"]
+__all__ = ["KeyOrder", "Keys", "held_already", "is_compared", "key_columns", "marked_twice", "repeated"]
 
 _ODD: Final = 0x9E3779B97F4A7C15
 """Spreads the bits of one field's hash over those of the next (Knuth's multiplicative hashing)."""
@@ -123,10 +123,6 @@ class Keys:
         self._hash: Callable[[pa.Table], pa.Table] | None = None
         self._choose: Callable[[pa.Table], pa.Table] | None = None
 
-    def of(self, rows: "pa.Table") -> "pa.Table":
-        """Give ``_row`` and what says which row is kept."""
-        return rows.select(self._schema.names)
-
     def marks(self, rows: "pa.Table") -> "npt.NDArray[np.int64]":
         """Give 64 bits of each row's key: rows with one key have the same, and hardly any others."""
         import numpy as np
@@ -143,19 +139,36 @@ class Keys:
             total = total * np.uint64(_ODD) ^ column.to_numpy().view(np.uint64)
         return total.view(np.int64)
 
-    def repeated(self, rows: "pa.Table") -> "pa.Array":
+    def repeats(self, parts: "Sequence[tuple[pa.Table, npt.NDArray[np.int64]]]") -> "pa.Array | None":
         """Find the rows that are not the one to keep of their key.
 
         Args:
-            rows: What :meth:`of` gave; all rows of each key among them.
+            parts: Rows, and what :meth:`marks` gave for them; together all rows among which keys may not repeat.
 
         Returns:
-            Their ``_row``; possibly none.
+            Their ``_row``, which no two rows share; None where there are none.
         """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        twice = pa.array(marked_twice([marks for _, marks in parts]))
+        if not len(twice):
+            return None
+        columns = self._schema.names
+        suspects = [rows.select(columns).filter(pc.is_in(pa.array(marks), value_set=twice)) for rows, marks in parts]
         if self._choose is None:
             key, table = self.names, self._table
             self._choose = self._engine.compiled(lambda given: _outranked(given, key, table), self._schema)
-        return self._choose(rows).column(ROW).combine_chunks()
+        doomed = self._choose(pa.concat_tables(suspects)).column(ROW).combine_chunks()
+        return doomed if len(doomed) else None
+
+
+def marked_twice(marks: "Sequence[npt.NDArray[np.int64]]") -> "npt.NDArray[np.int64]":
+    """Give the marks that occur more than once."""
+    import numpy as np
+
+    ordered = np.sort(np.concatenate(marks))
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 
 def _hashed(rows: "ir.Table") -> "ir.Table":

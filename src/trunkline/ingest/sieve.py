@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from trunkline.checks import ROW
-from trunkline.ingest.repeats import KeyOrder, Keys
+from trunkline.ingest.repeats import KeyOrder, Keys, marked_twice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,8 +79,6 @@ class Sieve:
         Raises:
             OSError: Rows could not be written.
         """
-        import numpy as np
-
         if self._held and not order.is_growing:
             self._sift()
             self._hand_on(0)
@@ -90,7 +88,7 @@ class Sieve:
             self._writing.popleft().result()
         if order.is_growing or not self._handed_rows:
             return False
-        return self._handed_rows > _MOST_MARKS or len(_twice(np.concatenate(self._handed))) > 0
+        return self._handed_rows > _MOST_MARKS or len(marked_twice(self._handed)) > 0
 
     def __enter__(self) -> Self:
         """Enter a ``with`` block."""
@@ -105,19 +103,12 @@ class Sieve:
 
     def _sift(self) -> None:
         """Drop what repeats a key among the rows that are held."""
-        import numpy as np
-        import pyarrow as pa
         import pyarrow.compute as pc
 
         self._marks += [self._keys.marks(rows) for rows in islice(self._held, len(self._marks), None)]
-        twice = pa.array(_twice(np.concatenate(self._marks)))
-        if not len(twice):
+        doomed = self._keys.repeats(list(zip(self._held, self._marks, strict=True)))
+        if doomed is None:
             return
-        suspects = [
-            self._keys.of(rows).filter(pc.is_in(pa.array(marks), value_set=twice))
-            for rows, marks in zip(self._held, self._marks, strict=True)
-        ]
-        doomed = self._keys.repeated(pa.concat_tables(suspects))
         for place, (rows, marks) in enumerate(zip(self._held, self._marks, strict=True)):
             is_doomed = pc.is_in(rows.column(ROW), value_set=doomed)
             if pc.any(is_doomed).as_py():
@@ -142,11 +133,3 @@ class Sieve:
         if len(self._writing) >= self._most_writing:
             self._writing.popleft().result()
         self._writing.append(self._pool.submit(self._write, rows))
-
-
-def _twice(marks: "npt.NDArray[np.int64]") -> "npt.NDArray[np.int64]":
-    """Give the values that occur more than once."""
-    import numpy as np
-
-    ordered = np.sort(marks)
-    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])

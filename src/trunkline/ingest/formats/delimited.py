@@ -13,6 +13,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import SourceError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.csv as pa_csv
 
-__all__ = ["open_csv"]
+__all__ = ["first_line", "open_csv"]
 
 _HEAD_BYTES: Final = 1 << 20
 _DELIMITERS: Final = (",", ";", "\t", "|")
@@ -72,7 +73,7 @@ def open_csv(source: ByteStream) -> RawFile:
     path = source.path
     look = _look(source)
     with _longest_field(source.longest_record):
-        delimiter, header, header_lines = _first_line(source, look.head)
+        delimiter, header, header_lines = first_line(path, look.head)
         if not any(header):
             raise SourceError(
                 "the first line holds no column names", where=str(path), next_step="export the table with its header"
@@ -153,11 +154,14 @@ def _longest_field(size: int) -> Iterator[None]:
         csv.field_size_limit(previous)
 
 
-def _first_line(source: ByteStream, head: str) -> tuple[str, list[str], int]:
+def first_line(path: Path, head: str) -> tuple[str, list[str], int]:
     """Take the delimiter that gives the first line the most fields; a comma where none gives two.
 
     Returns:
         The delimiter, the names of the columns, and how many lines they take.
+
+    Raises:
+        SourceError: A name never ends.
     """
     best: tuple[str, list[str], int] = (",", [], 0)
     for delimiter in _DELIMITERS:
@@ -165,7 +169,7 @@ def _first_line(source: ByteStream, head: str) -> tuple[str, list[str], int]:
         try:
             names = next(reader, [])
         except csv.Error:
-            raise truncated(source.path, "its first line has a name without end") from None
+            raise truncated(path, "its first line has a name without end") from None
         if len(names) > len(best[1]):
             best = delimiter, [name.strip() for name in names], reader.line_num
     return best
