@@ -92,6 +92,20 @@ def test_text_of_a_value(value: object, text: str | None) -> None:
     assert text_of(value) == text
 
 
+def test_columns_have_the_texts_of_their_values() -> None:
+    values: dict[str, list[object]] = {
+        "n": [-(2**63), 0, 2**63 - 1, None],
+        "flag": [True, False, None, True],
+        "day": [date(1, 1, 1), date(9999, 12, 31), None, date(2026, 2, 28)],
+        "text": ["", "ä", None, "a\nb"],
+        "at": [datetime(2026, 1, 1, tzinfo=UTC)] * 4,
+    }
+    rows = list(text_rows(pa.RecordBatch.from_pydict(values)))
+    assert [list(row) for row in rows] == [
+        [text_of(value) for value in row] for row in zip(*values.values(), strict=True)
+    ]
+
+
 def fault(name: str, *said: object, **more: object) -> Exception:
     """Make an error of Google's libraries, which have no types."""
     module, _, kind = name.rpartition(".")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trunkline.ingest.sources.documents import plain_number
 from trunkline.ingest.sources.sql.pieces import TextRow
@@ -38,8 +38,20 @@ def _bounds(name: str, one: "SchemaField") -> tuple[str, ...]:
 
 def text_rows(batch: "pa.RecordBatch") -> Iterator[TextRow]:
     """Give the rows of a batch in the order of :func:`columns_of`."""
-    columns = [[text_of(value) for value in column.to_pylist()] for column in _leaves(batch.columns)]
-    return zip(*columns, strict=True)
+    return zip(*(_texts(column) for column in _leaves(batch.columns)), strict=True)
+
+
+def _texts(column: "pa.Array") -> list[str | None]:
+    """Give the texts of a column; Arrow writes those of frequent types as :func:`text_of` does, and much faster."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_date32(kind):
+        column = column.cast(pa.string())
+    if pa.types.is_string(column.type):
+        texts: list[str | None] = column.to_pylist()
+        return texts
+    return [text_of(value) for value in column.to_pylist()]
 
 
 def _leaves(columns: "Sequence[pa.Array]") -> "Iterator[pa.Array]":
@@ -69,19 +81,10 @@ def text_of(value: object) -> str | None:
 
 
 def _scalar(value: object) -> object:
-    written: tuple[tuple[type, Callable[..., str]], ...] = (
-        (bool, lambda flag: "true" if flag else "false"),
-        (float, float.__repr__),
-        (Decimal, _decimal_text),
-        (datetime, _instant_text),
-        (date, date.isoformat),
-        (time, time.isoformat),
-        (bytes, bytes.hex),
-    )
-    for kind, text in written:
+    for kind, text in _WRITTEN:
         if isinstance(value, kind):
             return text(value)
-    return _interval_text(value) if isinstance(value, tuple) else value
+    return value
 
 
 def _json(value: object) -> object:
@@ -112,3 +115,15 @@ def _interval_text(value: tuple[int, ...]) -> str:
     months, days, nanoseconds = value
     seconds = _decimal_text(Decimal(nanoseconds) / 1_000_000_000)
     return f"P{months}M{days}DT{seconds}S"
+
+
+_WRITTEN: Final[tuple[tuple[type, Callable[..., str]], ...]] = (
+    (bool, lambda flag: "true" if flag else "false"),
+    (float, float.__repr__),
+    (Decimal, _decimal_text),
+    (datetime, _instant_text),  # a datetime is a date too
+    (date, date.isoformat),
+    (time, time.isoformat),
+    (bytes, bytes.hex),
+    (tuple, _interval_text),
+)
