@@ -1,6 +1,7 @@
 """``maintain``: compaction and retention of the lake."""
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
@@ -9,6 +10,8 @@ from trunkline.errors import InputError
 
 if TYPE_CHECKING:
     from trunkline.run.upkeep import Upkeep
+
+_FAILED: Final = 1
 
 
 def maintain(
@@ -21,20 +24,27 @@ def maintain(
         str | None,
         Parameter(help="Change a key instead: `encryption`, or an identifier type whose originals are kept."),
     ] = None,
+    dry_run: Annotated[
+        bool, Parameter(help="Change nothing, and show what would go and what each table costs.", negative="")
+    ] = False,
     common: Common = Common(),  # noqa: B008 - a frozen value
 ) -> int:
-    """Compact tables, remove what retention lets go, and candidates that have become versions.
+    """Let go of rows past their time, compact tables, remove what nobody needs, and say what each table costs.
 
-    Versions of tables that a live model was trained on, or that an unfinished run needs, are kept. An erasure keeps
-    nothing of the person in any version, and lists what is out of reach.
+    Rows go where their contract or the settings say how long they are kept; they are archived first, and the archive is
+    read back before they go. Versions of tables that a live model was trained on, or that an unfinished run needs, are
+    kept. An erasure keeps nothing of the person in any version or archive, and lists what is out of reach.
 
     Args:
         erase: Erase one person everywhere instead: IDENTIFIER_TYPE=VALUE, e.g. subscriber=7590-VHVEG.
         rotate_keys: Change a key instead: ``encryption``, or an identifier type whose originals are kept.
+        dry_run: Change nothing, and show what would go and what each table costs.
         common: Options of every command.
     """
     if erase is not None and rotate_keys is not None:
         raise InputError("an erasure and a change of keys are two calls", where="--erase, --rotate-keys")
+    if dry_run and (erase is not None or rotate_keys is not None):
+        raise InputError("--dry-run looks at maintenance alone", where="--dry-run", next_step="leave the others out")
     if erase is not None:
         return _erase(erase, common)
     if rotate_keys is not None:
@@ -42,9 +52,12 @@ def maintain(
     from trunkline.run.upkeep import maintain as tidy
 
     with opened(common) as workspace, progress() as told:
-        found = tidy(workspace, progress=told)
-    emit(found.model_dump(mode="json"), common=common, text=lambda: _show(found))
-    return 0
+        found = tidy(workspace, progress=told, act=not dry_run)
+    document = found.model_dump(mode="json") | {"cost_per_month": round(found.cost_per_month, 6)}
+    emit(document, common=common, text=lambda: _show(found))
+    for fault in found.failed:
+        print(f"trunkline: {fault}", file=sys.stderr)
+    return _FAILED if found.failed else 0
 
 
 def _rotate(use: str, common: Common) -> int:
@@ -101,16 +114,52 @@ def _erase(said: str, common: Common) -> int:
 
 def _show(found: "Upkeep") -> None:
     table(
-        "maintained",
-        ["table", "version", "pinned", "compacted", "files removed"],
+        "maintained" if found.done else "would be done; nothing was changed",
         [
-            [row.table, row.version, ", ".join(map(str, row.pinned)), row.compacted, row.files_removed]
+            "table",
+            "version",
+            "pinned",
+            "rows past their time",
+            "kept for",
+            *(["compacted"] if found.done else []),
+            "files removed",
+            "files",
+            "MB",
+            "superseded MB",
+            "versions",
+            "log MB",
+            "a month",
+        ],
+        [
+            [
+                row.table,
+                row.version,
+                ", ".join(map(str, row.pinned)),
+                row.rows_retired or None,
+                row.keeps,
+                *([row.compacted] if found.done else []),
+                row.files_removed,
+                row.stock.files,
+                _mb(row.stock.live_bytes),
+                _mb(row.stock.superseded_bytes),
+                row.stock.versions,
+                _mb(row.stock.log_bytes),
+                f"{row.stock.cost_per_month:.4f}",
+            ]
             for row in found.tables
         ],
     )
+    print(f"all tables: {found.cost_per_month:.4f} a month (lake.price_per_gb_month)")
+    went = "removed" if found.done else "would be removed"
     if found.candidates_removed:
-        print(f"candidates of {len(found.candidates_removed)} runs removed: they are versions of the registry")
+        print(f"candidates of {len(found.candidates_removed)} runs {went}: they are versions of the registry")
     if found.landing_freed_bytes:
-        print(f"{found.landing_freed_bytes / 1e6:.1f} MB of raw files removed from the landing zone")
+        print(f"{_mb(found.landing_freed_bytes)} MB of raw files {went} from the landing zone")
+    if found.records_folded:
+        print(f"{found.records_folded} records of raw files that are gone were folded")
     for problem in found.problems:
         print(f"DAMAGED  {problem}")
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.2f}"

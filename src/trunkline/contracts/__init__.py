@@ -4,6 +4,7 @@ from trunkline.contracts.contract import Column, Contract, Reference, Rule, Tabl
 from trunkline.contracts.expressions import Expr, col, count_true, larger, smaller
 from trunkline.contracts.kinds import Day, Flag, Instant, Integer, Number, Text
 from trunkline.contracts.privacy import Pii
+from trunkline.contracts.retention import KeepRows
 
 __all__ = [
     "Column",
@@ -13,6 +14,7 @@ __all__ = [
     "Flag",
     "Instant",
     "Integer",
+    "KeepRows",
     "Number",
     "Pii",
     "Reference",

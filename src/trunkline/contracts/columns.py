@@ -13,6 +13,7 @@ from pydantic import Field
 from trunkline.contracts.expressions import Expr
 from trunkline.contracts.kinds import KindName
 from trunkline.contracts.privacy import Form, Kept, Pii
+from trunkline.contracts.retention import KeepRows
 
 __all__ = [
     "LONGEST_TEXT",
@@ -108,6 +109,7 @@ class Table:
             ``refuse`` the source.
         most_malformed: Largest share of a batch's rows in which one column may be malformed, in [0, 1]; with more of
             them it counts as retyped, and the batch is refused. None refuses none: malformed rows are quarantined.
+        keep_rows: How long rows are kept; None for ever, or as the settings say (`retention.tables`).
     """
 
     key: tuple[str, ...] = ()
@@ -121,6 +123,7 @@ class Table:
     on_missing_column: Missing = "null"
     on_new_column: Literal["report", "refuse"] = "report"
     most_malformed: float | None = None
+    keep_rows: KeepRows | None = None
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,7 @@ def refuse_contradictions(cls: "type[Contract]") -> None:
     if cls.table.most_malformed is not None and not 0 <= cls.table.most_malformed <= 1:
         raise ContractError("the largest share of malformed rows is a share in [0, 1]", where=where)
     _refuse_references(cls, kinds, where)
+    _refuse_retention(cls, where)
     rules: set[str] = set()
     for rule in cls.table.rules:
         if rule.name in rules or not rule.name or "." in rule.name:
@@ -211,6 +212,16 @@ def refuse_contradictions(cls: "type[Contract]") -> None:
             )
         rules.add(rule.name)
         refuse_mistyped(rule.condition, kinds=kinds, where=f"{where}, rule {rule.name}")
+
+
+def _refuse_retention(cls: "type[Contract]", where: str) -> None:
+    kept = cls.table.keep_rows
+    if kept is not None and not kept.days > 0:
+        raise ContractError("rows are kept for more than 0 days", where=where)
+    if kept is not None and kept.by == "event" and not cls.table.event_at:
+        raise ContractError(
+            "rows cannot age by their event time: the table has none", where=where, allowed=("by='ingestion'",)
+        )
 
 
 def _refuse_references(cls: "type[Contract]", kinds: Mapping[str, KindName], where: str) -> None:

@@ -24,18 +24,23 @@ from typing import TYPE_CHECKING, Final
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from trunkline.errors import InputError, TamperedError, UnknownNameError
+from trunkline.ingest.folded_records import FOLDED, read_folded, write_folded
 from trunkline.ingest.raw import unreadable
 from trunkline.ingest.raw_files import SEALED, blocks, full, lent_file, touched_at, written
+from trunkline.lake.locks import held
 from trunkline.settings.drills import point
 from trunkline.settings.ingest import IngestSettings
 
 if TYPE_CHECKING:
     from trunkline.lake import Keyring
 
-__all__ = ["CRASH_POINTS", "FILES", "Landed", "Landing"]
+__all__ = ["CRASH_POINTS", "FILES", "FOLD_POINTS", "Landed", "Landing"]
 
 CRASH_POINTS: Final = ("landing.before_file", "landing.after_file", "landing.after_record")
 """Points at which a drill kills an ingestion."""
+
+FOLD_POINTS: Final = ("landing.before_fold", "landing.after_fold")
+"""Points at which a drill kills maintenance."""
 
 FILES: Final = "files"
 """Name of the source of files that were handed over by their path."""
@@ -128,8 +133,11 @@ class Landing:
         folder = self._folder(source)
         if not folder.is_dir():
             return ()
-        found = [_read(path, source) for path in folder.glob(f"*{_SUFFIX}")]
-        return tuple(sorted(found, key=lambda piece: piece.number))
+        single = [piece for path in folder.glob(f"*{_SUFFIX}") if (piece := _read_if_there(path, source)) is not None]
+        # after the single ones: what is folded meanwhile is in one of the two, or in both
+        numbers = {piece.number for piece in single}
+        found = [piece for piece in self._folded(source) if piece.number not in numbers]
+        return tuple(sorted(found + single, key=lambda piece: piece.number))
 
     def sources(self) -> tuple[str, ...]:
         """Name the sources of which something landed, sorted."""
@@ -242,15 +250,16 @@ class Landing:
                     return piece
             return self._settle(FILES, copy, name=name, number=0, content=content, origin=str(path), position=None)
 
-    def forget(self, *, before: datetime, taken: Collection[str]) -> int:
+    def forget(self, *, before: datetime, taken: Collection[str], act: bool = True) -> int:
         """Remove the raw files of pieces that landed earlier.
 
-        The records of a pulled source stay: their positions tell it what landed, and they are small. Those of files
-        that were handed over go with the files.
+        The records of a pulled source stay, see :meth:`fold`: their positions tell it what landed. Those of files that
+        were handed over go with the files.
 
         Args:
             before: End of the retention.
             taken: Pieces that have a receipt; one of a pulled source that has none is still to be taken in and stays.
+            act: False only counts.
 
         Returns:
             Bytes that were freed.
@@ -262,10 +271,65 @@ class Landing:
                     continue
                 if piece.path is not None:
                     freed += piece.path.stat().st_size
+                if not act:
+                    continue
+                if piece.path is not None:
                     piece.path.unlink()
                 if not piece.number:
                     self._record_path(piece).unlink()
         return freed
+
+    def fold(self, *, before: datetime, remembers: Callable[[Landed], datetime | None]) -> int:
+        """Put the records of pieces whose raw files are gone into one file per source, and drop those nobody needs.
+
+        The newest record of a source stays as it is. A killed fold leaves records in both places, which changes
+        nothing; the next one completes it.
+
+        Args:
+            before: Pieces that landed later keep their records.
+            remembers: From the newest piece of a source: when a piece must have landed for its record to be needed;
+                None for all of them.
+
+        Returns:
+            Records that were folded or dropped.
+
+        Raises:
+            BusyError: Another process folds.
+            TamperedError: A record is not what was written.
+            UnavailableError: The disk did not take the file.
+        """
+        if not self.sources():
+            return 0
+        with held(self._root / ".fold.lock", what=f"records of {self._root.name}", clock=self._clock):
+            return sum(self._fold(source, before, remembers) for source in self.sources() if source != FILES)
+
+    def _fold(self, source: str, before: datetime, remembers: Callable[[Landed], datetime | None]) -> int:
+        folder, pieces = self._folder(source), self.pieces(source)
+        old = [piece for piece in pieces[:-1] if piece.path is None and piece.landed_at < before]
+        since = remembers(pieces[-1]) if pieces else None
+        needed = [piece for piece in old if since is None or piece.landed_at >= since]
+        single = [path for piece in old if (path := self._record_path(piece)).exists()]
+        if not single and len(needed) == len(self._folded(source)):
+            return 0
+        try:
+            point("landing.before_fold")
+            write_folded(folder, (_as_record(piece).model_dump_json().encode() for piece in needed))
+            point("landing.after_fold")
+            for path in single:
+                path.unlink()
+        except OSError as error:
+            raise full(folder, error) from error
+        return len(single) + len(old) - len(needed)
+
+    def _folded(self, source: str) -> list[Landed]:
+        folder = self._folder(source)
+        try:
+            records = [_Record.model_validate_json(line) for line in read_folded(folder)]
+        except ValidationError as error:
+            raise TamperedError(
+                "the folded records of the landing zone are damaged", where=str(folder), next_step="restore the file"
+            ) from error
+        return [_landed(record, folder=folder, source=source) for record in records]
 
     def discard(self, piece: Landed) -> None:
         """Take back a file that was kept and then refused: its copy and its record go."""
@@ -286,7 +350,7 @@ class Landing:
             folder = self._folder(source)
             recorded = {piece.path for piece in self.pieces(source)}
             for path in folder.iterdir():
-                if path in recorded or path.suffix == _SUFFIX:
+                if path in recorded or path.suffix == _SUFFIX or path.name == FOLDED:
                     continue
                 last_at = touched_at(path)
                 if last_at is None or last_at > limit:
@@ -375,12 +439,34 @@ def _read(path: Path, source: str) -> Landed:
     return _landed(record, folder=path.parent, source=source)
 
 
+def _read_if_there(path: Path, source: str) -> Landed | None:
+    """Read a record; None where it was folded since it was listed."""
+    try:
+        return _read(path, source)
+    except TamperedError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def _as_record(piece: Landed) -> _Record:
+    """The record of a piece whose raw file is gone."""
+    return _Record(
+        number=piece.number,
+        file="",
+        content_sha256=piece.content_sha256,
+        origin=piece.origin,
+        landed_at=piece.landed_at,
+        position=piece.position,
+    )
+
+
 def _landed(record: _Record, *, folder: Path, source: str) -> Landed:
-    file = folder / record.file
+    file = folder / record.file if record.file else None
     return Landed(
         source=source,
         number=record.number,
-        path=file if file.exists() else None,
+        path=file if file is not None and file.exists() else None,
         content_sha256=record.content_sha256,
         origin=record.origin,
         landed_at=record.landed_at,

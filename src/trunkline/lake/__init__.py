@@ -12,6 +12,7 @@ from trunkline.lake.log import Commit
 from trunkline.lake.maintenance import Upkeep
 from trunkline.lake.reading import LakeReader
 from trunkline.lake.staging import StagedRows
+from trunkline.lake.stock import Stock
 from trunkline.lake.tables import CRASH_POINTS, Lake, Upsert
 from trunkline.lake.writing import Transaction, attempts
 
@@ -24,6 +25,7 @@ __all__ = [
     "Lake",
     "LakeReader",
     "StagedRows",
+    "Stock",
     "Transaction",
     "Upkeep",
     "Upsert",

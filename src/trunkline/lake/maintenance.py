@@ -19,6 +19,7 @@ from trunkline.settings.lake import LakeSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from deltalake import DeltaTable
 
 CRASH_POINTS: tuple[str, ...] = (
     "lake.compact.before_commit",
@@ -97,9 +98,32 @@ def vacuum(place: Place, *, pins: Collection[int], settings: LakeSettings) -> in
         ConflictError: Another writer's commit won.
         UnavailableError: The store refused.
     """
+    hours, keep = _kept(place, pins=pins, settings=settings)
+    return remove_files(place, hours=hours, keep=keep)
+
+
+def removable(place: Place, *, pins: Collection[int], settings: LakeSettings) -> list[str]:
+    """Name the data files that :func:`vacuum` would remove; nothing is touched.
+
+    Raises:
+        UnavailableError: The store refused.
+    """
+    hours, keep = _kept(place, pins=pins, settings=settings)
+    with delta.translated(place.uri):
+        return sorted(_doomed(place.newest(), place, hours=hours, keep=keep))
+
+
+def _kept(place: Place, *, pins: Collection[int], settings: LakeSettings) -> tuple[int, list[int]]:
+    """Least age of a removed file in hours, and the versions whose files stay."""
     age = max(settings.vacuum_grace, settings.retention(place.name).deleted_file_retention)
     keep = sorted(set(pins) & set(log.openable(log.listing(delta.filesystem(place.uri, place.options)))))
-    return remove_files(place, hours=math.ceil(age / timedelta(hours=1)), keep=keep)
+    return math.ceil(age / timedelta(hours=1)), keep
+
+
+def _doomed(table: DeltaTable, place: Place, *, hours: int, keep: list[int]) -> set[str]:
+    listed = table.vacuum(hours, enforce_retention_duration=False, full=True, keep_versions=keep or None)
+    # Delta goes on listing removed files that are gone already, and would commit a vacuum of nothing each time.
+    return set(listed) & {path.lstrip("/") for path in data_files(place)}
 
 
 def remove_files(place: Place, *, hours: int, keep: list[int]) -> int:
@@ -119,9 +143,7 @@ def remove_files(place: Place, *, hours: int, keep: list[int]) -> int:
     """
     table = place.newest()
     with delta.translated(place.uri):
-        listed = table.vacuum(hours, enforce_retention_duration=False, full=True, keep_versions=keep or None)
-        # Delta goes on listing removed files that are gone already, and would commit a vacuum of nothing each time.
-        doomed = set(listed) & {path.lstrip("/") for path in data_files(place)}
+        doomed = _doomed(table, place, hours=hours, keep=keep)
         if doomed:
             drills.point("lake.vacuum.before_delete")
             table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True, keep_versions=keep or None)

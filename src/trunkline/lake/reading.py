@@ -16,6 +16,7 @@ from trunkline.lake import delta, log, names, schemas
 from trunkline.lake.delta import Bounds
 from trunkline.lake.log import Commit
 from trunkline.lake.place import Place
+from trunkline.lake.stock import Stock, stock_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -121,6 +122,24 @@ class LakeReader:
             UnknownNameError: There is no such table or version.
         """
         return delta.files(self._open(table, version), within=within)
+
+    def identity(self, table: str) -> str:
+        """What Delta calls the table: another one of the same name has another identity.
+
+        Raises:
+            UnknownNameError: There is no such table.
+        """
+        return str(self._open(table, None).metadata().id)
+
+    def stock(self, table: str) -> Stock:
+        """Measure what a table takes on disk.
+
+        Raises:
+            UnknownNameError: There is no such table.
+            UnavailableError: The store did not answer.
+        """
+        self._open(table, None)
+        return stock_of(self._place(table))
 
     # Reading
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.engine import Engine
 from trunkline.errors import AuthorError, InputError
-from trunkline.lake import delta, erasure, maintenance, names, writing
+from trunkline.lake import aging, delta, erasure, maintenance, names, writing
 from trunkline.lake.erasure import Erasure
 from trunkline.lake.keys import Keyring
 from trunkline.lake.leases import PostgresLeases
@@ -40,6 +40,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "lake.rewrite.before_commit",
     "lake.rewrite.after_commit",
     *maintenance.CRASH_POINTS,
+    *aging.CRASH_POINTS,
     *erasure.CRASH_POINTS,
 )
 """Points at which a fault drill may kill a process that uses the lake."""
@@ -342,6 +343,19 @@ class Lake(LakeReader):
         with self._locks.held(table):
             return maintenance.vacuum(place, pins=pins.get(table, ()), settings=self._settings)
 
+    def removable(self, table: str, *, pins: Sequence[int]) -> list[str]:
+        """Name the data files that :meth:`vacuum` would remove now.
+
+        Args:
+            table: The table.
+            pins: Versions that stay readable.
+
+        Raises:
+            UnknownNameError: There is no such table.
+            UnavailableError: The store refused.
+        """
+        return maintenance.removable(self._existing(table), pins=pins, settings=self._settings)
+
     def maintain(
         self,
         *,
@@ -392,6 +406,45 @@ class Lake(LakeReader):
                 )
             )
         return done
+
+    def retire(
+        self,
+        table: str,
+        *,
+        columns: Sequence[str],
+        before: datetime,
+        transaction: Transaction,
+        ready: Callable[[int], bool],
+        metadata: Mapping[str, str] | None = None,
+    ) -> int | None:
+        """Take the rows that are past their time out of the newest version, in one commit; older versions keep them.
+
+        Args:
+            table: The table.
+            columns: Instants or days; the first that is not null counts, and a row where all are null stays.
+            before: Rows from earlier go; UTC.
+            transaction: Which removal it is; one that the table has noted is not done again.
+            ready: Asked under the table's lock, with the version from which the rows would go, whether they may.
+            metadata: Noted in the commit.
+
+        Returns:
+            How many rows went, 0 where that was done before; None where they may not go.
+
+        Raises:
+            UnknownNameError: There is no such table.
+            SchemaError: The table lacks a column.
+            BusyError: Another writer held the table for longer than ``lock_timeout_s``.
+            ConflictError: A writer outside Trunkline won.
+            UnavailableError: The store refused.
+        """
+        place = self._existing(table)
+        demand(delta.schema(place.newest()).names, columns, table=table)
+        with self._locks.held(table):
+            if (self.transaction_version(table, transaction.app_id) or 0) >= transaction.version:
+                return 0
+            if not ready(int(place.newest().version())):
+                return None
+            return aging.remove_aged(place, columns, before, transaction=transaction, metadata=metadata or {})
 
     def erase(self, table: str, column: str, values: Sequence[object]) -> Erasure:
         """Erase every row that has one of the values, from all versions, beyond recovery.

@@ -26,6 +26,7 @@ from trunkline.checks import arrow_schema
 from trunkline.checks.sealing import TEXT_MARK
 from trunkline.contracts import Column
 from trunkline.contracts.keys import escaped_part, key_parts
+from trunkline.contracts.kinds import Scalar
 from trunkline.contracts.records import QUARANTINE, RECEIPTS, VAULT, QuarantinedRow, Receipt, StepRecord
 from trunkline.errors import InputError, TrunklineError, UnavailableError, UnknownNameError
 from trunkline.ingest.files import split_sheet
@@ -36,6 +37,8 @@ from trunkline.run.wanted import Wanted
 from trunkline.settings.drills import point
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
 
@@ -63,8 +66,8 @@ class Erased(BaseModel):
         sources: Every source that had brought the person, as text: a path as it was handed over (absolute where the
             file still exists), or ``NAME: ORIGIN`` of a source that was pulled. Archives and systems behind them may
             hold the person still.
-        unread: Raw copies that stay because nobody can see into them: encrypted, damaged, or of a form whose reader is
-            not installed.
+        unread: Archives that cannot be looked into now, and raw copies that stay because nobody can see into them:
+            encrypted, damaged, or of a form whose reader is not installed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -89,6 +92,7 @@ class _Found:
     raw_files: int = 0
     pieces: list[tuple[str, Landed]] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    archives_unread: list[str] = field(default_factory=list)
 
     def count(self, table: str, rows: int) -> None:
         if rows:
@@ -154,6 +158,8 @@ def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Cal
         progress(f"{usecase.name}.{dataset}", 0.3 + 0.7 * position / len(marked))
         _erase_dataset(workspace, usecase.table_name(dataset), column, wanted, found)
         point("erase.after_table")
+    progress("archives", 1.0)
+    _erase_archives(workspace, marked, keyed, wanted, found)
     if wanted.pseudonyms and workspace.lake.exists(VAULT):
         found.count(VAULT, workspace.lake.erase(VAULT, "pseudonym", list(wanted.pseudonyms)).rows)
     return Erased(
@@ -164,7 +170,7 @@ def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Cal
         models=models,
         files=tuple(sorted({path for path in map(_file_of, sources.values()) if path is not None})),
         sources=tuple(sorted(sources)),
-        unread=tuple(sorted(path for path in found.unread if Path(path).exists())),
+        unread=tuple(sorted([path for path in found.unread if Path(path).exists()] + found.archives_unread)),
     )
 
 
@@ -294,6 +300,53 @@ def _erase_answers(
     ids = [row[identity] for row in rows if _is_of(row, keyed, wanted)]
     if ids:
         found.count(table, lake.erase(table, identity, ids).rows)
+
+
+def _erase_archives(
+    workspace: "Workspace",
+    marked: "list[tuple[UseCase, str, Column]]",
+    keyed: dict[str, _Part],
+    wanted: Wanted,
+    found: _Found,
+) -> None:
+    """Erase the person from the rows that retention has moved out of the tables."""
+    import pyarrow as pa
+
+    from trunkline.run.upkeep.archive_erasing import Theirs, erase_archived
+
+    def erase(table: str, columns: list[str], theirs: Theirs) -> None:
+        erased = erase_archived(workspace, table, columns, theirs)
+        found.count(f"archive of {table}", erased.rows)
+        found.archives_unread += erased.unread
+
+    for usecase, dataset, column in marked:
+        if values := wanted.values(column):
+            erase(usecase.table_name(dataset), [column.name], partial(_is_among, values=values))
+    for table in ("platform.predictions", "platform.outcomes"):
+        erase(
+            table,
+            ["usecase", "entity_key"],
+            lambda batch: pa.array([_is_of(row, keyed, wanted) for row in batch.to_pylist()], pa.bool_()),
+        )
+    named = {(usecase.name, dataset) for usecase, dataset, _ in marked}
+
+    def is_refused(row: dict[str, str]) -> bool:
+        if (row["usecase"], row["dataset"]) not in named:
+            return False
+        opened = opening(workspace.keys, usecase=row["usecase"], dataset=row["dataset"], batch_id=row["batch_id"])
+        return _holds(json.loads(opened(int(row["row_number"]), row["row"])), wanted)
+
+    erase(
+        QUARANTINE,
+        ["usecase", "dataset", "batch_id", "row_number", "row"],
+        lambda batch: pa.array([is_refused(row) for row in batch.to_pylist()], pa.bool_()),
+    )
+
+
+def _is_among(batch: "pa.RecordBatch", *, values: list[Scalar]) -> "pa.BooleanArray":
+    import pyarrow as pa
+
+    return pa.array([cell in values for cell in batch.column(0).to_pylist()], pa.bool_())
 
 
 def _columns_by_table(marked: "list[tuple[UseCase, str, Column]]") -> dict[str, list[Column]]:

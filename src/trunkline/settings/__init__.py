@@ -27,6 +27,7 @@ from trunkline.settings.log import LogSettings
 from trunkline.settings.privacy import PrivacySettings
 from trunkline.settings.refusals import refusal
 from trunkline.settings.registry import RegistrySettings
+from trunkline.settings.retention import RetentionSettings
 from trunkline.settings.scheduler import SchedulerSettings
 from trunkline.settings.serve import ServeSettings
 from trunkline.spec.sources import AnySource
@@ -42,6 +43,7 @@ __all__ = [
     "LogSettings",
     "PrivacySettings",
     "RegistrySettings",
+    "RetentionSettings",
     "SchedulerSettings",
     "ServeSettings",
     "Settings",
@@ -79,6 +81,7 @@ class Settings(BaseSettings):
     log: LogSettings = Field(LogSettings(), description="Form and level of the log.")
     privacy: PrivacySettings = Field(PrivacySettings(), description="Keys of pseudonyms and of encryption.")
     registry: RegistrySettings = Field(RegistrySettings(), description="Where model versions are tracked.")
+    retention: RetentionSettings = Field(RetentionSettings(), description="How long rows are kept, and the archive.")
     broker: BrokerSettings = Field(BrokerSettings(), description="Durability and size of the embedded log.")
     scheduler: SchedulerSettings = Field(SchedulerSettings(), description="What runs by itself, and when.")
     serve: ServeSettings = Field(ServeSettings(), description="Where the API listens, and who may ask.")

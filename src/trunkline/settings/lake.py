@@ -58,6 +58,12 @@ class LakeSettings(BaseModel, frozen=True, extra="forbid"):
         32, ge=2, description="Number of data files of one table above which maintenance folds them (files)."
     )
     target_file_mb: int = Field(128, ge=1, description="Size of the files that compaction aims at (MiB).")
+    price_per_gb_month: float = Field(
+        0.023,
+        ge=0,
+        description="What a gigabyte (10^9 bytes) costs a month, for the cost that is shown of each table; the default "
+        "is a usual price of object stores, in US dollars.",
+    )
     lock_timeout_s: float = Field(
         30.0, ge=0, description="Longest wait for another writer of the same table before giving up (seconds)."
     )

@@ -46,7 +46,6 @@ from trunkline.tasks.validation import probability_score, sigmoid
 __all__ = ["best_f1_threshold", "classification_trials", "train"]
 
 
-
 def classification_trials(
     task: Classification, rows: TrainingRows, *, seed: int, threads: int, clock: Callable[[], float]
 ) -> Trials:

@@ -193,7 +193,7 @@ class Objects:
 
     def pull_beside(self, landed: Sequence[Position], *, folder: Path) -> Iterator[Pulled]:
         """Fetch the objects that are new or changed, oldest first; see ``LedgerSource.pull_beside``."""
-        store = self._store()
+        store = self.store()
         known = {(one.get("object"), one.get("version")) for one in landed}
         newest = datetime.fromisoformat(str(landed[-1]["newest"])) if landed else None
         limit = newest - self._declared.overlap if newest else _EPOCH
@@ -214,8 +214,19 @@ class Objects:
                 position={"newest": newest.isoformat(), "object": info.path, "version": _version(info)},
             )
 
-    def _store(self) -> "FileSystem":
-        """Open the store; it is asked for nothing yet, except perhaps who we are."""
+    @property
+    def folder(self) -> str:
+        """Where the pattern looks, as the store's own path."""
+        return self._pattern.folder
+
+    def store(self) -> "FileSystem":
+        """Open the store; it is asked for nothing yet, except perhaps who we are.
+
+        Raises:
+            InputError: The options do not fit together, or the address names no account.
+            SourceError: The credentials are refused.
+            UnavailableError: It does not answer.
+        """
         from pyarrow import fs
 
         said = {name: value.get_secret_value() for name, value in self._declared.options.items()}
@@ -242,7 +253,7 @@ class Objects:
                 "the options of the store do not fit together", where=f"{self._declared.url} ({type(error).__name__})"
             ) from None
         except OSError as error:
-            raise self._fault(error, "the store cannot be opened") from None
+            raise self.fault(error, "the store cannot be opened") from None
 
     def _account(self) -> str:
         authority = self._declared.url.partition("://")[2].partition("/")[0]
@@ -276,7 +287,7 @@ class Objects:
                 if not infos:
                     self._refuse_missing_bucket(store)
         except OSError as error:
-            raise self._fault(error, "the store cannot be listed") from None
+            raise self.fault(error, "the store cannot be listed") from None
         for info in infos:
             if info.type == FileType.File and info.size and self._pattern.keys.fullmatch(info.path):
                 yield info
@@ -311,7 +322,7 @@ class Objects:
         except FileNotFoundError:
             raise self._moved(info, "vanished") from None
         except OSError as error:
-            raise self._fault(error, "an object cannot be read") from None
+            raise self.fault(error, "an object cannot be read") from None
         if written != info.size or _version(after) != _version(info):
             raise self._moved(info, "changed")
         return path
@@ -323,8 +334,13 @@ class Objects:
             next_step="pull again: the store is listed anew; what landed stays",
         )
 
-    def _fault(self, error: OSError, what: str) -> SourceError | UnavailableError:
-        """Tell the declaration's fault from the world's; a store's own text may name keys and is not shown."""
+    def fault(self, error: OSError, what: str) -> SourceError | UnavailableError:
+        """Tell the declaration's fault from the world's; a store's own text may name keys and is not shown.
+
+        Args:
+            error: What the store raised.
+            what: What could not be done.
+        """
         text = str(error)
         code = re.search(r"AWS Error ([A-Z_]{3,40})", text)
         where = f"{self._declared.url}{f' ({code[1]})' if code else ''}"

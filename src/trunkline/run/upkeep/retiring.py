@@ -1,0 +1,354 @@
+"""Retention: rows past their time go to the archive, are found whole there, and leave their table.
+
+Order: files, manifest, one commit that deletes. The commit carries the number of the archive, so the table itself says
+which archives are done. Killed before the manifest, files without one are swept away; between manifest and commit, the
+archive is compared with the table once more and the rows are deleted, or it is made anew where they differ; after the
+commit, it is listed. Rows that come while an archive is written are noticed under the table's lock: then it is written
+again, under the lock. Nothing is lost and nothing is there twice.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from trunkline.contracts.retention import KeepRows
+from trunkline.errors import TamperedError, UnknownNameError
+from trunkline.plugins import Installed
+from trunkline.run.upkeep.archives import (
+    MANIFEST,
+    Manifest,
+    Sum,
+    archive_place,
+    folder_of,
+    list_archive,
+    manifest_of,
+    put_manifest,
+    sum_of,
+    write_parts,
+)
+from trunkline.settings.drills import point
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from trunkline.run.upkeep.places import ArchivePlace
+    from trunkline.run.workspace import Workspace
+
+__all__ = ["APP_ID", "CRASH_POINTS", "Ripe", "Rule", "retire", "ripe_rows", "rules_of"]
+
+CRASH_POINTS: Final = ("retire.after_part", "retire.before_manifest", "retire.after_manifest", "retire.before_listing")
+"""Points at which a drill kills maintenance; those of the deleting commit are the lake's."""
+
+APP_ID: Final = "retention"
+"""Under which a table notes the number of the last archive whose rows have left it."""
+
+_INGESTED: Final = "_ingested_at"
+_PLATFORM: Final[Mapping[str, str]] = {
+    "platform.predictions": "predicted_at",
+    "platform.outcomes": "recorded_at",
+    "platform.readings": "read_at",
+    "platform.alerts": "raised_at",
+    "platform.quarantine": "changed_at",
+    "platform.jobs": "changed_at",
+    "platform.exports": "exported_at",
+}
+"""Tables of the platform that may lose rows, and by what they age. The others are its memory of what it has done."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How long a table keeps its rows.
+
+    Attributes:
+        table: The table.
+        keep: For how long.
+        columns: What their age is counted from; the first that is not null.
+    """
+
+    table: str
+    keep: KeepRows
+    columns: tuple[str, ...]
+
+    def before(self, now: datetime) -> datetime:
+        """Rows from earlier go."""
+        return now - timedelta(days=self.keep.days)
+
+
+@dataclass(frozen=True)
+class Ripe:
+    """Rows of a table that are past their time.
+
+    Attributes:
+        rows: How many.
+        oldest_at: The oldest, UTC; None where there are none.
+        newest_at: The newest, UTC; None where there are none.
+        before: Where the line is.
+    """
+
+    rows: int
+    oldest_at: datetime | None
+    newest_at: datetime | None
+    before: datetime
+
+
+def rules_of(workspace: "Workspace", installed: Installed) -> dict[str, Rule]:
+    """Read how long tables keep their rows: as their contracts say, unless the settings say otherwise.
+
+    Tables of broken use cases keep theirs.
+
+    Args:
+        workspace: Has the settings.
+        installed: The use cases.
+
+    Raises:
+        UnknownNameError: The settings name a table that there is not, or that keeps its rows in any case.
+        InputError: They let rows age by an event time that the contract does not have.
+    """
+    said = workspace.settings.retention.tables
+    rules: dict[str, Rule] = {}
+    known = dict.fromkeys(_PLATFORM)
+    for usecase in installed.usecases.values():
+        for name, contract in usecase.contracts.items():
+            table = usecase.table_name(name)
+            known[table] = None
+            keep = said[table].keep_rows if table in said else contract.table.keep_rows
+            if keep is None:
+                continue
+            event = contract.table.event_at if keep.by == "event" else None
+            if keep.by == "event" and event is None:
+                raise UnknownNameError(
+                    "rows cannot age by their event time: the contract has none",
+                    where=f"retention.tables.{table}",
+                    allowed=('by = "ingestion"',),
+                )
+            rules[table] = Rule(table, keep, (event, _INGESTED) if event else (_INGESTED,))
+    for table, one in said.items():
+        if table.partition(".")[0] in installed.broken:
+            continue
+        if table not in known:
+            raise UnknownNameError(
+                f"there is no table {table[:80]!r} whose rows may go", where="retention.tables", allowed=known
+            )
+        if table in _PLATFORM and one.keep_rows is not None:
+            rules[table] = Rule(table, one.keep_rows, (_PLATFORM[table],))
+    return rules
+
+
+def ripe_rows(workspace: "Workspace", rule: Rule, *, now: datetime) -> Ripe:
+    """Count the rows that are past their time; nothing is touched."""
+    from trunkline.lake.aging import aged
+
+    lake, before = workspace.lake, rule.before(now)
+
+    def counted(rows: "ir.Table") -> "ir.Table":
+        import ibis
+
+        at = ibis.coalesce(*(rows[name].cast("timestamp('UTC', 6)") for name in rule.columns))
+        kept = rows.mutate(aged_at=at).filter(aged(rows, rule.columns, before))
+        return kept.aggregate(rows=kept.count(), oldest=kept["aged_at"].min(), newest=kept["aged_at"].max())
+
+    found = lake.collect(counted, rule.table).to_pylist()[0]
+    return Ripe(found["rows"], found["oldest"], found["newest"], before)
+
+
+def retire(workspace: "Workspace", rule: Rule, *, now: datetime) -> int:
+    """Let go of the rows of one table that are past their time.
+
+    Args:
+        workspace: The workspace.
+        rule: How long the table keeps its rows.
+        now: UTC.
+
+    Returns:
+        How many rows went, of an interrupted call before as well.
+
+    Raises:
+        BusyError: Another process does the same, or a writer held the table for too long.
+        TamperedError: An archive came back as something else; the rows stay.
+        WorldError: The archive or the lake did not take what it was given; the rows stay.
+    """
+    from trunkline.lake import held
+
+    lock = workspace.folder("locks") / f"retention-{rule.table}.lock"
+    with held(lock, what=f"retention of {rule.table}", clock=workspace.clock):
+        if not rule.keep.archive:
+            return _dropped(workspace, rule, now=now)
+        gone = 0
+        place = archive_place(workspace)
+        archiving = _Archiving(workspace, place, rule)
+        pending = archiving.pending()
+        if pending is not None:
+            gone += archiving.finish(pending)
+        if ripe_rows(workspace, rule, now=now).rows:
+            gone += archiving.begin(rule.before(now), now=now)
+        return gone
+
+
+def _dropped(workspace: "Workspace", rule: Rule, *, now: datetime) -> int:
+    from trunkline.lake import Transaction
+
+    if not ripe_rows(workspace, rule, now=now).rows:
+        return 0
+    done = workspace.lake.transaction_version(rule.table, APP_ID) or 0
+    gone = workspace.lake.retire(
+        rule.table,
+        columns=rule.columns,
+        before=rule.before(now),
+        transaction=Transaction(APP_ID, done + 1),
+        ready=lambda _version: True,
+    )
+    return gone or 0
+
+
+class _Archiving:
+    """Archives the rows of one table.
+
+    Args:
+        workspace: The workspace.
+        place: Where archives go.
+        rule: How long the table keeps its rows.
+    """
+
+    def __init__(self, workspace: "Workspace", place: "ArchivePlace", rule: Rule) -> None:
+        self._workspace, self._place, self._rule = workspace, place, rule
+        self._lake = workspace.lake
+        self._identity = self._lake.identity(rule.table)
+        self._sums: dict[int, Sum] = {}
+
+    @property
+    def _done(self) -> int:
+        """The number of the last archive whose rows have left the table."""
+        return self._lake.transaction_version(self._rule.table, APP_ID) or 0
+
+    def pending(self) -> Manifest | None:
+        """List what a killed call left unlisted, and give the archive that is whole while its rows are still there."""
+        done = self._done
+        last = manifest_of(self._place, folder_of(self._rule.table, self._identity, done)) if done else None
+        if last is not None and not last.erased:
+            list_archive(self._workspace, self._place, last, changed_at=last.made_at)
+        return manifest_of(self._place, folder_of(self._rule.table, self._identity, done + 1))
+
+    def finish(self, manifest: Manifest) -> int:
+        """Delete the rows of a whole archive from the table; one that differs from the table goes itself.
+
+        Returns:
+            How many rows went; 0 where the archive had to go.
+        """
+        gone = self._delete(manifest, lambda version: self._is_whole(manifest, version))
+        if gone is None:
+            self._discard(manifest.folder)
+            return 0
+        return gone
+
+    def begin(self, before: datetime, *, now: datetime) -> int:
+        """Archive the rows from before an instant, and delete them from the table."""
+        version = self._lake.version(self._rule.table)
+        assert version is not None, "it has rows"
+        manifest = self._made(before, version, now=now)
+        gone = self._delete(
+            manifest, lambda found: found == version or self._sum(manifest, found) == self._sum(manifest, version)
+        )
+        if gone is not None:
+            return gone
+        # rows came or went meanwhile: now nobody writes until it is done
+        again: list[Manifest] = []
+
+        def ready(found: int) -> bool:
+            again.append(self._made(before, found, now=now))
+            return True
+
+        gone = self._delete(manifest, ready, listed=again)
+        return gone or 0
+
+    def _made(self, before: datetime, version: int, *, now: datetime) -> Manifest:
+        """Write an archive and compare it with the table."""
+        rule, number = self._rule, self._done + 1
+        folder = folder_of(rule.table, self._identity, number)
+        self._discard(folder)
+        schema = self._lake.schema(rule.table, version=version)
+        parts = []
+        for part in write_parts(
+            self._place,
+            folder,
+            self._rows(rule.columns, before, version),
+            schema,
+            engine=self._workspace.engine,
+            drafts=self._workspace.folder("tmp"),
+        ):
+            parts.append(part)
+            point("retire.after_part")
+        manifest = Manifest(
+            table=rule.table,
+            identity=self._identity,
+            number=number,
+            columns=rule.columns,
+            before=before,
+            version=version,
+            made_at=now,
+            parts=tuple(parts),
+        )
+        if self._archived(manifest) != self._sum(manifest, version):
+            raise TamperedError(
+                "an archive does not hold the rows of its table; they stay", where=f"{self._place.address}/{folder}"
+            )
+        point("retire.before_manifest")
+        put_manifest(self._place, manifest)
+        point("retire.after_manifest")
+        return manifest
+
+    def _delete(
+        self, manifest: Manifest, ready: Callable[[int], bool], *, listed: Sequence[Manifest] = ()
+    ) -> int | None:
+        from trunkline.lake import Transaction
+
+        gone = self._lake.retire(
+            self._rule.table,
+            columns=manifest.columns,
+            before=manifest.before,
+            transaction=Transaction(APP_ID, manifest.number),
+            ready=ready,
+            metadata={"archive": manifest.folder},
+        )
+        if gone is not None:
+            point("retire.before_listing")
+            whole = listed[-1] if listed else manifest
+            list_archive(self._workspace, self._place, whole, changed_at=whole.made_at)
+        return gone
+
+    def _discard(self, folder: str) -> None:
+        """Remove what lies in the folder of an archive whose rows are still in the table, its manifest first."""
+        for name in sorted(self._place.names(folder), key=lambda name: not name.endswith(MANIFEST)):
+            self._place.remove(name)
+
+    def _rows(self, columns: Sequence[str], before: datetime, version: int) -> "ir.Table":
+        from trunkline.lake.aging import aged
+
+        rows = self._lake.read(self._rule.table, version=version)
+        return rows.filter(aged(rows, columns, before))
+
+    def _sum(self, manifest: Manifest, version: int) -> Sum:
+        if version not in self._sums:
+            rows = self._rows(manifest.columns, manifest.before, version)
+            self._sums[version] = sum_of(rows, engine=self._workspace.engine)
+        return self._sums[version]
+
+    def _is_whole(self, manifest: Manifest, version: int) -> bool:
+        """Whether an archive of before holds what the table holds; where it is damaged, its rows are still there."""
+        try:
+            return self._sum(manifest, version) == self._archived(manifest)
+        except (TamperedError, UnknownNameError):
+            return False
+
+    def _archived(self, manifest: Manifest) -> Sum:
+        """Read the files of an archive back: their hashes, then their rows."""
+        for part in manifest.parts:
+            if self._place.digest(f"{manifest.folder}/{part.name}")[0] != part.sha256:
+                raise TamperedError(
+                    "a file of an archive is not what was written; its rows stay in the table",
+                    where=f"{self._place.address}/{manifest.folder}/{part.name}",
+                    next_step="look after the disk or store, then maintain again: the archive is made anew",
+                )
+        schema = self._lake.schema(self._rule.table, version=manifest.version)
+        rows = self._workspace.engine.dataset(self._place.dataset(manifest.files), schema)
+        return sum_of(rows, engine=self._workspace.engine)

@@ -1,0 +1,115 @@
+"""Archives after they are made: a person is erased from them, wherever they lie; what is killed is completed."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.run.upkeep.conftest import NOW, Shop
+
+from trunkline.errors import InputError
+from trunkline.run.erasing import Erased, erase_person
+from trunkline.run.upkeep.places import ArchivePlace
+
+
+def erase(shop: Shop, person: str, retention: dict[str, object] | None = None) -> Erased:
+    with shop.open(retention=retention) as workspace:
+        return erase_person(workspace, "subscriber", person, progress=lambda _what, _share: None)
+
+
+def test_a_person_is_erased_from_archives_as_well(shop: Shop) -> None:
+    shop.take(range(1, 6), days_ago=40)
+    shop.take([6, 7], days_ago=35, caller="s3")
+    shop.tidy(now=NOW - timedelta(days=6))
+    shop.take([8], days_ago=33, caller="s3")
+    shop.tidy()
+    shop.take([9], days_ago=1, caller="s3")
+    shop.take([10], days_ago=1)
+    assert shop.archived_ids() == [f"c{one}" for one in range(1, 9)]
+    found = erase(shop, "s3")
+    assert found.tables == {"phone.calls": 1, "archive of phone.calls": 4}
+    assert found.unread == ()
+    assert shop.archived_ids() == ["c1", "c2", "c4", "c5"]
+    assert shop.ids() == ["c10"]
+    manifests = [json.loads(path.read_text()) for path in sorted(shop.archive.rglob("manifest.json"))]
+    assert [(one["erased"], sum(part["rows"] for part in one["parts"])) for one in manifests] == [(1, 4)]
+    listed = sorted(shop.rows("platform.archives"), key=lambda row: str(row["changed_at"]))
+    newest = {row["archive"]: row["rows"] for row in listed}
+    assert sorted(newest.values(), key=str) == [0, 4]
+    assert erase(shop, "s3").tables == {}
+    assert shop.retired(shop.tidy()) == 0
+
+
+def test_archives_of_before_are_found_after_the_settings_changed(fives: Shop, tmp_path: Path) -> None:
+    fives.tidy()
+    elsewhere: dict[str, object] = {"archive": str(tmp_path / "vault")}
+    assert erase(fives, "s2", elsewhere).tables == {"archive of phone.calls": 1}
+    assert fives.archived_ids() == ["c1", "c3", "c4", "c5"]
+    fives.archive.rename(tmp_path / "moved")
+    (fives.archive).write_text("a file where the folder was")
+    found = erase(fives, "s1", elsewhere)
+    assert len(found.unread) == 1
+    assert found.unread[0].startswith(fives.archive.as_uri())
+
+
+def test_what_is_no_place_for_archives_is_refused(fives: Shop) -> None:
+    with pytest.raises(InputError, match="s3://"):
+        fives.tidy(retention={"archive": "ftp://host/folder"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["retire.after_manifest", "lake.retire.after_commit", "erase.after_archive_manifest"])
+def test_what_was_killed_is_completed_by_the_next_call(repository: Path, point: str) -> None:
+    done = subprocess.run(
+        [sys.executable, repository / "drills" / "retention.py", point],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    verdict = json.loads(done.stdout)
+    assert (verdict["points"], verdict["lost"], verdict["duplicated"], verdict["passed"]) == (1, 0, 0, True)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Options of an S3 server on loopback with the bucket ``cold``."""
+    moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
+    from pyarrow.fs import S3FileSystem
+
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = {
+        "access_key": "AKIAEXAMPLE",
+        "secret_key": "s3cret",
+        "region": "us-east-1",
+        "endpoint_override": f"http://{host}:{port}",
+    }
+    S3FileSystem(**options, allow_bucket_creation=True).create_dir("cold")
+    yield options
+    server.stop()
+
+
+@pytest.mark.servers
+def test_archives_may_lie_in_an_object_store(fives: Shop, store: dict[str, str]) -> None:
+    said: dict[str, object] = {"archive": "s3://cold/trunkline", "archive_options": store}
+    assert fives.retired(fives.tidy(retention=said)) == 5
+    with fives.open(retention=said) as workspace:
+        place = ArchivePlace("s3://cold/trunkline", workspace.settings.retention.archive_options)
+        names = place.names("phone.calls")
+        (part,) = [name for name in names if name.endswith(".parquet")]
+        assert sorted(place.dataset([part]).to_table().column("call_id").to_pylist()) == ["c1", "c2", "c3", "c4", "c5"]
+        assert erase(fives, "s1", said).tables == {"archive of phone.calls": 1}
+        (after,) = [name for name in place.names("phone.calls") if name.endswith(".parquet")]
+        assert sorted(place.dataset([after]).to_table().column("call_id").to_pylist()) == ["c2", "c3", "c4", "c5"]
+        assert "s3cret" not in json.dumps(fives.rows("platform.archives"), default=str)
+    lost = {**said, "archive": "s3://nowhere/trunkline"}
+    fives.take([50], days_ago=45)
+    (fault,) = fives.tidy(retention=lost).failed
+    assert "no such bucket" in fault
+    assert "c50" in fives.ids()
