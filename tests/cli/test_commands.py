@@ -60,6 +60,22 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], name:
     assert "--help" in shown or "--json" in shown
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--from", "churn", "--from-data", "rows.csv"), "either copied or inferred"),
+        (("--label", "churn"), "none is given"),
+        (("--from", "churn", "--key", "id"), "none is given"),
+    ],
+    ids=["both", "label of nothing", "key of a copy"],
+)
+def test_options_of_new_that_do_not_go_together(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str
+) -> None:
+    assert main(["new", "mine", *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_a_mistyped_command_points_at_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rum", "churn"]) == 2
     said = capsys.readouterr()

@@ -1,6 +1,5 @@
 """New use cases, copied or inferred from a file: what is made loads, judges rows, and stands alone."""
 
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,15 +31,42 @@ def test_a_copy_stands_alone(shipped: str, tmp_path: Path) -> None:
     for path in made.folder.rglob("*.py"):
         assert "trunkline.usecases" not in path.read_text()
     assert (made.folder / "test_my_case.py").exists()
-    assert not re.search(rf"\b{shipped}\b", (made.folder / "README.md").read_text())
+    assert copy.title == "My case"
+    readme = (made.folder / "README.md").read_text()
+    assert readme.startswith(f"# My case\n\nCopied from `{shipped}` (`trunkline new NAME --from {shipped}`).")
+    assert "the folder to copy" not in readme
+    assert "--from my_case" not in readme
+    assert f"trunkline simulate {shipped}" not in readme
+    assert f"`test_{shipped}.py`" not in readme
     assert "my_case" in usecase_names(plugin_dir=tmp_path)
+
+
+def test_words_and_titles_of_papers_are_not_renamed(tmp_path: Path) -> None:
+    readme = (copy_usecase("leaving", copy_of="churn", into=tmp_path).folder / "README.md").read_text()
+    assert "New insights into churn prediction" in readme
+    assert "`trunkline simulate leaving --rows N --out DIR`" in readme
+
+
+def test_ones_own_use_cases_are_copied(tmp_path: Path, write: "Write") -> None:
+    copy_usecase("my_house", copy_of="house_prices", into=tmp_path / "p")
+    copy_usecase("my_flat", copy_of="my_house", into=tmp_path / "p")
+    copy = load_usecase("my_flat", plugin_dir=tmp_path / "p")
+    assert (copy.name, copy.title) == ("my_flat", "My flat")
+    assert copy.contract.__module__.endswith("my_flat.contracts")
+    readme = (tmp_path / "p" / "my_flat" / "README.md").read_text()
+    assert readme.startswith("# My flat\n\nCopied from `my_house` (")
+    assert readme.count("Copied from") == 1
+    infer_usecase("drafted", source=write(SOURCE), into=tmp_path / "p")
+    copy_usecase("again", copy_of="drafted", into=tmp_path / "p")
+    assert load_usecase("again", plugin_dir=tmp_path / "p").title == "Again"
+    assert "- Label: `Churn`." in (tmp_path / "p" / "again" / "README.md").read_text()
 
 
 def test_a_copy_is_edited(tmp_path: Path) -> None:
     copy_usecase("flats", copy_of="house_prices", into=tmp_path)
     module = tmp_path / "flats" / "__init__.py"
-    module.write_text(module.read_text().replace('title="House prices"', 'title="Flats"'))
-    assert load_usecase("flats", plugin_dir=tmp_path).title == "Flats"
+    module.write_text(module.read_text().replace('title="Flats"', 'title="Dwellings"'))
+    assert load_usecase("flats", plugin_dir=tmp_path).title == "Dwellings"
 
 
 @pytest.mark.slow
@@ -60,8 +86,13 @@ def test_names_that_cannot_be_taken(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_keyword_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'class' is a keyword of Python"):
+        copy_usecase("class", copy_of="house_prices", into=tmp_path)
+
+
 def test_what_cannot_be_copied(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="no shipped use case 'nothing'") as caught:
+    with pytest.raises(UnknownNameError, match="no use case 'nothing' to copy") as caught:
         copy_usecase("mine", copy_of="nothing", into=tmp_path)
     assert "house_prices" in caught.value.allowed
     with pytest.raises(UnknownNameError):
@@ -156,7 +187,9 @@ def test_numbers_that_reach_a_person_are_text(write: Callable[[str], Path]) -> N
 def test_what_is_inferred_takes_its_source(write: Write, tmp_path: Path) -> None:
     source = write(SOURCE)
     made = infer_usecase("mine", source=source, into=tmp_path / "p")
-    assert "predicts 'Churn' (classification)" in made.notes
+    assert "predicts 'Churn' (classification), guessed by its name; --label COLUMN names another" in made.notes
+    named = infer_usecase("named", source=source, into=tmp_path / "p", label="Churn")
+    assert "predicts 'Churn' (classification)" in named.notes
     assert "a row is identified by 'Customer No'" in made.notes
     assert "'When' states no time zone; UTC is assumed" in made.notes
     usecase = load_usecase("mine", plugin_dir=tmp_path / "p")

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from trunkline.cli.output import Common, emit, opened, table, tell_broken
+from trunkline.errors import InputError
 
 
 def usecases(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
@@ -41,25 +42,37 @@ def new(
     name: str,
     /,
     *,
-    copy_of: Annotated[str | None, Parameter(name="--from", help="Use case to copy.")] = None,
+    copy_of: Annotated[
+        str | None, Parameter(name="--from", help="Use case to copy, shipped or your own; house_prices by default.")
+    ] = None,
     from_data: Annotated[Path | None, Parameter(help="File to infer the contract from.")] = None,
-    label: Annotated[str | None, Parameter(help="Column to predict, with --from-data.")] = None,
-    key: Annotated[str | None, Parameter(help="Column that identifies a row, with --from-data.")] = None,
+    label: Annotated[
+        str | None, Parameter(help="Column to predict, with --from-data; guessed by its name otherwise.")
+    ] = None,
+    key: Annotated[
+        str | None, Parameter(help="Column that identifies a row, with --from-data; guessed otherwise.")
+    ] = None,
     common: Common = Common(),  # noqa: B008 - a frozen value
 ) -> int:
     """Copy a use case into a plug-in of your own, or infer one from a file for you to edit.
 
     Args:
         name: Name of the new use case: lower-case letters, digits, underscores.
-        copy_of: Use case to copy; house_prices by default.
+        copy_of: Use case to copy, shipped or your own; house_prices by default.
         from_data: File to infer the contract from.
-        label: Column to predict, with --from-data; guessed from its name otherwise.
+        label: Column to predict, with --from-data; guessed by its name otherwise.
         key: Column that identifies a row, with --from-data; guessed otherwise.
         common: Options of every command.
     """
     from trunkline.plugins.scaffold import copy_usecase, infer_usecase
     from trunkline.settings import load_settings
 
+    if from_data is not None and copy_of is not None:
+        raise InputError("a use case is either copied or inferred", allowed=("--from", "--from-data"))
+    if from_data is None and (label or key):
+        raise InputError(
+            "--label and --key name columns of a file, and none is given", next_step="name it with --from-data FILE"
+        )
     settings = load_settings(workspace=common.workspace)
     if from_data is not None:
         made = infer_usecase(name, source=from_data, into=settings.plugin_dir, label=label, key=key)

@@ -1,21 +1,23 @@
-"""New use cases: a copy of a shipped one under a new name, or a first draft inferred from a file.
+"""New use cases: a copy of another one under a new name, or a first draft inferred from a file.
 
 Takes a name and a template or a data file; writes a folder of plug-ins that discovery finds. Refuses names that are
 taken or malformed. The folder appears whole or not at all. What is inferred is a draft for its author to edit, and
 says so.
 """
 
+import ast
 import keyword
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
 from trunkline.errors import InputError, UnknownNameError
-from trunkline.plugins import usecase_names
+from trunkline.plugins import SHIPPED, usecase_names
 from trunkline.plugins.drafting import drafted
 from trunkline.plugins.guessing import SAMPLE_ROWS, Guess, guesses
 from trunkline.plugins.profiling import profile_columns
@@ -44,33 +46,40 @@ class Scaffolded:
 
 
 def copy_usecase(name: str, *, copy_of: str, into: Path) -> Scaffolded:
-    """Copy a shipped use case under a new name.
+    """Copy a use case under a new name, which its title and the head of its README tell as well.
 
     Its modules read each other by relative imports afterwards, so that the copy stands alone.
 
     Args:
         name: The new name.
-        copy_of: A shipped use case.
+        copy_of: A shipped use case, or one of ``into``.
         into: Folder of plug-ins; made if absent.
 
     Raises:
         InputError: The name is malformed or taken, or the folder cannot be written.
-        UnknownNameError: There is no shipped use case ``copy_of``.
+        UnknownNameError: There is no such use case, or it is part of another package.
     """
     target = _target(name, into)
-    shipped = usecase_names()
-    template = files("trunkline.usecases") / copy_of
-    if copy_of not in shipped or not template.is_dir():
+    templates = _templates(into)
+    if copy_of not in templates:
         raise UnknownNameError(
-            f"there is no shipped use case {copy_of[:60]!r}", allowed=shipped, next_step="see `trunkline usecases`"
+            f"there is no use case {copy_of[:60]!r} to copy",
+            allowed=sorted(templates),
+            next_step="see `trunkline usecases`",
         )
+    template, title = templates[copy_of], name.replace("_", " ").capitalize()
 
     def fill(folder: Path) -> None:
         with as_file(template) as source:
             shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"), dirs_exist_ok=True)
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".py", ".md"):
-                text = _renamed(path.read_text(encoding="utf-8"), copy_of, name, is_code=path.suffix == ".py")
+                text = path.read_text(encoding="utf-8")
+                text = _renamed(text, copy_of, name) if path.suffix == ".py" else _renamed_prose(text, copy_of, name)
+                if path == folder / "__init__.py":
+                    text = _titled(text, title)
+                elif path == folder / "README.md":
+                    text = _headed(text, title, copy_of)
                 path.write_text(text, encoding="utf-8")
         for test in folder.glob(f"test_{copy_of}.py"):
             test.rename(folder / f"test_{name}.py")
@@ -137,7 +146,9 @@ def infer_usecase(
             (folder / file).write_text(text, encoding="utf-8")
 
     _make(target, fill)
-    notes = [f"predicts {chosen.source!r} ({'classification' if chosen.kind == 'flag' else 'regression'})"]
+    task = "classification" if chosen.kind == "flag" else "regression"
+    how = "" if label else ", guessed by its name; --label COLUMN names another"
+    notes = [f"predicts {chosen.source!r} ({task}){how}"]
     notes.append(f"a row is identified by {identity.source!r}" if identity else "no column identifies a row")
     if identity is not None and identity.source not in profiled.keys:
         notes.append(f"{identity.source!r} identifies the first rows, but repeats or lacks values further on")
@@ -154,7 +165,12 @@ def infer_usecase(
 
 
 def _target(name: str, into: Path) -> Path:
-    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+    if keyword.iskeyword(name):
+        raise InputError(
+            f"{name!r} is a keyword of Python, so it cannot be the name of a use case",
+            next_step=f"choose another name, e.g. {name.lower()}_case",
+        )
+    if not _NAME.fullmatch(name):
         raise InputError(
             f"{name[:60]!r} cannot be the name of a use case",
             allowed=("lower-case letters, digits and underscores, beginning with a letter, 40 at most",),
@@ -182,10 +198,54 @@ def _make(target: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _renamed(text: str, old: str, new: str, *, is_code: bool) -> str:
-    """Rename what means the use case; a word of prose or a column of that name is left alone in code."""
-    if not is_code:
-        return re.sub(rf"\b{old}\b", new, text).replace(f"test_{old}.py", f"test_{new}.py")
+def _templates(into: Path) -> Mapping[str, Traversable]:
+    """What can be copied, by name: shipped use cases, and the folders of plug-ins."""
+    shipped = {name: files(SHIPPED) / name for name in usecase_names()}
+    own = {name: into / name for name in usecase_names(plugin_dir=into)}
+    return {name: place for name, place in (own | shipped).items() if (place / "__init__.py").is_file()}
+
+
+def _renamed_prose(text: str, old: str, new: str) -> str:
+    """Rename what means the use case: words of prose and titles of papers are left alone, what stands as code is not.
+
+    What ``--from`` names stays: there it means the original.
+    """
+
+    def code(found: re.Match[str]) -> str:
+        return re.sub(rf"(?<!--from )(?<!--from=)\b(test_)?{old}\b", rf"\g<1>{new}", found[0])
+
+    return re.sub(r"^```.*?^```|`[^`\n]+`", code, text, flags=re.DOTALL | re.MULTILINE)
+
+
+def _headed(text: str, title: str, copy_of: str) -> str:
+    """Give a README a first line of its own; what its head said of copying was about the original."""
+    body = re.sub(r"\A# .*\n+", "", text)
+    head, _, rest = body.partition("\n\n")
+    if "--from " in head and not head.startswith(("#", "|", "-", "`")):
+        body = rest
+    said = (
+        f"Copied from `{copy_of}` (`trunkline new NAME --from {copy_of}`). What is said below is still the original's."
+    )
+    return f"# {title}\n\n{said}\n\n{body}"
+
+
+def _titled(text: str, title: str) -> str:
+    """Give the ``UseCase`` of a module another title, where it stands there as text."""
+    for call in ast.walk(ast.parse(text)):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "UseCase":
+            for given in call.keywords:
+                value = given.value
+                if given.arg == "title" and isinstance(value, ast.Constant) and value.lineno == value.end_lineno:
+                    lines = text.splitlines(keepends=True)
+                    line = lines[value.lineno - 1].encode()  # the parser counts bytes
+                    changed = line[: value.col_offset] + f'"{title}"'.encode() + line[value.end_col_offset :]
+                    lines[value.lineno - 1] = changed.decode()
+                    return "".join(lines)
+    return text
+
+
+def _renamed(text: str, old: str, new: str) -> str:
+    """Rename what means the use case in code; a word of prose or a column of that name is left alone."""
     text = re.sub(rf"from trunkline\.usecases\.{old}((?:\.\w+)*) import", r"from .\1 import", text)
     text = re.sub(r"from \.\.(\w)", r"from .\1", text)
     return re.sub(rf"""(["'/]){old}(?=["'/])""", rf"\g<1>{new}", text)

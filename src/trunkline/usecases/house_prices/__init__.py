@@ -1,6 +1,6 @@
-"""What will a house sell for? The smallest use case: copy this folder, edit its three files, and run it.
+"""What will a house sell for?
 
-``trunkline new my_case --from house_prices`` makes the copy; everything that the platform needs to know is below.
+Everything that the platform needs to know is below, in ``contracts.py`` and in ``features.py``: edit these three files.
 """
 
 from trunkline.spec import MinimumMetric, NoLeakage, NotWorseThanChampion, OnnxEqual, UseCase
