@@ -130,3 +130,29 @@ def test_a_raw_copy_in_anothers_place_is_refused(trunkline: Trunkline, lines: Pa
     one.path.write_bytes(held)
     with landing.lent(one) as path:
         assert path.stat().st_size > 0
+
+
+def test_small_files_in_one_commit_are_protected_as_well(
+    trunkline: Trunkline, lines: Path, workspace: Workspace
+) -> None:
+    plugin = lines.parent / "plugins" / "lines" / "__init__.py"
+    plugin.write_text(plugin.read_text().replace('keep="encrypted"', 'keep="pseudonym"'))
+    folder = lines / "many"
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}.csv").write_text(f"msisdn,seconds\n0170 123456{number},{number}\n0171 {number},x\n")
+    code, _, err = trunkline("ingest", "lines", folder)
+    assert code == 0, err
+    commits = workspace.lake.history("lines.lines")
+    assert len([commit for commit in commits if commit.version == 0]) == len(commits) == 1, "they share a commit"
+    rows = workspace.lake.arrow("lines.lines").to_pylist()
+    pseudonyms = workspace.keys.pseudonyms(workspace.usecase("lines").contract)
+    assert pseudonyms is not None
+    assert {row["msisdn"]: row["seconds"] for row in rows} == {
+        pseudonyms.value("msisdn", f"+49170123456{number}"): number for number in range(5)
+    }
+    refused = workspace.lake.arrow(QUARANTINE).column("row").to_pylist()
+    assert len(refused) == 5
+    assert all(row.startswith(TEXT_MARK) for row in refused)
+    assert not workspace.lake.exists(VAULT), "no originals are kept"
+    assert all(piece.is_sealed for piece in workspace.landing("lines.lines").pieces("files"))

@@ -34,12 +34,17 @@ class Line(Contract):
 
 
 PSEUDONYMS = Pseudonyms(Line, KEYS.__getitem__)
-TEXTS = st.none() | st.text(max_size=20) | st.from_regex(r"\+?[0-9 ()/.-]{1,20}", fullmatch=True)
+MARKED = st.sampled_from(["", " ", "\u00a0", "x"]).flatmap(
+    lambda before: st.sampled_from(["hmac", "HMAC"]).map(lambda mark: f"{before}{mark}:0123abcd:{'a' * 43}")
+)
+TEXTS = st.none() | MARKED | st.text(max_size=20) | st.from_regex(r"\+?[0-9 ()/.-]{1,20}", fullmatch=True)
 
 
 def by_definition(value: str | None, kind: str, form: Form, country: str = "") -> str | None:
     if value is None or is_pseudonym(value):
         return value
+    if is_pseudonym(meant := canonical(value, form, country=country)):
+        return meant
     key = KEYS[kind]
     digest = hmac.new(key.secret, canonical(value, form, country=country).encode(), "sha256").digest()
     return f"hmac:{key.key_id}:{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"

@@ -12,7 +12,7 @@ import binascii
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from trunkline.checks.blocks import JudgedBlock
 from trunkline.contracts import Column, Contract
@@ -162,8 +162,15 @@ class Pseudonyms:
 
     def _replaced(self, distinct: "pa.Array", column: Column) -> "tuple[pa.Array, list[str | None]]":
         """Give the pseudonyms of distinct values, and these in canonical form."""
-        values = [None if value is None else _canonical(value, column) for value in distinct.to_pylist()]
-        return self._hashers[column.name].texts(values), values
+        import pyarrow.compute as pc
+
+        form, country = column.form, column.country
+        may_be_pseudonyms = pc.match_substring(distinct, "hmac:", ignore_case=True)
+        if distinct.null_count or pc.any(may_be_pseudonyms).as_py():
+            values = [None if value is None else _canonical(value, column) for value in distinct.to_pylist()]
+            return self._hashers[column.name].texts(values), values
+        clear = [canonical(value, form, country=country) for value in distinct.to_pylist()]
+        return self._hashers[column.name].texts_in_clear(clear), cast("list[str | None]", clear)
 
 
 def _kept(
@@ -197,19 +204,31 @@ class _Hasher:
 
     def texts(self, values: Sequence[str | None]) -> "pa.Array":
         """Give the pseudonyms of values in canonical form; null stays null."""
-        import numpy as np
         import pyarrow as pa
 
         if any(value is None or is_pseudonym(value) for value in values):
-            own = self.texts([value for value in values if value is not None and not is_pseudonym(value)])
+            own = self.texts_in_clear([value for value in values if value is not None and not is_pseudonym(value)])
             left = iter(own.to_pylist())
             return pa.array(
                 [value if value is None or is_pseudonym(value) else next(left) for value in values], pa.string()
             )
+        return self.texts_in_clear(cast("Sequence[str]", values))
+
+    def texts_in_clear(self, values: Sequence[str]) -> "pa.Array":
+        """Give the pseudonyms of values in canonical form that are none themselves."""
+        import numpy as np
+        import pyarrow as pa
+
         if not values:
             return pa.array([], pa.string())
-        digest, prefix = self._digest, self._prefix.encode()
-        hashes = _written([digest(value.encode()) for value in values if value is not None])
+        new_inner, new_outer, prefix = self._inner.copy, self._outer.copy, self._prefix.encode()
+        digests = []
+        for value in values:  # what `_digest` does, without a call for each
+            inner, outer = new_inner(), new_outer()
+            inner.update(value.encode())
+            outer.update(inner.digest())
+            digests.append(outer.digest())
+        hashes = _written(digests)
         count, width = len(values), len(prefix) + _HASH_CHARS
         characters = np.empty((count, width), dtype=np.uint8)
         characters[:, : len(prefix)] = np.frombuffer(prefix, dtype=np.uint8)

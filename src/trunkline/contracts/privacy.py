@@ -73,7 +73,7 @@ def canonical(value: str, form: Form, *, country: str = "") -> str:
         return value
     if form == "lower":
         return value.lower()
-    digits = value.translate(_SEPARATORS)
+    digits = value if value.isalnum() else value.translate(_SEPARATORS)
     bare = digits.removeprefix("+")
     if not (bare.isascii() and bare.isdigit()):
         return value
