@@ -1,0 +1,159 @@
+"""A standalone cluster computes what DuckDB computes, on both of its workers, and leaves its history."""
+
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from trunkline.engine import open_engine
+from trunkline.lake import Lake
+from trunkline.settings.lake import LakeSettings
+
+pytestmark = pytest.mark.spark
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+FILES, ROWS = 8, 500
+
+JOB = dedent(
+    """
+    import sys
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    import ibis
+    import pyarrow.parquet as pq
+
+    from trunkline.engine import open_engine
+    from trunkline.lake import Lake
+    from trunkline.settings import load_settings
+
+    name, out = sys.argv[1:]
+    settings = load_settings()
+    with open_engine(name, threads=1, settings=settings.engine) as engine:
+        lake = Lake(Path("lake"), engine=engine, settings=settings.lake, clock=lambda: datetime.now(UTC))
+        counters = lake.read("towers.counters")
+        kpis = counters.group_by("cell").aggregate(
+            rows=counters.count(),
+            drop_rate=counters.drops.sum() / counters.attempts.sum(),
+            spread=counters.load.std(),
+            middle=counters.load.quantile(0.5),
+            loaded=counters.load.count(),
+            first_hour=counters["at"].hour().min(),
+            last_at=counters["at"].max(),
+        )
+        usual = ibis.window(group_by="cell", order_by="at", preceding=3, following=0)
+        smooth = counters.select("cell", "at", mean=counters.drops.mean().over(usual))
+        pq.write_table(engine.arrow(kpis), out + ".kpis")
+        pq.write_table(engine.batches(smooth, rows=300).read_all(), out + ".smooth")
+    """
+)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with a table of several files, of which the later ones have one column more."""
+    folder = tmp_path_factory.mktemp("workspace")
+    with open_engine("duckdb", threads=1) as engine:
+        lake = Lake(folder / "lake", engine=engine, settings=LakeSettings(), clock=lambda: NOON)
+        for number in range(FILES):
+            lake.append("towers.counters", counters(number))
+    (folder / "job.py").write_text(JOB)
+    return folder
+
+
+def counters(number: int) -> pa.Table:
+    places = range(number * ROWS, (number + 1) * ROWS)
+    columns = {
+        "cell": pa.array([f"{place % 40:03}" if place % 97 else None for place in places], pa.string()),
+        "at": pa.array([NOON + timedelta(minutes=15 * place) for place in places], pa.timestamp("us", tz="UTC")),
+        "attempts": pa.array([1 + place * 7 % 11 for place in places], pa.int64()),
+        "drops": pa.array([place % 13 / 7 for place in places], pa.float64()),
+    }
+    if number >= FILES // 2:
+        columns["load"] = pa.array([place % 100 / 3 if place % 5 else None for place in places], pa.float64())
+    return pa.table(columns)
+
+
+def run(workspace: Path, engine: str, environment: dict[str, str]) -> dict[str, pa.Table]:
+    """Run the job in a process of its own: an application of Spark has a process."""
+    done = subprocess.run(
+        [sys.executable, "job.py", engine, engine],
+        cwd=workspace,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return {part: pq.read_table(workspace / f"{engine}.{part}") for part in ("kpis", "smooth")}
+
+
+def asked(address: str) -> Any:  # noqa: ANN401 - JSON
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_both_workers_compute_the_same_and_history_knows_it(
+    cluster: Any,  # noqa: ANN401 - of conftest.py, which tests cannot import
+    workspace: Path,
+    until_there: Any,  # noqa: ANN401 - as above
+    clean_environment: dict[str, str],
+) -> None:
+    options = {
+        "spark.executor.memory": "512m",
+        "spark.executor.cores": "1",
+        "spark.scheduler.minRegisteredResourcesRatio": "1.0",  # begin when both workers are there
+        "spark.locality.wait": "0",
+        "spark.sql.files.maxPartitionBytes": "1m",  # less than opening counts: a task per file
+        "spark.sql.shuffle.partitions": "4",
+    }
+    environment = clean_environment | {
+        "TRUNKLINE_ENGINE__NAME": "spark",
+        "TRUNKLINE_ENGINE__URL": cluster.url,
+        "TRUNKLINE_ENGINE__EVENT_LOG": str(cluster.event_log),
+        "TRUNKLINE_ENGINE__OPTIONS": json.dumps(options),
+    }
+    there, here = run(workspace, "spark", environment), run(workspace, "duckdb", clean_environment)
+
+    for part, keys in {"kpis": ["cell"], "smooth": ["at"]}.items():
+        order = [(key, "ascending") for key in keys]
+        same(there[part].sort_by(order), here[part].sort_by(order))
+    assert there["kpis"].num_rows == 41
+    assert there["smooth"].num_rows == FILES * ROWS
+
+    for worker in cluster.workers:
+        (log,) = worker.glob("app-*/*/stderr")
+        finished = re.findall(r"Finished task \d+\.\d+ in stage (\d+)\.\d+", log.read_text())
+        assert len(finished) >= 2, f"{worker.name} ran {len(finished)} tasks"
+
+    def finished_application() -> str | None:
+        listed = asked(f"{cluster.history}/api/v1/applications?status=completed")
+        return next((one["id"] for one in listed if one["name"] == "trunkline"), None)
+
+    application = until_there(finished_application, what="the finished application in the history")
+    (attempt,) = asked(f"{cluster.history}/api/v1/applications/{application}")["attempts"]
+    assert attempt["completed"]
+    executors = asked(f"{cluster.history}/api/v1/applications/{application}/allexecutors")
+    tasks = {one["id"]: one["completedTasks"] for one in executors if one["id"] != "driver"}
+    assert len(tasks) == 2
+    assert min(tasks.values()) >= 2
+
+
+def same(found: pa.Table, expected: pa.Table) -> None:
+    assert found.schema.equals(expected.schema)
+    for name in found.schema.names:
+        one, other = found.column(name).to_pylist(), expected.column(name).to_pylist()
+        if pa.types.is_floating(found.schema.field(name).type):
+            assert one == [value if value is None else pytest.approx(value, rel=1e-9) for value in other], name
+        else:
+            assert one == other, name
