@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -76,6 +77,12 @@ def filled(empty: "Console") -> "Console":
 
 def test_tables_are_listed_with_their_personal_data(filled: "Console") -> None:
     assert "leaving.customers 8 1 phone" in filled.text("/console/tables")
+
+
+def test_tables_say_what_they_take_and_cost(filled: "Console") -> None:
+    text = filled.text("/console/tables")
+    assert "MB Superseded MB Log MB Files Versions kept Cost a month" in text
+    assert re.search(r"leaving\.customers 8 1 phone 0\.\d\d 0\.00 0\.\d\d 2 2 0\.0000", text), text
 
 
 def test_a_page_shows_the_newest_row_of_each_key(filled: "Console") -> None:

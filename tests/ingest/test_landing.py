@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from trunkline.errors import InputError, SourceError, TamperedError, UnknownNameError
-from trunkline.ingest.landing import FILES, Landing
+from trunkline.ingest.folded_records import FOLDED
+from trunkline.ingest.landing import FILES, FOLD_POINTS, Landed, Landing
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -152,3 +156,111 @@ def test_unknown_content_damaged_records_and_odd_names_are_told(landing: Landing
     record.write_text(record.read_text()[:-20])
     with pytest.raises(TamperedError, match="damaged"):
         landing.pieces("crm")
+
+
+def records(landing: Landing, source: str) -> list[str]:
+    return sorted(path.name for path in landing._folder(source).iterdir() if "piece-record" in path.name)
+
+
+def test_records_of_pieces_that_are_gone_are_folded_and_dropped_when_nobody_needs_them(
+    landing: Landing, clock: Clock
+) -> None:
+    for page in range(1, 7):
+        clock.now = NOON + timedelta(days=page)
+        land(landing, f'{{"a": {page}}}\n', position=page)
+    clock.now = NOON + timedelta(days=30)
+    before = NOON + timedelta(days=5)  # of pages 5 and 6 the files stay
+    taken = {f"crm/{page}" for page in range(1, 7)} - {"crm/2"}
+    assert landing.forget(before=before, taken=taken, act=False) == 3 * len('{"a": 1}\n')
+    assert landing.forget(before=before, taken=taken) == 3 * len('{"a": 1}\n')
+    everything = landing.pieces("crm")
+    assert [piece.path is None for piece in everything] == [True, False, True, True, False, False]
+
+    assert landing.fold(before=before, remembers=lambda _newest: None) == 3
+    assert landing.pieces("crm") == everything, "nothing is forgotten"
+    assert len(records(landing, "crm")) == 3 + 1
+    assert landing.fold(before=before, remembers=lambda _newest: None) == 0
+
+    landing.tidy(older_than=timedelta(0))
+    assert landing.pieces("crm") == everything, "what is folded is no leftover"
+    newest: list[int] = []
+
+    def since(piece: Landed) -> datetime:
+        newest.append(piece.number)
+        return NOON + timedelta(days=4)
+
+    assert landing.fold(before=before, remembers=since) == 2
+    assert newest == [6]
+    assert [piece.number for piece in landing.pieces("crm")] == [2, 4, 5, 6]
+    land(landing, "{}\n", position=7)
+    assert landing.pieces("crm")[-1].number == 7
+
+
+def test_the_newest_record_stays_whatever_became_of_its_file(landing: Landing, clock: Clock) -> None:
+    for page in (1, 2):
+        land(landing, f'{{"a": {page}}}\n', position=page)
+    clock.now = NOON + timedelta(days=30)
+    landing.forget(before=clock.now, taken={"crm/1", "crm/2"})
+    landing.fold(before=clock.now, remembers=lambda newest: newest.landed_at + timedelta(days=1))
+    assert [(piece.number, piece.position) for piece in landing.pieces("crm")] == [(2, {"page": 2})]
+    assert len(records(landing, "crm")) == 1
+    land(landing, "{}\n", position=3)
+    assert [piece.number for piece in landing.pieces("crm")] == [2, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", FOLD_POINTS)
+def test_a_killed_fold_forgets_nothing(landing: Landing, clock: Clock, tmp_path: Path, point: str) -> None:
+    for page in range(1, 5):
+        land(landing, f'{{"a": {page}}}\n', position=page)
+    clock.now = NOON + timedelta(days=30)
+    landing.forget(before=clock.now, taken={f"crm/{page}" for page in range(1, 5)})
+    everything = landing.pieces("crm")
+    program = (
+        "import sys; from datetime import datetime, timedelta, UTC; from pathlib import Path\n"
+        "from trunkline.ingest.landing import Landing\n"
+        "now = datetime(2024, 6, 1, tzinfo=UTC)\n"
+        "Landing(Path(sys.argv[1]), clock=lambda: now).fold(before=now, remembers=lambda newest: None)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "landing"],
+        env={**os.environ, "TRUNKLINE_CRASH_AT": point},
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert landing.pieces("crm") == everything
+    landing.fold(before=clock.now, remembers=lambda _newest: None)
+    landing.tidy(older_than=timedelta(0))
+    assert landing.pieces("crm") == everything
+    assert len(records(landing, "crm")) == 2
+
+
+def test_damaged_folded_records_are_told(landing: Landing, clock: Clock, tmp_path: Path) -> None:
+    land(landing, "{}\n", position=1)
+    (tmp_path / "landing" / "crm" / FOLDED).write_bytes(b"no zstd")
+    with pytest.raises(TamperedError, match="folded records"):
+        landing.pieces("crm")
+
+
+def test_a_heap_of_objects_keeps_what_its_source_still_compares_with(tmp_path: Path) -> None:
+    from trunkline.run import Workspace
+    from trunkline.run.upkeep.landed import tidy_landing
+    from trunkline.settings import load_settings
+
+    now = datetime(2024, 9, 1, tzinfo=UTC)
+    at = [NOON]
+    with Workspace(load_settings(workspace=tmp_path / "w"), clock=lambda: at[0]) as workspace:
+        heap = Landing(workspace.folder("landing") / "phone.calls", clock=lambda: at[0])
+        for day in range(6):
+            at[0] = NOON + timedelta(days=day)
+            with heap.drafts("store") as folder:
+                (folder / "one.csv").write_text(f"{day}\n")
+                position = {"newest": at[0].isoformat(), "object": f"b/{day}.csv", "version": str(day)}
+                piece = heap.land("store", folder / "one.csv", origin=f"s3://b/{day}.csv", position=position)
+            heap.remove(piece)
+        at[0] = now
+        tidied = tidy_landing(workspace, act=True, without=())
+        assert tidied.records_folded == 5
+        # a day of overlap and a day of margin behind the newest object; the newest itself
+        assert [piece.number for piece in heap.pieces("store")] == [4, 5, 6]

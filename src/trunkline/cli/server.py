@@ -30,7 +30,7 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
         The application, and the console's reader, to be closed at the end.
     """
     from trunkline.console import WorkspaceReader, mount
-    from trunkline.serve import SourceMetrics, create_app, page_access
+    from trunkline.serve import SourceMetrics, TableMetrics, create_app, page_access
 
     workspace = Workspace(settings)
     installed = workspace.installed()
@@ -64,7 +64,10 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
         keys=workspace.keys,
         limits=settings.ingest,
         sources=SourceMetrics(
-            lambda: [_sample(state) for state in reader.sources()], workspace=workspace.folder("."), clock=utc_now
+            lambda: [_sample(state) for state in reader.sources()],
+            workspace=workspace.folder("."),
+            clock=utc_now,
+            tables=TableMetrics(reader.stocks),
         ),
     )
     mount(app, reader, access=page_access(settings.serve), broken=broken)

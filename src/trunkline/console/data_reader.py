@@ -11,6 +11,7 @@ from trunkline.console.quality import DatasetQuality
 from trunkline.console.tables import ExportedFile, Form, TablePage, TableRow, export_table, table_page
 from trunkline.contracts import Contract
 from trunkline.errors import UnknownNameError
+from trunkline.lake import Stock
 from trunkline.serve import Holder
 from trunkline.spec import UseCase
 
@@ -79,6 +80,16 @@ class DataReader(LakeThread):
 
         return self._in_thread(read)
 
+    def stocks(self) -> Mapping[str, tuple[Stock, float]]:
+        """Measure every table of the lake, the platform's own too: what it takes, and what that costs a month."""
+
+        def read(lake: "Lake") -> Mapping[str, tuple[Stock, float]]:
+            price = lake.settings.price_per_gb_month
+            found = {name: lake.stock(name) for name in lake.tables()}
+            return {name: (stock, stock.cost_per_month(price)) for name, stock in found.items()}
+
+        return self._in_thread(read)
+
     def table(self, usecase: str, dataset: str, *, holder: Holder, page: Page) -> TablePage:
         """Give a page of the current rows of a table, masked for who asks.
 
@@ -125,9 +136,11 @@ class DataReader(LakeThread):
 def _table_row(lake: "Lake", usecase: str, dataset: str, contract: type[Contract]) -> TableRow:
     name = f"{usecase}.{dataset}"
     version = lake.version(name)
-    rows = None
+    rows, stock, cost = None, None, None
     if version is not None:
         counted = lake.collect(lambda table: table.aggregate(rows=table.count()), name)
         rows = int(counted.column("rows")[0].as_py())
+        stock = lake.stock(name)
+        cost = stock.cost_per_month(lake.settings.price_per_gb_month)
     personal = tuple(column.name for column in contract.columns if column.pii)
-    return TableRow(usecase, dataset, version, rows, personal)
+    return TableRow(usecase, dataset, version, rows, personal, stock, cost)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.console.paging import Listing, Page
 from trunkline.contracts import Contract, Instant, Integer, Table, Text, field
+from trunkline.lake import Stock
 from trunkline.lake.reading import newest
 from trunkline.serve import Holder
 
@@ -64,6 +65,8 @@ class TableRow:
         version: Its newest version; None before the first row.
         rows: Rows, of which several may share a key; None before the first row.
         personal: Columns with personal data.
+        stock: What it takes on disk; None before the first row.
+        cost_per_month: Of all of that; None before the first row.
     """
 
     usecase: str
@@ -71,6 +74,8 @@ class TableRow:
     version: int | None
     rows: int | None
     personal: tuple[str, ...]
+    stock: Stock | None = None
+    cost_per_month: float | None = None
 
 
 @dataclass(frozen=True)

@@ -308,18 +308,20 @@ class Landing:
         old = [piece for piece in pieces[:-1] if piece.path is None and piece.landed_at < before]
         since = remembers(pieces[-1]) if pieces else None
         needed = [piece for piece in old if since is None or piece.landed_at >= since]
-        single = [path for piece in old if (path := self._record_path(piece)).exists()]
-        if not single and len(needed) == len(self._folded(source)):
+        single = {piece.number: path for piece in old if (path := self._record_path(piece)).exists()}
+        kept = {piece.number for piece in needed}
+        dropped = [piece for piece in old if piece.number not in kept and piece.number not in single]
+        if not single and not dropped:
             return 0
         try:
             point("landing.before_fold")
             write_folded(folder, (_as_record(piece).model_dump_json().encode() for piece in needed))
             point("landing.after_fold")
-            for path in single:
+            for path in single.values():
                 path.unlink()
         except OSError as error:
             raise full(folder, error) from error
-        return len(single) + len(old) - len(needed)
+        return len(single) + len(dropped)
 
     def _folded(self, source: str) -> list[Landed]:
         folder = self._folder(source)

@@ -5,5 +5,6 @@ from trunkline.serve.app import create_app
 from trunkline.serve.browsers import page_access
 from trunkline.serve.listening import listen
 from trunkline.serve.metrics_sources import SourceMetrics, SourceSample
+from trunkline.serve.metrics_tables import TableMetrics
 
-__all__ = ["Holder", "SourceMetrics", "SourceSample", "create_app", "listen", "page_access"]
+__all__ = ["Holder", "SourceMetrics", "SourceSample", "TableMetrics", "create_app", "listen", "page_access"]

@@ -1,4 +1,4 @@
-"""What Prometheus may read of the sources of data, of this process and of the disk.
+"""What Prometheus may read of the sources of data, of this process, of the disk, and of tables where they are measured.
 
 Takes a function that reads the state of all sources, which asks the lake and is called in a thread, at most every so
 often; between two calls the figures stand still, and only the lag goes on. A read that fails leaves the figures of the
@@ -19,6 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from trunkline.errors import TrunklineError
+from trunkline.serve.metrics_tables import TableMetrics
 
 __all__ = ["PROBLEMS", "SourceMetrics", "SourceSample"]
 
@@ -69,6 +70,7 @@ class SourceMetrics(Collector):
         workspace: Its disk is looked at.
         clock: Gives the current instant, UTC.
         every_s: Least time between two reads, in seconds.
+        tables: Measures the lake's tables; None for nothing of them.
     """
 
     def __init__(
@@ -78,7 +80,9 @@ class SourceMetrics(Collector):
         workspace: Path,
         clock: Callable[[], datetime],
         every_s: float = 15.0,
+        tables: TableMetrics | None = None,
     ) -> None:
+        self._tables = tables
         self._read = read
         self._workspace = workspace
         self._clock = clock
@@ -90,7 +94,9 @@ class SourceMetrics(Collector):
         self._process = ProcessCollector(registry=None)
 
     def refresh(self) -> None:
-        """Read the sources, unless they were read a moment ago; takes as long as the lake does."""
+        """Read sources and tables, unless they were read a moment ago; takes as long as the lake does."""
+        if self._tables is not None:
+            self._tables.refresh()
         with self._lock:
             if time.monotonic() < self._next_s:
                 return
@@ -115,6 +121,8 @@ class SourceMetrics(Collector):
             )
         yield from self._sums()
         yield from self._last()
+        if self._tables is not None:
+            yield from self._tables.collect()
 
     def _sums(self) -> Iterator[Metric]:
         batches = CounterMetricFamily("trunkline_source_batches", "Batches taken in", labels=_LABELS)
