@@ -10,6 +10,7 @@
     ├── InputError             what was handed in is wrong; mend the input          (exit code 2)
     │   ├── SourceError        missing, unreadable, truncated or empty source
     │   ├── SchemaError        a source lacks columns, or has too many claims on one
+    │   │   └── MappingError   a mapping of columns names what is not there
     │   ├── RowsRefusedError   rows break their contract (raised by ``validate``)
     │   ├── LabelError         the label cannot be learned from
     │   ├── UnknownNameError   no such use case, run, model, table, dataset
@@ -34,6 +35,7 @@ __all__ = [
     "GateRefusedError",
     "InputError",
     "LabelError",
+    "MappingError",
     "MissingExtraError",
     "RowsRefusedError",
     "SchemaError",
@@ -132,6 +134,22 @@ class SourceError(InputError):
 
 class SchemaError(InputError):
     """The columns of a source do not fit the contract."""
+
+
+class MappingError(SchemaError):
+    """A mapping from source columns to fields names a column or a field that is not there.
+
+    Attributes:
+        column: The source column, as the mapping spells it.
+        field: The field, as the mapping spells it.
+    """
+
+    def __init__(
+        self, what: str, *, column: str, field: str, where: str = "", allowed: Iterable[str] = (), next_step: str = ""
+    ) -> None:
+        super().__init__(what, where=where, allowed=allowed, next_step=next_step)
+        self.column = column
+        self.field = field
 
 
 class RowsRefusedError(InputError):

@@ -216,11 +216,16 @@ def test_a_label_that_cannot_be_learned(
 ) -> None:
     rows = subscribers(60, seed=9)
     if label == "absent":
-        rows = rows.drop_columns(["left"])
+        rows = rows.drop_columns(["left"])  # the contract lets it be absent: rows to score have none
     else:
         rows = changed(rows, "left", pa.array([True if label == "one class" else None] * 60, pa.bool_()))
     path = csv(tmp_path, rows)
-    assert_refused(trunkline("run", "leavers", "--source", path, "--workspace", workspace, "--json"), kind="LabelError")
+    error = assert_refused(
+        trunkline("run", "leavers", "--source", path, "--workspace", workspace, "--json"), kind="LabelError"
+    )
+    if label != "one class":
+        assert "'left' is absent or null throughout" in error["what"]
+        assert "--map FILE.toml" in error["next"]
     shown = json.loads(trunkline("models", "list", "leavers", "--workspace", workspace, "--json")[1])
     assert [version["version"] for version in shown["versions"]] == ["1"], "nothing was registered"
     assert not (workspace / "candidates").exists() or len(list((workspace / "candidates").iterdir())) == 1
@@ -284,6 +289,29 @@ def test_a_mapping_that_is_none(
     command = ("run", "leavers", "--source", source, "--map", path, "--workspace", trained, "--json")
     assert_refused(trunkline(*command))
     assert files(trained) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "meant"),
+    [
+        pytest.param('Months = "tenur_months"', "map.toml", "did you mean 'tenure_months'?", id="field"),
+        pytest.param('"Tenure_Mnths" = "tenure_months"', "map.toml", "did you mean 'tenure_months'?", id="column"),
+        pytest.param('QQQ = "region"', "map.toml", "name a column of the source", id="nothing like it"),
+    ],
+)
+def test_a_misspelt_mapping_is_told_as_it_was_written(
+    trunkline: Trunkline, trained: Path, tmp_path: Path, source: Path, line: str, where: str, meant: str
+) -> None:
+    path = tmp_path / "map.toml"
+    path.write_text(f"[columns]\n{line}\n")
+    command = ("ingest", "leavers", source, "--map", path, "--workspace", trained, "--json")
+    error = assert_refused(trunkline(*command), kind="MappingError")
+    assert error["where"].startswith(str(tmp_path / where))
+    assert source.name in error["where"]
+    assert meant in error["next"]
+    assert any(repr(name) in error["what"] for name in ("tenur_months", "Tenure_Mnths", "QQQ"))
+    if "did you mean" in meant:
+        assert error["allowed"][0] == "tenure_months"
 
 
 def test_a_workspace_that_is_a_file(trunkline: Trunkline, tmp_path: Path, source: Path) -> None:

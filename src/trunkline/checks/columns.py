@@ -5,12 +5,13 @@ two columns claim one field. Names match ignoring case and surrounding white spa
 by the field's own name, then by its aliases.
 """
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trunkline.contracts import Contract
 from trunkline.contracts.contract import column_names
-from trunkline.errors import SchemaError
+from trunkline.errors import MappingError, SchemaError
 
 __all__ = ["Resolution", "resolve_columns"]
 
@@ -55,12 +56,13 @@ def resolve_columns(
         The resolution.
 
     Raises:
-        SchemaError: A field has no column that has to have one, a field has two, the mapping names what does not
-            exist, or a column is new and the contract refuses those.
+        MappingError: The mapping names what does not exist.
+        SchemaError: A field has no column that has to have one, a field has two, or a column is new and the contract
+            refuses those.
     """
-    mapping = {column.strip().lower(): name for column, name in (mapping or {}).items()}
     fields = [column.name for column in contract.columns]
-    _refuse_unknown(mapping, header, fields, where)
+    _refuse_unknown(mapping or {}, header, fields, where)
+    mapping = {column.strip().lower(): name for column, name in (mapping or {}).items()}
     names = column_names(contract)
     source_of: dict[str, str] = {}
     extra = []
@@ -103,9 +105,33 @@ def _refuse_unknown(mapping: Mapping[str, str], header: Sequence[str], fields: S
     folded = {column.strip().lower() for column in header}
     for column, name in mapping.items():
         if name not in fields:
-            raise SchemaError(f"the mapping names an unknown field {name!r}", where=where, allowed=fields)
-        if column not in folded:
-            raise SchemaError(f"the mapping names an absent column {column!r}", where=where, allowed=header)
+            near, known = _nearest_first(name, fields)
+            raise MappingError(
+                f"the mapping names an unknown field {name!r}",
+                column=column,
+                field=name,
+                where=where,
+                allowed=known,
+                next_step=f"{near}name a field of the contract on the right of {column!r}",
+            )
+        if column.strip().lower() not in folded:
+            near, known = _nearest_first(column, header)
+            raise MappingError(
+                f"the mapping names an absent column {column!r}",
+                column=column,
+                field=name,
+                where=where,
+                allowed=known,
+                next_step=f"{near}name a column of the source on the left of {name!r}, or take the line out",
+            )
+
+
+def _nearest_first(given: str, known: Sequence[str]) -> tuple[str, list[str]]:
+    """Order names by their likeness to one that is none of them, and ask whether the first was meant if it is like."""
+    folded = {name.strip().lower(): name for name in known}
+    near = [folded[one] for one in difflib.get_close_matches(given.strip().lower(), list(folded), n=3)]
+    asked = f"did you mean {near[0]!r}? " if near else ""
+    return asked, [*near, *(name for name in known if name not in near)]
 
 
 def _aliases(contract: type[Contract], name: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from trunkline.cli.mapping import mapping_of
 from trunkline.cli.output import Common, emit, opened, progress, table
 
 if TYPE_CHECKING:
@@ -130,13 +131,11 @@ def evaluate(
     """
     if not source:
         return _execute(usecase, common, run_id=run_id, only="evaluate")
-    from trunkline.run import evaluate_files, read_mapping, source_files
+    from trunkline.run import evaluate_files, source_files
 
-    with opened(common) as workspace, progress() as told:
+    with opened(common) as workspace, progress() as told, mapping_of(map_file) as mapping:
         told(f"evaluate {usecase}", 0.0)
-        found = evaluate_files(
-            workspace, workspace.usecase(usecase), files=source_files(source), mapping=read_mapping(map_file)
-        )
+        found = evaluate_files(workspace, workspace.usecase(usecase), files=source_files(source), mapping=mapping)
     document = found.model_dump(mode="json")
     emit(document, common=common, text=lambda: _show_metrics(f"{usecase}, version {found.model_version}", document))
     if not common.json:
@@ -203,16 +202,16 @@ def predict(
         raise InputError(
             "--source needs --out", where="the command line", next_step="say where the scores go, e.g. --out scores.csv"
         )
-    from trunkline.run import predict_file, read_mapping
+    from trunkline.run import predict_file
 
-    with opened(common) as workspace, progress() as told:
+    with opened(common) as workspace, progress() as told, mapping_of(map_file) as mapping:
         told(f"predict {source.name}", 0.0)
         found = predict_file(
             workspace,
             workspace.usecase(usecase),
             source=source,
             out=out,
-            mapping=read_mapping(map_file),
+            mapping=mapping,
             reasons=reasons,
         )
 
@@ -259,13 +258,13 @@ def report(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) 
 
 def _again(usecase: str, batch: str, common: Common, *, sources: tuple[str, ...], map_file: Path | None) -> int:
     from trunkline.errors import InputError
-    from trunkline.run import ingest_again, new_run_id, read_mapping
+    from trunkline.run import ingest_again, new_run_id
 
     if sources:
         raise InputError("--again takes no source: the raw copy of the batch is its source", where="the command line")
-    with opened(common) as workspace, progress() as told:
+    with opened(common) as workspace, progress() as told, mapping_of(map_file) as given:
         told(f"ingest batch {batch} again", 0.0)
-        mapping = None if map_file is None else read_mapping(map_file)
+        mapping = None if map_file is None else given  # without a file the batch keeps the mapping it came with
         done = ingest_again(workspace, usecase, batch, run_id=new_run_id(workspace), mapping=mapping)
 
     def text() -> None:
@@ -295,9 +294,9 @@ def _execute(  # noqa: PLR0913 - the options of the commands
     given: Mapping[str, object] | None = None,
     needs_source: bool = False,
 ) -> int:
-    from trunkline.run import execute, read_mapping, refuse_nothing_to_ingest
+    from trunkline.run import execute, refuse_nothing_to_ingest
 
-    with opened(common, **(given or {})) as workspace, progress() as told:
+    with opened(common, **(given or {})) as workspace, progress() as told, mapping_of(map_file) as mapping:
         if needs_source:
             refuse_nothing_to_ingest(workspace, usecase, dataset=dataset)
         result = execute(
@@ -305,7 +304,7 @@ def _execute(  # noqa: PLR0913 - the options of the commands
             usecase,
             sources=source,
             dataset=dataset,
-            mapping=read_mapping(map_file),
+            mapping=mapping,
             until=until,
             only=only,
             again=again,

@@ -72,7 +72,10 @@ def labelled(table: pa.Table, *, label: str, classification: bool) -> tuple[pa.T
     target = number_column(table, label)
     known = np.isfinite(target)
     if not known.any():
-        raise LabelError(f"label {label!r} is null in every row", next_step="give rows whose outcome is known")
+        raise LabelError(
+            f"no row has a label: {label!r} is absent or null throughout",
+            next_step="name the column with --map FILE.toml, or hand in rows whose outcome is known",
+        )
     if classification and not np.isin(target[known], (0.0, 1.0)).all():
         raise LabelError(f"label {label!r} has values other than true and false", allowed=("true", "false"))
     return (table if known.all() else table.filter(pa.array(known))), target[known]
