@@ -177,10 +177,28 @@ def test_a_file_that_goes_stops_none_of_the_others(tmp_path: Path, monkeypatch: 
         usecase = workspace.usecase(name)
         handed = resolve(workspace, usecase, [str(path) for path in files], dataset=None, mapping={})
         files[1].unlink()
-        told: list[str] = []
-        found = list(take(workspace, usecase, handed, run_id="r", progress=lambda what, _share: told.append(what)))
+        found = list(take(workspace, usecase, handed, run_id="r", progress=lambda _what, _share: None))
         assert [one.error is None for one in found] == [True, False, True]
-        assert any(line.startswith("refused b.csv") for line in told)
+
+
+def test_what_is_refused_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in ("a", "b"):
+        (tmp_path / f"{place}.csv").write_text("customerID,tenure\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["ingest", "churn", "a.csv", "--workspace", "w"]) == 2
+    said = capsys.readouterr().err
+    assert "refused a.csv" not in said
+    assert said.count("no rows") == 1
+    assert "SourceError" not in said
+    assert main(["ingest", "churn", "a.csv", "b.csv", "--workspace", "w"]) == 2
+    said = capsys.readouterr().err
+    assert "· refused b.csv: " in said, "the others are named on the way"
+    assert said.count("no rows") == 2
+    monkeypatch.setenv("TRUNKLINE_LOG__FORMAT", "json")
+    assert main(["ingest", "churn", "a.csv", "--workspace", "w"]) == 2
+    assert '"text": "source refused: SourceError"' in capsys.readouterr().err
 
 
 def test_no_copies_stay_where_none_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

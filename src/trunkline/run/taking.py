@@ -201,7 +201,7 @@ def take(
         usecase: The use case that takes them in.
         handed: From :func:`resolve`.
         run_id: The run that asks for it.
-        progress: Told what is being done and which share of it, in [0, 1]; also what was refused.
+        progress: Told what is being done and which share of it, in [0, 1].
         keep_files: Whether files leave a copy in the landing zone; None does as the settings say.
 
     Yields:
@@ -235,9 +235,7 @@ def take(
             outcomes = _pulled(workspace, one, target, run_id=run_id)
         for outcome in outcomes:
             _log(outcome, usecase=usecase.name, run_id=run_id)
-            if outcome.error is not None:
-                progress(f"refused {outcome.handed.name}: {outcome.error.what}", done / len(handed))
-            elif outcome.ingested is not None and one.path is None:
+            if outcome.error is None and outcome.ingested is not None and one.path is None:
                 progress(f"{told}: {outcome.ingested.receipt.source}", done / len(handed))
             yield outcome
         done += len(some)
@@ -266,7 +264,8 @@ def _log(outcome: Outcome, *, usecase: str, run_id: str) -> None:
     """Say what became of a batch: names and counts, no values."""
     named = {"usecase": usecase, "dataset": outcome.handed.dataset, "source": outcome.handed.name, "run_id": run_id}
     if outcome.error is not None:
-        _logger.error("source refused: %s", type(outcome.error).__name__, extra=named)
+        # the caller says why: as text that is enough
+        _logger.error("source refused: %s", type(outcome.error).__name__, extra={**named, "state": "refused"})
     if outcome.ingested is None:
         return
     receipt = outcome.ingested.receipt

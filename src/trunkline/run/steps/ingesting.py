@@ -54,6 +54,8 @@ def ingest(context: StepContext) -> IngestDocument:
     ):
         if outcome.error is not None:
             errors.append(outcome.error)
+            if len(errors) > 1:  # the first is raised in the end
+                context.progress(f"refused {outcome.handed.name}: {outcome.error.what}", 1.0)
         elif outcome.ingested is not None:
             receipt = outcome.ingested.receipt
             receipts.append(receipt)
