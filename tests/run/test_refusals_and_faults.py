@@ -29,6 +29,19 @@ def leaking_column(rows: pa.Table) -> pa.Table:
     return replaced(rows, "dropped_calls", pa.array(left * 10 + np.random.default_rng(1).random(rows.num_rows)))
 
 
+@pytest.mark.parametrize(("champion", "said"), [(None, "there is still no champion"), ("3", "the champion stays")])
+def test_a_refusal_says_who_is_champion(champion: str | None, said: str) -> None:
+    from trunkline.errors import GateRefusedError
+    from trunkline.run.steps.evaluating import refuse_failed
+    from trunkline.train import EvaluateDocument, GateResult
+
+    failed = GateResult(name="minimum_metric", passed=False, value=0.5, limit=0.6, detail="roc_auc")
+    document = EvaluateDocument(gates=(failed,), passed=False, paired=None, champion=champion)
+    with pytest.raises(GateRefusedError) as refused:
+        refuse_failed(document, usecase="leavers", run_id="r")
+    assert refused.value.next_step.startswith(said)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "gate"),

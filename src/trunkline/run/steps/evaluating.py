@@ -51,11 +51,12 @@ def refuse_failed(document: EvaluateDocument, *, usecase: str, run_id: str) -> N
             f"{result.name}: {_figure(result.value)} against {_figure(result.limit)} ({result.detail})"
             for result in failed
         )
+        stays = "the champion stays as it is" if document.champion else "there is still no champion"
         raise GateRefusedError(
             f"the candidate was refused by {said}",
             failed=[result.name for result in failed],
             where=f"use case {usecase!r}, run {run_id}",
-            next_step="the champion stays as it is; see the run's report for the evidence",
+            next_step=f"{stays}; see the run's report for the evidence",
         )
 
 
