@@ -251,9 +251,15 @@ def test_one_class(table: pa.Table) -> None:
         small_task().train(table.filter(table["churned"]), seed=0)
 
 
+def test_a_logistic_regression_that_did_not_converge_is_noted(table: pa.Table) -> None:
+    hasty = Learner(name="hasty", kind="logistic_regression", parameters={"max_iter": 1})
+    report = small_task(learners=(hasty,)).train(table, seed=0, threads=2).report
+    assert any(one.startswith("hasty had not converged in 3 of 3 fits") for one in report.warnings)
+
+
 def test_label_null_everywhere(table: pa.Table) -> None:
     at = table.column_names.index("churned")
-    with pytest.raises(LabelError, match="null in every row"):
+    with pytest.raises(LabelError, match="'churned' is absent or null throughout"):
         small_task().train(table.set_column(at, "churned", pa.nulls(700, pa.bool_())), seed=0)
 
 

@@ -54,6 +54,21 @@ def test_it_learns_and_reports(trained: Trained, table: pa.Table) -> None:
     assert np.corrcoef(truth, guessed)[0, 1] > 0.9
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_fit_that_did_not_converge_is_noted_and_warns_nobody(table: pa.Table, threads: int) -> None:
+    """A warning would fail the test; in threads one fit must not bring back the warnings of another."""
+    some = (
+        Learner(name="ridge", kind="ridge"),
+        Learner(name="hasty", kind="lasso", parameters={"alpha": 1e-9, "max_iter": 1, "tol": 1e-12}),
+        Learner(name="patient", kind="lasso", parameters={"alpha": 0.1}),
+    )
+    task = Regression(label="bill", features=INPUTS, learners=some, folds=4, repeats=2, tune="none")
+    said = [one for one in task.train(table, seed=1, threads=threads).report.warnings if "converged" in one]
+    (warning,) = said
+    assert warning.startswith("hasty had not converged in 8 of 8 fits")
+    assert "max_iter" in warning
+
+
 def test_saved_loaded_one_row_and_reasons(trained: Trained, table: pa.Table, tmp_path: Path) -> None:
     trained.model.save(tmp_path / "model")
     model = Model.load(tmp_path / "model")

@@ -5,7 +5,7 @@ on folds that were cut with another seed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -108,7 +108,7 @@ def choose(task: Supervised, *, trials: Trials, progress: Progress) -> Choice:
         tuning.append(report)
         if tuned != learners[at]:
             (again,) = _judge([tuned], trials, lambda _share: None)
-            found[at] = OutOfFold(again.margins, found[at].seconds + again.seconds)
+            found[at] = replace(again, seconds=found[at].seconds + again.seconds)
             learners[at] = tuned
     searched = {report.learner for report in tuning}
     reports = tuple(
@@ -221,6 +221,12 @@ def _champion(
         f"{scores[report.name]:.4f} against {scores[name]:.4f}"
         for report in reports
         if not report.eligible and scores[report.name] > scores[name]
+    ]
+    warnings += [
+        f"{learner.name} had not converged in {result.unfinished} of {len(trials.folds)} fits: what it found is near "
+        "its best; more passes (max_iter) or a larger penalty end it"
+        for learner, result in zip(learners, found, strict=True)
+        if result.unfinished
     ]
     warnings += [f"the search of {one.learner} ended at its time ceiling" for one in tuning if one.ceiling_hit]
     parts = tuple((learner, weights[learner.name]) for learner in learners if weights.get(learner.name, 0.0) > 0)

@@ -3,11 +3,15 @@
 Takes a learner, a base matrix and its target; gives the fitted view and members. Everything that is learned from rows
 is learned here, from exactly the rows handed in: preprocessing, resampling and the estimators. Each library runs on
 one thread, which makes its result independent of the machine; folds run beside each other instead.
+
+A fit that ends at its last pass before it has converged is told by its result: the library's own warning names a line
+of the library, and nobody who reads it knows which learner it is about.
 """
 
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -21,7 +25,7 @@ from trunkline.tasks.sampling import Resampling, resample
 from trunkline.tasks.view_fitting import Columns, fit_view
 from trunkline.tasks.views import View
 
-__all__ = ["FitSettings", "FittedLearner", "fit_learner"]
+__all__ = ["FitSettings", "FittedLearner", "fit_learner", "without_convergence_warnings"]
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,13 @@ class FittedLearner:
         learner: The declaration, with the parameters that were used.
         view: Its fitted preprocessing.
         members: One fit per bag.
+        converged: Whether every fit met its tolerance within its passes; true for learners that have none.
     """
 
     learner: Learner
     view: View
     members: tuple[Member, ...]
+    converged: bool = True
 
     def margin(self, base: Matrix) -> Floats:
         """Give the margin of rows.
@@ -97,11 +103,26 @@ def fit_learner(learner: Learner, *, base: Matrix, target: Floats, settings: Fit
     )
     weight = _weights(target) if settings.class_weight == "balanced" else None
     fit = _FITS[learner.kind]
-    members = tuple(
-        fit(_Call(learner, matrix, target, weight, settings.classification, seed + 7919 * bag))
+    calls = [
+        _Call(learner, matrix, target, weight, settings.classification, seed + 7919 * bag)
         for bag in range(learner.bags)
-    )
-    return FittedLearner(learner, view, members)
+    ]
+    members = tuple(map(fit, calls))
+    return FittedLearner(learner, view, members, converged=not any(call.unfinished for call in calls))
+
+
+@contextmanager
+def without_convergence_warnings() -> Iterator[None]:
+    """Silence what :attr:`FittedLearner.converged` says better, while fits run in threads.
+
+    The filters belong to the process: enter it once around all threads, not in each of them, where one that leaves
+    would bring the warnings back for the others.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 @dataclass(frozen=True)
@@ -112,6 +133,13 @@ class _Call:
     weight: Floats | None
     classification: bool
     seed: int
+    unfinished: list[int] = field(default_factory=list)
+
+    def note_passes(self, passes: object, *, most: int) -> None:
+        """Note a fit that ended at its last pass; ``passes`` is what the library counted."""
+        done = int(np.max(np.asarray(passes if passes is not None else 0)))
+        if done >= most:
+            self.unfinished.append(done)
 
     def parameters(self, **defaults: Parameter) -> dict[str, Parameter]:
         return {**defaults, **self.learner.parameters}
@@ -135,6 +163,7 @@ def _fit_logistic(call: _Call) -> Member:
 
     model = _made(LogisticRegression, call, max_iter=2_000, random_state=call.seed)
     model.fit(call.matrix.astype(np.float64), call.target, sample_weight=call.weight)
+    call.note_passes(model.n_iter_, most=model.max_iter)
     return _linear(call, model.coef_, float(model.intercept_[0]))
 
 
@@ -157,10 +186,10 @@ def _fit_linear(call: _Call) -> Member:
             tol=1e-4,
             precompute=True,
         )
-    with warnings.catch_warnings():
-        # coordinate descent at a tiny alpha nears least squares without ever meeting its tolerance
-        warnings.filterwarnings("ignore", message="Objective did not converge")
-        model.fit(matrix, call.target)
+    model.fit(matrix, call.target)
+    if kind in ("lasso", "elastic_net"):
+        # at a tiny alpha coordinate descent nears least squares without ever meeting its tolerance
+        call.note_passes(model.n_iter_, most=model.max_iter)
     return _linear(call, model.coef_, float(np.ravel(model.intercept_)[0]))
 
 

@@ -16,7 +16,7 @@ from trunkline.stats.calibration import Calibration, calibrate, fit_beta, fit_lo
 from trunkline.stats.intervals import Interval
 from trunkline.stats.profiles import CategoryProfile, NumberProfile, category_profile, number_profile
 from trunkline.tasks.base_matrix import BaseMatrix, Floats, Matrix
-from trunkline.tasks.estimators import FitSettings, FittedLearner, fit_learner
+from trunkline.tasks.estimators import FitSettings, FittedLearner, fit_learner, without_convergence_warnings
 from trunkline.tasks.folds import Places
 from trunkline.tasks.graph import classifier_graph, regressor_graph
 from trunkline.tasks.info import LearnerInfo, ModelInfo
@@ -108,7 +108,7 @@ def fit_parts(
     def fit(learner: Learner) -> FittedLearner:
         return fit_learner(learner, base=matrix, target=target, settings=settings, seed=seed)
 
-    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+    with without_convergence_warnings(), ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         fitted = list(pool.map(fit, [learner for learner, _ in parts]))
     return [(one, weight) for one, (_, weight) in zip(fitted, parts, strict=True)]
 

@@ -14,7 +14,7 @@ import numpy as np
 from trunkline.stats.intervals import Interval, corrected_resampled_test
 from trunkline.stats.metrics import evaluate
 from trunkline.tasks.base_matrix import Floats, Matrix
-from trunkline.tasks.estimators import FitSettings, fit_learner
+from trunkline.tasks.estimators import FitSettings, fit_learner, without_convergence_warnings
 from trunkline.tasks.folds import Fold
 from trunkline.tasks.learners import Learner
 
@@ -31,10 +31,12 @@ class OutOfFold:
     Attributes:
         margins: Shape (repeats, rows); NaN where a row was never judged (the earliest rows of a split by time).
         seconds: Time of fits and predictions, all folds together.
+        unfinished: Fits that ended before they had converged.
     """
 
     margins: Floats
     seconds: float
+    unfinished: int = 0
 
     def scores(self, target: Floats, *, folds: Sequence[Fold], score: Score) -> tuple[float, ...]:
         """Give one score per fold."""
@@ -85,9 +87,10 @@ def cross_validate(
     shape = (1 + max(fold.repeat for fold in folds), len(target))
     margins = [np.full(shape, np.nan) for _ in learners]
     seconds = [0.0] * len(learners)
+    unfinished = [0] * len(learners)
     jobs = [(at, fold) for at in range(len(learners)) for fold in folds]
 
-    def judge(job: tuple[int, Fold]) -> tuple[int, Fold, Floats, float]:
+    def judge(job: tuple[int, Fold]) -> tuple[int, Fold, Floats, float, bool]:
         at, fold = job
         start = perf_counter()
         fitted = fit_learner(
@@ -97,14 +100,15 @@ def cross_validate(
             settings=settings,
             seed=seed + 101 * fold.repeat + fold.number,
         )
-        return at, fold, fitted.margin(base[fold.judge]), perf_counter() - start
+        return at, fold, fitted.margin(base[fold.judge]), perf_counter() - start, fitted.converged
 
-    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        for done, (at, fold, margin, took) in enumerate(pool.map(judge, jobs), start=1):
+    with without_convergence_warnings(), ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+        for done, (at, fold, margin, took, converged) in enumerate(pool.map(judge, jobs), start=1):
             margins[at][fold.repeat, fold.judge] = margin
             seconds[at] += took
+            unfinished[at] += not converged
             progress(done / len(jobs))
-    return [OutOfFold(found, took) for found, took in zip(margins, seconds, strict=True)]
+    return [OutOfFold(*found) for found in zip(margins, seconds, unfinished, strict=True)]
 
 
 def probability_score(metric: str) -> Score:
