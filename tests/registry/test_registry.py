@@ -109,6 +109,32 @@ def test_rollback_goes_back_step_by_step_and_brings_the_whole_folder(
         registry.rollback("churn", approver="ann")
 
 
+def test_a_rollback_that_leads_nowhere_says_why_and_what_could_be_promoted(
+    registry: Registry, model_folder: MakeFolder
+) -> None:
+    def refused() -> InputError:
+        with pytest.raises(InputError, match="no earlier champion") as told:
+            registry.rollback("churn", approver="ann")
+        return told.value
+
+    nothing = refused()
+    assert nothing.what.endswith("no version was registered yet")
+    assert (nothing.allowed, nothing.next_step) == ((), "make another version first: trunkline run churn")
+    register(registry, model_folder("a"))
+    assert (refused().what.endswith("no version is champion"), refused().allowed) == (True, ("1",))
+    promote(registry, "1")
+    alone = refused()
+    assert alone.what.endswith("version 1 is the only one")
+    assert (alone.allowed, alone.next_step) == ((), "make another version first: trunkline run churn")
+    register(registry, model_folder("b"))
+    another = refused()
+    assert another.what.endswith("there was none before version 1")
+    assert (another.allowed, "promote churn VERSION" in another.next_step) == (("2",), True)
+    promote(registry, "2")
+    registry.retire("churn", "1", approver="ann")
+    assert (refused().what.endswith("those before version 2 are retired"), refused().allowed) == (True, ())
+
+
 def test_rollback_passes_over_retired_versions(registry: Registry, model_folder: MakeFolder) -> None:
     for name in "abc":
         register(registry, model_folder(name))

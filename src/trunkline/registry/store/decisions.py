@@ -99,11 +99,7 @@ class Registry(Registering):
                 self._known(usecase, leaving, state)
                 return self._completed(usecase)
             if state.previous is None:
-                raise InputError(
-                    f"use case {usecase!r} has no earlier champion to go back to",
-                    allowed=[version for version in state.registered if version not in state.retired],
-                    next_step=f"promote one of its versions: trunkline models promote {usecase} VERSION",
-                )
+                raise _no_way_back(usecase, state)
             self._usable(usecase, state.previous, state)
             drills.point("registry.before_promoted")
             self._give("rolled_back", usecase, state.previous, alias="champion", approver=approver, evidence=evidence)
@@ -131,6 +127,32 @@ class Registry(Registering):
             if version not in state.retired:
                 self._give("retired", usecase, version, alias=None, approver=approver, evidence=evidence)
             return self._completed(usecase)
+
+
+def _no_way_back(usecase: str, state: Standing) -> InputError:
+    """Say why nothing can be rolled back, and which versions could be promoted instead, if there are any."""
+    champion = state.granted.get("champion")
+    others = [
+        version
+        for version in state.registered
+        if version not in state.retired and (champion is None or version != champion.version)
+    ]
+    if not state.registered:
+        why = "no version was registered yet"
+    elif champion is None:
+        why = "no version is champion"
+    elif len(state.registered) == 1:
+        why = f"version {champion.version} is the only one"
+    elif len(state.champions) == 1:
+        why = f"there was none before version {champion.version}"
+    else:
+        why = f"those before version {champion.version} are retired"
+    step = f"promote another version: trunkline models promote {usecase} VERSION" if others else ""
+    return InputError(
+        f"use case {usecase!r} has no earlier champion to go back to: {why}",
+        allowed=others,
+        next_step=step or f"make another version first: trunkline run {usecase}",
+    )
 
 
 def _refuse_stale(usecase: str, version: str, state: Standing, *, expecting: str | None) -> None:
