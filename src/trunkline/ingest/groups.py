@@ -21,7 +21,7 @@ from trunkline.ingest.committing import append_refused, lake_rows_schema, quaran
 from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.ingest.handfuls import Handfuls, SmallFile
 from trunkline.ingest.identity import Batch, Target, batch_of
-from trunkline.ingest.judged import in_order
+from trunkline.ingest.in_order import in_order
 from trunkline.ingest.landing import Landed
 from trunkline.ingest.privacy import keeps_originals
 from trunkline.ingest.receipts import known_receipts, receipt_of, refusal_of, write_receipts

@@ -6,20 +6,20 @@ wait in a temporary file once there are many.
 """
 
 import json
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import ROW, BlockJudge, JudgedBlock, Resolution, arrow_schema, resolve_columns
 from trunkline.contracts import Contract
 from trunkline.engine import Engine
 from trunkline.errors import SourceError
 from trunkline.ingest.files import DEFAULT_LIMITS, open_file
+from trunkline.ingest.in_order import in_order
 from trunkline.ingest.raw import RawFile
 from trunkline.ingest.references import References
 from trunkline.ingest.refusals import Refusals
@@ -39,7 +39,6 @@ __all__ = [
     "Verdicts",
     "blocks",
     "good_schema",
-    "in_order",
     "judge",
     "judged_file",
     "no_rows",
@@ -50,9 +49,6 @@ BLOCK_BYTES: Final = 16 << 20
 
 BLOCK_ROWS: Final = 1 << 17
 """Rows that a block has at most, more or less."""
-
-_Given = TypeVar("_Given")
-_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -238,38 +234,6 @@ def blocks(opened: RawFile) -> Iterator[Block]:
             size = rows = 0
     if rows:
         yield joined()
-
-
-def in_order(
-    given: Iterator[_Given], work: "Callable[[_Given], _Made]", *, threads: int
-) -> Generator[_Made, None, None]:
-    """Do work on several threads; results come in the order of what was given, of which little is taken ahead.
-
-    Close it when the results are not taken to their end: after that no thread works any more.
-
-    Raises:
-        Exception: What the work, or the giving, raised.
-    """
-    first = next(given, None)
-    if first is None:
-        return
-    second = next(given, None)
-    if second is None:  # not worth a thread
-        yield work(first)
-        return
-    with ThreadPoolExecutor(threads, thread_name_prefix="ingest") as pool:
-        running: deque[Future[_Made]] = deque()
-        try:
-            for one in chain((first, second), given):
-                running.append(pool.submit(work, one))
-                del one
-                if len(running) > threads:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        finally:
-            for future in running:
-                future.cancel()
 
 
 def judge(  # noqa: PLR0913 - what one file needs

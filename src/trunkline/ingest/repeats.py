@@ -167,7 +167,8 @@ def marked_twice(marks: "Sequence[npt.NDArray[np.int64]]") -> "npt.NDArray[np.in
     """Give the marks that occur more than once."""
     import numpy as np
 
-    ordered = np.sort(np.concatenate(marks))
+    ordered = np.concatenate(marks)
+    ordered.sort()
     return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 

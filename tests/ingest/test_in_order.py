@@ -2,7 +2,7 @@
 
 import threading
 
-from trunkline.ingest.judged import in_order
+from trunkline.ingest.in_order import in_order
 
 
 def names() -> list[str]:
