@@ -131,6 +131,7 @@ def test_lineage_finds_a_row_by_the_clear_identifier(trunkline: Trunkline, lines
     assert "1234567" not in out
 
 
+@pytest.mark.slow
 def test_nobody_reads_the_vault_through_the_server(trunkline: Trunkline, lines: Path) -> None:
     (lines / "a.csv").write_text("msisdn,seconds\n0170 1234567,1\n")
     assert trunkline("ingest", "lines", lines / "a.csv")[0] == 0

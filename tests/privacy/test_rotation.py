@@ -13,6 +13,7 @@ import pytest
 
 from trunkline.brokers import EmbeddedLog, Message
 from trunkline.contracts.records import QUARANTINE, VAULT
+from trunkline.lake import held
 from trunkline.lake.vault import reidentify
 from trunkline.run import Workspace
 from trunkline.run.rotating import CRASH_POINTS
@@ -140,6 +141,19 @@ def test_without_originals_a_rotation_is_refused_before_anything_changes(
     assert workspace.keys.facts() == keys
 
 
+@pytest.mark.parametrize("lock", ["flusher.lock", "run-lines.lock"])
+def test_pseudonyms_are_not_changed_while_somebody_makes_them(
+    trunkline: Trunkline, kept: Path, workspace: Workspace, lock: str
+) -> None:
+    keys = workspace.keys.facts()
+    with held(kept / "locks" / lock, what="test"):
+        code, _, err = trunkline("maintain", "--rotate-keys", "msisdn")
+    assert code == 2, err
+    workspace.keys.refresh()
+    assert workspace.keys.facts() == keys
+
+
+@pytest.mark.slow
 def test_a_new_encryption_key_leaves_everything_readable(
     trunkline: Trunkline, kept: Path, lines: Path, workspace: Workspace
 ) -> None:
@@ -159,6 +173,7 @@ def test_a_new_encryption_key_leaves_everything_readable(
     assert (code, "is not there" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_master_key_from_the_settings_is_changed_with_its_predecessor(
     trunkline: Trunkline, lines: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
