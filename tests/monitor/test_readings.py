@@ -231,9 +231,11 @@ def test_one_alert_per_family_names_the_worst_first() -> None:
     ]
     readings = (*crossed, WINDOW.reading("drift", "psi", "calm", value=0.1, rows=900, limit=0.2))
     (alert,) = alerts_of(readings, window=WINDOW)
-    assert alert.severity == "minor"
+    assert alert.severity == "major", "the worst is six times its limit"
     assert alert.text.startswith("feature 10 psi 1.200 (limit 0.200), feature 09")
     assert alert.text.endswith("and 2 more")
+    (mild,) = alerts_of((crossed[0],), window=WINDOW)
+    assert mild.severity == "minor"
     assert "calm" not in alert.text
     assert "10 crossed" in alert.title
 

@@ -371,14 +371,37 @@ def test_a_file_is_scored_with_reasons(
         rows = pq.read_table(out).to_pylist()
     else:
         rows = [json.loads(line) for line in out.read_text().splitlines()]
-    logged = {str(answer["entity_key"]): answer for answer in lake(trained, "platform.predictions")}
-    assert len(rows) == 500
+    answers = lake(trained, "platform.predictions")
+    logged = {str(answer["entity_key"]): answer for answer in answers if answer["request_id"] != found["run_id"]}
+    own = {str(answer["entity_key"]): answer for answer in answers if answer["request_id"] == found["run_id"]}
+    assert len(rows) == len(own) == 500, "scores of a file are logged under a run id of their own"
     for row in rows:
+        assert own[row["subscriber_id"]]["reasons"] == row["reasons"]
         assert row["score"] == pytest.approx(logged[row["subscriber_id"]]["score"], abs=1e-12)
         assert row["decision"] == logged[row["subscriber_id"]]["decision"]
     reasons = json.loads(rows[0]["reasons"])
     assert len(reasons) == 2
     assert set(tmp_path.iterdir()) == {out}
+
+
+def test_rows_of_the_lake_are_scored_with_reasons(trunkline: Trunkline, workspace: Path) -> None:
+    asked = ("predict", "leavers", "--run-id", "again", "--reasons", "2", "--workspace", workspace, "--json")
+    document = json.dumps(done(trunkline(*asked))["predictions"])
+    assert json.loads(document)["rows"] == 500
+    own = [answer for answer in lake(workspace, "platform.predictions") if answer["request_id"] == "again"]
+    assert [len(json.loads(str(answer["reasons"]))) for answer in own] == [2] * 500
+
+
+def test_a_file_that_lacks_what_the_model_reads_is_scored_with_a_warning(
+    trunkline: Trunkline, trained: Path, tmp_path: Path, subscribers: Callable[..., pa.Table]
+) -> None:
+    pa_csv.write_csv(subscribers(30).drop_columns(["monthly_charges", "region"]), tmp_path / "slim.csv")
+    code, _, err = trunkline(
+        "predict", "leavers", "--source", tmp_path / "slim.csv", "--out", tmp_path / "o.csv", "--workspace", trained
+    )
+    assert code == 0
+    assert "2 columns that the model reads" in err
+    assert "monthly_charges, region" in err
 
 
 def test_a_report_rendered_again_has_the_same_bytes(trunkline: Trunkline, workspace: Path) -> None:

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from trunkline.contracts import Number, field
 from trunkline.engine import open_engine
 from trunkline.lake import Lake, held
 from trunkline.registry import NoTracker, Registry
@@ -237,6 +238,21 @@ def test_one_row_is_answered_with_score_decision_and_origin(shared: Client, shar
     threshold = shared_site.model().info.threshold
     assert threshold is not None
     assert row["decision"] == (row["score"] >= threshold)
+
+
+def test_a_row_with_nothing_that_the_model_reads_is_refused(site: Site) -> None:
+    class Loose(site.usecase.contract):  # type: ignore[name-defined,misc]  # a contract like any other
+        """The lines, none of whose features has to be there."""
+
+        sold_mbps: Number | None = field(unit="Mbit/s", minimum=0)
+
+    loose = replace(site.usecase, datasets={site.usecase.main: Loose})
+    with serving(replace(site, usecase=loose)) as client:
+        for row in ({"line_id": "L1"}, {"line_id": "L1", "sold_mbps": None, "medium": None}):
+            for sent, place in (([ROW, row], 1), (row, 0)):
+                reply = client.post("/v1/lines/predict", sent)
+                assert (reply.status, reply.json["errors"]) == (422, [{"row": place, "reasons": ["features.absent"]}])
+        assert client.post("/v1/lines/predict", {"line_id": "L1", "leased": True}).status == 200
 
 
 def test_api_and_batch_agree_to_a_millionth(shared: Client, shared_site: Site, lines: MakeLines) -> None:
@@ -746,6 +762,7 @@ def test_metrics_count_what_happened(client: Client) -> None:
         ["trunkline_predictions_total", "counter"],
         ["trunkline_refused_rows_total", "counter"],
         ["trunkline_outcomes_total", "counter"],
+        ["trunkline_edge_records_total", "counter"],
         ["trunkline_model_swaps_total", "counter"],
         ["trunkline_log_waiting_records", "gauge"],
     ]

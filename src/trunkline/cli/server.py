@@ -63,6 +63,7 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
         log=settings.broker,
         keys=workspace.keys,
         limits=settings.ingest,
+        warm_reasons=True,
         sources=SourceMetrics(
             lambda: [_sample(state) for state in reader.sources()],
             workspace=workspace.folder("."),

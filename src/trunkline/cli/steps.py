@@ -1,6 +1,7 @@
 """``run`` and its single steps."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -181,7 +182,7 @@ def predict(
     run_id: RunId = None,
     common: Common = Common(),  # noqa: B008 - a frozen value
 ) -> int:
-    """Score a file by the champion; without a file, the run's rows or all current rows of the lake, into the lake.
+    """Score a file by the champion; without a file, the run's rows or all current rows of the lake. All go to the log.
 
     Args:
         usecase: Name of the use case.
@@ -197,12 +198,14 @@ def predict(
     if source is None:
         if out is not None:
             raise InputError("--out needs --source", where="the command line", next_step="name the file to score")
-        return _execute(usecase, common, run_id=run_id, only="predict")
+        if map_file is not None:
+            raise InputError("--map needs --source", where="the command line", next_step="name the file to score")
+        return _execute(usecase, common, run_id=run_id, only="predict", reasons=reasons)
     if out is None:
         raise InputError(
             "--source needs --out", where="the command line", next_step="say where the scores go, e.g. --out scores.csv"
         )
-    from trunkline.run import predict_file
+    from trunkline.run import new_run_id, predict_file
 
     with opened(common) as workspace, progress() as told, mapping_of(map_file) as mapping:
         told(f"predict {source.name}", 0.0)
@@ -212,7 +215,15 @@ def predict(
             source=source,
             out=out,
             mapping=mapping,
+            run_id=run_id or new_run_id(workspace),
             reasons=reasons,
+        )
+
+    if found.absent:
+        print(
+            f"trunkline: warning: the source has no value in {len(found.absent)} columns that the model reads, "
+            f"so the scores rest on the others: {', '.join(found.absent)}",
+            file=sys.stderr,
         )
 
     def text() -> None:
@@ -291,6 +302,7 @@ def _execute(  # noqa: PLR0913 - the options of the commands
     only: "StepName | None" = None,
     run_id: str | None = None,
     again: bool = False,
+    reasons: int = 0,
     given: Mapping[str, object] | None = None,
     needs_source: bool = False,
 ) -> int:
@@ -309,13 +321,12 @@ def _execute(  # noqa: PLR0913 - the options of the commands
             only=only,
             again=again,
             run_id=run_id,
+            reasons=reasons,
             progress=told,
         )
     document = summary(result, root=workspace.root)
     emit(document, common=common, text=lambda: _show(document))
     if result.refused is not None:
-        import sys
-
         print(f"trunkline: {result.refused}", file=sys.stderr)
         return _REFUSED
     return 0

@@ -116,6 +116,9 @@ class PredictionLog(Contract):
     score: Number = field("Calibrated probability, or the predicted value")
     decision: Flag | None = field("Score at or above the model's threshold; null for regression")
     features: Text = field("JSON object: the features as used for the answer", max_length=_LONG)
+    reasons: Text | None = field(
+        "JSON list: the features that moved the score most; null where nobody asked", max_length=_LONG
+    )
     predicted_at: Instant = field()
 
 

@@ -27,6 +27,11 @@ __all__ = ["Window", "alerts_of", "drift_readings", "estimate_readings", "perfor
 
 Family = Literal["drift", "score_drift", "performance", "estimate", "freshness", "volume"]
 
+_Severity = Literal["critical", "major", "minor", "warning"]
+
+_FAR: Final = 3.0
+"""From so many times its limit on, the drift of a feature is major."""
+
 LEAST_ROWS: Final = 30
 """Rows below which a batch says nothing about drift."""
 
@@ -227,21 +232,27 @@ def performance_readings(
 
 
 def alerts_of(readings: tuple[Reading, ...], *, window: Window) -> tuple[Alert, ...]:
-    """Announce the readings that crossed their limits: one alert per family, the worst named first."""
+    """Announce the readings that crossed their limits: one alert per family, the worst named first.
+
+    Measured performance is critical; its estimate and a drift of the scores are major; a drift of features is minor,
+    for it need not matter, unless it is three times its limit or more: then it is major, too.
+    """
     return tuple(_alerts(readings, window))
 
 
 def _alerts(readings: tuple[Reading, ...], window: Window) -> Iterator[Alert]:
-    severities: Mapping[str, Literal["critical", "major", "minor", "warning"]] = {
+    severities: Mapping[str, _Severity] = {
         "performance": "critical",
         "estimate": "major",
         "score_drift": "major",
         "drift": "minor",
     }
-    for family, severity in severities.items():
+    for family, usual in severities.items():
         crossed = [reading for reading in readings if reading.family == family and reading.crossed]
         if not crossed:
             continue
+        far = any(_shares_of_limit(reading) >= _FAR for reading in crossed)
+        severity: _Severity = "major" if far and family == "drift" else usual
         worst = sorted(crossed, key=lambda reading: -abs((reading.value or 0.0) - (reading.limit or 0.0)))
         named = ", ".join(
             f"{reading.subject} {reading.metric} {reading.value:.3f} (limit {reading.limit:.3f})"
@@ -259,6 +270,10 @@ def _alerts(readings: tuple[Reading, ...], window: Window) -> Iterator[Alert]:
             text=f"{named}{more}",
             raised_at=window.read_at,
         )
+
+
+def _shares_of_limit(reading: Reading) -> float:
+    return (reading.value or 0.0) / reading.limit if reading.limit else 0.0
 
 
 def _floor(info: ModelInfo, metric: str, watch: Watch) -> float | None:

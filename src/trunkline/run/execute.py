@@ -98,6 +98,7 @@ def execute(  # noqa: PLR0913 - the options of one command
     only: StepName | None = None,
     again: bool = False,
     run_id: str | None = None,
+    reasons: int = 0,
     progress: Progress,
 ) -> RunResult:
     """Execute a use case's plan, or one step of it.
@@ -113,6 +114,7 @@ def execute(  # noqa: PLR0913 - the options of one command
         again: Execute the step of ``only`` even if it has finished: for steps that only render.
         run_id: Id of a run to go on with, with the sources it was started with; None starts a new one, but a step that
             needs another (``evaluate`` needs ``train``) takes the newest run that has it.
+        reasons: Reasons per scored row, which are logged with its score; 0 gives none.
         progress: Told what is being done and which share of it.
 
     Returns:
@@ -157,6 +159,7 @@ def execute(  # noqa: PLR0913 - the options of one command
         sources=sources,
         dataset=dataset,
         mapping=mapping or {},
+        reasons=reasons,
         code_version=code_version(),
     )
     try:

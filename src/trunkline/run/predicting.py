@@ -50,6 +50,7 @@ class ScoredFile(BaseModel):
     """What became of a file that was scored.
 
     Attributes:
+        run_id: Under which the scores are in ``platform.predictions``.
         rows: Rows read.
         scored: Rows with a prediction.
         refused: Rows that broke the contract, with no prediction.
@@ -61,6 +62,7 @@ class ScoredFile(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    run_id: str
     rows: int
     scored: int
     refused: int
@@ -109,7 +111,16 @@ def predict(context: StepContext) -> PredictDocument:
     rows = scored_rows(context)
     context.progress("predict", 0.0)
     answers = model.predict(rows)
-    log = _log(context, rows, answers, version, model)
+    log = _log(
+        workspace,
+        usecase,
+        rows,
+        answers,
+        run_id=context.run_id,
+        version=version,
+        model=model,
+        reasons=_reasons(model, rows, context.reasons),
+    )
     table_version = workspace.lake.append(PREDICTIONS, log, transaction=Transaction(f"predict:{context.run_id}", 1))
     scores = answers.column(0)
     decided = int(pc.sum(answers.column("decision")).as_py() or 0) if "decision" in answers.column_names else None
@@ -123,19 +134,35 @@ def predict(context: StepContext) -> PredictDocument:
     )
 
 
-def _log(context: StepContext, rows: "pa.Table", answers: "pa.Table", version: str, model: "Model") -> "pa.Table":
+def _reasons(model: "Model", rows: "pa.Table", top: int) -> list[str] | None:
+    """The features that moved each score most, as JSON; None where nobody asked."""
+    if not top:
+        return None
+    return [json.dumps(row) for row in model.explain(rows, top=top).column("reasons").to_pylist()]
+
+
+def _log(
+    workspace: "Workspace",
+    usecase: "UseCase",
+    rows: "pa.Table",
+    answers: "pa.Table",
+    *,
+    run_id: str,
+    version: str,
+    model: "Model",
+    reasons: list[str] | None,
+) -> "pa.Table":
     import pyarrow as pa
 
     from trunkline.train import entity_keys
 
     count = rows.num_rows
-    usecase = context.usecase
     names = [name for name in model.info.columns if name in rows.column_names]
     features = [json.dumps(row, default=str) for row in rows.select(names).to_pylist()]
     keys = entity_keys(usecase, rows) if usecase.entity_key else [None] * count
     columns = {
-        "prediction_id": [f"{context.run_id}-{position}" for position in range(count)],
-        "request_id": [context.run_id] * count,
+        "prediction_id": [f"{run_id}-{position}" for position in range(count)],
+        "request_id": [run_id] * count,
         "usecase": [usecase.name] * count,
         "entity_key": keys,
         "model_version": [version] * count,
@@ -144,7 +171,8 @@ def _log(context: StepContext, rows: "pa.Table", answers: "pa.Table", version: s
         "score": answers.column(0),
         "decision": answers.column("decision") if "decision" in answers.column_names else [None] * count,
         "features": features,
-        "predicted_at": [context.workspace.clock()] * count,
+        "reasons": [None] * count if reasons is None else reasons,
+        "predicted_at": [workspace.clock()] * count,
     }
     schema = arrow_schema(PredictionLog)
     return pa.table(
@@ -162,9 +190,10 @@ def predict_file(
     source: Path,
     out: Path,
     mapping: Mapping[str, str],
+    run_id: str,
     reasons: int = 0,
 ) -> ScoredFile:
-    """Score a file by the champion.
+    """Score a file by the champion: into another file, and into the log of all answers.
 
     Args:
         workspace: The workspace.
@@ -173,6 +202,7 @@ def predict_file(
         out: CSV, Parquet or NDJSON by suffix: the entity key, ``score``, ``decision`` (or ``prediction``), and with
             ``reasons`` a column ``reasons``. One row per good row, in the file's order.
         mapping: Source column to field name.
+        run_id: Under which the scores are logged.
         reasons: How many reasons to give per row; 0 gives none.
 
     Raises:
@@ -183,11 +213,13 @@ def predict_file(
     """
     import pyarrow as pa
 
+    from trunkline.lake import Transaction
+
     _refuse_out(out, source)
     if reasons < 0:
         raise InputError("the number of reasons must be at least 0", where="--reasons", next_step="e.g. --reasons 3")
     version, model = live_model(workspace, usecase)
-    # nothing of the file is kept, and whoever handed it over knows its customers by these identifiers
+    # whoever handed the file over knows its customers by these identifiers; the log knows them by their pseudonyms
     given = fitting_rows(workspace, usecase, files=[source], mapping=mapping, protected=False)
     good = given.rows
     read = [name for name in model.info.columns if name not in usecase.entity_key]
@@ -197,11 +229,19 @@ def predict_file(
     answers = model.predict(good)
     columns = {name: good.column(name) for name in usecase.entity_key}
     columns |= {name: answers.column(name) for name in answers.column_names}
-    if reasons:
-        explained = model.explain(good, top=reasons).column("reasons").to_pylist()
-        columns["reasons"] = pa.chunked_array([[json.dumps(row) for row in explained]])
+    explained = _reasons(model, good, reasons)
+    if explained is not None:
+        columns["reasons"] = pa.chunked_array([explained])
+    log = _log(workspace, usecase, good, answers, run_id=run_id, version=version, model=model, reasons=explained)
+    pseudonyms = workspace.keys.pseudonyms(usecase.contract)
+    if pseudonyms is not None and usecase.entity_key:
+        named = [pseudonyms.key(usecase.entity_key, key) for key in log.column("entity_key").to_pylist()]
+        place = log.schema.get_field_index("entity_key")
+        log = log.set_column(place, log.schema.field(place), pa.array(named, pa.string()))
+    workspace.lake.append(PREDICTIONS, log, transaction=Transaction(f"predict:{run_id}", 1))
     _write(pa.table(columns), out)
     return ScoredFile(
+        run_id=run_id,
         rows=given.read,
         scored=good.num_rows,
         refused=given.refused,

@@ -62,6 +62,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
     sources: SourceMetrics | None = None,
     keys: "Keyring | None" = None,
     limits: IngestSettings | None = None,
+    warm_reasons: bool = False,
 ) -> FastAPI:
     """Make the application of one workspace.
 
@@ -77,6 +78,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
         sources: What ``/metrics`` says of sources, process and disk beside the server's own counters; None for nothing.
         keys: The keys of the workspace; None where no contract protects personal data.
         limits: How wide and long records may be that come over the edge.
+        warm_reasons: Load what reasons need beside the first answers, rather than at the first request for them.
 
     Returns:
         The application; :func:`trunkline.serve.listen` serves it.
@@ -99,6 +101,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
         every_s=flush_every_s,
         keys=keys,
         limits=limits or IngestSettings(),
+        warm_reasons=warm_reasons,
     )
     service = Service(
         deployments=deployments,
@@ -173,7 +176,9 @@ class _Running:
         every_s: float,
         keys: "Keyring | None",
         limits: IngestSettings,
+        warm_reasons: bool,
     ) -> None:
+        self._warm_reasons = warm_reasons
         self._workspace = workspace
         self._limits = limits
         self._keys = keys
@@ -243,12 +248,18 @@ class _Running:
 
     async def _watch(self, service: Service) -> None:
         """Swap in new champions as they are promoted."""
+        cold = set(self._deployments) if self._warm_reasons else set()
         while True:
+            for name in sorted(cold):
+                if self._deployments[name].current is not None:
+                    cold.discard(name)
+                    await asyncio.to_thread(self._deployments[name].warm_reasons)
             await asyncio.sleep(service.settings.reload_every_s)
             for name, deployment in self._deployments.items():
                 if not deployment.has_news:
                     continue
                 if await asyncio.to_thread(deployment.refresh):
+                    cold |= {name} if self._warm_reasons else set()
                     service.metrics.swaps.labels(name).inc()
                     _logger.info("%s: version %s answers now", name, deployment.loaded().live.version)
                 elif deployment.problem:

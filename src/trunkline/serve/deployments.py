@@ -8,6 +8,7 @@ goes on answering and :attr:`Deployment.problem` says what is wrong.
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 from trunkline.checks import Pseudonyms
 from trunkline.checks.edge import EdgeValidator, edge_validator
 from trunkline.contracts.expressions import RowValue
-from trunkline.errors import SchemaError, TrunklineError, UnavailableError, UnknownNameError
+from trunkline.errors import MissingExtraError, SchemaError, TrunklineError, UnavailableError, UnknownNameError
 from trunkline.registry.live import Alias, LiveModel, live_path, read_live, verified_folder
 from trunkline.spec import UseCase
 from trunkline.tasks.base_matrix import Matrix
@@ -120,6 +121,14 @@ class Deployment:
                 allowed=(loaded.live.version,),
             )
         return loaded
+
+    def warm_reasons(self) -> None:
+        """Load what reasons need, which takes seconds: call it in a thread. A model without reasons is left alone."""
+        from trunkline.tasks.explanation import contributions
+
+        if self._current is not None:
+            with suppress(MissingExtraError):
+                contributions(self._current.model, self._current.encode({}))
 
     @property
     def has_news(self) -> bool:

@@ -30,6 +30,7 @@ class PredictEndpoint(Endpoint):
     def __init__(self, service: Service, *, deployment: Deployment) -> None:
         super().__init__(service, route="predict", role="reader")
         self._deployment = deployment
+        self._key_parts = len(deployment.usecase.entity_key)
 
     async def answer(self, scope: Scope, body: bytes) -> Answer:
         """Answer rows, with reasons on request."""
@@ -37,6 +38,14 @@ class PredictEndpoint(Endpoint):
         reasons = wanted_reasons(scope)
         loaded = deployment.loaded()
         judged = await self.service.judged(deployment.validator, body)
+        names = loaded.features
+        empty = {
+            at: ("features.absent",)
+            for at, one in enumerate(judged)
+            if not one.reasons and all(one.row.get(name) is None for name in names)
+        }
+        if empty:
+            raise RefusedRowsError(empty, rows=len(judged))
         return self._answer(await self.service.predict(deployment, loaded, judged, reasons=reasons))
 
     def take(self, scope: Scope, body: bytes, answered: Callable[[Answer], None]) -> bool:
@@ -48,9 +57,13 @@ class PredictEndpoint(Endpoint):
         messages = validator.messages(body)
         if len(messages) != 1:
             return False
-        judged = validator.judge(messages[0])
+        message = messages[0]
+        judged = validator.judge(message)
         if judged.reasons:
             return False
+        told = list(cast("Mapping[str, object]", message).values())
+        if len(told) - told.count(None) <= self._key_parts:
+            return False  # with nothing beside its key
 
         def predicted(found: Predicted | Exception) -> None:
             answered(refused(found) if isinstance(found, Exception) else self._answer(found))

@@ -27,6 +27,7 @@ class StepContext:
         dataset: Dataset that the sources belong to; None is the main one.
         mapping: Source column to field name.
         code_version: Package version and commit.
+        reasons: Reasons per scored row; 0 gives none.
     """
 
     workspace: Workspace
@@ -37,6 +38,7 @@ class StepContext:
     dataset: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     code_version: str = ""
+    reasons: int = 0
     _documents: dict[str, str] | None = field(default=None, repr=False)
 
     def document(self, step: StepName) -> str | None:
