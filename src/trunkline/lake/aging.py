@@ -6,11 +6,13 @@ columns that is not null lies before an instant. Every function works on one tab
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from trunkline.lake import delta, writing
+from trunkline.lake.log import Commit
 from trunkline.lake.place import Place
 from trunkline.lake.writing import Transaction
 from trunkline.settings import drills
@@ -21,6 +23,38 @@ if TYPE_CHECKING:
 CRASH_POINTS: tuple[str, ...] = ("lake.retire.before_commit", "lake.retire.after_commit")
 
 _INSTANT = 'Timestamp(Microsecond, Some("UTC"))'
+
+
+_BEFORE = "retired_before"
+_BY = "retired_by"
+
+
+@dataclass(frozen=True)
+class Retirement:
+    """Rows past their time that left a table, by one commit.
+
+    Attributes:
+        columns: What their age was counted from; the first that is not null.
+        before: They were from earlier than this; UTC.
+    """
+
+    columns: tuple[str, ...]
+    before: datetime
+
+
+def retirements(commits: Iterable[Commit], *, since: int, until: int) -> list[Retirement]:
+    """Read off commits which rows past their time they took out.
+
+    Args:
+        commits: Commits of one table, in any order.
+        since: Only commits after this version.
+        until: Only commits up to this version.
+    """
+    return [
+        Retirement(tuple(commit.metadata[_BY].split(",")), datetime.fromisoformat(commit.metadata[_BEFORE]))
+        for commit in commits
+        if since < commit.version <= until and _BEFORE in commit.metadata and _BY in commit.metadata
+    ]
 
 
 def aged(rows: ir.Table, columns: Sequence[str], before: datetime) -> ir.BooleanValue:
@@ -58,7 +92,8 @@ def remove_aged(
     """
     instants = ", ".join(f"arrow_cast(\"{name}\", '{_INSTANT}')" for name in columns)
     limit = f"arrow_cast('{before.astimezone(UTC).isoformat()}', '{_INSTANT}')"
-    commit = writing.commit_properties(metadata, (transaction,))
+    said = {_BEFORE: before.astimezone(UTC).isoformat(), _BY: ",".join(columns)}
+    commit = writing.commit_properties({**metadata, **said}, (transaction,))
     drills.point("lake.retire.before_commit")
     with delta.translated(place.uri):
         told = place.newest().delete(f"coalesce({instants}) < {limit}", commit_properties=commit)

@@ -1,7 +1,8 @@
 """The inputs of a derived table at pinned versions, and which groups of rows changed between two of them.
 
 Every ingested row carries ``_batch_id`` and ``_ingested_at``, which together name the write that brought it. What two
-versions of a table differ in is the rows of the writes that only one of them has; compaction changes none.
+versions of a table differ in is the rows of the writes that only one of them has; compaction changes none. Rows that
+retention has let go do not count as gone: what was computed from them stays.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from trunkline.checks import arrow_schema
 from trunkline.contracts import Contract
 from trunkline.lake import Lake
+from trunkline.lake.aging import Retirement, aged, retirements
 from trunkline.lake.reading import newest
 
 if TYPE_CHECKING:
@@ -118,7 +120,17 @@ class Input:
         writes_now, writes_then = now.select(*_WRITE).distinct(), then.select(*_WRITE).distinct()
         came = now.anti_join(writes_then, same(now, writes_then, _WRITE))
         went = then.anti_join(writes_now, same(then, writes_now, _WRITE))
+        for retired in self._retired(lake, since):
+            is_past = aged(went, retired.columns, retired.before)
+            went = went.filter(~is_past.fill_null(False))
         return came.union(went)
+
+    def _retired(self, lake: Lake, since: int | None) -> list[Retirement]:
+        newest = lake.version(self.table)
+        if since is None or self.version is None or newest is None:
+            return []
+        commits = lake.history(self.table, limit=max(0, newest - since))
+        return retirements(commits, since=since, until=self.version)
 
     def _both(self, lake: Lake, since: int | None) -> "ir.Table":
         return self.rows(lake).union(self._then(lake, since))
