@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from trunkline.engine import Engine, open_engine
+from trunkline.engine.spark.java import demand_java
+from trunkline.errors import TrunklineError
 
 SPARK = (
     pytest.mark.spark,
@@ -19,6 +21,11 @@ SPARK = (
 @pytest.fixture(scope="session")
 def spark_application() -> Iterator[None]:
     """Keep one Spark application for all tests: the engines of a process share it."""
+    pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'trunkline[spark]'")
+    try:
+        demand_java()
+    except TrunklineError as error:
+        pytest.skip(f"{error.what}: {error.next_step}")
     with open_engine("spark", threads=1) as kept:
         assert kept.connection
         yield

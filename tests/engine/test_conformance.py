@@ -1,6 +1,6 @@
 """What every engine promises; one body over all of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -140,6 +140,10 @@ def test_a_dataset_is_read_like_files(engine: Engine, tmp_path: Path) -> None:
     assert read.schema.equals(SCHEMA)
     assert read.to_pylist() == engine.arrow(table).to_pylist()
     assert read.column("calls").to_pylist() == [3]
+    other = pa.schema([pa.field("none", pa.int64())])
+    assert engine.arrow(engine.dataset(ds.dataset(paths), other)).to_pylist() == [{"none": None}]
+    held = ds.dataset(pa.table({"subscriber": ["008"], "calls": [4]}))
+    assert engine.arrow(engine.dataset(held, SCHEMA)).column("subscriber").to_pylist() == ["008"]
 
 
 def test_arrow_rows_go_in_and_come_out(engine: Engine) -> None:
@@ -227,6 +231,29 @@ def test_a_compiled_expression_reads_tables_of_the_engine_as_well(engine: Engine
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(run, range(0, 40, 10))) == [[n + 1, n + 2] for n in range(0, 40, 10)]
+
+
+def test_a_function_runs_where_the_rows_are(engine: Engine, tmp_path: Path) -> None:
+    paths = stored(tmp_path, CALLS, CALLS)
+    table = engine.parquet(paths, CALLS.schema)
+    schema = pa.schema([pa.field("cell", pa.string()), pa.field("at", INSTANT), pa.field("score", pa.float64())])
+
+    def score(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        for batch in batches:
+            doubled = pa.array([2.0 * number for number in batch.column("attempts").to_pylist()], pa.float64())
+            yield pa.RecordBatch.from_arrays([batch.column("cell"), batch.column("at"), doubled], schema=schema)
+
+    scored = engine.mapped(table.select("at", "cell", "attempts"), score, schema)
+    found = engine.arrow(scored.group_by("cell").aggregate(total=scored.score.sum(), last_at=scored["at"].max()))
+    totals = {row["cell"]: (row["total"], row["last_at"]) for row in found.to_pylist()}
+    assert totals == {
+        "c1": (120.0, NOON + timedelta(minutes=15)),
+        "c2": (40.0, NOON + timedelta(minutes=30)),
+        None: (20.0, NOON),
+    }
+    assert engine.arrow(scored).schema.equals(schema)
+    nothing = engine.mapped(table.filter(table.attempts > 100).select("at", "cell", "attempts"), score, schema)
+    assert engine.arrow(nothing).num_rows == 0
 
 
 # The same numbers whoever computes

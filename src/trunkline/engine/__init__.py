@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trunkline.engine.protocol import Capabilities, Engine, FilesVanishedError
+from trunkline.engine.protocol import Capabilities, Engine, FilesVanishedError, MapBatches
 from trunkline.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from trunkline.settings.engine import EngineSettings
 
-__all__ = ["ENGINES", "Capabilities", "Engine", "FilesVanishedError", "open_engine"]
+__all__ = ["ENGINES", "Capabilities", "Engine", "FilesVanishedError", "MapBatches", "open_engine"]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from trunkline.engine.protocol import Capabilities, FilesVanishedError
+from trunkline.engine.protocol import Capabilities, FilesVanishedError, MapBatches
 from trunkline.errors import AuthorError
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ _FUNCTIONS = (
     THEN _turned_back(zone, timezone(zone, clock), clock) ELSE timezone(zone, clock) END
     """,
 )
+
+_MAPPED_ROWS = 50_000
 
 _CAPABILITIES = Capabilities(name="duckdb", distributed=False, reads_object_stores=False, exact_quantiles=True)
 
@@ -189,6 +191,17 @@ class DuckDB:
             return found.cast(wanted)
 
         return run
+
+    def mapped(self, expr: ir.Table, function: MapBatches, schema: pa.Schema) -> ir.Table:
+        """Apply a function to the rows of an expression, now; see :class:`~trunkline.engine.Engine`.
+
+        Raises:
+            FilesVanishedError: A file of the snapshot is gone.
+        """
+        import pyarrow as pa
+
+        given = self.batches(expr, rows=_MAPPED_ROWS)
+        return self.table(pa.RecordBatchReader.from_batches(schema, function(given)))
 
     def close(self) -> None:
         """Close the database and free its memory; closing twice is allowed."""

@@ -7,7 +7,7 @@ are an empty typed table. ``tests/engine`` holds one test body that runs over al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
     from ibis.backends import BaseBackend
+
+
+MapBatches = Callable[["Iterable[pa.RecordBatch]"], "Iterable[pa.RecordBatch]"]
+"""From batches to batches, see :meth:`Engine.mapped`."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,20 @@ class Engine(Protocol):
         Returns:
             A function from a table of that schema to the expression's rows. Unlike the engine itself it may be called
             from several threads at once; it ends with the engine.
+        """
+        ...
+
+    def mapped(self, expr: ir.Table, function: MapBatches, schema: pa.Schema) -> ir.Table:
+        """Apply a Python function to the rows of an expression where they are, e.g. a model that scores them.
+
+        Args:
+            expr: An expression over tables of this engine.
+            function: Takes a stream of batches with the expression's columns and gives a stream of its own; called once
+                per partition. On a cluster it travels to the workers, with what it refers to.
+            schema: Of what it gives.
+
+        Returns:
+            A table of that schema; an engine may compute it now or each time an expression over it runs.
         """
         ...
 

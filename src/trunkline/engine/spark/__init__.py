@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import reduce
@@ -20,9 +20,9 @@ from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, cast
 
-from trunkline.engine.protocol import Capabilities, Engine, FilesVanishedError
+from trunkline.engine.protocol import Capabilities, Engine, FilesVanishedError, MapBatches
 from trunkline.engine.spark.application import Application, Place, enter, leave
-from trunkline.engine.spark.arrow import brought, frame_of, nullable, stream_of
+from trunkline.engine.spark.arrow import brought, frame_of, nullable, spark_schema, stream_of
 from trunkline.engine.spark.files import read_dataset, read_parquet
 from trunkline.errors import AuthorError
 
@@ -182,6 +182,22 @@ class Spark:
                 return brought(frame.toArrow(), wanted)
 
         return run
+
+    def mapped(self, expr: ir.Table, function: MapBatches, schema: pa.Schema) -> ir.Table:
+        """Apply a function to the rows of an expression, on the workers; see :class:`~trunkline.engine.Engine`.
+
+        It runs each time an expression over the result does.
+
+        Raises:
+            FilesVanishedError: A file of the snapshot is gone.
+        """
+        given = expr.schema().to_pyarrow()
+
+        def run(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+            return function(batch.cast(given) for batch in batches)
+
+        with _vanishing():
+            return self._viewed(self._frame(expr).mapInArrow(run, schema=spark_schema(schema)), schema)
 
     def close(self) -> None:
         """End the session, and the application with the last of its engines; closing twice is allowed."""

@@ -97,7 +97,7 @@ def _footer(path: str) -> pa.Schema:
 
 def _nothing_of(session: SparkSession, rows: pa.Table, schema: pa.Schema) -> DataFrame:
     """As many rows as a dataset has that has none of the wanted columns."""
-    return _brought(session.range(rows.num_rows).toDF(), plain_schema([]), schema)
+    return _brought(session.range(rows.num_rows), plain_schema([]), schema)
 
 
 def _brought(frame: DataFrame, stored: pa.Schema, schema: pa.Schema) -> DataFrame:
