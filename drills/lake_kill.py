@@ -40,13 +40,10 @@ ACTIONS = {
     "lake.vacuum": "maintain",
     "lake.log": "maintain",
     "lake.erase": "erase",
+    "lake.retire": "retire",
 }
 
-CASES = [
-    (point, ACTIONS.get(point) or ACTIONS[point.rsplit(".", 1)[0]])
-    for point in CRASH_POINTS
-    if not point.startswith("lake.retire.")  # drills/retention.py kills at these
-] + [
+CASES = [(point, ACTIONS.get(point) or ACTIONS[point.rsplit(".", 1)[0]]) for point in CRASH_POINTS] + [
     ("lake.before_commit:2", "append"),
     ("lake.after_commit:3", "append"),
     ("lake.compact.before_commit", "fold"),
@@ -74,6 +71,14 @@ def act(lake: Lake, action: str, *rest: str) -> None:
         lake.maintain(pins={TABLE: [PINNED]})
     elif action == "remove":
         lake.remove(TABLE, "id", ERASED)
+    elif action == "retire":
+        lake.retire(
+            TABLE,
+            columns=["at"],
+            before=datetime(2001, 1, 1, tzinfo=UTC),
+            transaction=Transaction("retention", 1),
+            ready=lambda _version: True,
+        )
     elif action == "erase":
         lake.erase(TABLE, "id", [ERASED])
     else:
@@ -93,6 +98,9 @@ def ids_of_all(name: str, batches: int) -> list[str]:
 def prepare(lake: Lake, action: str) -> None:
     """Make the table on which a process will be killed: nine rows in three versions, for maintenance many more."""
     act(lake, "append", "seed", "3")
+    if action == "retire":
+        old = pa.array([datetime(2000, 1, 1, tzinfo=UTC)] * 3, pa.timestamp("us", tz="UTC"))
+        lake.append(TABLE, pa.table({"id": ids_of("old", 1), "a": [1] * 3, "at": old}))
     if action == "maintain":
         lake.compact(TABLE)
         lake.maintain(pins={TABLE: [PINNED]})
