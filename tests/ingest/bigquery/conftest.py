@@ -1,8 +1,9 @@
-"""An emulator of BigQuery on loopback, in an environment of its own; skipped where it is not installed."""
+"""An emulator of BigQuery on loopback, in an environment of its own; skipped where it cannot be installed."""
 
 import os
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-_PROGRAM = Path(__file__).parents[3] / ".venv-bigquery" / "bin" / "bqemulator"
+_ROOT = Path(__file__).parents[3]
+_PROGRAM = _ROOT / ".venv-bigquery" / "bin" / "bqemulator"
 _READY_WITHIN_S = 60.0
 
 
@@ -25,8 +27,12 @@ class Emulator:
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    if not _PROGRAM.exists():
-        pytest.skip("no emulator of BigQuery is installed: scripts/bigquery.sh")
+    uv = Path(sys.executable).with_name("uv")
+    made = subprocess.run(
+        ["sh", "scripts/bigquery.sh"], cwd=_ROOT, env={**os.environ, "UV": str(uv)}, capture_output=True, text=True
+    )
+    if made.returncode:
+        pytest.skip(f"no emulator of BigQuery can be installed: {made.stderr.strip()[-300:]}")
     log = tmp_path_factory.mktemp("bigquery") / "log"
     home = _PROGRAM.parents[1] / "home"
     with log.open("wb") as stream:
