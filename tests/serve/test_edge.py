@@ -106,6 +106,8 @@ def test_records_of_one_request_have_a_verdict_each(client: TestClient, lake: La
     answer = client.post(ASKED, json=sent).json()
     assert (answer["read"], answer["accepted"], answer["refused"]) == (6, 3, 3)
     reasons = {one["row"]: one["reasons"] for one in answer["errors"]}
+    assert set(answer["hints"]) <= {reason for found in reasons.values() for reason in found}
+    assert answer["hints"]
     assert reasons[1] == ["battery_level.maximum"]
     assert reasons[2] == ["row.not_an_object"]
     assert "device_id.twice" in reasons[3]

@@ -18,8 +18,8 @@ from trunkline.serve.access import Access
 from trunkline.serve.deployments import Deployment, Loaded
 from trunkline.serve.metrics import Metrics
 from trunkline.serve.one_write import OneWriteProtocol
-from trunkline.serve.refusals import Answer
-from trunkline.serve.service import Endpoint, Predicted, Service, refused
+from trunkline.serve.refusals import Answer, refused
+from trunkline.serve.service import Endpoint, Predicted, Service
 from trunkline.settings.serve import ServeSettings
 
 SCOPE: Scope = {"type": "http", "headers": [(b"host", b"127.0.0.1")], "query_string": b""}

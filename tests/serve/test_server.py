@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +307,10 @@ def test_bad_rows_are_named_with_all_reasons_and_nothing_is_answered(client: Cli
         {"row": 3, "reasons": ["row.not_an_object"]},
     ]
     assert "string" not in reply.body.decode()
+    assert reply.json["hints"] == {
+        "age_months.minimum": {"limit": 0, "unit": "months"},
+        "medium.category": {"allowed": ["copper", "fibre", "radio"]},
+    }
     missing = client.post("/v1/lines/predict", {"sold_mbps": 1})
     assert missing.json["errors"] == [{"row": 0, "reasons": ["line_id.null"]}]
     assert client.get("/v2/health/ready").json["log"]["waiting"] == 0
@@ -340,6 +344,28 @@ def test_unknown_paths_methods_and_use_cases_are_json_too(shared: Client) -> Non
     ):
         assert reply.status == status
         assert reply.json["error"]
+
+
+def test_an_address_that_is_none_names_those_there_are(shared: Client) -> None:
+    for path in ("/v1/linse/predict", "/v1/linse/outcomes", "/v1/ingest/linse/lines", "/v1/ingest/lines/linse"):
+        reply = shared.post(path, ROW)
+        assert (reply.status, reply.json["allowed"]) == (404, ["lines"])
+        assert "'linse'" in reply.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "option", "allowed"),
+    [
+        ("/v1/lines/predict?reason=3", "'reason'", ["?reasons="]),
+        ("/v1/lines/predict?reasons=3&top", "'top'", ["?reasons="]),
+        ("/v1/lines/outcomes?reasons=3", "'reasons'", None),
+        ("/v1/ingest/lines/lines?dataset=x", "'dataset'", None),
+    ],
+)
+def test_a_misspelt_option_is_refused(shared: Client, path: str, option: str, allowed: list[str] | None) -> None:
+    reply = shared.post(path, ROW)
+    assert (reply.status, reply.json.get("allowed")) == (400, allowed)
+    assert option in reply.json["error"]
 
 
 def test_too_much_at_once_is_refused(site: Site) -> None:
@@ -397,8 +423,14 @@ def test_outcomes_are_checked(shared: Client) -> None:
     reply = shared.post("/v1/lines/outcomes", [good, {**good, "value": 0.5}, {**good, "value": 2}])
     assert reply.status == 422
     assert reply.json["errors"] == [{"row": 1, "reasons": ["value.class"]}, {"row": 2, "reasons": ["value.class"]}]
+    assert reply.json["hints"] == {"value.class": {"allowed": ["0", "1"]}}
+    assert "no row was accepted" in reply.json["error"]
     reply = shared.post("/v1/lines/outcomes", {**good, "observed_at": "2026-02-01T00:00:00"})
+    assert "no row was accepted" in reply.json["error"]
     assert reply.json["errors"] == [{"row": 0, "reasons": ["observed_at.type"]}]
+    soon, late = ((now() + timedelta(hours=hours)).isoformat() for hours in (20, 30))
+    reply = shared.post("/v1/lines/outcomes", [{**good, "observed_at": soon}, {**good, "observed_at": late}])
+    assert (reply.status, reply.json["errors"]) == (422, [{"row": 1, "reasons": ["observed_at.future"]}])
     mine = shared.post("/v1/lines/outcomes", {**good, "outcome_id": "mine"})
     assert (mine.status, mine.json["accepted"], mine.json["outcome_ids"]) == (200, 1, ["mine"])
 

@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from trunkline.brokers import EmbeddedLog, GroupCommit
-from trunkline.errors import TrunklineError
 from trunkline.ingest import Target
 from trunkline.ingest.streams import TopicIntake
 from trunkline.serve.access import Access
@@ -29,12 +27,13 @@ from trunkline.serve.deployments import Deployment
 from trunkline.serve.documentation import PAGE_HEADERS, documentation_page
 from trunkline.serve.edge import IngestEndpoint
 from trunkline.serve.flusher import Flusher, FlushState
+from trunkline.serve.handlers import add_refusals, response
 from trunkline.serve.inference_protocol import InferEndpoint, ModelMetadata, metadata
 from trunkline.serve.metrics import Metrics
 from trunkline.serve.metrics_sources import SourceMetrics
 from trunkline.serve.openapi import describe
 from trunkline.serve.plain import OutcomesEndpoint, PredictEndpoint
-from trunkline.serve.refusals import Answer, RefusedRequestError, refusal
+from trunkline.serve.refusals import RefusedRequestError, refusal
 from trunkline.serve.service import Endpoint, Service
 from trunkline.settings.brokers import BrokerSettings
 from trunkline.settings.ingest import IngestSettings
@@ -124,7 +123,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
         app.hot[path] = endpoint
     _add_health(app, service, running)
     _add_models(app, service)
-    _add_refusals(app)
+    add_refusals(app, service, usecases=usecases)
     _add_documentation(app)
     describe(app, usecases=usecases)
     return app
@@ -151,7 +150,7 @@ class _Application(FastAPI):
             try:
                 self.access.refuse_strangers(scope["headers"])
             except RefusedRequestError as error:
-                await _response(refusal(error))(scope, receive, send)
+                await response(refusal(error))(scope, receive, send)
                 return
         if scope["type"] == "http" and scope["method"] == "POST":
             endpoint = self.hot.get(scope["path"])
@@ -352,34 +351,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
         return JSONResponse({"name": model, "ready": is_ready}, 200 if is_ready else 503)
 
 
-def _add_refusals(app: FastAPI) -> None:
-    """Make every error a JSON object without a traceback, for routes that are not bare ASGI as well."""
-
-    @app.exception_handler(TrunklineError)
-    async def known(_request: Request, error: Exception) -> Response:
-        return _response(refusal(error))
-
-    @app.exception_handler(HTTPException)
-    async def http(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        said = {404: "there is no such path", 405: "the path does not take this method"}
-        refused = RefusedRequestError(
-            said.get(error.status_code, "refused"), status=error.status_code, next_step="see /docs"
-        )
-        response = _response(refusal(refused))
-        response.headers.update(error.headers or {})
-        return response
-
-    @app.exception_handler(Exception)
-    async def unknown(_request: Request, error: Exception) -> Response:
-        return _response(refusal(error))
-
-
 def _add_documentation(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> HTMLResponse:
         return HTMLResponse(documentation_page(app.openapi()), headers=PAGE_HEADERS)
-
-
-def _response(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, {name.decode(): value.decode() for name, value in answer.headers})

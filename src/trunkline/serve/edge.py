@@ -16,6 +16,7 @@ from starlette.types import Scope
 
 from trunkline.brokers import Message
 from trunkline.checks.edge import EdgeValidator, edge_validator
+from trunkline.checks.hints import hints_of
 from trunkline.contracts.judging import names_of
 from trunkline.errors import InputError, UnavailableError
 from trunkline.ingest.streams import topic_of
@@ -48,8 +49,9 @@ class IngestEndpoint(Endpoint):
         self._topic = topic_of(usecase.name, dataset)
         self._table = usecase.table_name(dataset)
         self._unwrap = usecase.envelopes.get(dataset)
-        self._validator = edge_validator(usecase.datasets[dataset])
-        self._names = names_of(usecase.datasets[dataset].columns)
+        self._contract = usecase.datasets[dataset]
+        self._validator = edge_validator(self._contract)
+        self._names = names_of(self._contract.columns)
 
     async def answer(self, scope: Scope, body: bytes) -> Answer:
         """Take records in; answered when they are durable."""
@@ -65,6 +67,9 @@ class IngestEndpoint(Endpoint):
             await self.service.append(self._topic, (Message(lines),))
         except UnavailableError as error:
             raise RefusedRequestError(error.what, status=429, next_step="send it again after a second") from error
+        hints = {}
+        if refused:
+            hints["hints"] = hints_of(self._contract, (reason for reasons in refused.values() for reason in reasons))
         self.service.metrics.count_taken(self._table, accepted=len(records) - len(refused), refused=len(refused))
         return json_answer(
             {
@@ -73,6 +78,7 @@ class IngestEndpoint(Endpoint):
                 "accepted": len(records) - len(refused),
                 "refused": len(refused),
                 "errors": [{"row": row, "reasons": reasons} for row, reasons in refused.items()],
+                **hints,
             }
         )
 

@@ -14,8 +14,24 @@ __all__ = ["describe"]
 
 _Document = dict[str, Any]  # an OpenAPI document, whose shape is FastAPI's business
 
+_HINTS: _Document = {
+    "type": "object",
+    "description": "Reason to what would have been accepted",
+    "additionalProperties": {
+        "type": "object",
+        "properties": {
+            "allowed": {"type": "array", "items": {"type": "string"}},
+            "limit": {"type": "number"},
+            "unit": {"type": "string"},
+            "pattern": {"type": "string"},
+            "rule": {"type": "string"},
+        },
+    },
+}
+
 _REFUSED: _Document = {
-    "description": "Rows break their contract; nothing was done. `errors` names each such row and all its reasons.",
+    "description": "Rows break their contract; nothing was done. `errors` names each such row and all its reasons, "
+    "`hints` what would have been accepted.",
     "content": {
         "application/json": {
             "schema": {
@@ -33,6 +49,7 @@ _REFUSED: _Document = {
                             },
                         },
                     },
+                    "hints": _HINTS,
                 },
             }
         }
@@ -94,6 +111,7 @@ _TAKEN: _Document = {
                 },
             },
         },
+        "hints": _HINTS,
     },
 }
 

@@ -6,29 +6,39 @@ done.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final, cast
 
 from starlette.types import Scope
 
 from trunkline.brokers import Message
 from trunkline.checks.edge import edge_validator
+from trunkline.checks.hints import Hint
 from trunkline.contracts.expressions import RowValue
 from trunkline.contracts.kinds import Scalar
 from trunkline.serve.deployments import Deployment
+from trunkline.serve.options import wanted_reasons
 from trunkline.serve.recording import OUTCOMES, OutcomeMessage, outcome_lines
-from trunkline.serve.refusals import Answer, json_answer
-from trunkline.serve.service import Endpoint, Predicted, RefusedRowsError, Service, refused, wanted_reasons
+from trunkline.serve.refusals import Answer, RefusedRowsError, json_answer, refused
+from trunkline.serve.service import Endpoint, Predicted, Service
 
 __all__ = ["OutcomesEndpoint", "PredictEndpoint"]
 
 _CLASSES: Final = (0.0, 1.0)
+_AHEAD: Final = timedelta(days=1)
+"""How far ahead of the server's clock a truth may be: clocks differ, and a day may end later elsewhere."""
+
+_HINTS: Final[Mapping[str, Hint]] = {
+    "value.class": {"allowed": ("0", "1")},
+    "observed_at.future": {"allowed": ("an instant at which the truth was known, at most a day ahead of now",)},
+}
 
 
 class PredictEndpoint(Endpoint):
     """``POST /v1/{usecase}/predict``."""
 
     def __init__(self, service: Service, *, deployment: Deployment) -> None:
-        super().__init__(service, route="predict", role="reader")
+        super().__init__(service, route="predict", role="reader", options=("reasons",))
         self._deployment = deployment
         self._key_parts = len(deployment.usecase.entity_key)
 
@@ -106,17 +116,27 @@ class OutcomesEndpoint(Endpoint):
         """Take ground truths in; answered when they are durable."""
         usecase = self._deployment.usecase.name
         judged = await self.service.judged(self._validator, body)
-        rows = self._protected(self.service.accepted(usecase, judged))
-        if self._is_class:
-            odd = {at: ("value.class",) for at, row in enumerate(rows) if row["value"] not in _CLASSES}
-            if odd:
-                raise RefusedRowsError(odd, rows=len(rows))
-        lines, ids = outcome_lines(rows, usecase=usecase, at=self.service.clock())
+        rows = self.service.accepted(usecase, judged, contract=OutcomeMessage, verb="accepted")
+        now = self.service.clock()
+        odd = {at: reasons for at, row in enumerate(rows) if (reasons := self._odd(row, latest=now + _AHEAD))}
+        if odd:
+            self.service.metrics.refused_rows.labels(usecase).inc(len(odd))
+            raise RefusedRowsError(odd, rows=len(rows), hints=_HINTS, verb="accepted")
+        lines, ids = outcome_lines(self._protected(rows), usecase=usecase, at=now)
         await self.service.append(OUTCOMES, (Message(lines),))
         self.service.metrics.outcomes.labels(usecase).inc(len(rows))
         return json_answer(
             {"request_id": self.service.request_id(), "usecase": usecase, "accepted": len(ids), "outcome_ids": ids}
         )
+
+    def _odd(self, row: Mapping[str, Scalar | None], *, latest: datetime) -> tuple[str, ...]:
+        """What no contract says of an outcome: a truth of another kind than the task's, or one of days to come."""
+        observed_at = row["observed_at"]
+        is_odd = {
+            "value.class": self._is_class and row["value"] not in _CLASSES,
+            "observed_at.future": isinstance(observed_at, datetime) and observed_at > latest,
+        }
+        return tuple(reason for reason, broken in is_odd.items() if broken)
 
     def _protected(self, rows: Sequence[Mapping[str, Scalar | None]]) -> Sequence[Mapping[str, Scalar | None]]:
         """Name the entities as the predictions do."""

@@ -12,27 +12,27 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
 from typing import Final, NamedTuple, cast
-from urllib.parse import parse_qs
 
 import numpy as np
 from starlette.types import Receive, Scope, Send
 
 from trunkline.brokers import GroupCommit, Message
 from trunkline.checks.edge import EdgeValidator, Judged
+from trunkline.contracts import Contract
 from trunkline.contracts.expressions import RowValue
 from trunkline.contracts.kinds import Scalar
-from trunkline.errors import RowsRefusedError, TrunklineError, UnavailableError, UnknownNameError
+from trunkline.errors import UnavailableError, UnknownNameError
 from trunkline.serve.access import Access
 from trunkline.serve.deployments import Deployment, Loaded
 from trunkline.serve.metrics import Metrics
+from trunkline.serve.options import refuse_unknown_options
 from trunkline.serve.recording import PREDICTIONS, RequestIds, prediction_lines
-from trunkline.serve.refusals import Answer, RefusedRequestError, refusal
+from trunkline.serve.refusals import Answer, RefusedRequestError, RefusedRowsError, refused
 from trunkline.serve.together import Asked, Together
 from trunkline.settings.serve import Role, ServeSettings
 
-__all__ = ["Endpoint", "Predicted", "Service", "refused", "wanted_reasons"]
+__all__ = ["Endpoint", "Predicted", "Service"]
 
-_MOST_REASONS: Final = 50
 _ROWS_ON_THE_LOOP: Final = 32
 _logger = logging.getLogger(__name__)
 
@@ -97,7 +97,9 @@ class Service:
         if name in self.broken:
             raise UnavailableError(f"the use case {name!r} is broken", next_step="see /v2/health/ready")
         if name not in self.deployments:
-            raise UnknownNameError(f"no model is called {name[:60]!r}", allowed=sorted(self.deployments))
+            raise UnknownNameError(
+                f"there is no use case {name[:60]!r} with a model here", allowed=sorted(self.deployments)
+            )
         return self.deployments[name]
 
     async def append(self, topic: str, messages: Sequence[Message]) -> None:
@@ -128,7 +130,8 @@ class Service:
             MissingExtraError: Reasons of this model need an extra that is not installed.
         """
         # No feature is an instant or a day, so what the model reads of a row is what it can read.
-        rows = cast("list[Mapping[str, RowValue]]", self.accepted(deployment.usecase.name, judged))
+        accepted = self.accepted(deployment.usecase.name, judged, contract=deployment.usecase.contract)
+        rows = cast("list[Mapping[str, RowValue]]", accepted)
         usecase, request = deployment.usecase, self.request_id()
         named = None
         if len(rows) == 1 and not reasons:
@@ -224,8 +227,16 @@ class Service:
                 next_step=f"send at most {self.settings.max_rows} at once, or use: trunkline predict",
             )
 
-    def accepted(self, usecase: str, judged: Sequence[Judged]) -> list[Mapping[str, Scalar | None]]:
+    def accepted(
+        self, usecase: str, judged: Sequence[Judged], *, contract: type[Contract], verb: str = "answered"
+    ) -> list[Mapping[str, Scalar | None]]:
         """Give the rows if all are good.
+
+        Args:
+            usecase: The use case, for the counters.
+            judged: The rows with their verdicts.
+            contract: What they were judged by.
+            verb: What is done with rows that are good.
 
         Raises:
             RefusedRowsError: One is not; carries the reasons of each refused row.
@@ -235,32 +246,8 @@ class Service:
         refused = {position: one.reasons for position, one in enumerate(judged) if one.reasons}
         if refused:
             self.metrics.refused_rows.labels(usecase).inc(len(refused))
-            raise RefusedRowsError(refused, rows=len(judged))
+            raise RefusedRowsError(refused, rows=len(judged), contract=contract, verb=verb)
         return [one.row for one in judged]
-
-
-class RefusedRowsError(RowsRefusedError):
-    """Rows of a request break their contract.
-
-    Attributes:
-        refused: Position in the request to the reasons, 0 is the first row.
-    """
-
-    def __init__(self, refused: Mapping[int, Sequence[str]], *, rows: int) -> None:
-        counts: dict[str, int] = {}
-        for reasons in refused.values():
-            for reason in reasons:
-                counts[reason] = counts.get(reason, 0) + 1
-        super().__init__(
-            f"{len(refused)} of {rows} rows break the contract; no row was answered",
-            reasons=counts,
-            next_step="mend the rows named in errors and send all of them again",
-        )
-        self.refused = refused
-
-    def errors(self) -> list[dict[str, object]]:
-        """List the refused rows as JSON, in their order."""
-        return [{"row": row, "reasons": list(reasons)} for row, reasons in self.refused.items()]
 
 
 class Endpoint(ABC):
@@ -270,10 +257,12 @@ class Endpoint(ABC):
         service: What all routes share.
         route: Its name in the metrics.
         role: The least role that may use it.
+        options: What may stand behind the ``?`` of its address; anything else is refused.
     """
 
-    def __init__(self, service: Service, *, route: str, role: Role) -> None:
+    def __init__(self, service: Service, *, route: str, role: Role, options: Sequence[str] = ()) -> None:
         self.service = service
+        self._options = options
         self.role: Role = role
         self._counts = service.metrics.route(route)
         self._max_bytes = int(service.settings.max_body_mb * (1 << 20))
@@ -287,6 +276,8 @@ class Endpoint(ABC):
         begun = perf_counter()
         try:
             self.service.access.require(self.role, headers=scope["headers"])
+            if scope["query_string"]:
+                refuse_unknown_options(scope, self._options)
             body = await self._body(receive)
             if body is None:
                 return
@@ -363,30 +354,6 @@ class Endpoint(ABC):
                 )
             if not message.get("more_body"):
                 return body
-
-
-def refused(error: Exception) -> Answer:
-    """Answer with what went wrong; what is not Trunkline's own error goes to the log."""
-    if isinstance(error, RefusedRowsError):
-        return refusal(error, extra={"errors": error.errors()})
-    if not isinstance(error, TrunklineError):
-        _logger.error("a request failed", exc_info=error)
-    return refusal(error)
-
-
-def wanted_reasons(scope: Scope) -> int:
-    """Read ``?reasons=N`` of a request.
-
-    Raises:
-        RefusedRequestError: It is not a whole number from 0 to 50.
-    """
-    query: bytes = scope["query_string"]
-    if not query:
-        return 0
-    text = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("reasons", ["0"])[-1]
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MOST_REASONS)) and int(text) <= _MOST_REASONS):
-        raise RefusedRequestError(f"reasons is a whole number from 0 to {_MOST_REASONS}", status=400)
-    return int(text)
 
 
 def _reasons(loaded: Loaded, rows: Sequence[Mapping[str, RowValue]], top: int) -> list[Reasons]:

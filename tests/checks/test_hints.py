@@ -1,0 +1,54 @@
+"""What would have been accepted is said from the contract alone."""
+
+from typing import ClassVar, Literal
+
+import pytest
+
+from trunkline.checks.hints import Hint, hints_of
+from trunkline.contracts import Contract, Instant, Integer, Number, Rule, Table, Text, col, field
+
+
+class Call(Contract):
+    """One call."""
+
+    table: ClassVar[Table] = Table(
+        key=("call_id",),
+        rules=(Rule("billed", col("cost") <= col("seconds"), "nobody pays more than a unit a second"),),
+    )
+
+    call_id: Text = field(pattern="c[0-9]+", max_length=20)
+    seconds: Integer = field(unit="seconds", minimum=0, maximum=86_400, aliases=("Duration",))
+    cost: Number | None = field(minimum=0)
+    kind: Literal["voice", "video"] | None = field()
+    begun_at: Instant = field()
+    ended_at: Instant | None = field(zone="Europe/Rome")
+
+
+@pytest.mark.parametrize(
+    ("reason", "hint"),
+    [
+        ("kind.category", {"allowed": ("voice", "video")}),
+        ("seconds.minimum", {"limit": 0, "unit": "seconds"}),
+        ("seconds.maximum", {"limit": 86_400, "unit": "seconds"}),
+        ("cost.minimum", {"limit": 0}),
+        ("cost.type", {"allowed": ("a number",)}),
+        ("seconds.null", {"allowed": ("a whole number, not null",)}),
+        ("call_id.pattern", {"pattern": "c[0-9]+"}),
+        ("call_id.length", {"limit": 20, "unit": "characters"}),
+        ("ended_at.type", {"allowed": ("an instant, in Europe/Rome where it has no offset",)}),
+        ("duratoin.unknown", {"allowed": ("seconds",)}),
+        ("billed", {"rule": "nobody pays more than a unit a second"}),
+    ],
+)
+def test_a_reason_has_its_hint(reason: str, hint: Hint) -> None:
+    assert hints_of(Call, [reason, reason]) == {reason: hint}
+
+
+def test_an_instant_names_its_offset() -> None:
+    (hint,) = hints_of(Call, ["begun_at.type"]).values()
+    assert "offset from UTC" in hint["allowed"][0]  # type: ignore[index]  # a sentence
+
+
+def test_what_speaks_for_itself_has_none_and_many_are_cut() -> None:
+    assert hints_of(Call, ["row.not_an_object", "kind.twice", "qqq.unknown", "nothing"]) == {}
+    assert len(hints_of(Call, ["kind.category", *(f"x{number}.unknown" for number in range(100)), "cost.type"])) == 1
