@@ -18,7 +18,12 @@ from trunkline.engine import open_engine
 from trunkline.lake import Lake
 from trunkline.settings.lake import LakeSettings
 
-pytestmark = pytest.mark.spark
+pytestmark = [
+    pytest.mark.spark,
+    # of tests before it, whose sockets between Python and Java are left to the garbage collector
+    pytest.mark.filterwarnings("ignore:Exception ignored in.*socket:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FILES, ROWS = 8, 500
