@@ -102,7 +102,7 @@ def train(folder: Path) -> None:
         str(folder / "mlflow"),
         python_model=str(WRAPPED),
         artifacts={"model": str(folder / "model")},
-        signature=mlflow.models.infer_signature(frame, [0.5]),
+        signature=mlflow.models.infer_signature(frame, np.array([0.5])),
     )
     signature = mlflow.models.infer_signature(numbers, np.array([0.5], dtype=np.float32))
     mlflow.onnx.save_model(onnx.load(folder / "model" / "model.onnx"), str(folder / "graph"), signature=signature)

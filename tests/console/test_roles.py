@@ -121,7 +121,7 @@ def test_a_browser_sends_the_key_as_its_password(client: TestClient) -> None:
     assert refused.status_code == 401
     assert refused.headers["www-authenticate"].startswith("Basic")
     for told in ("Basic \xe9", "Basic =", "Basic"):
-        odd = client.get("/console/tables", headers={"authorization": told.encode("latin-1")})
+        odd = client.get("/console/tables", headers={b"authorization": told.encode("latin-1")})
         assert odd.status_code == 401, told
     export = "/console/tables/churn/subscribers/export"
     assert client.get(export, auth=("whoever", KEYS["reader"])).status_code == 403
