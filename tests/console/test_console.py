@@ -1,5 +1,6 @@
 """The console over a small real workspace: what is shown, what is hidden, and that nothing is written."""
 
+import html
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +93,24 @@ def test_a_failed_run_says_why(shown: "Console") -> None:
 )
 def test_what_is_not_there_is_said_in_a_page(shown: "Console", path: str) -> None:
     assert "Not found" in shown.text(path, status=404)
+
+
+@pytest.mark.parametrize(
+    ("path", "option", "known"),
+    [
+        ("/console/runs?usecas=leaving", "'usecas'", "?usecase= , ?page="),
+        ("/console/models/leaving/1?page=1", "'page'", "takes no options"),
+        ("/console/quality?day=7", "'day'", "?days="),
+    ],
+)
+def test_a_misspelt_filter_is_refused_and_not_ignored(shown: "Console", path: str, option: str, known: str) -> None:
+    text = html.unescape(shown.text(path, status=400))
+    assert option in text
+    assert known in text
+
+
+def test_an_unknown_use_case_names_those_there_are(shown: "Console") -> None:
+    assert "leaving" in shown.text("/console/quality/leavin/customers", status=404)
 
 
 def test_a_report_outside_its_folder_is_not_given(console: "Console") -> None:

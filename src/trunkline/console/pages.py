@@ -5,8 +5,9 @@ least role that may ask for it; what a table shows depends on who asks. Each pag
 records, everything escaped; errors are pages as well.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote, urlencode
@@ -24,6 +25,8 @@ from trunkline.report.drawing import draw
 from trunkline.report.figures import metric
 from trunkline.report.page import TEMPLATES, environment, style
 from trunkline.serve import Holder
+from trunkline.serve.options import refuse_unknown_options
+from trunkline.serve.refusals import RefusedRequestError
 from trunkline.settings.serve import Role
 
 if TYPE_CHECKING:
@@ -80,7 +83,9 @@ def mount(
     router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
     pages = _Pages(reader, broken or {})
     for path, role, page in _routes(pages):
-        router.add_api_route(path, page, methods=["GET"], dependencies=[Depends(_known((access or _anybody)(role)))])
+        options = [name for name in signature(page).parameters if name != "request" and f"{{{name}}}" not in path]
+        known = _known((access or _anybody)(role), options)
+        router.add_api_route(path, page, methods=["GET"], dependencies=[Depends(known)])
     app.include_router(router)
 
 
@@ -109,11 +114,12 @@ def _anybody(_role: Role) -> Callable[[Request], Holder]:
     return lambda _request: Holder("anybody", "reader")
 
 
-def _known(allowed: Callable[[Request], Holder]) -> Callable[[Request], None]:
-    """Remember who asks for as long as the request lasts."""
+def _known(allowed: Callable[[Request], Holder], options: Sequence[str]) -> Callable[[Request], None]:
+    """Remember who asks, and which options the page takes, for as long as the request lasts."""
 
     def remembered(request: Request) -> None:
         request.state.holder = allowed(request)
+        request.state.options = options
 
     return remembered
 
@@ -146,6 +152,7 @@ class _Pages:
 
     def report(self, request: Request, run_id: str) -> Response:
         try:
+            refuse_unknown_options(request.scope, request.state.options)
             return HTMLResponse(self._reader.report(run_id), headers=_HEADERS)
         except TrunklineError as error:
             return _refused(request, error)
@@ -212,6 +219,7 @@ class _Pages:
 
     def export(self, request: Request, usecase: str, dataset: str, form: Form = "csv") -> Response:
         try:
+            refuse_unknown_options(request.scope, request.state.options)
             made = self._reader.export(usecase, dataset, holder=_holder(request), form=form)
         except TrunklineError as error:
             return _refused(request, error)
@@ -247,6 +255,7 @@ class _Pages:
 
     def _shown(self, request: Request, template: str, title: str, read: Callable[[], dict[str, object]]) -> Response:
         try:
+            refuse_unknown_options(request.scope, request.state.options)
             facts = {"metrics": self._reader.metrics(), **read()}
         except TrunklineError as error:
             return _refused(request, error)
@@ -254,8 +263,11 @@ class _Pages:
 
 
 def _refused(request: Request, error: TrunklineError) -> Response:
-    status = 404 if isinstance(error, UnknownNameError) else 500
-    title = "Not found" if status == 404 else "The workspace cannot be read"
+    status, title = 500, "The workspace cannot be read"
+    if isinstance(error, UnknownNameError):
+        status, title = 404, "Not found"
+    elif isinstance(error, RefusedRequestError):
+        status, title = error.status, "Not understood"
     return _rendered(request, "refused", title, {"error": error}, status=status)
 
 

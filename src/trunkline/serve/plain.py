@@ -55,7 +55,8 @@ class PredictEndpoint(Endpoint):
             if not one.reasons and all(one.row.get(name) is None for name in names)
         }
         if empty:
-            raise RefusedRowsError(empty, rows=len(judged))
+            hints: Mapping[str, Hint] = {"features.absent": {"allowed": [f"a value for one of: {', '.join(names)}"]}}
+            raise RefusedRowsError(empty, rows=len(judged), hints=hints)
         return self._answer(await self.service.predict(deployment, loaded, judged, reasons=reasons))
 
     def take(self, scope: Scope, body: bytes, answered: Callable[[Answer], None]) -> bool:
