@@ -1,0 +1,137 @@
+"""Files on their way in: moved or copied, compressed, encrypted, and made pieces by their records.
+
+A piece is settled by two renames, first its file, then its record: killed in between, it never landed.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from trunkline.ingest.landing.records import FILES, STEM, SUFFIX, Landed, Record, landed, read, stem_of
+from trunkline.ingest.landing.zone import LandedPieces
+from trunkline.ingest.raw import unreadable
+from trunkline.ingest.raw_files import SEALED, blocks, full, written
+from trunkline.settings.drills import point
+
+CRASH_POINTS: Final = ("landing.before_file", "landing.after_file", "landing.after_record")
+"""Points at which a drill kills an ingestion."""
+
+_COMPACT: Final = frozenset((".gz", ".bz2", ".zst", ".zip", ".parquet", ".avro", ".xlsx", ".xls", ".xlsb", ".ods"))
+
+
+class ArrivingPieces(LandedPieces):
+    """The part of a :class:`~trunkline.ingest.landing.Landing` that takes files in."""
+
+    @contextmanager
+    def drafts(self, source: str) -> Iterator[Path]:
+        """Lend an empty folder on the same file system; what is in it at the end is removed."""
+        folder = self._folder(source)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder) as name:
+            yield Path(name)
+
+    def land(self, source: str, path: Path, *, origin: str, position: Mapping[str, object]) -> Landed:
+        """Move a whole file in as the next piece of a source. One at a time per source.
+
+        Args:
+            source: The source's name.
+            path: A file on the landing zone's file system (see :meth:`drafts`).
+            origin: Where it came from, without secrets.
+            position: Where the source goes on after it.
+
+        Raises:
+            UnavailableError: The disk did not take it.
+        """
+        with path.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        names = (name for name in os.listdir(self._folder(source)) if name.endswith(SUFFIX))  # noqa: PTH208 - many
+        number = 1 + max((int(name.partition("-")[0]) for name in names), default=0)
+        kept = self._sealed(path, bound=self._bound(source, number, content)) if self.seals else path
+        return self._settle(
+            source, kept, name=path.name, number=number, content=content, origin=origin, position=position
+        )
+
+    def keep(self, path: Path) -> Landed:
+        """Copy a file that was handed over, compressed unless it is already; the same content is kept once.
+
+        Returns:
+            The piece, of an earlier call where the content is known.
+
+        Raises:
+            SourceError: The file is missing or unreadable.
+            UnavailableError: The disk did not take it.
+        """
+        name = path.name if path.suffix.lower() in _COMPACT else f"{path.name}.zst"
+        with self.drafts(FILES) as folder:
+            copy = folder / "copy"
+            digest = hashlib.sha256()
+            try:
+                stream = path.open("rb")
+            except OSError as error:
+                raise unreadable(path, error) from error
+            keys = self._keys if self.seals else None
+            with stream, written(copy, plain=name == path.name, keys=keys) as writing:
+                for block in blocks(stream, path):
+                    digest.update(block)
+                    writing.write(block)
+                content = digest.hexdigest()
+                writing.bound = self._bound(FILES, 0, content)
+            record = self._folder(FILES) / f"{content[:STEM]}{SUFFIX}"
+            if record.exists():
+                piece = read(record, FILES)
+                if piece.content_sha256 == content and piece.path is not None:
+                    return piece
+            return self._settle(FILES, copy, name=name, number=0, content=content, origin=str(path), position=None)
+
+    def _settle(
+        self,
+        source: str,
+        path: Path,
+        *,
+        name: str,
+        number: int,
+        content: str,
+        origin: str,
+        position: Mapping[str, object] | None,
+    ) -> Landed:
+        folder = self._folder(source)
+        stem = stem_of(number, content)
+        target = folder / f"{stem}{''.join(_suffixes(name))}{SEALED if self.seals else ''}"
+        point("landing.before_file")
+        try:
+            record = Record(
+                number=number,
+                file=target.name,
+                content_sha256=content,
+                origin=origin,
+                landed_at=self._clock(),
+                position=position,  # type: ignore[arg-type]  # validated by the model
+            )
+            path.replace(target)
+            point("landing.after_file")
+            part = folder / f".{stem}.part"
+            part.write_text(record.model_dump_json(), encoding="utf-8")
+            part.replace(folder / f"{stem}{SUFFIX}")
+        except OSError as error:
+            raise full(folder, error) from error
+        point("landing.after_record")
+        return landed(record, folder=folder, source=source)
+
+    def _sealed(self, path: Path, *, bound: str) -> Path:
+        """Encrypt a draft; the one in clear goes."""
+        sealed = path.with_name(f"{path.name}{SEALED}")
+        with path.open("rb") as stream, written(sealed, plain=True, keys=self._keys) as writing:
+            for block in blocks(stream, path):
+                writing.write(block)
+            writing.bound = bound
+        path.unlink()
+        return sealed
+
+
+def _suffixes(name: str) -> list[str]:
+    """The suffixes that tell a file's form: at most two, short."""
+    return [suffix.lower() for suffix in Path(name).suffixes[-2:] if len(suffix) <= 8 and suffix[1:].isalnum()]
