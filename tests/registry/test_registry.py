@@ -119,7 +119,7 @@ def test_a_rollback_that_leads_nowhere_says_why_and_what_could_be_promoted(
 
     nothing = refused()
     assert nothing.what.endswith("no version was registered yet")
-    assert (nothing.allowed, nothing.next_step) == ((), "make another version first: trunkline run churn")
+    assert (nothing.allowed, nothing.next_step) == ((), "make a version first: trunkline run churn")
     register(registry, model_folder("a"))
     assert (refused().what.endswith("no version is champion"), refused().allowed) == (True, ("1",))
     promote(registry, "1")

@@ -151,7 +151,7 @@ def _no_way_back(usecase: str, state: Standing) -> InputError:
     return InputError(
         f"use case {usecase!r} has no earlier champion to go back to: {why}",
         allowed=others,
-        next_step=step or f"make another version first: trunkline run {usecase}",
+        next_step=step or f"make {'another' if state.registered else 'a'} version first: trunkline run {usecase}",
     )
 
 
