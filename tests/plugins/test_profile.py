@@ -107,7 +107,7 @@ def test_values_that_look_personal_are_nowhere(made: Path) -> None:
     assert "hidden: email" in page
     contract = (made / "plugins" / "mine" / "contracts.py").read_text()
     assert 'contact: Text = field(pii="email")' in contract
-    assert 'msisdn: Integer = field(pii="phone")' in contract
+    assert 'msisdn: Text = field(pii="phone")' in contract
     usecase = load_usecase("mine", plugin_dir=made / "plugins")
     assert {column.name for column in usecase.contract.columns if column.pii} == {"account_id", "contact", "msisdn"}
     assert usecase.task is not None

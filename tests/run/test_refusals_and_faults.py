@@ -152,7 +152,7 @@ def test_a_plug_in_that_cannot_be_imported_is_named_with_its_line(
     (folder / "__init__.py").write_text("import math\n\nmath.nothing\n")
     monkeypatch.setenv("TRUNKLINE_PLUGIN_DIR", str(folder.parent))
     code, out, err = trunkline("run", "torn", "--workspace", tmp_path / "w", "--json")
-    assert code == 1
+    assert code == 2
     assert "line 3" in json.loads(out)["error"]["where"]
     assert "Traceback" not in err
 
