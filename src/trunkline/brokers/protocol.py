@@ -52,12 +52,16 @@ class Capabilities:
     Attributes:
         partitions: Partitions a topic can have; None is any number.
         quick_commit: Whether ``publish`` returns within microseconds, so that an event loop may call it.
-        survives_power_loss: Whether what is acknowledged survives a power cut.
+        survives_power_loss: Whether what is acknowledged survives a power cut of one host.
+        whole_batches: Whether ``publish`` stores all or none; otherwise a part may be stored of what was refused.
+        trims: Whether ``trim`` removes records; otherwise the broker's own retention does.
     """
 
     partitions: int | None
     quick_commit: bool
     survives_power_loss: bool
+    whole_batches: bool = True
+    trims: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,20 @@ class Broker(Protocol):
             batches: Messages by topic; a topic is made by its first message.
 
         Returns:
-            Offset of the last message of each topic.
+            Offset of the last message of each topic, in the partition that took it.
 
         Raises:
             InputError: A topic's name is malformed.
-            UnavailableError: Nothing was stored; trying again may help.
+            UnavailableError: Not stored, or not whole where a broker has no whole batches; trying again may help.
+        """
+        ...
+
+    def partitions(self, topic: str) -> int:
+        """Number of a topic's partitions, 1 or more; they count from 0. It may grow, and never shrinks.
+
+        Raises:
+            InputError: The topic's name is malformed.
+            UnavailableError: The broker did not answer.
         """
         ...
 
@@ -109,6 +122,7 @@ class Broker(Protocol):
             partition: The partition.
 
         Raises:
+            InputError: The topic's name is malformed, or there is no such partition.
             UnavailableError: The broker did not answer.
         """
         ...
@@ -130,7 +144,12 @@ class Broker(Protocol):
         ...
 
     def source_id(self, topic: str, *, partition: int = 0) -> str:
-        """Name the partition among all there are; a log made anew under an old name has another one."""
+        """Name the partition among all there are; a topic made anew under an old name has another one.
+
+        Raises:
+            UnknownNameError: Nobody wrote to the topic yet, and the broker gives names to topics that exist only.
+            UnavailableError: The broker did not answer.
+        """
         ...
 
     def trim(self, *, now: datetime) -> Trimmed:
