@@ -51,6 +51,10 @@ class Receipt(Contract):
     absent_columns: Text = field("JSON list: nullable fields that the source lacks", max_length=_LONG)
     extra_columns: Text = field("JSON list: columns of the source that the contract does not know", max_length=_LONG)
     mapping: Text | None = field("JSON object: source column to field, from the user; null without", max_length=_LONG)
+    notes: Text | None = field(
+        "JSON object: what a derived table tells of its rows, e.g. how many its joins lost; null for others",
+        max_length=_LONG,
+    )
     table_version: Integer | None = field("Version of the dataset's table that holds the rows; null when none were")
     started_at: Instant = field()
     finished_at: Instant = field()

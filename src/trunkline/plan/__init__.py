@@ -3,7 +3,8 @@
 A plan is a pure function of the use case. Steps do not call each other; each reads what earlier ones left in the lake.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from trunkline.errors import UnknownNameError
@@ -62,11 +63,13 @@ class Plan:
         usecase: The use case's name.
         steps: In an order that respects ``after``.
         derived: Derived tables in the order in which the ingest step refreshes them.
+        derivations: The steps that lead to each of them, the last of which is the table.
     """
 
     usecase: str
     steps: tuple[Step, ...]
     derived: tuple[str, ...] = ()
+    derivations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def until(self, last: str | None) -> "Plan":
         """Cut the plan after a step.
@@ -93,4 +96,5 @@ def plan_of(usecase: UseCase) -> Plan:
     for position, name in enumerate(names):
         title = f"{_TITLES[name]}, refresh derived tables" if name == "ingest" and usecase.derived else _TITLES[name]
         steps.append(Step(name, title, names[position - 1 : position] if position else ()))
-    return Plan(usecase.name, tuple(steps), refresh_order(usecase.derived))
+    derived = refresh_order(usecase.derived)
+    return Plan(usecase.name, tuple(steps), derived, {name: (*usecase.derived[name].steps, name) for name in derived})

@@ -7,7 +7,7 @@ columns that are not part of the table's key.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
@@ -52,12 +52,39 @@ class Derived:
         inputs: Datasets and other derived tables that it reads.
         expression: Gives its rows.
         refresh: How it follows its inputs.
+        steps: What is computed on the way, in this order; each expression, and ``expression`` after them, gets the
+            inputs and the steps before it by name. They are shown in the plan, and are no tables of the lake.
+        notes: One row of numbers and texts about the rows that were computed, for the receipt: what the joins lost, for
+            instance. It gets inputs and steps, and as ``rows`` what ``expression`` gives.
+        in_order: Inputs also have ``_ingested_at`` and ``_row``, which together tell the order in which rows came.
     """
 
     contract: type[Contract]
     inputs: tuple[str, ...]
     expression: Expression
     refresh: Full | Incremental = Full()
+    steps: Mapping[str, Expression] = field(default_factory=dict)
+    notes: Expression | None = None
+    in_order: bool = False
+
+    def stepwise(self, tables: "Mapping[str, ir.Table]") -> "Mapping[str, ir.Table]":
+        """Give the inputs and every step, by name.
+
+        Args:
+            tables: The inputs by name.
+        """
+        known = dict(tables)
+        for name, expression in self.steps.items():
+            known[name] = expression(known)
+        return known
+
+    def rows(self, tables: "Mapping[str, ir.Table]") -> "ir.Table":
+        """Give the derived rows, lazily.
+
+        Args:
+            tables: The inputs by name.
+        """
+        return self.expression(self.stepwise(tables))
 
 
 def refresh_order(derived: Mapping[str, Derived]) -> tuple[str, ...]:
@@ -97,6 +124,10 @@ def refuse_underivable(datasets: Mapping[str, type[Contract]], derived: Mapping[
             raise UseCaseError("a derived table has inputs", where=here, allowed=[*contracts])
         if unknown := [one for one in table.inputs if one not in contracts]:
             raise UseCaseError(f"the input {unknown[0]!r} does not exist", where=here, allowed=[*contracts])
+        if taken := [step for step in table.steps if step in (*table.inputs, "rows")]:
+            raise UseCaseError(
+                f"a step cannot be called {taken[0]!r}", where=here, next_step="give it a name that no input has"
+            )
         if isinstance(table.refresh, Incremental):
             _refuse_ungrouped(table, table.refresh, contracts, here)
     refresh_order(derived)

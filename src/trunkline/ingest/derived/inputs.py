@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-__all__ = ["LINEAGE", "Input", "lineage_schema", "same"]
+__all__ = ["LINEAGE", "ORDER", "Input", "lineage_schema", "same"]
 
 LINEAGE: Final = ("_run_id", "_batch_id", "_row", "_ingested_at")
 """Columns that every row of the lake carries beside its contract's."""
+
+ORDER: Final = ("_ingested_at", "_row")
+"""Those of them that tell in which order rows came."""
 
 _WRITE: Final = ("_batch_id", "_ingested_at")
 
@@ -53,11 +56,26 @@ class Input:
         table: Its lake table.
         contract: What its rows look like.
         version: The pinned version; None where there is no such table yet.
+        in_order: Current rows also have the columns of :data:`ORDER`.
     """
 
     table: str
     contract: type[Contract]
     version: int | None
+    in_order: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns of the current rows."""
+        return (*(column.name for column in self.contract.columns), *(ORDER if self.in_order else ()))
+
+    @property
+    def schema(self) -> "pa.Schema":
+        """Schema of the current rows."""
+        import pyarrow as pa
+
+        stored = lineage_schema(self.contract)
+        return pa.schema([stored.field(name) for name in self.names])
 
     def rows(self, lake: Lake, *, version: int | None = None) -> "ir.Table":
         """Give all rows with their lineage; none where the table does not exist."""
@@ -68,7 +86,7 @@ class Input:
         return lake.read(self.table, schema=schema, version=at)
 
     def current(self, lake: Lake, groups: "ir.Table | None" = None) -> "ir.Table":
-        """Give the contract's columns, of each key the newest row.
+        """Give the columns of :attr:`names`, of each key the newest row.
 
         Args:
             lake: The lake.
@@ -88,7 +106,7 @@ class Input:
             rows = newest(rows, key=key, newest_by=order, table=self.table)
         if groups is not None and key and not set(by) <= set(key):
             rows = rows.semi_join(groups, same(rows, groups, by))
-        return rows.select(*(column.name for column in self.contract.columns))
+        return rows.select(*self.names)
 
     def has_changed(self, lake: Lake, since: int | None) -> bool:
         """Whether rows came or went since a version.

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from trunkline.checks import ROW, Resolution, Split, arrow_schema, resolve_columns, split_expression, unfused
+from trunkline.checks import ROW, Resolution, Split, resolve_columns, split_expression, unfused
 from trunkline.contracts import Contract
 from trunkline.engine import Engine
 from trunkline.errors import SchemaError, UseCaseError
+from trunkline.ingest.derived.inputs import Input
 from trunkline.spec.derived import Derived
 
 if TYPE_CHECKING:
@@ -186,11 +187,10 @@ def recipe(derived: Derived, contracts: Mapping[str, type[Contract]], *, where: 
     import ibis.expr.operations as ops
     import ibis.expr.types as ir
 
-    unbound = {
-        name: ibis.table(ibis.Schema.from_pyarrow(arrow_schema(contracts[name])), name=name) for name in derived.inputs
-    }
+    schemas = {name: Input(name, contracts[name], None, derived.in_order).schema for name in derived.inputs}
+    unbound = {name: ibis.table(ibis.Schema.from_pyarrow(schema), name=name) for name, schema in schemas.items()}
     try:
-        rows: object = derived.expression(unbound)
+        rows: object = derived.rows(unbound)
         if not isinstance(rows, ir.Table):
             raise UseCaseError(f"the expression gives {type(rows).__name__} instead of a table", where=where)
         text = str(ibis.to_sql(rows, dialect="duckdb"))

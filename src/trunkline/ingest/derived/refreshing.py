@@ -130,7 +130,7 @@ def _table(usecase: UseCase, name: str, lake: Lake, clock: Callable[[], datetime
     derived = usecase.derived[name]
     contracts = {one: usecase.contract_of(one) for one in derived.inputs}
     inputs = {
-        one: Input(usecase.table_name(one), contract, lake.version(usecase.table_name(one)))
+        one: Input(usecase.table_name(one), contract, lake.version(usecase.table_name(one)), derived.in_order)
         for one, contract in contracts.items()
     }
     said = recipe(derived, contracts, where=f"use case {usecase.name!r}, derived table {name!r}")
@@ -218,16 +218,30 @@ def _groups(table: _Table, since: Mapping[str, int] | None) -> "ir.Table | None"
     return table.lake.engine.table(table.lake.engine.arrow(touched.distinct()))
 
 
-def _judged(table: _Table, groups: "ir.Table | None") -> JudgedRows:
-    given = {
+def _given(table: _Table, groups: "ir.Table | None") -> "dict[str, ir.Table]":
+    """The inputs at their versions; of those that have the columns of the groups, only the groups' rows."""
+    return {
         name: one.current(
             table.lake,
             groups if groups is not None and set(table.by) <= set(arrow_schema(one.contract).names) else None,
         )
         for name, one in table.inputs.items()
     }
+
+
+def _judged(table: _Table, groups: "ir.Table | None") -> JudgedRows:
     where = f"use case {table.usecase.name!r}, derived table {table.name!r}"
-    return judged(table.derived.expression(given), table.derived.contract, engine=table.lake.engine, where=where)
+    rows = table.derived.rows(_given(table, groups))
+    return judged(rows, table.derived.contract, engine=table.lake.engine, where=where)
+
+
+def _notes(table: _Table, groups: "ir.Table | None") -> str | None:
+    """What the use case tells of the rows that were computed, as JSON."""
+    if table.derived.notes is None:
+        return None
+    known = dict(table.derived.stepwise(_given(table, groups)))
+    told = table.lake.engine.arrow(table.derived.notes({**known, "rows": table.derived.expression(known)}))
+    return json.dumps(told.to_pylist()[0] if told.num_rows else {}, default=str)
 
 
 def _write_rows(table: _Table, judged_rows: JudgedRows, groups: "ir.Table | None", state: _State) -> int:
@@ -307,6 +321,7 @@ def _account(
         absent_columns=json.dumps(rows.absent),
         extra_columns=json.dumps(rows.extra),
         mapping=None,
+        notes=_notes(table, groups),
         table_version=version,
         started_at=started_at,
         finished_at=max(table.clock(), started_at),
