@@ -7,6 +7,7 @@ command pays only for what it touches.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -126,8 +127,10 @@ class Workspace:
         Raises:
             UnknownNameError: There is none of that name.
             UseCaseError: It cannot be imported.
+            InputError: The settings say of it what cannot be set.
         """
-        return load_usecase(name, plugin_dir=self.settings.plugin_dir)
+        found = load_usecase(name, plugin_dir=self.settings.plugin_dir)
+        return found.with_choices(self.settings.usecases.get(name, {}))
 
     def usecases(self) -> tuple[str, ...]:
         """Names of all installed use cases, broken ones too."""
@@ -135,7 +138,11 @@ class Workspace:
 
     def installed(self) -> Installed:
         """Import all use cases; those that are broken are told apart."""
-        return load_usecases(plugin_dir=self.settings.plugin_dir)
+        found = load_usecases(plugin_dir=self.settings.plugin_dir)
+        given = self.settings.usecases
+        return replace(
+            found, usecases={name: one.with_choices(given.get(name, {})) for name, one in found.usecases.items()}
+        )
 
     @contextmanager
     def run_lock(self, usecase: str) -> Iterator[None]:

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     engine: EngineSettings = Field(EngineSettings(), description="What computes, and where.")
     ingest: IngestSettings = Field(IngestSettings(), description="Limits of the files that are taken in.")
     sources: Mapping[str, AnySource] = Field({}, description="Declared sources by name; see docs/sources.md.")
+    usecases: Mapping[str, Mapping[str, str | int | float | bool]] = Field(
+        {}, description="Choices of a use case by its name, e.g. `[usecases.towers]`; its README lists them."
+    )
     landing: LandingSettings = Field(LandingSettings(), description="What is kept of the raw files that come in.")
     lake: LakeSettings = Field(LakeSettings(), description="Retention, locks and compaction of tables.")
     lineage: LineageSettings = Field(LineageSettings(), description="Where OpenLineage events go.")

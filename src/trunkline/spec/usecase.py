@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pydantic import BaseModel, ValidationError
+
 from trunkline.contracts import Contract
-from trunkline.errors import UseCaseError
+from trunkline.errors import InputError, UseCaseError
 from trunkline.spec.derived import Derived, refuse_underivable
 from trunkline.spec.gates import Gate
 from trunkline.spec.references import refuse_dangling
@@ -100,6 +102,8 @@ class UseCase:
         schedule: When the whole plan runs, where a scheduler is on; None only when somebody asks for it. The settings
             win (`scheduler.runs`).
         documentation: Path of the README inside the use case's package.
+        choices: What an operator may set of it under ``[usecases.NAME]``; None where there is nothing to set.
+        chosen: Makes the use case from them; goes with ``choices``.
     """
 
     name: str
@@ -122,6 +126,8 @@ class UseCase:
     envelopes: Mapping[str, Unwrap] = field(default_factory=dict)
     schedule: Schedule | None = None
     documentation: str = "README.md"
+    choices: type[BaseModel] | None = None
+    chosen: "Callable[..., UseCase] | None" = None
 
     def __post_init__(self) -> None:
         """Refuse contradictions at import, where the author sees them.
@@ -154,6 +160,28 @@ class UseCase:
             raise UseCaseError(
                 f"the task reads columns that the contract lacks: {', '.join(unknown)}", where=where, allowed=names
             )
+
+    def with_choices(self, given: Mapping[str, object]) -> "UseCase":
+        """Give the use case as it was set.
+
+        Args:
+            given: What was set, by name.
+
+        Raises:
+            InputError: There is no such thing to set, or the value is not allowed.
+        """
+        if not given:
+            return self
+        where = f"[usecases.{self.name}]"
+        if self.choices is None or self.chosen is None:
+            raise InputError("this use case has nothing to set", where=where, next_step="take the table out")
+        try:
+            choices = self.choices.model_validate(given)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            name = ".".join(map(str, wrong["loc"]))
+            raise InputError(f"{name}: {wrong['msg']}", where=where, allowed=self.choices.model_fields) from None
+        return self.chosen(choices)
 
     @property
     def contract(self) -> type[Contract]:
