@@ -396,6 +396,10 @@ def _show(document: dict[str, object]) -> None:
         for one in derived if isinstance(derived, list) else []:
             counts = f"{one['accepted']} accepted, {one['quarantined']} quarantined, {one['duplicates']} duplicate"
             print(f"derived  {one['dataset']}: {one['read']} computed, {counts}")
+            told = json.loads(one.get("notes") or "{}")
+            for name, value in told.items():
+                if value:
+                    print(f"         {name.replace('_', ' ')}: {value}")
     model = document.get("model")
     if isinstance(model, dict):
         version = f"version {model['version']} is {model['alias']}" if model["alias"] else "not released"
