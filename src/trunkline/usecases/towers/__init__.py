@@ -87,3 +87,4 @@ def towers(choices: Choices) -> UseCase:
 
 
 usecase = towers(Choices())
+"""The use case as it is where nothing is set."""
