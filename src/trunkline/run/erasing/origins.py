@@ -1,0 +1,116 @@
+"""What brought a person: raw copies, which go, and sources and models, which can only be named."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trunkline.checks import arrow_schema
+from trunkline.contracts.records import RECEIPTS, Receipt, StepRecord
+from trunkline.errors import TrunklineError, UnknownNameError
+from trunkline.ingest.files import split_sheet
+from trunkline.ingest.landing import FILES
+from trunkline.run.erasing.theirs import Found
+from trunkline.run.raw_copies import Sought, pieces_with
+
+if TYPE_CHECKING:
+    from trunkline.run.workspace import Workspace
+
+__all__ = ["erase_raw", "file_of", "look_through", "models_of", "receipts_of", "sources_of"]
+
+
+def look_through(workspace: "Workspace", table: str, sought: Sought, found: Found) -> None:
+    """Find the raw copies of a dataset that hold the person, whether or not a row of theirs is anywhere."""
+    landing = workspace.landing(table)
+    landing.tidy(older_than=workspace.settings.lake.vacuum_grace)  # copies that a killed process left
+    for piece, is_there in pieces_with(landing, sought, limits=workspace.settings.ingest):
+        if is_there:
+            found.pieces.append((table, piece))
+        else:
+            found.unread.append(str(piece.path))
+
+
+def receipts_of(workspace: "Workspace", found: Found) -> list[Receipt]:
+    """Read the receipts of the batches and of the raw copies that had the person."""
+    if not (found.batches or found.pieces) or not workspace.lake.exists(RECEIPTS):
+        return []
+    contents = {piece.content_sha256 for _, piece in found.pieces}
+    rows = workspace.lake.arrow(
+        RECEIPTS,
+        schema=arrow_schema(Receipt),
+        where=lambda table: (
+            table["batch_id"].isin(sorted(found.batches) or [""])
+            | table["content_sha256"].isin(sorted(contents) or [""])
+        ),
+    ).to_pylist()
+    tables = {table for table, _ in found.pieces}
+    receipts = [Receipt(**row) for row in rows]
+    return [one for one in receipts if one.batch_id in found.batches or f"{one.usecase}.{one.dataset}" in tables]
+
+
+def erase_raw(workspace: "Workspace", receipts: list[Receipt], found: Found) -> None:
+    """Remove the raw copies that hold the person, and those of the batches that brought the person."""
+    for table, piece in found.pieces:
+        found.raw_files += workspace.landing(table).remove(piece)
+    for receipt in receipts:
+        landing = workspace.landing(f"{receipt.usecase}.{receipt.dataset}")
+        with suppress(UnknownNameError):  # never kept, or gone already
+            found.raw_files += landing.remove(landing.find(receipt.content_sha256))
+
+
+def sources_of(receipts: list[Receipt], found: Found) -> dict[str, str]:
+    """Say what had brought the person: how it is told, to its path or address."""
+    brought = [(piece.source, piece.origin) for _, piece in found.pieces]
+    brought += [((receipt.piece or FILES).partition("/")[0], receipt.source) for receipt in receipts]
+    return {
+        (file_of(origin) or origin) if source == FILES else f"{source}: {origin}": origin for source, origin in brought
+    }
+
+
+def file_of(source: str) -> str | None:
+    """Give the absolute path of a file that exists, also where one of its sheets was named; else None."""
+    with suppress(OSError, ValueError):
+        path = split_sheet(Path(source))[0]
+        if path.is_file():
+            return str(path.absolute())
+    return None
+
+
+def models_of(workspace: "Workspace", receipts: list[Receipt]) -> tuple[str, ...]:
+    """Name the versions of the registry whose training read one of the batches."""
+    if not receipts or not workspace.lake.exists("platform.steps"):
+        return ()
+    documents = workspace.lake.arrow(
+        "platform.steps",
+        schema=arrow_schema(StepRecord),
+        columns=["run_id", "usecase", "document"],
+        where=lambda table: table["step"] == "train",
+    ).to_pylist()
+    runs = {row["run_id"] for row in documents if _has_read(json.loads(row["document"]), row["usecase"], receipts)}
+    return tuple(_versions(workspace, runs))
+
+
+def _has_read(trained: dict[str, object], usecase: str, receipts: list[Receipt]) -> bool:
+    batches, versions = trained["batches"], trained["table_versions"]
+    assert isinstance(batches, list)
+    assert isinstance(versions, dict)
+    for receipt in receipts:
+        if receipt.usecase != usecase or receipt.table_version is None:
+            continue
+        if batches and receipt.batch_id not in batches:
+            continue
+        if int(versions.get(f"{receipt.usecase}.{receipt.dataset}", -1)) >= receipt.table_version:
+            return True
+    return False
+
+
+def _versions(workspace: "Workspace", runs: set[str]) -> Iterator[str]:
+    for usecase in workspace.usecases():
+        try:
+            versions = workspace.registry.versions(usecase)
+        except TrunklineError:
+            continue
+        for version in versions:
+            if version.run_id in runs:
+                yield f"{usecase}/{version.version}"

@@ -1,0 +1,102 @@
+"""What is a person's: where a key holds an identifier, which records have it, and what an erasure found."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.contracts.keys import key_parts
+from trunkline.ingest.landing import Landed
+from trunkline.run.wanted import Wanted
+
+if TYPE_CHECKING:
+    from trunkline.spec import UseCase
+
+__all__ = ["Erased", "Found", "Part", "holds", "is_of", "key_part"]
+
+
+class Erased(BaseModel):
+    """What was erased, and what is out of reach.
+
+    Attributes:
+        kind: Identifier type.
+        tables: Lake table to rows that went, over all versions as far as they were in the newest.
+        log_records: Records of the durable log that went.
+        raw_files: Raw copies in the landing zone that went, because the person was in them.
+        models: Versions that learned from batches with the person, as ``usecase/version``; retrain to let them forget.
+        files: Absolute paths of files that were handed over, held the person, and still exist where they were.
+        sources: Every source that had brought the person, as text: a path as it was handed over (absolute where the
+            file still exists), or ``NAME: ORIGIN`` of a source that was pulled. Archives and systems behind them may
+            hold the person still.
+        unread: Archives that cannot be looked into now, and raw copies that stay because nobody can see into them:
+            encrypted, damaged, or of a form whose reader is not installed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    tables: dict[str, int]
+    log_records: int
+    raw_files: int
+    models: tuple[str, ...]
+    files: tuple[str, ...]
+    sources: tuple[str, ...]
+    unread: tuple[str, ...]
+
+
+@dataclass
+class Found:
+    """What was found on the way.
+
+    Attributes:
+        tables: Lake table to rows that went.
+        batches: Ids of the batches that brought the person.
+        log_records: Records of the durable log that went.
+        raw_files: Raw copies that went.
+        pieces: Raw copies that hold the person, each with its table.
+        unread: Paths of raw copies into which nobody can see.
+        archives_unread: Archives that cannot be looked into.
+    """
+
+    tables: dict[str, int] = field(default_factory=dict)
+    batches: set[str] = field(default_factory=set)
+    log_records: int = 0
+    raw_files: int = 0
+    pieces: list[tuple[str, Landed]] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    archives_unread: list[str] = field(default_factory=list)
+
+    def count(self, table: str, rows: int) -> None:
+        """Add rows that went to those of their table."""
+        if rows:
+            self.tables[table] = self.tables.get(table, 0) + rows
+
+
+class Part(NamedTuple):
+    """Place of an identifier in a key, and how many parts the key has."""
+
+    at: int
+    of: int
+
+
+def key_part(usecase: "UseCase", kind: str) -> Part | None:
+    """Say where the key of a use case's entities holds an identifier of a type; None where it does not."""
+    marked = {column.name for column in usecase.contract.columns if column.pii == kind}
+    fields = usecase.entity_key
+    return next((Part(at, len(fields)) for at, name in enumerate(fields) if name in marked), None)
+
+
+def is_of(record: dict[str, object], keyed: dict[str, Part], wanted: Wanted) -> bool:
+    """Say whether an answer or an outcome is the person's, by the key of its entity."""
+    part, key = keyed.get(str(record.get("usecase"))), record.get("entity_key")
+    if part is None or not isinstance(key, str):
+        return False
+    parts = (key,) if part.of == 1 else key_parts(key)
+    return part.at < len(parts) and parts[part.at] in wanted.texts
+
+
+def holds(row: dict[str, str | None], wanted: Wanted) -> bool:
+    """Say whether a refused row holds the identifier in any cell."""
+    if set(row) == {"line"}:  # a line that was no row: nobody knows its cells
+        return wanted.is_in_line(str(row["line"]))
+    return any(cell is not None and wanted.is_cell(cell) for cell in row.values())
