@@ -1,22 +1,18 @@
-"""``run`` and its single steps."""
+"""The commands: what each takes, and what it asks to be run."""
 
-import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from trunkline.cli.mapping import mapping_of
-from trunkline.cli.output import Common, emit, opened, progress, table
+from trunkline.cli.output import Common, emit, opened, progress
+from trunkline.cli.steps.executing import executed, taken_again
+from trunkline.cli.steps.showing import show_metrics
 
-if TYPE_CHECKING:
-    from trunkline.plan import StepName
-    from trunkline.run import RunResult
-
-_REFUSED: Final = 3
+__all__ = ["evaluate", "ingest", "monitor", "predict", "register", "report", "rollout", "run", "train"]
 
 Source = Annotated[
     tuple[str, ...],
@@ -46,7 +42,7 @@ def run(
         run_id: Go on with this run, or start one under this id.
         common: Options of every command.
     """
-    return _execute(usecase, common, source=source, map_file=map_file, until=until, run_id=run_id)
+    return executed(usecase, common, source=source, map_file=map_file, until=until, run_id=run_id)
 
 
 def ingest(
@@ -82,13 +78,13 @@ def ingest(
         common: Options of every command.
     """
     if again is not None:
-        return _again(usecase, again, common, sources=sources, map_file=map_file)
+        return taken_again(usecase, again, common, sources=sources, map_file=map_file)
     if dry_run:
         from trunkline.cli.previewing import previewed
 
         return previewed(usecase, sources, common, dataset=dataset, map_file=map_file)
     given = {} if reject_budget is None else {"ingest": {"reject_budget": reject_budget}}
-    return _execute(
+    return executed(
         usecase,
         common,
         source=sources,
@@ -109,7 +105,7 @@ def train(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -
         run_id: Take the rows of this run; all current rows of the lake by default.
         common: Options of every command.
     """
-    return _execute(usecase, common, run_id=run_id, only="train")
+    return executed(usecase, common, run_id=run_id, only="train")
 
 
 def evaluate(
@@ -131,14 +127,14 @@ def evaluate(
         common: Options of every command.
     """
     if not source:
-        return _execute(usecase, common, run_id=run_id, only="evaluate")
+        return executed(usecase, common, run_id=run_id, only="evaluate")
     from trunkline.run import evaluate_files, source_files
 
     with opened(common) as workspace, progress() as told, mapping_of(map_file) as mapping:
         told(f"evaluate {usecase}", 0.0)
         found = evaluate_files(workspace, workspace.usecase(usecase), files=source_files(source), mapping=mapping)
     document = found.model_dump(mode="json")
-    emit(document, common=common, text=lambda: _show_metrics(f"{usecase}, version {found.model_version}", document))
+    emit(document, common=common, text=lambda: show_metrics(f"{usecase}, version {found.model_version}", document))
     if not common.json:
         print(f"{found.rows} rows scored, {found.seen} left out as seen in training, {found.refused} refused")
         if found.ece_noise is not None:
@@ -157,7 +153,7 @@ def register(usecase: str, /, *, run_id: RunId = None, common: Common = Common()
         run_id: The run whose candidate it is; the newest judged one by default.
         common: Options of every command.
     """
-    return _execute(usecase, common, run_id=run_id, only="register")
+    return executed(usecase, common, run_id=run_id, only="register")
 
 
 def rollout(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
@@ -168,7 +164,7 @@ def rollout(usecase: str, /, *, run_id: RunId = None, common: Common = Common())
         run_id: The run that registered it; the newest one by default.
         common: Options of every command.
     """
-    return _execute(usecase, common, run_id=run_id, only="rollout")
+    return executed(usecase, common, run_id=run_id, only="rollout")
 
 
 def predict(
@@ -200,7 +196,7 @@ def predict(
             raise InputError("--out needs --source", where="the command line", next_step="name the file to score")
         if map_file is not None:
             raise InputError("--map needs --source", where="the command line", next_step="name the file to score")
-        return _execute(usecase, common, run_id=run_id, only="predict", reasons=reasons)
+        return executed(usecase, common, run_id=run_id, only="predict", reasons=reasons)
     if out is None:
         raise InputError(
             "--source needs --out", where="the command line", next_step="say where the scores go, e.g. --out scores.csv"
@@ -253,7 +249,7 @@ def monitor(
         run_id: Go on with this run, or start one under this id.
         common: Options of every command.
     """
-    return _execute(usecase, common, source=source, map_file=map_file, run_id=run_id, only="monitor")
+    return executed(usecase, common, source=source, map_file=map_file, run_id=run_id, only="monitor")
 
 
 def report(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
@@ -264,187 +260,4 @@ def report(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) 
         run_id: The run; the newest one by default.
         common: Options of every command.
     """
-    return _execute(usecase, common, run_id=run_id, only="report", again=True)
-
-
-def _again(usecase: str, batch: str, common: Common, *, sources: tuple[str, ...], map_file: Path | None) -> int:
-    from trunkline.errors import InputError
-    from trunkline.run import ingest_again, new_run_id
-
-    if sources:
-        raise InputError("--again takes no source: the raw copy of the batch is its source", where="the command line")
-    with opened(common) as workspace, progress() as told, mapping_of(map_file) as given:
-        told(f"ingest batch {batch} again", 0.0)
-        mapping = None if map_file is None else given  # without a file the batch keeps the mapping it came with
-        done = ingest_again(workspace, usecase, batch, run_id=new_run_id(workspace), mapping=mapping)
-
-    def text() -> None:
-        if done.unchanged:
-            print("contract and mapping are as they were: nothing to do")
-            return
-        new = done.receipt
-        counts = f"{new.accepted} accepted, {new.quarantined} quarantined, {new.duplicates} duplicate"
-        print(f"batch {new.batch_id} in place of {batch}: {new.read} read, {counts}")
-        print(f"{done.removed} rows of the old batch left the table, {done.discarded} the quarantine")
-
-    emit(done.model_dump(mode="json"), common=common, text=text)
-    return 0
-
-
-def _execute(  # noqa: PLR0913 - the options of the commands
-    usecase: str,
-    common: Common,
-    *,
-    source: tuple[str, ...] = (),
-    map_file: Path | None = None,
-    dataset: str | None = None,
-    until: str | None = None,
-    only: "StepName | None" = None,
-    run_id: str | None = None,
-    again: bool = False,
-    reasons: int = 0,
-    given: Mapping[str, object] | None = None,
-    needs_source: bool = False,
-) -> int:
-    from trunkline.run import execute, refuse_nothing_to_ingest
-
-    with opened(common, **(given or {})) as workspace, progress() as told, mapping_of(map_file) as mapping:
-        if needs_source:
-            refuse_nothing_to_ingest(workspace, usecase, dataset=dataset)
-        result = execute(
-            workspace,
-            usecase,
-            sources=source,
-            dataset=dataset,
-            mapping=mapping,
-            until=until,
-            only=only,
-            again=again,
-            run_id=run_id,
-            reasons=reasons,
-            progress=told,
-        )
-    document = summary(result, root=workspace.root)
-    emit(document, common=common, text=lambda: _show(document))
-    if result.refused is not None:
-        print(f"trunkline: {result.refused}", file=sys.stderr)
-        return _REFUSED
-    return 0
-
-
-def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
-    """Put a run's documents into the document that ``--json`` prints.
-
-    Args:
-        result: The run.
-        root: The workspace's folder.
-    """
-    parts = {step: json.loads(text) for step, text in result.documents.items()}
-    document: dict[str, object] = {"usecase": result.usecase, "run_id": result.run_id}
-    if "ingest" in parts:
-        receipts = parts["ingest"]["receipts"]
-        document["ingest"] = {
-            name: sum(receipt[name] for receipt in receipts)
-            for name in ("read", "accepted", "quarantined", "duplicates")
-        } | {"batches": [receipt["batch_id"] for receipt in receipts], "known": parts["ingest"]["known"]}
-        document["receipts"] = receipts
-        if derived := parts["ingest"].get("derived"):
-            document["derived"] = derived
-    if "train" in parts:
-        trained = parts["train"]["report"]
-        champion = trained["champion"]
-        registered = parts.get("register", {})
-        document["model"] = {
-            "name": champion["name"],
-            "version": registered.get("version"),
-            "alias": parts.get("rollout", {}).get("alias"),
-        } | ({"unchanged": True} if registered.get("unchanged") else {})
-        document["metrics"] = trained["metrics"]
-        document["test_metrics"] = trained["test_metrics"]
-    if "evaluate" in parts:
-        document["gates"] = parts["evaluate"]["gates"]
-    if "predict" in parts:
-        document["predictions"] = parts["predict"]
-    if "monitor" in parts:
-        watched = parts["monitor"]
-        document["monitor"] = {
-            "model_version": watched["model_version"],
-            "rows": watched["rows"],
-            "outcomes": watched["outcomes"],
-            "readings": len(watched["readings"]),
-            "crossed": [reading for reading in watched["readings"] if reading["crossed"]],
-            "alerts": watched["alerts"],
-            "note": watched["note"],
-        }
-    if "report" in parts:
-        document["report"] = {"path": str(root / parts["report"]["path"])}
-    document["seconds"] = round(result.seconds, 3)
-    return document
-
-
-def _show(document: dict[str, object]) -> None:
-    print(f"{document['usecase']}  run {document['run_id']}  {document['seconds']} s")
-    taken = document.get("ingest")
-    if isinstance(taken, dict):
-        known = " (known: these files were taken in before)" if taken["known"] else ""
-        print(
-            f"ingest   {taken['read']} read = {taken['accepted']} accepted + {taken['quarantined']} quarantined"
-            f" + {taken['duplicates']} duplicates{known}"
-        )
-        _show_receipts(document)
-        derived = document.get("derived")
-        for one in derived if isinstance(derived, list) else []:
-            counts = f"{one['accepted']} accepted, {one['quarantined']} quarantined, {one['duplicates']} duplicate"
-            print(f"derived  {one['dataset']}: {one['read']} computed, {counts}")
-            told = json.loads(one.get("notes") or "{}")
-            for name, value in told.items():
-                if value:
-                    print(f"         {name.replace('_', ' ')}: {value}")
-    model = document.get("model")
-    if isinstance(model, dict):
-        version = f"version {model['version']} is {model['alias']}" if model["alias"] else "not released"
-        version += ", unchanged: the same rows, recipe and code made it again" if model.get("unchanged") else ""
-        print(f"model    {model['name']}, {version}")
-        _show_metrics("out of fold, 95 % interval", document)
-    gates = document.get("gates")
-    if isinstance(gates, list):
-        table(
-            "gates",
-            ["gate", "", "value", "limit", "evidence"],
-            [[g["name"], "passed" if g["passed"] else "REFUSED", g["value"], g["limit"], g["detail"]] for g in gates],
-        )
-    predictions = document.get("predictions")
-    if isinstance(predictions, dict):
-        print(f"predict  {predictions['rows']} rows by version {predictions['model_version']}")
-    watched = document.get("monitor")
-    if isinstance(watched, dict):
-        print(f"monitor  {watched['readings']} readings over {watched['rows']} rows, {watched['outcomes']} outcomes")
-        if not watched["crossed"]:
-            print("         nothing is beyond its limit")
-        for alert in watched["alerts"]:
-            print(f"  ALERT {alert['severity']}: {alert['title']}: {alert['text']}")
-    written = document.get("report")
-    if isinstance(written, dict):
-        print(f"report   {written['path']}")
-
-
-def _show_receipts(document: dict[str, object]) -> None:
-    receipts = document.get("receipts")
-    for receipt in receipts if isinstance(receipts, list) else []:
-        reasons = json.loads(receipt["reasons"])
-        if reasons:
-            named = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:6])
-            print(f"         quarantined for {named}; see `trunkline quarantine show {receipt['batch_id']}`")
-        extra = json.loads(receipt["extra_columns"])
-        if extra:
-            print(f"         columns the contract does not know, left out: {', '.join(extra[:12])}")
-
-
-def _show_metrics(title: str, document: dict[str, object]) -> None:
-    metrics = document.get("metrics")
-    if isinstance(metrics, dict):
-        table(
-            title,
-            ["metric", "value", "low", "high"],
-            [[name, found["value"], found["low"], found["high"]] for name, found in metrics.items()],
-        )
+    return executed(usecase, common, run_id=run_id, only="report", again=True)

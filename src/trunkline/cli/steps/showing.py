@@ -1,0 +1,136 @@
+"""What came of a run, as the document of ``--json`` and in words."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trunkline.cli.output import table
+
+if TYPE_CHECKING:
+    from trunkline.run import RunResult
+
+__all__ = ["show", "show_metrics", "summary"]
+
+
+def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
+    """Put a run's documents into the document that ``--json`` prints.
+
+    Args:
+        result: The run.
+        root: The workspace's folder.
+    """
+    parts = {step: json.loads(text) for step, text in result.documents.items()}
+    document: dict[str, object] = {"usecase": result.usecase, "run_id": result.run_id}
+    if "ingest" in parts:
+        receipts = parts["ingest"]["receipts"]
+        document["ingest"] = {
+            name: sum(receipt[name] for receipt in receipts)
+            for name in ("read", "accepted", "quarantined", "duplicates")
+        } | {"batches": [receipt["batch_id"] for receipt in receipts], "known": parts["ingest"]["known"]}
+        document["receipts"] = receipts
+        if derived := parts["ingest"].get("derived"):
+            document["derived"] = derived
+    if "train" in parts:
+        trained = parts["train"]["report"]
+        champion = trained["champion"]
+        registered = parts.get("register", {})
+        document["model"] = {
+            "name": champion["name"],
+            "version": registered.get("version"),
+            "alias": parts.get("rollout", {}).get("alias"),
+        } | ({"unchanged": True} if registered.get("unchanged") else {})
+        document["metrics"] = trained["metrics"]
+        document["test_metrics"] = trained["test_metrics"]
+    if "evaluate" in parts:
+        document["gates"] = parts["evaluate"]["gates"]
+    if "predict" in parts:
+        document["predictions"] = parts["predict"]
+    if "monitor" in parts:
+        watched = parts["monitor"]
+        document["monitor"] = {
+            "model_version": watched["model_version"],
+            "rows": watched["rows"],
+            "outcomes": watched["outcomes"],
+            "readings": len(watched["readings"]),
+            "crossed": [reading for reading in watched["readings"] if reading["crossed"]],
+            "alerts": watched["alerts"],
+            "note": watched["note"],
+        }
+    if "report" in parts:
+        document["report"] = {"path": str(root / parts["report"]["path"])}
+    document["seconds"] = round(result.seconds, 3)
+    return document
+
+
+def show(document: dict[str, object]) -> None:
+    """Print a run's document in words.
+
+    Args:
+        document: From :func:`summary`.
+    """
+    print(f"{document['usecase']}  run {document['run_id']}  {document['seconds']} s")
+    taken = document.get("ingest")
+    if isinstance(taken, dict):
+        known = " (known: these files were taken in before)" if taken["known"] else ""
+        print(
+            f"ingest   {taken['read']} read = {taken['accepted']} accepted + {taken['quarantined']} quarantined"
+            f" + {taken['duplicates']} duplicates{known}"
+        )
+        _show_receipts(document)
+        derived = document.get("derived")
+        for one in derived if isinstance(derived, list) else []:
+            counts = f"{one['accepted']} accepted, {one['quarantined']} quarantined, {one['duplicates']} duplicate"
+            print(f"derived  {one['dataset']}: {one['read']} computed, {counts}")
+            told = json.loads(one.get("notes") or "{}")
+            for name, value in told.items():
+                if value:
+                    print(f"         {name.replace('_', ' ')}: {value}")
+    model = document.get("model")
+    if isinstance(model, dict):
+        version = f"version {model['version']} is {model['alias']}" if model["alias"] else "not released"
+        version += ", unchanged: the same rows, recipe and code made it again" if model.get("unchanged") else ""
+        print(f"model    {model['name']}, {version}")
+        show_metrics("out of fold, 95 % interval", document)
+    gates = document.get("gates")
+    if isinstance(gates, list):
+        table(
+            "gates",
+            ["gate", "", "value", "limit", "evidence"],
+            [[g["name"], "passed" if g["passed"] else "REFUSED", g["value"], g["limit"], g["detail"]] for g in gates],
+        )
+    predictions = document.get("predictions")
+    if isinstance(predictions, dict):
+        print(f"predict  {predictions['rows']} rows by version {predictions['model_version']}")
+    watched = document.get("monitor")
+    if isinstance(watched, dict):
+        print(f"monitor  {watched['readings']} readings over {watched['rows']} rows, {watched['outcomes']} outcomes")
+        if not watched["crossed"]:
+            print("         nothing is beyond its limit")
+        for alert in watched["alerts"]:
+            print(f"  ALERT {alert['severity']}: {alert['title']}: {alert['text']}")
+    written = document.get("report")
+    if isinstance(written, dict):
+        print(f"report   {written['path']}")
+
+
+def show_metrics(title: str, document: dict[str, object]) -> None:
+    """Print the metrics of a document as a table; nothing where it has none."""
+    metrics = document.get("metrics")
+    if isinstance(metrics, dict):
+        table(
+            title,
+            ["metric", "value", "low", "high"],
+            [[name, found["value"], found["low"], found["high"]] for name, found in metrics.items()],
+        )
+
+
+def _show_receipts(document: dict[str, object]) -> None:
+    receipts = document.get("receipts")
+    for receipt in receipts if isinstance(receipts, list) else []:
+        reasons = json.loads(receipt["reasons"])
+        if reasons:
+            named = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:6])
+            print(f"         quarantined for {named}; see `trunkline quarantine show {receipt['batch_id']}`")
+        extra = json.loads(receipt["extra_columns"])
+        if extra:
+            print(f"         columns the contract does not know, left out: {', '.join(extra[:12])}")
