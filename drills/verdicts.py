@@ -9,12 +9,13 @@ well. Prints one JSON line; the first differences are on standard error.
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, get_args
 
 import pyarrow as pa
 from pydantic import ValidationError, create_model
@@ -29,6 +30,7 @@ from trunkline.checks import (
     unfused,
 )
 from trunkline.contracts import Contract, Day, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
+from trunkline.contracts.written import WrittenName
 from trunkline.engine import Engine, open_engine
 from trunkline.settings.engine import EngineSettings
 
@@ -238,6 +240,59 @@ def local(chance: Random) -> str:
     return at.isoformat(sep=chance.choice(" T"), timespec=chance.choice(("minutes", "seconds", "auto"))) + end
 
 
+_EPOCHS: Final = (253_402_300_800 * 10**6, -62_135_596_800 * 10**6, 0, 1_795_342_500 * 10**6)
+
+
+def count_of(chance: Random) -> str:
+    """Seconds since 1970, or thousandths of them and so on; or nearly."""
+    if chance.random() < 0.1:
+        return instant(chance)
+    micros = chance.choice(_EPOCHS) + chance.randrange(-2, 3) if chance.random() < 0.3 else chance.randrange(10**18)
+    text = str(micros if chance.random() < 0.7 else -micros)
+    cut = chance.choice((0, 0, 3, 6, -3))
+    text = text[:-cut] if cut > 0 else text + "000" * (cut < 0)
+    return text + chance.choice(("", "", "", ".", ".0", ".5"))
+
+
+def written(form: str) -> Texts:
+    """Days in a form, or nearly; sometimes with a clock."""
+
+    def text(chance: Random) -> str:
+        is_right = chance.random() < 0.7
+        month = chance.randrange(1, 13) if is_right else chance.randrange(14)
+        dom = chance.randrange(1, 29) if is_right else chance.randrange(33)
+        drawn = {
+            "YYYY": _year(chance),
+            "MON": chance.choice(("Jan", "FEB", "mar", "Apr", "MAY", "jun", "Jul", "AUG", "sep", "Oct", "NOV", "Dez")),
+            "MM": f"{month:02}",
+            "DD": f"{dom:02}",
+            "M": str(month),
+            "D": str(dom),
+        }
+        said = re.sub("YYYY|MON|MM|DD|M|D", lambda part: drawn[part[0]], form)
+        if chance.random() < 0.1:
+            return chance.choice((day, instant))(chance)
+        if chance.random() < 0.5:
+            return said + chance.choice(("T", " ")) + _clock(chance) + _offset(chance)
+        return said + chance.choice(("", "", "", " 00:00", "T00:00:00.0", "T00:00:01"))
+
+    return text
+
+
+def compact(chance: Random) -> str:
+    """A day and a clock in digits, or nearly."""
+    at = datetime(1, 1, 1) + timedelta(seconds=chance.randrange(9998 * 365 * 86_400))  # noqa: DTZ001 - local
+    return f"{at:%Y%m%d%H%M%S}".rjust(14, "0") + _offset(chance)
+
+
+def marked(chance: Random) -> str:
+    """A number with marks between thousands, or nearly."""
+    size = chance.randrange(10 ** chance.randrange(1, 21))
+    text = f"{size:,}".replace(",", chance.choice((".", ",", " ", "\u00a0", "\u202f", "'", "")))
+    end = chance.choice(("", ",5", ".5", ",", ".", ",00", ".125", "," + digits(chance, 41)))
+    return chance.choice(("", "", "+", "-")) + text + end + chance.choice(("", "", "", "e5", "E-7", "e+300"))
+
+
 def letters(chance: Random) -> str:
     """Short text."""
     return "".join(chance.choice("abAB é-.x19_\U0001f600") for _ in range(chance.randrange(11)))
@@ -325,6 +380,18 @@ FIELDS: Final[Mapping[str, tuple[Any, Any, Texts]]] = {
     "Lord Howe": (Instant | None, field(zone="Australia/Lord_Howe"), local),
     "Apia": (Instant | None, field(zone="Pacific/Apia"), local),
     "New York": (Instant | None, field(zone="America/New_York"), local),
+    "commas": (Number | None, field(decimal=",", maximum=1e300), either(number, marked)),
+    "German": (Number | None, field(decimal=",", thousands=".", impute=1.5), marked),
+    "English": (Number | None, field(thousands=","), marked),
+    "French": (Number | None, field(decimal=",", thousands=" ", scale=0.001), marked),
+    "German whole": (Integer | None, field(decimal=",", thousands=".", minimum=-5), either(marked, whole)),
+    **{name: (Day | None, field(written=name), written(name)) for name in get_args(WrittenName)[:11]},
+    "Berlin with dots": (Instant | None, field(written="DD.MM.YYYY", zone="Europe/Berlin"), written("DD.MM.YYYY")),
+    "slashes with clock": (Instant | None, field(written="M/D/YYYY"), written("M/D/YYYY")),
+    "months with clock": (Instant | None, field(written="DD-MON-YYYY"), written("DD-MON-YYYY")),
+    "digits": (Instant | None, field(written="YYYYMMDDHHMMSS"), compact),
+    "digits in Berlin": (Instant | None, field(written="YYYYMMDDHHMMSS", zone="Europe/Berlin"), compact),
+    **{name: (Instant | None, field(written=name), count_of) for name in get_args(WrittenName)[12:]},
 }
 """Of each kind: its type, what is said of it, and usual texts."""
 

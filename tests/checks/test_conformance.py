@@ -1,17 +1,20 @@
 """One verdict on a row: at the edge, by ``model_validate`` and by the split; reason by reason, value by value."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from typing import ClassVar, Literal
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import create_model
 
 from trunkline.contracts import Contract, Day, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
 from trunkline.contracts.expressions import count_true, larger, smaller
 from trunkline.contracts.kinds import Scalar, canonical_text
+from trunkline.contracts.written import WRITTEN, WrittenName
 
 Verdict = tuple[tuple[str, ...], Mapping[str, object]]
 EdgeVerdicts = Callable[[type[Contract], Sequence[object]], list[Verdict]]
@@ -86,6 +89,53 @@ local_instants = st.builds(
 )
 
 
+def written(form: str) -> st.SearchStrategy[str]:
+    """Days in a form, or nearly: each of its parts by itself, then sometimes a clock."""
+    short = st.sampled_from(["1", "9", "0", "12", "31"])
+    names = st.sampled_from(["jan", "FEB", "Mar", "apr", "May", "jun", "jul", "Aug", "sep", "oct", "nov", "DEC", "Mai"])
+    drawn = {"YYYY": year, "MM": month, "DD": dom, "MON": names, "M": month | short, "D": dom | short}
+    found = re.findall(r"YYYY|MON|MM|DD|M|D|.", form)
+    parts = [drawn[part] if part in drawn else st.just(part) for part in found]
+    ends = st.sampled_from(["", "", "", " 00:00", "T00:00:00.0", " 00:00:01", "T"]) | st.builds(
+        lambda a, b, c: a + b + c, st.sampled_from(["T", " "]), clock, offset
+    )
+    return st.builds(lambda *said: "".join(said), *parts, ends) | st.sampled_from(["2026-11-22", "2026-11-22T10:15Z"])
+
+
+compact_clocks = st.builds(
+    lambda *said: "".join(said), year, month, dom, hour, st.sampled_from(["00", "59", "60"]), hour, offset
+)
+edges = st.sampled_from(
+    [
+        at + by
+        for at in (253_402_300_800 * 10**6, -62_135_596_800 * 10**6, 0, 1_795_342_500 * 10**6)
+        for by in (-1, 0, 1)
+    ]
+)
+counts = (
+    st.builds(
+        lambda at, factor, end: f"{at * factor // 1000}{end}",
+        edges | st.integers(-(10**17), 10**18),
+        st.sampled_from([10**6, 1000, 1]).map(lambda unit: 1000 // unit if unit <= 1000 else 1),
+        st.sampled_from(["", "", "", ".0", ".5", "000", "e3"]),
+    )
+    | st.builds(lambda at, cut: str(at)[:-cut] if cut else f"{at}000", edges, st.sampled_from([0, 3, 6]))
+    | instants
+)
+marked = st.builds(
+    lambda a, b, c, d: a + b + c + d,
+    sign,
+    st.lists(digits.map(lambda text: text[:3]), min_size=1, max_size=8).flatmap(
+        lambda groups: st.sampled_from([".", ",", " ", "\u00a0", "\u202f", "'"]).map(lambda mark: mark.join(groups))
+    )
+    | st.integers(0, 10**20).map("{:,}".format)
+    | st.integers(0, 10**20).map(lambda number: f"{number:_}".replace("_", "."))
+    | digits,
+    st.sampled_from(["", ",5", ".5", ",", ".", ",000", ".125", ",0000000000000000000000000000000000000001"]),
+    st.sampled_from(["", "", "", "e5", "E-7", "e+300"]),
+)
+
+
 class OfText(Contract):
     value: Text | None = field(max_length=8)
 
@@ -146,6 +196,39 @@ class OfApia(Contract):
     value: Instant | None = field(zone="Pacific/Apia")
 
 
+class OfCommas(Contract):
+    value: Number | None = field(decimal=",", maximum=1e300, mapping={"viel": "99,5"})
+
+
+class OfGerman(Contract):
+    value: Number | None = field(decimal=",", thousands=".", impute=1.5)
+
+
+class OfEnglish(Contract):
+    value: Number | None = field(thousands=",")
+
+
+class OfFrench(Contract):
+    value: Number | None = field(decimal=",", thousands=" ", scale=0.001, null_tokens=("-1",))
+
+
+class OfGermanWhole(Contract):
+    value: Integer | None = field(decimal=",", thousands=".", minimum=-5)
+
+
+def of_written(name: WrittenName, *, zone: str | None = None) -> type[Contract]:
+    """A field of days or instants in another form; instants where a zone is given or days have no such form."""
+    is_instant = zone is not None or name not in WRITTEN["day"]
+    said: Any = field(written=name, zone=zone or None, mapping={"heute": "22.11.2026"})
+    title = f"Of {name}{' ' + (zone or 'UTC') if is_instant else ''}"
+    kind: Any = Instant | None if is_instant else Day | None
+    made: type[Contract] = create_model(title, __base__=Contract, value=(kind, said))
+    return made
+
+
+IN_BERLIN: tuple[WrittenName, ...] = ("DD.MM.YYYY", "M/D/YYYY")
+IN_UTC: tuple[WrittenName, ...] = ("D.M.YYYY", "DD-MON-YYYY", "YYYYMMDD")
+
 CASES: Mapping[type[Contract], st.SearchStrategy[str]] = {
     OfText: around(st.text(max_size=10)),
     OfNeededText: around(st.sampled_from(["a", "c", "unknown", "Unknown", "", "NA", "null", "NULL", "Null", "?"])),
@@ -163,9 +246,20 @@ CASES: Mapping[type[Contract], st.SearchStrategy[str]] = {
     OfBerlin: around(instants | local_instants),
     OfLordHowe: around(local_instants),
     OfApia: around(local_instants),
+    OfCommas: around(marked | floats | st.just("viel")),
+    OfGerman: around(marked),
+    OfEnglish: around(marked),
+    OfFrench: around(marked | whole),
+    OfGermanWhole: around(marked | whole),
+    **{of_written(name): around(written(name)) for name in WRITTEN["day"]},
+    **{of_written(name, zone=""): around(written(name)) for name in IN_UTC},
+    **{of_written(name, zone="Europe/Berlin"): around(written(name)) for name in IN_BERLIN},
+    of_written("YYYYMMDDHHMMSS"): around(compact_clocks),
+    of_written("YYYYMMDDHHMMSS", zone="Europe/Berlin"): around(compact_clocks),
+    **{of_written(name): around(counts) for name in WRITTEN["instant"] if name.startswith("epoch_")},
 }
 
-QUICK = (OfText, OfInteger, OfNumber, OfInstant, OfBerlin)
+QUICK = (OfGerman, OfText, OfInteger, OfNumber, OfInstant, OfBerlin)
 EVERY = [pytest.param(contract, marks=() if contract in QUICK else pytest.mark.slow) for contract in CASES]
 
 CORNERS = [
@@ -177,6 +271,9 @@ CORNERS = [
     *("2026-06-30T23:59:60Z", "2026-01-01T24:00:00Z", "2026-03-29 02:30", "2026-10-25 02:30", "true", "TRUE"),
     *("ye\u017f", "\u0661", "\uff15", "a\x00b", "\x00", "\ud7ff", "\U0001f600" * 8, "\U0001f600" * 9),
     *("5\u0085", "5\u2028", "5\n", "\u00a05", "\ufeff5"),
+    *("1.234.567,89", "1 234", "1\u00a0234,5", "1,234.5", "1.23", "12.34", "1.2345", ",5", "-,5", "1.234.56", "0.001"),
+    *("31.02.2026", "29.02.2024", "22-NOV-2026", "22-\u017fep-2026", "22.11.2026\n", "22.11.2026\u2028", "1.1.2026"),
+    *("253402300800", "-62135596801", "253402300799999999", "1795342500123456789", "-1", "-999", "-1001", "+0000"),
 ]
 
 
@@ -209,6 +306,45 @@ def test_what_the_grammars_say(verdicts: AllVerdicts) -> None:
         == [False] * 4
     )
     assert accepted(OfText, "\U0001f600" * 8, "\U0001f600" * 9, "a\x00") == [True, False, False]
+
+
+def test_what_the_forms_say(verdicts: AllVerdicts) -> None:
+    def read(contract: type[Contract], *texts: str) -> list[object]:
+        found = verdicts(contract, [{"value": text} for text in texts])
+        return [None if reasons else row["value"][1] for reasons, row in found]  # type: ignore[index]  # comparable
+
+    named = {contract.__name__: contract for contract in CASES}
+    assert read(named["Of DD.MM.YYYY"], "22.11.2026", "heute", "22.11.2026 00:00", "2026-11-22", "2.1.2026") == [
+        *["2026-11-22"] * 4, None
+    ]  # fmt: skip
+    assert read(named["Of D.M.YYYY"], "2.1.2026", "02.01.2026", "30.2.2026") == [*["2026-01-02"] * 2, None]
+    assert read(named["Of DD/MM/YYYY"], "03/04/2026", "31/12/2026", "12/31/2026") == ["2026-04-03", "2026-12-31", None]
+    assert read(named["Of MM/DD/YYYY"], "03/04/2026", "12/31/2026", "31/12/2026") == ["2026-03-04", "2026-12-31", None]
+    assert read(named["Of DD-MON-YYYY"], "22-Nov-2026", "22-NOV-2026", "22-Mai-2026") == [*["2026-11-22"] * 2, None]
+    assert read(named["Of YYYYMMDDHHMMSS Europe/Berlin"], "20260701120000") == ["2026-07-01T10:00:00+00:00"]
+    assert read(named["Of DD.MM.YYYY Europe/Berlin"], "01.07.2026 12:00") == ["2026-07-01T10:00:00+00:00"]
+    assert read(named["Of epoch_s UTC"], "1795342500", "1795342500.0", "0", "1795342500.5", "9" * 12) == [
+        *["2026-11-22T10:15:00+00:00"] * 2, "1970-01-01T00:00:00+00:00", None, None
+    ]  # fmt: skip
+    assert read(named["Of epoch_ns UTC"], "1795342500123456789", "-999", "-1001") == [
+        "2026-11-22T10:15:00.123456+00:00", "1970-01-01T00:00:00+00:00", "1969-12-31T23:59:59.999999+00:00"
+    ]  # fmt: skip
+    numbers = read(OfGerman, "1.234.567,89", "1.234", "1234", "0,5", "1.23", "1,5,5", "1.5")
+    assert [one and float.fromhex(one) for one in map(str, filter(None, numbers))] == [1234567.89, 1234.0, 1234.0, 0.5]
+    assert numbers[4:] == [None] * 3
+    assert read(OfCommas, "1,5", "1.5", "1.234,5")[::2] == ["0x1.8000000000000p+0", None]
+    assert read(OfGermanWhole, "1.234", "1.234,00", "1.234,5", "123.4") == [1234, 1234, None, None]
+
+
+def test_typed_values_are_read_again() -> None:
+    """What a row holds can be judged again, whatever its texts looked like."""
+    at = datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
+    for contract in CASES:
+        name = contract.__name__
+        if name.startswith("Of ") or name == "OfCommas":
+            value = 1.5 if name == "OfCommas" else at if "UTC" in name or "Berlin" in name else at.date()
+            row = contract.model_validate({"value": value}).model_dump()
+            assert row == {"value": value}, name
 
 
 def test_a_local_time_that_exists_twice_is_the_earlier_one(verdicts: AllVerdicts) -> None:

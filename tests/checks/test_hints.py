@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import pytest
 
 from trunkline.checks.hints import Hint, hints_of
-from trunkline.contracts import Contract, Instant, Integer, Number, Rule, Table, Text, col, field
+from trunkline.contracts import Contract, Day, Instant, Integer, Number, Rule, Table, Text, col, field
 
 
 class Call(Contract):
@@ -22,11 +22,16 @@ class Call(Contract):
     kind: Literal["voice", "video"] | None = field()
     begun_at: Instant = field()
     ended_at: Instant | None = field(zone="Europe/Rome")
+    billed_on: Day = field(written="DD.MM.YYYY")
+    paid: Number | None = field(decimal=",", thousands=".")
 
 
 @pytest.mark.parametrize(
     ("reason", "hint"),
     [
+        ("billed_on.type", {"allowed": ("a day written like 22.11.2026",)}),
+        ("billed_on.null", {"allowed": ("a day like 22.11.2026, not null",)}),
+        ("paid.type", {"allowed": ("a number written like 1.234,5",)}),
         ("kind.category", {"allowed": ("voice", "video")}),
         ("seconds.minimum", {"limit": 0, "unit": "seconds"}),
         ("seconds.maximum", {"limit": 86_400, "unit": "seconds"}),

@@ -11,6 +11,8 @@ from jsonschema import Draft202012Validator
 
 from trunkline.checks import contract_from_json_schema, edge_validator, exact_json_schema, format_checker
 from trunkline.contracts import Contract, Day, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
+from trunkline.contracts.kinds import KindName
+from trunkline.contracts.written import WRITTEN
 from trunkline.errors import ContractError
 
 Document = object
@@ -32,7 +34,14 @@ def verdict(contract: type[Contract]) -> Verdict:
     return lambda document: not validator.judge(document).reasons
 
 
-KINDS = {"text": Text, "integer": Integer, "number": Number, "flag": Flag, "instant": Instant, "day": Day}
+KINDS: Mapping[str, Any] = {
+    "text": Text,
+    "integer": Integer,
+    "number": Number,
+    "flag": Flag,
+    "instant": Instant,
+    "day": Day,
+}
 PATTERNS = (r"[A-Z]{2}\d+", r"^\w*$", r".+", r"a\-b| c ?", r"[\d_]*", r"[^\W]{1,3}", r"(?:\D\d?)+", r"5")
 NULLS = st.sampled_from([(), ("",), ("", "NA", "?"), ("0", "5.0"), ("true",)])
 
@@ -40,7 +49,7 @@ NULLS = st.sampled_from([(), ("",), ("", "NA", "?"), ("0", "5.0"), ("true",)])
 @st.composite
 def columns(draw: st.DrawFn) -> tuple[Any, dict[str, Any]]:
     """An annotation, and what is said of it."""
-    kind = draw(st.sampled_from(["text", "text", "integer", "number", "flag", "instant", "day", "category"]))
+    kind: KindName = draw(st.sampled_from(["text", "text", "integer", "number", "flag", "instant", "day", "category"]))
     said: dict[str, Any] = {}
     annotation: Any = KINDS.get(kind)
     if kind == "category":
@@ -61,6 +70,12 @@ def columns(draw: st.DrawFn) -> tuple[Any, dict[str, Any]]:
         said["pattern"] = draw(st.none() | st.sampled_from(PATTERNS))
     if kind == "instant" and draw(st.booleans()):
         said["zone"] = "Europe/Berlin"
+    if kind in WRITTEN and draw(st.booleans()):
+        said["written"] = draw(st.sampled_from(WRITTEN[kind]))
+        if said["written"].startswith("epoch_"):
+            said.pop("zone", None)
+    if kind in ("integer", "number") and draw(st.integers(0, 2)) == 0:
+        said["decimal"], said["thousands"] = draw(st.sampled_from([(",", None), (",", "."), (",", " "), (".", ",")]))
     if kind == "flag" and draw(st.booleans()):
         said["impute"] = True
     return (annotation | None if draw(st.booleans()) else annotation), said
@@ -110,10 +125,40 @@ TEXTS = [
     ),
     *("true", "True", "no", "Y", "2026-02-28", "2026-02-30", "20261122", "2026-11-22T10:15Z", "2026-11-22T10:15"),
     *("2026-11-22 10:15:00.5+01", "2026-02-30T10:15Z", "0001-01-01T00:00+01", "2024-02-29", "_1_", "\u00e9", "\u65e5"),
+    *(
+        "22.11.2026",
+        "2/28/2026",
+        "22-Nov-2026 10:15Z",
+        "20261122101500",
+        "1795342500",
+        "1.795",
+        "1.795,5",
+        "1 234",
+        "1,5",
+    ),
     *("\x00", "a\x00b", "", "a\nb", "a" * 31),
 ]
-EXTREMES = [10**15, 10**16, 10**17, 10**18 - 1, 10**18, 10**19, 20261122, 2**53 + 1, -(10**18), 5, 0, 1, -1, 1000]
-FLOATS = [0.0, 1.0, 5.0, 0.5, 2.5, 1e15, 1e16, 1e17, -0.0, 0.1, 123.456, 20261122.0]
+EXTREMES = [
+    1_795_342_500,
+    1_795_342_500_123,
+    1_795_342_500_123_456_789,
+    20261122101500,
+    10**15,
+    10**16,
+    10**17,
+    10**18 - 1,
+    10**18,
+    10**19,
+    20261122,
+    2**53 + 1,
+    -(10**18),
+    5,
+    0,
+    1,
+    -1,
+    1000,
+]
+FLOATS = [1.795, 1795342500.0, 0.0, 1.0, 5.0, 0.5, 2.5, 1e15, 1e16, 1e17, -0.0, 0.1, 123.456, 20261122.0]
 WORDS = st.sampled_from(TEXTS)
 SPACED = st.builds(lambda before, word, after: before + word + after, st.sampled_from(["", " ", "\t\n"]), WORDS,
                    st.sampled_from(["", " ", "\r\n", "\n"]))  # fmt: skip
@@ -153,6 +198,10 @@ SAID: list[tuple[Any, dict[str, Any]]] = [
     (Literal["1", "no"], {}),
     (Instant, {"zone": "Europe/Berlin"}),
     (Flag, {"impute": True}),
+    *((kind, {"decimal": ",", "thousands": mark}) for kind in (Integer, Number) for mark in (None, ".", " ")),
+    *((Day, {"written": name}) for name in WRITTEN["day"]),
+    *((Instant, {"written": name}) for name in WRITTEN["instant"]),
+    (Instant, {"written": "DD.MM.YYYY", "zone": "Europe/Berlin"}),
 ]
 
 

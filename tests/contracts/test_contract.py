@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
-from pydantic import ValidationError, field_validator
+from pydantic import ValidationError, create_model, field_validator
 
-from trunkline.contracts import Contract, Expr, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
+from trunkline.contracts import Contract, Day, Expr, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
 from trunkline.contracts.patterns import compiled, outside_subset
 from trunkline.contracts.records import RECORDS
+from trunkline.contracts.written import WrittenName
 from trunkline.errors import ContractError
 
 
@@ -66,6 +67,57 @@ def test_the_fingerprint_is_of_what_verdicts_depend_on() -> None:
 
     assert made() == made("other words")
     assert made() != made(maximum=5)
+    assert made() == "ca0d434e730bf5a0"  # batches that were taken in have ids made of it
+
+
+def test_the_fingerprint_is_of_the_form() -> None:
+    class Plain(Contract):
+        x: Number = field()
+        day: Day = field()
+
+    def made(decimal: str | None = None, written: WrittenName | None = None) -> str:
+        class Plain(Contract):
+            x: Number = field(decimal=decimal)
+            day: Day = field(written=written)
+
+        return Plain.fingerprint
+
+    assert made() == Plain.fingerprint
+    assert len({made(), made(","), made(written="D.M.YYYY"), made(written="DD.MM.YYYY")}) == 4
+
+
+def test_a_mark_of_thousands_is_a_matter_of_text() -> None:
+    class Bill(Contract):
+        amount: Number = field(decimal=",", thousands=".")
+
+    def read(value: object) -> float:
+        return Bill.model_validate({"amount": value}).amount
+
+    assert (read("1.234"), read(1.125), read(1234)) == (1234, 1125, 1234)  # as a file of JSON lines reads it
+    with pytest.raises(ValidationError, match=r"amount\.type"):
+        read(1.5)
+
+
+def test_forms_that_no_kind_has() -> None:
+    def made(kind: Any, said: Any) -> None:  # noqa: ANN401 - what field itself would refuse to the type checker
+        create_model("Made", __base__=Contract, value=(kind, field(**said)))
+
+    cases: tuple[tuple[Any, dict[str, str], str], ...] = (
+        (Day, {"written": "DD. Month YYYY"}, "DD.MM.YYYY"),
+        (Day, {"written": "epoch_s"}, "YYYYMMDD"),
+        (Text, {"written": "DD.MM.YYYY"}, "day"),
+        (Day, {"decimal": ","}, "number"),
+        (Number, {"decimal": ";"}, ","),
+        (Number, {"thousands": "'"}, "' '"),
+        (Number, {"thousands": "."}, 'decimal=","'),
+        (Number, {"decimal": ",", "thousands": ","}, 'decimal=","'),
+    )
+    for kind, said, allowed in cases:
+        with pytest.raises(ContractError) as caught:
+            made(kind, said)
+        assert allowed in str(caught.value)
+    with pytest.raises(ContractError, match="no time zone"):
+        made(Instant, {"written": "epoch_ms", "zone": "UTC"})
 
 
 def test_records_are_contracts() -> None:

@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 
-ROWS = 5400
+ROWS = 11_000
 
 
 @pytest.fixture(scope="module")

@@ -7,20 +7,26 @@ Takes an array of raw texts of one column, gives typed values and which cells ar
 2. *By pattern*: the grammar itself is matched against each text; those that match are cast by Arrow.
 3. *By value*: each distinct text is judged as at the edge (:func:`trunkline.contracts.judging.value_of`).
 
+A column whose values are written in another form than its kind's is rewritten to that first, see
+:mod:`trunkline.checks.rewriting`.
+
 A way that does not apply to a block, or that Arrow refuses, leaves it to the next; the last applies to every text.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from trunkline.checks.block_bytes import BlockBytes
+from trunkline.checks.rewriting import rewritten_block
 from trunkline.checks.schemas import arrow_type
 from trunkline.checks.typed import grammar_of
 from trunkline.contracts import Column, Contract, Table
 from trunkline.contracts.judging import value_of
 from trunkline.contracts.kinds import INTEGER_LIMIT, NUL, WHITE_SPACE, Malformed, Scalar, parse
+from trunkline.contracts.written import Written, form_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +37,6 @@ __all__ = ["TextReader", "TypedTexts", "text_readers"]
 
 _SAFE_DIGITS: Final = 18
 _SAFE_NUMBER: Final = 40
-_INSTANT_LENGTHS: Final = (20, *range(22, 28))
-"""``2026-01-01T00:00:00Z``, and with a fraction of one to six digits."""
 
 _FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -77,6 +81,12 @@ class TextReader:
         self._is_plain = grammar is not None and not any(re.fullmatch(grammar, text) for text in said)
         impute = column.impute
         self._imputed = None if impute is None else parse(column.kind, impute, zone=column.zone)
+        self._form = form_of(column)
+        if self._form is not None:
+            plain = replace(column, written=None, decimal=None, thousands=None, impute=None, null_tokens=(), mapping={})
+            self._usual = TextReader(plain, Table(null_tokens=()))
+            if self._form.counts:
+                self._counts = TextReader(replace(plain, kind="integer", zone=None), Table(null_tokens=()))
 
     def read(self, texts: "pa.Array") -> TypedTexts:
         """Type a block of texts.
@@ -116,6 +126,8 @@ class TextReader:
         kind = self._column.kind
         if kind in ("text", "category"):
             return self._words(texts)
+        if self._form is not None:
+            return self._rewritten(texts, self._form)
         if not self._is_plain or kind in ("flag", "day"):
             return self._by_value(texts)
         ways: tuple[Callable[[pa.Array], TypedTexts | None], ...] = (self._at_a_glance, self._by_pattern)
@@ -129,28 +141,69 @@ class TextReader:
 
     def _words(self, texts: "pa.Array") -> TypedTexts:
         """Trim, look for null tokens and apply the mapping; nothing else can happen to a text."""
-        import pyarrow as pa
         import pyarrow.compute as pc
 
-        block = _Bytes(texts)
+        block = BlockBytes(texts)
         if block.has(ord(NUL)):
             return self._by_value(texts)
         words = pc.ascii_trim(texts, characters=WHITE_SPACE) if block.is_edged() else texts
-        if words is not texts or block.shortest <= self._longest_null:
+        may_be_null = words is not texts or block.shortest <= self._longest_null
+        return TypedTexts(self._meant(words, may_be_null=may_be_null), _none())
+
+    # Other forms
+
+    def _rewritten(self, texts: "pa.Array", form: Written) -> TypedTexts:
+        """Rewrite what matches the form to the kind's own texts, and type those."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        words = self._meant(pc.ascii_trim(texts, characters=WHITE_SPACE))
+        right = rewritten_block(form, words)
+        if form.counts:
+            instants = self._instants(right)
+            others = self._usual.read(pc.if_else(pc.is_valid(right), pa.scalar(None, pa.string()), words))
+            values = pc.coalesce(instants.values, others.values)
+            return TypedTexts(values, np.union1d(instants.malformed, others.malformed))
+        if form.also:
+            return self._usual.read(pc.coalesce(right, words))
+        typed = self._usual.read(right)
+        if right.null_count == words.null_count:
+            return typed
+        outside = pc.and_(pc.is_valid(words), pc.is_null(right)).to_numpy(zero_copy_only=False)
+        return TypedTexts(typed.values, np.union1d(typed.malformed, np.flatnonzero(outside)))
+
+    def _instants(self, counts: "pa.Array") -> TypedTexts:
+        """Read texts of whole numbers as microseconds since 1970."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        values = self._counts.read(counts).values
+        fits = pc.and_(pc.greater_equal(values, _micros(_FIRST)), pc.less_equal(values, _micros(_LAST)))
+        beyond = np.flatnonzero(pc.invert(fits).fill_null(fill_value=False).to_numpy(zero_copy_only=False))
+        return TypedTexts(pc.if_else(fits, values, pa.scalar(None, pa.int64())).cast(self._type), beyond)
+
+    def _meant(self, words: "pa.Array", *, may_be_null: bool = True) -> "pa.Array":
+        """Apply null tokens and the mapping to trimmed texts."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if may_be_null:
             is_null = pc.is_in(words, value_set=pa.array(self._nulls, pa.string()))
             words = pc.if_else(is_null, pa.scalar(None, pa.string()), words)
         mapping = self._column.mapping
         if mapping:
             place = pc.index_in(words, value_set=pa.array(mapping.keys(), pa.string()))
             words = pc.coalesce(pa.array(mapping.values(), pa.string()).take(place), words)
-        return TypedTexts(words, _none())
+        return words
 
     # Numbers and instants
 
     def _at_a_glance(self, texts: "pa.Array") -> TypedTexts | None:
         import pyarrow as pa
 
-        block = _Bytes(texts)
+        block = BlockBytes(texts)
         if len(texts) == 0 or (block.shortest == 0 and "" not in self._nulls):
             return None
         if not (block.are_instants() if self._column.kind == "instant" else self._are_numbers(block)):
@@ -160,7 +213,7 @@ class TextReader:
         except pa.ArrowInvalid:
             return None
 
-    def _are_numbers(self, block: "_Bytes") -> bool:
+    def _are_numbers(self, block: BlockBytes) -> bool:
         """Whether Arrow's parser and the grammar agree on all texts of a block.
 
         From "-" to "9" lie the digits, "-", "." and "/": without letters, signs of exponents, "+" and white space there
@@ -205,7 +258,7 @@ class TextReader:
             if self._column.zone is None:
                 return right.cast(self._type)
             return _in_zone(right.cast(pa.timestamp("us")), self._column.zone)
-        block = _Bytes(right)
+        block = BlockBytes(right)
         if block.has(ord("+")):
             right = pc.replace_substring_regex(right, pattern=r"^\+", replacement="")
         if self._is_whole() and block.has(ord(".")):
@@ -282,6 +335,10 @@ class TextReader:
         return value_of(self._column, self._column.mapping.get(trimmed, trimmed))
 
 
+def _micros(at: datetime) -> int:
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
 def _none() -> "npt.NDArray[np.int64]":
     import numpy as np
 
@@ -305,68 +362,3 @@ def _in_zone(clock: "pa.Array", zone: str) -> "pa.Array":
         raise pa.ArrowInvalid("beyond the known rules of zones")
     there = pc.assume_timezone(clock, timezone=zone, ambiguous="earliest", nonexistent="raise")
     return there.cast(pa.timestamp("us", tz="UTC"))
-
-
-class _Bytes:
-    """The bytes of a block of texts, and what one look at them tells; those of null texts are looked at as well."""
-
-    def __init__(self, texts: "pa.Array") -> None:
-        import numpy as np
-
-        self._texts = texts
-        validity, offsets, data = texts.buffers()
-        del validity
-        self._offsets = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
-        whole = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
-        self._all = whole
-        self._bytes = whole[self._offsets[0] : self._offsets[-1]] if len(texts) else whole[:0]
-        self._lengths = np.diff(self._offsets)
-        self.shortest = int(self._lengths.min(initial=1 << 30))
-        self.longest = int(self._lengths.max(initial=0))
-
-    def has(self, byte: int) -> bool:
-        return bool((self._bytes == byte).any())
-
-    def lies_within(self, low: int, high: int) -> bool:
-        """Whether no byte is outside two limits; numbers below the lower one wrap around."""
-        return not bool(((self._bytes - low) > (high - low)).any())
-
-    def is_edged(self) -> bool:
-        """Whether some text begins or ends with what may be white space."""
-        import numpy as np
-
-        highest = ord(max(WHITE_SPACE))
-        if not bool((self._bytes <= highest).any()):
-            return False
-        is_full = self._lengths > 0
-        edges = np.concatenate([self._offsets[:-1][is_full], self._offsets[1:][is_full] - 1])
-        return bool((self._all[edges] <= highest).any())
-
-    def are_instants(self) -> bool:
-        """Whether all texts are shaped ``dddd-dd-ddTdd:dd:dd[.d]Z`` with one length; not its digits."""
-        if self.shortest != self.longest or self.longest not in _INSTANT_LENGTHS:
-            return False
-        grid = self._bytes.reshape(-1, self.longest)
-        wanted = {4: "-", 7: "-", 13: ":", 16: ":", self.longest - 1: "Z"}
-        if self.longest > min(_INSTANT_LENGTHS):
-            wanted[19] = "."
-        between = grid[:, 10]
-        return bool(((between == ord("T")) | (between == ord(" "))).all()) and all(
-            bool((grid[:, place] == ord(letter)).all()) for place, letter in wanted.items()
-        )
-
-    def without_empty(self) -> "pa.Array":
-        """Give the texts with null for empty ones."""
-        import numpy as np
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        if self.shortest > 0:
-            return self._texts
-        is_full = self._lengths > 0
-        if self._texts.null_count:
-            is_full &= pc.is_valid(self._texts).to_numpy(zero_copy_only=False)
-        _, offsets, data = self._texts.buffers()
-        bits = pa.py_buffer(np.packbits(is_full, bitorder="little").tobytes())
-        moved = offsets.slice(self._texts.offset * self._offsets.itemsize)
-        return pa.Array.from_buffers(self._texts.type, len(self._texts), [bits, moved, data])

@@ -13,6 +13,7 @@ from trunkline.contracts import Contract
 from trunkline.contracts.columns import LONGEST_TEXT, Column
 from trunkline.contracts.judging import names_of
 from trunkline.contracts.kinds import KindName
+from trunkline.contracts.written import form_of
 
 __all__ = ["Hint", "hints_of"]
 
@@ -65,10 +66,15 @@ def _hint(column: Column, check: str) -> Hint | None:
     if check == "category":
         return {"allowed": column.values[:_MOST_VALUES]}
     if check == "type":
+        form = form_of(column)
+        if form is not None:
+            return {"allowed": (f"{_KINDS[column.kind].partition(',')[0]} written like {form.example}",)}
         local = column.kind == "instant" and column.zone
         return {"allowed": (f"an instant, in {column.zone} where it has no offset" if local else _KINDS[column.kind],)}
     if check == "null":
-        return {"allowed": (f"{_KINDS[column.kind]}, not null",)}
+        form = form_of(column)
+        kind = _KINDS[column.kind].partition(",")[0] + f" like {form.example}" if form else _KINDS[column.kind]
+        return {"allowed": (f"{kind}, not null",)}
     if check == "length":
         return {"limit": column.max_length or LONGEST_TEXT, "unit": "characters"}
     if check == "pattern" and column.pattern:

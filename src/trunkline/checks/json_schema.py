@@ -132,7 +132,7 @@ class _Property:
         """A JSON number; its text is judged where a null token or a mapping may stand for it."""
         column, kind = self.column, self.column.kind
         by_text: _Shape = {"type": "number", **self._format}
-        if column.scale is not None or any(map(_is_number, self._said)):
+        if column.scale is not None or column.thousands == "." or any(map(_is_number, self._said)):
             return by_text
         if kind == "number":
             limits = [limit for limit in (column.minimum, column.maximum) if limit is not None]
@@ -148,7 +148,7 @@ class _Property:
             return {"enum": [0, 1], **self._format}
         if kind == "category":
             return by_text if any(map(_is_number, column.values)) else None
-        return by_text if kind == "day" else None  # 20261122
+        return by_text if kind == "day" or column.written is not None else None  # 20261122, or a count
 
     def _limits(self) -> _Shape:
         column = self.column

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from trunkline.checks.typed import grammar_of
 from trunkline.contracts import Column, Contract
-from trunkline.contracts.kinds import GRAMMAR, KindName
+from trunkline.contracts.kinds import KindName
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,7 +75,10 @@ def _property(column: Column) -> dict[str, object]:
         "day": "string",
     }[column.kind]
     shape: dict[str, object] = {"type": json_type}
-    if column.kind == "instant":
+    grammar = grammar_of(column)
+    if column.written is not None:
+        shape["pattern"] = grammar
+    elif column.kind == "instant":
         shape["format"] = "date-time"
     if column.minimum is not None:
         shape["minimum"] = column.minimum
@@ -87,8 +91,8 @@ def _property(column: Column) -> dict[str, object]:
     if column.pattern is not None:
         shape["pattern"] = column.pattern
     options: list[dict[str, object]] = [shape]
-    if column.kind in GRAMMAR and json_type != "string":
-        options.append({"type": "string", "pattern": GRAMMAR[column.kind]})
+    if grammar is not None and json_type != "string":
+        options.append({"type": "string", "pattern": grammar})
     if column.nullable:
         options.append({"type": "null"})
     described: dict[str, object] = shape if len(options) == 1 else {"anyOf": options}

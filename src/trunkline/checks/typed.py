@@ -9,8 +9,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 
+from trunkline.checks.rewriting import rewritten
 from trunkline.contracts import Column
 from trunkline.contracts.kinds import GRAMMAR, INTEGER_LIMIT, LOCAL_INSTANT, NUL, OFFSET, TRUE_TOKENS
+from trunkline.contracts.written import form_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -18,11 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["grammar_of", "matches", "typed_value"]
 
 _FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
+_SECOND: Final = 10**6
+_HOUR: Final = 3600
 _LAST: Final = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 def grammar_of(column: Column) -> str | None:
     """Give the grammar that texts of a column must match; None for text and categories, which have none."""
+    form = form_of(column)
+    if form is not None:
+        return form.readable
     if column.scale is not None:
         return GRAMMAR["number"]
     if column.kind == "instant" and column.zone is not None:
@@ -54,6 +61,15 @@ def typed_value(column: Column, text: "ir.StringValue", *, known: "ir.BooleanVal
         return cast("ir.Value", ibis.ifelse(text.re_search(rf"\x{ord(NUL):02x}"), ibis.null("string"), text))
     branches = [] if known is None else [(known, text)]
     matched = cast("ir.StringValue", ibis.cases(*branches, (matches(text, grammar), text), else_=ibis.null("string")))
+    form = form_of(column)
+    if form is not None:
+        is_written = matches(matched, form.grammar)
+        if form.counts:
+            count = rewritten(form, cast("ir.StringValue", ibis.ifelse(is_written, matched, ibis.null("string"))))
+            usual = cast("ir.StringValue", ibis.ifelse(is_written, ibis.null("string"), matched))
+            return _in_years(_since_1970(_whole(count)).fill_null(_moment(column, usual)))
+        text = rewritten(form, matched)
+        matched = cast("ir.StringValue", ibis.ifelse(is_written, text, matched)) if form.also else text
     if column.scale is not None:
         return _scaled(column, matched, scale=column.scale)
     if column.kind == "flag":
@@ -98,6 +114,21 @@ def _day(matched: "ir.StringValue") -> "ir.Value":
     dashed = matched.left(4) + "-" + matched.substr(4, 2) + "-" + matched.substr(6, 2)
     day = ibis.ifelse(compact, dashed, matched.left(10)).try_cast("date")
     return cast("ir.Value", ibis.ifelse(day >= ibis.literal(_FIRST.date()), day, ibis.null("date")))
+
+
+def _since_1970(micros: "ir.Value") -> "ir.Value":
+    """Read whole numbers of microseconds since 1970, less than 10^18 of them."""
+    import ibis
+
+    start = ibis.literal(datetime(1970, 1, 1, tzinfo=UTC), "timestamp('UTC', 6)")
+    # engines multiply intervals by 32 bits only, so the count is taken apart; rests have its sign on every engine
+    count = cast("ir.IntegerValue", micros)
+    rest = count % _SECOND
+    seconds = ((count - rest) / _SECOND).round().cast("int64")
+    short = seconds % _HOUR
+    hours = ((seconds - short) / _HOUR).round().cast("int64")
+    whole = start + ibis.interval(hours=1) * hours + ibis.interval(seconds=1) * short
+    return cast("ir.Value", whole + ibis.interval(microseconds=1) * rest)
 
 
 def _in_years(moment: "ir.Value") -> "ir.Value":

@@ -14,6 +14,7 @@ from trunkline.contracts.expressions import Expr
 from trunkline.contracts.kinds import KindName
 from trunkline.contracts.privacy import Form, Kept, Pii
 from trunkline.contracts.retention import KeepRows
+from trunkline.contracts.written import WrittenName
 
 __all__ = [
     "LONGEST_TEXT",
@@ -147,6 +148,11 @@ class Column:
         impute: Value that replaces null, also where null is not allowed; limits and rules see it. None imputes nothing.
         scale: Factor from the source's unit to ``unit``; a whole number must be whole afterwards.
         zone: IANA zone of instants without an offset.
+        written: How days or instants are written where not as 2026-11-22, e.g. ``DD.MM.YYYY``, ``epoch_ms``. An instant
+            has its clock after such a day, ``22.11.2026 10:15``.
+        decimal: ``,`` where numbers are written with a decimal comma; None for a point.
+        thousands: What stands between groups of three digits: ``.``, ``,`` or a space; None for nothing. With ``.`` a
+            number of JSON like 1.125 is read as 1125, too: what counts is its text.
         pii: Identifier type of personal data (``subscriber``, ``phone``, ...); empty for none.
         keep: What the lake holds of it, see :class:`~trunkline.contracts.privacy.Pii`.
         form: Its canonical form, of which pseudonyms are made; ``as_is`` where the value is kept in clear.
@@ -169,6 +175,9 @@ class Column:
     impute: str | int | float | bool | None = None
     scale: float | None = None
     zone: str | None = None
+    written: WrittenName | None = None
+    decimal: str | None = None
+    thousands: str | None = None
     pii: str = ""
     keep: Kept = "clear"
     form: Form = "as_is"
@@ -195,6 +204,9 @@ class Said:
     impute: str | int | float | bool | None
     scale: float | None
     zone: str | None
+    written: WrittenName | None
+    decimal: str | None
+    thousands: str | None
     pii: str
     keep: Kept
     form: Form
@@ -215,6 +227,9 @@ def field(  # noqa: PLR0913 - one keyword per thing that can be said of a column
     impute: str | float | bool | None = None,
     scale: float | None = None,
     zone: str | None = None,
+    written: WrittenName | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
     pii: str | Pii = "",
 ) -> Any:  # noqa: ANN401 - like pydantic.Field, it stands where a value of the field's type is expected
     """Say more about a field than its type does; see :class:`Column` for each keyword.
@@ -235,6 +250,9 @@ def field(  # noqa: PLR0913 - one keyword per thing that can be said of a column
         impute=impute,
         scale=scale,
         zone=zone,
+        written=written,
+        decimal=decimal,
+        thousands=thousands,
         pii=personal.kind,
         keep=personal.keep,
         form=personal.spelled if is_protected else "as_is",

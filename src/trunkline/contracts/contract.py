@@ -87,6 +87,9 @@ def _said_of(column: Column) -> dict[str, object]:
     if not column.is_protected:  # left out, so that batches of before have the ids that they had
         for name in ("keep", "form", "country"):
             del said[name]
+    for name in ("written", "decimal", "thousands"):
+        if said[name] is None:
+            del said[name]
     return said
 
 

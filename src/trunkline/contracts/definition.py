@@ -14,6 +14,7 @@ from trunkline.contracts.kinds import WHITE_SPACE, Kind, KindName, Malformed, pa
 from trunkline.contracts.patterns import outside_subset
 from trunkline.contracts.privacy import Form, Kept
 from trunkline.contracts.rule_types import refuse_mistyped
+from trunkline.contracts.written import DECIMALS, THOUSANDS, WRITTEN
 from trunkline.errors import ContractError
 
 if TYPE_CHECKING:
@@ -105,6 +106,9 @@ def _refuse_misfits(column: Column, where: str) -> None:
         "max_length": ("text",),
         "pattern": ("text",),
         "zone": ("instant",),
+        "written": ("day", "instant"),
+        "decimal": ("integer", "number"),
+        "thousands": ("integer", "number"),
     }
     for said, fitting in kinds.items():
         if getattr(column, said) is not None and column.kind not in fitting:
@@ -115,6 +119,7 @@ def _refuse_misfits(column: Column, where: str) -> None:
             where=where,
             allowed=("what RE2, Rust and Java read alike: literals, classes, groups, alternatives, repetitions",),
         )
+    _refuse_forms(column, where)
     if column.zone is not None:
         try:
             ZoneInfo(column.zone)
@@ -122,6 +127,29 @@ def _refuse_misfits(column: Column, where: str) -> None:
             raise ContractError(
                 f"there is no time zone {column.zone!r}", where=where, allowed=("IANA names, e.g. Europe/Berlin",)
             ) from None
+
+
+def _refuse_forms(column: Column, where: str) -> None:
+    """Refuse unknown ways to write a value, and marks that would mean two things."""
+    if column.written is not None:
+        if column.written not in WRITTEN[column.kind]:
+            raise ContractError(
+                f"a {column.kind} cannot be written {column.written!r}", where=where, allowed=WRITTEN[column.kind]
+            )
+        if column.zone is not None and column.written.startswith("epoch_"):
+            raise ContractError("a count since 1970 has no time zone", where=where, next_step="leave the zone out")
+    if column.decimal is not None and column.decimal not in DECIMALS:
+        raise ContractError(f"a decimal mark cannot be {column.decimal!r}", where=where, allowed=DECIMALS)
+    if column.thousands is not None and column.thousands not in THOUSANDS:
+        raise ContractError(
+            f"thousands cannot be marked by {column.thousands!r}", where=where, allowed=map(repr, THOUSANDS)
+        )
+    if column.thousands is not None and column.thousands == (column.decimal or "."):
+        raise ContractError(
+            f"{column.thousands!r} marks both thousands and decimals",
+            where=where,
+            allowed=('decimal=","', 'thousands=","'),
+        )
 
 
 def _refuse_unprotectable(cls: "type[Contract]", column: Column, where: str) -> None:

@@ -20,9 +20,11 @@ from trunkline.contracts.kinds import (
     Scalar,
     canonical_text,
     parse,
+    parse_micros,
     parse_scaled,
 )
 from trunkline.contracts.patterns import compiled
+from trunkline.contracts.written import form_of
 
 __all__ = ["Judged", "RowJudge", "broken_limits", "limit_of", "names_of", "value_of"]
 
@@ -145,11 +147,18 @@ def names_of(columns: Sequence[Column]) -> dict[str, str]:
 
 
 def value_of(column: Column, value: object) -> Scalar:
-    """Cast one scalar, not null, to its column's kind: zone and scale applied, limits not.
+    """Cast one scalar, not null, to its column's kind: form, zone and scale applied, limits not.
 
     Raises:
-        Malformed: It is outside the kind's grammar.
+        Malformed: It is outside the grammar of the kind, or of its form.
     """
+    form = form_of(column)
+    if form is not None:
+        value = canonical_text(value).strip(WHITE_SPACE)
+        rewritten = form.canonical(value)
+        if rewritten is not None and form.counts:
+            return parse_micros(rewritten)
+        value = value if rewritten is None else rewritten
     if column.scale is not None:
         return parse_scaled(column.kind, value, scale=column.scale)
     return parse(column.kind, value, zone=column.zone)
@@ -180,7 +189,7 @@ def broken_limits(column: Column, value: object) -> list[str]:
 
 def _is_judged_by_text(table: Table, column: Column) -> bool:
     """Whether a typed scalar must go by its text, because a null token or a mapping may stand for it."""
-    if column.scale is not None:
+    if column.scale is not None or column.thousands == ".":
         return True
     for text in (*table.null_tokens, *column.null_tokens, *column.mapping):
         if text in ("true", "false"):

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -28,16 +28,18 @@ WHITE_SPACE: Final = " \t\n\r\v\f"
 TRUE_TOKENS: Final = ("true", "t", "yes", "y", "1")
 FALSE_TOKENS: Final = ("false", "f", "no", "n", "0")
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 INTEGER_LIMIT: Final = 10**18
 """Whole numbers are smaller than this in size: 18 digits fit into 64 bits with room for sums."""
 
 _DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _COMPACT_DAY = r"[0-9]{4}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])"
-_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
-_OFFSET = r"(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)"
+CLOCK: Final = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
+OFFSET_OF_CLOCK: Final = r"(Z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)"
 
 
-def _in_any_case(*words: str) -> str:
+def in_any_case(*words: str) -> str:
     """Spell out both cases: ``(?i)`` folds some letters beyond ASCII, and not the same ones on every engine."""
     return "|".join("".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in word) for word in words)
 
@@ -46,17 +48,17 @@ GRAMMAR: Final[Mapping[KindName, str]] = {
     # pandas writes an integer column with nulls as "361.0": a zero fraction is part of the grammar
     "integer": r"^[+-]?[0-9]{1,18}(\.0*)?$",
     "number": r"^[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?$",
-    "flag": rf"^({_in_any_case(*TRUE_TOKENS, *FALSE_TOKENS)})$",
-    "instant": rf"^{_DAY}[T ]{_CLOCK}{_OFFSET}$",
+    "flag": rf"^({in_any_case(*TRUE_TOKENS, *FALSE_TOKENS)})$",
+    "instant": rf"^{_DAY}[T ]{CLOCK}{OFFSET_OF_CLOCK}$",
     # pandas writes days as midnights, and some registers as 20141013T000000
     "day": rf"^({_DAY}([T ]00:00(:00(\.0*)?)?)?|{_COMPACT_DAY}(T000000)?)$",
 }
 """Anchored pattern of each kind after trimming. ``text`` and ``category`` take any text without U+0000."""
 
-LOCAL_INSTANT: Final = rf"^{_DAY}[T ]{_CLOCK}{_OFFSET}?$"
+LOCAL_INSTANT: Final = rf"^{_DAY}[T ]{CLOCK}{OFFSET_OF_CLOCK}?$"
 """The grammar of an instant whose field names a time zone: the offset may be absent."""
 
-OFFSET: Final = rf"{_OFFSET}$"
+OFFSET: Final = rf"{OFFSET_OF_CLOCK}$"
 """How an instant with an offset ends, unlike one without."""
 
 NUL: Final = "\x00"
@@ -181,6 +183,18 @@ def parse_scaled(kind: KindName, value: object, *, scale: float) -> Scalar:
     if scaled != math.floor(scaled) or abs(scaled) >= INTEGER_LIMIT:
         raise Malformed(f"not {_ARTICLE['integer']} after scaling")
     return int(scaled)
+
+
+def parse_micros(text: str) -> datetime:
+    """Read a whole number of microseconds since 1970 as an instant in UTC.
+
+    Raises:
+        Malformed: It is no whole number, or beyond the years 1 to 9999.
+    """
+    try:
+        return _EPOCH + timedelta(microseconds=int(str(parse("integer", text))))
+    except OverflowError as error:
+        raise Malformed(f"not {_ARTICLE['instant']}") from error
 
 
 def _finite(number: float) -> float:
