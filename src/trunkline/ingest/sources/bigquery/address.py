@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
-from pydantic import ValidationError
-
-from trunkline.errors import InputError, MissingExtraError
+from trunkline.errors import MissingExtraError
+from trunkline.ingest.sources.url_options import UrlOptions
 from trunkline.spec.stores import BigQuerySource
 
 if TYPE_CHECKING:
@@ -17,16 +16,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Clients", "clients", "declared_from_url", "refuse_missing_libraries"]
 
-_OURS: Final = (
-    "query",
-    "cursor",
-    "mode",
-    "overlap_s",
-    "location",
-    "max_billed_gib",
-    "piece_rows",
-    "endpoint",
-    "storage_endpoint",
+_OPTIONS: Final = UrlOptions(
+    (
+        "query",
+        "cursor",
+        "mode",
+        "overlap_s",
+        "location",
+        "max_billed_gib",
+        "piece_rows",
+        "endpoint",
+        "storage_endpoint",
+    ),
+    example="bigquery://my-project/shop.tickets?cursor=updated_at",
 )
 
 
@@ -45,34 +47,15 @@ def declared_from_url(text: str, *, usecase: str, dataset: str | None) -> BigQue
     """
     try:
         parts = urlsplit(text)
-        ours: dict[str, object] = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+        ours, others = _OPTIONS.split(parts.query)
     except ValueError:
-        raise _unsaid("it is no address", "") from None
+        raise _OPTIONS.unsaid("it is no address", "") from None
     if "@" in parts.netloc:
-        raise _unsaid("credentials do not belong into it", "")
-    if unknown := sorted(set(ours) - set(_OURS)):
-        raise _unsaid(f"it has no option {unknown[0][:40]!r}", unknown[0][:40])
-    if "cursor" in ours:
-        ours.setdefault("mode", "incremental")
-    if "overlap_s" in ours:
-        ours["overlap"] = f"PT{ours.pop('overlap_s')}S"
+        raise _OPTIONS.unsaid("credentials do not belong into it", "")
+    _OPTIONS.refuse_unknown(others)
     named = {"project": parts.netloc or None, "table": unquote(parts.path.strip("/")) or None}
-    try:
-        said = {"kind": "bigquery", "usecase": usecase, "dataset": dataset, **named, **ours}
-        return BigQuerySource.model_validate(said)
-    except ValidationError as error:
-        what = error.errors(include_input=False, include_url=False)[0]
-        at = ".".join(str(part) for part in what["loc"])
-        raise _unsaid(what["msg"].removeprefix("Value error, "), at) from None
-
-
-def _unsaid(detail: str, where: str) -> InputError:
-    return InputError(
-        f"the URL does not say what to read: {detail}",
-        where=where,
-        allowed=tuple(f"{name}=" for name in _OURS),
-        next_step="e.g. bigquery://my-project/shop.tickets?cursor=updated_at",
-    )
+    said = {"kind": "bigquery", "usecase": usecase, "dataset": dataset, **named, **ours}
+    return _OPTIONS.declared(BigQuerySource, said)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,11 @@
 """A table of DynamoDB named by one URL, and the client that reaches it."""
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
-from pydantic import ValidationError
-
-from trunkline.errors import InputError, MissingExtraError
+from trunkline.errors import MissingExtraError
 from trunkline.ingest.sources.dynamodb.faults import told
+from trunkline.ingest.sources.url_options import UrlOptions
 from trunkline.spec.stores import DynamoSource
 
 if TYPE_CHECKING:
@@ -14,17 +13,20 @@ if TYPE_CHECKING:
 
 __all__ = ["declared_from_url", "opened"]
 
-_OURS: Final = (
-    "region",
-    "endpoint",
-    "cursor",
-    "cursor_unit",
-    "mode",
-    "overlap_s",
-    "segments",
-    "page_rows",
-    "piece_rows",
-    "consistent",
+_OPTIONS: Final = UrlOptions(
+    (
+        "region",
+        "endpoint",
+        "cursor",
+        "cursor_unit",
+        "mode",
+        "overlap_s",
+        "segments",
+        "page_rows",
+        "piece_rows",
+        "consistent",
+    ),
+    example="dynamodb://tickets?region=eu-central-1&cursor=updated_at",
 )
 
 
@@ -43,33 +45,14 @@ def declared_from_url(text: str, *, usecase: str, dataset: str | None) -> Dynamo
     """
     try:
         parts = urlsplit(text)
-        ours: dict[str, object] = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+        ours, others = _OPTIONS.split(parts.query)
     except ValueError:
-        raise _unsaid("it is no address", "") from None
+        raise _OPTIONS.unsaid("it is no address", "") from None
     if "@" in parts.netloc or parts.path.strip("/"):
-        raise _unsaid("it names a table and nothing before or behind it", "")
-    if unknown := sorted(set(ours) - set(_OURS)):
-        raise _unsaid(f"it has no option {unknown[0][:40]!r}", unknown[0][:40])
-    if "cursor" in ours:
-        ours.setdefault("mode", "incremental")
-    if "overlap_s" in ours:
-        ours["overlap"] = f"PT{ours.pop('overlap_s')}S"
-    try:
-        said = {"kind": "dynamodb", "table": parts.netloc, "usecase": usecase, "dataset": dataset, **ours}
-        return DynamoSource.model_validate(said)
-    except ValidationError as error:
-        what = error.errors(include_input=False, include_url=False)[0]
-        at = ".".join(str(part) for part in what["loc"])
-        raise _unsaid(what["msg"].removeprefix("Value error, "), at) from None
-
-
-def _unsaid(detail: str, where: str) -> InputError:
-    return InputError(
-        f"the URL does not say what to read: {detail}",
-        where=where,
-        allowed=tuple(f"{name}=" for name in _OURS),
-        next_step="e.g. dynamodb://tickets?region=eu-central-1&cursor=updated_at",
-    )
+        raise _OPTIONS.unsaid("it names a table and nothing before or behind it", "")
+    _OPTIONS.refuse_unknown(others)
+    said = {"kind": "dynamodb", "table": parts.netloc, "usecase": usecase, "dataset": dataset, **ours}
+    return _OPTIONS.declared(DynamoSource, said)
 
 
 def opened(declared: DynamoSource, *, where: str) -> "BaseClient":

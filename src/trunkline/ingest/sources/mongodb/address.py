@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from trunkline.errors import InputError, MissingExtraError
 from trunkline.ingest.sources.mongodb.faults import malformed
+from trunkline.ingest.sources.url_options import UrlOptions
 from trunkline.spec.stores import MongoSource
 
 __all__ = ["Address", "declared_from_url", "opened_address"]
 
-_OURS: Final = ("collection", "cursor", "mode", "overlap_s", "piece_rows")
+_OPTIONS: Final = UrlOptions(
+    ("collection", "cursor", "mode", "overlap_s", "piece_rows"),
+    example="mongodb://user@host/db?collection=tickets&cursor=updated_at",
+)
 _SCHEMES: Final = ("mongodb", "mongodb+srv")
 
 
@@ -69,24 +73,9 @@ def declared_from_url(text: str, *, usecase: str, dataset: str | None) -> MongoS
     """
     try:
         parts = urlsplit(text)
-        options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        ours, others = _OPTIONS.split(parts.query)
     except ValueError:
         raise malformed("it is no address") from None
-    ours: dict[str, object] = {name: value for name, value in options if name in _OURS}
-    rest = urlencode([(name, value) for name, value in options if name not in _OURS])
-    if "cursor" in ours:
-        ours.setdefault("mode", "incremental")
-    if "overlap_s" in ours:
-        ours["overlap"] = f"PT{ours.pop('overlap_s')}S"
-    bare = urlunsplit((parts.scheme, parts.netloc, parts.path, rest, ""))
-    try:
-        said = {"kind": "mongodb", "url": SecretStr(bare), "usecase": usecase, "dataset": dataset, **ours}
-        return MongoSource.model_validate(said)
-    except ValidationError as error:
-        what = error.errors(include_input=False, include_url=False)[0]
-        raise InputError(
-            f"the URL does not say what to read: {what['msg'].removeprefix('Value error, ')}",
-            where=".".join(str(part) for part in what["loc"]),
-            allowed=tuple(f"{name}=" for name in _OURS),
-            next_step="e.g. mongodb://user@host/db?collection=tickets&cursor=updated_at",
-        ) from None
+    bare = urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(others), ""))
+    said = {"kind": "mongodb", "url": SecretStr(bare), "usecase": usecase, "dataset": dataset, **ours}
+    return _OPTIONS.declared(MongoSource, said)

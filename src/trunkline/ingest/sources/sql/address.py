@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from trunkline.errors import InputError, MissingExtraError
+from trunkline.ingest.sources.url_options import UrlOptions
 from trunkline.spec.sources import SqlSource
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ _DIALECTS: Final[Mapping[DatabaseName, str]] = {
     "mariadb": "mariadb+pymysql",
     "sqlite": "sqlite+pysqlite",
 }
-_OURS: Final = ("table", "query", "cursor", "mode", "overlap_s", "piece_rows")
+_OPTIONS: Final = UrlOptions(
+    ("table", "query", "cursor", "mode", "overlap_s", "piece_rows"),
+    example="postgresql://user@host/db?table=public.calls&cursor=updated_at",
+)
 
 
 @dataclass(frozen=True)
@@ -109,30 +113,14 @@ def declared_from_url(text: str, *, usecase: str, dataset: str | None = None) ->
     """
     try:
         parts = urlsplit(text)
-        options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        ours, others = _OPTIONS.split(parts.query)
     except ValueError:
         raise _malformed() from None
-    ours: dict[str, object] = {name: value for name, value in options if name in _OURS}
-    rest = urlencode([(name, value) for name, value in options if name not in _OURS])
-    if "cursor" in ours:
-        ours.setdefault("mode", "incremental")
-    if "overlap_s" in ours:
-        ours["overlap"] = f"PT{ours.pop('overlap_s')}S"
-    bare = urlunsplit((parts.scheme, parts.netloc, parts.path, rest, ""))
+    bare = urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(others), ""))
     if parts.scheme.startswith("sqlite") and not parts.netloc:
         bare = f"{parts.scheme}://{parts.path}"  # urlunsplit drops the empty host of sqlite:///relative.db
-    try:
-        said = {"kind": "sql", "url": SecretStr(bare), "usecase": usecase, "dataset": dataset, **ours}
-        return SqlSource.model_validate(said)
-    except ValidationError as error:
-        what = error.errors(include_input=False, include_url=False)[0]
-        at = ".".join(str(part) for part in what["loc"] if part != "kind")
-        raise InputError(
-            f"the URL does not say what to read: {what['msg'].removeprefix('Value error, ')}",
-            where=at,
-            allowed=tuple(f"{name}=" for name in _OURS),
-            next_step="e.g. postgresql://user@host/db?table=public.calls&cursor=updated_at",
-        ) from None
+    said = {"kind": "sql", "url": SecretStr(bare), "usecase": usecase, "dataset": dataset, **ours}
+    return _OPTIONS.declared(SqlSource, said)
 
 
 def _malformed() -> InputError:
