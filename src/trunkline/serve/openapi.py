@@ -29,6 +29,17 @@ _HINTS: _Document = {
     },
 }
 
+_ROW_ERRORS: _Document = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "row": {"type": "integer"},
+            "reasons": {"type": "array", "items": {"type": "string"}},
+        },
+    },
+}
+
 _REFUSED: _Document = {
     "description": "Rows break their contract; nothing was done. `errors` names each such row and all its reasons, "
     "`hints` what would have been accepted.",
@@ -39,16 +50,7 @@ _REFUSED: _Document = {
                 "properties": {
                     "error": {"type": "string"},
                     "next": {"type": "string"},
-                    "errors": {
-                        "type": "array",
-                        "items": {
-                            "type": "object",
-                            "properties": {
-                                "row": {"type": "integer"},
-                                "reasons": {"type": "array", "items": {"type": "string"}},
-                            },
-                        },
-                    },
+                    "errors": _ROW_ERRORS,
                     "hints": _HINTS,
                 },
             }
@@ -101,16 +103,7 @@ _TAKEN: _Document = {
         "read": {"type": "integer"},
         "accepted": {"type": "integer"},
         "refused": {"type": "integer"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "row": {"type": "integer"},
-                    "reasons": {"type": "array", "items": {"type": "string"}},
-                },
-            },
-        },
+        "errors": _ROW_ERRORS,
         "hints": _HINTS,
     },
 }
