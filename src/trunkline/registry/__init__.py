@@ -2,7 +2,7 @@
 
 from trunkline.registry.ledger import Ledger, LedgerEntry
 from trunkline.registry.live import Alias, LiveManifest, LiveModel, read_live, verified_folder
-from trunkline.registry.mlflow_store import MlflowTracker, NoTracker, Tracker
+from trunkline.registry.mlflow_store import MlflowTracker, NoTracker, Registered, Tracker
 from trunkline.registry.store import Registry
 from trunkline.registry.version import ModelVersion
 
@@ -15,6 +15,7 @@ __all__ = [
     "MlflowTracker",
     "ModelVersion",
     "NoTracker",
+    "Registered",
     "Registry",
     "Tracker",
     "read_live",

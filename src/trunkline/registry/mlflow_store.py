@@ -11,6 +11,7 @@ never at import.
 import os
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
     from mlflow.tracking import MlflowClient
 
-__all__ = ["MlflowTracker", "NoTracker", "Tracker", "tracker"]
+__all__ = ["MlflowTracker", "NoTracker", "Registered", "Tracker", "tracker"]
 
 RUN_TAG = "trunkline.run_id"
 VERSION_TAG = "trunkline.version"
@@ -31,20 +32,31 @@ _MOST_IN_A_BATCH = 100
 _LONGEST_TEXT = 500
 
 
+@dataclass(frozen=True)
+class Registered:
+    """A version that is registered, as a tracker is told.
+
+    Attributes:
+        version: Its number in the registry.
+        run_id: The run that made it.
+        folder: Its files.
+        metrics: Figures by name.
+        params: Parameters by name.
+        tags: Further facts by name.
+    """
+
+    version: str
+    run_id: str
+    folder: Path
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
 class Tracker(Protocol):
     """What follows registrations and promotions."""
 
-    def track(
-        self,
-        usecase: str,
-        *,
-        version: str,
-        run_id: str,
-        folder: Path,
-        metrics: Mapping[str, float],
-        params: Mapping[str, str],
-        tags: Mapping[str, str],
-    ) -> None:
+    def track(self, usecase: str, registered: Registered) -> None:
         """Record a version with its run; a repeat changes nothing."""
         ...
 
@@ -56,17 +68,7 @@ class Tracker(Protocol):
 class NoTracker:
     """Tracks nothing."""
 
-    def track(
-        self,
-        usecase: str,
-        *,
-        version: str,
-        run_id: str,
-        folder: Path,
-        metrics: Mapping[str, float],
-        params: Mapping[str, str],
-        tags: Mapping[str, str],
-    ) -> None:
+    def track(self, usecase: str, registered: Registered) -> None:
         """Do nothing."""
 
     def point(self, usecase: str, *, aliases: Mapping[str, str]) -> None:
@@ -89,17 +91,7 @@ class MlflowTracker:
         self._uri = tracking_uri or f"sqlite:///{self._database}"
         self._opened: MlflowClient | None = None
 
-    def track(
-        self,
-        usecase: str,
-        *,
-        version: str,
-        run_id: str,
-        folder: Path,
-        metrics: Mapping[str, float],
-        params: Mapping[str, str],
-        tags: Mapping[str, str],
-    ) -> None:
+    def track(self, usecase: str, registered: Registered) -> None:
         """Record a version: its run with metrics and tags, its registered version pointing at the model folder.
 
         Raises:
@@ -108,17 +100,20 @@ class MlflowTracker:
         """
         with _Reached(self._uri):
             client = self._client()
-            run = self._run(usecase, run_id=run_id)
-            self._log(run, metrics=metrics, params=params, tags=tags)
+            run = self._run(usecase, run_id=registered.run_id)
+            self._log(run, registered)
             if not client.search_registered_models(f"name = '{usecase}'"):
                 client.create_registered_model(usecase)
-            if self._version(usecase, run_id=run_id) is None:
-                source = folder.resolve().as_uri()
+            if self._version(usecase, run_id=registered.run_id) is None:
+                source = registered.folder.resolve().as_uri()
                 if self._remote:
-                    client.log_artifacts(run.info.run_id, str(folder), "model")
+                    client.log_artifacts(run.info.run_id, str(registered.folder), "model")
                     source = f"{run.info.artifact_uri}/model"
                 client.create_model_version(
-                    usecase, source=source, run_id=run.info.run_id, tags={VERSION_TAG: version, RUN_TAG: run_id}
+                    usecase,
+                    source=source,
+                    run_id=run.info.run_id,
+                    tags={VERSION_TAG: registered.version, RUN_TAG: registered.run_id},
                 )
             client.set_terminated(run.info.run_id)
 
@@ -171,15 +166,13 @@ class MlflowTracker:
         found = client.search_runs([experiment], filter_string=f"tags.`{RUN_TAG}` = '{run_id}'", max_results=1)
         return found[0] if found else client.create_run(experiment, run_name=run_id, tags={RUN_TAG: run_id})
 
-    def _log(
-        self, run: "Run", *, metrics: Mapping[str, float], params: Mapping[str, str], tags: Mapping[str, str]
-    ) -> None:
+    def _log(self, run: "Run", registered: Registered) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
         at_ms = run.info.start_time
-        values = [Metric(name, value, at_ms, 0) for name, value in metrics.items()]
-        settings = [Param(name, value[:_LONGEST_TEXT]) for name, value in params.items()]
-        texts = [RunTag(name, value[:_LONGEST_TEXT]) for name, value in tags.items()]
+        values = [Metric(name, value, at_ms, 0) for name, value in registered.metrics.items()]
+        settings = [Param(name, value[:_LONGEST_TEXT]) for name, value in registered.params.items()]
+        texts = [RunTag(name, value[:_LONGEST_TEXT]) for name, value in registered.tags.items()]
         for first in range(0, max(len(values), len(settings), len(texts)), _MOST_IN_A_BATCH):
             batch = slice(first, first + _MOST_IN_A_BATCH)
             self._client().log_batch(run.info.run_id, metrics=values[batch], params=settings[batch], tags=texts[batch])

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from trunkline.errors import InputError
 from trunkline.registry.files import copy_folder, verify_folder
 from trunkline.registry.ledger import LedgerEntry
+from trunkline.registry.mlflow_store import Registered
 from trunkline.registry.store.effects import Effects
 from trunkline.registry.version import DESCRIPTION, ModelVersion, RegisteredFacts, facts_of
 from trunkline.settings import drills
@@ -78,12 +79,14 @@ class Registering(Effects):
             drills.point("registry.before_track")
             self._tracker.track(
                 usecase,
-                version=entry.version,
-                run_id=run_id,
-                folder=self._folder(usecase, version=entry.version),
-                metrics={name: value for name, value in facts.metrics.items() if value is not None},
-                params=facts.params,
-                tags=facts.tags,
+                Registered(
+                    version=entry.version,
+                    run_id=run_id,
+                    folder=self._folder(usecase, version=entry.version),
+                    metrics={name: value for name, value in facts.metrics.items() if value is not None},
+                    params=facts.params,
+                    tags=facts.tags,
+                ),
             )
             drills.point("registry.after_track")
             self._completed(usecase)
