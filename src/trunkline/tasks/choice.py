@@ -17,11 +17,12 @@ from trunkline.tasks.estimators import FitSettings
 from trunkline.tasks.folds import Fold, Structure, make_folds
 from trunkline.tasks.learners import BOOSTERS, Learner
 from trunkline.tasks.report import ChampionReport, LearnerReport, TuningReport
+from trunkline.tasks.rows import TrainingRows
 from trunkline.tasks.supervised import Supervised
 from trunkline.tasks.tuning import Ground, search, try_grid
 from trunkline.tasks.validation import OutOfFold, Score, cross_validate, summary
 
-__all__ = ["Choice", "Trials", "choose", "metrics_of"]
+__all__ = ["Choice", "Trials", "choose", "metrics_of", "trials_of"]
 
 Progress = Callable[[str, float], None]
 
@@ -75,6 +76,49 @@ class Choice:
     tuning: tuple[TuningReport, ...]
     champion: ChampionReport
     warnings: tuple[str, ...]
+
+
+def trials_of(
+    task: Supervised,
+    rows: TrainingRows,
+    *,
+    learned: Floats,
+    settings: FitSettings,
+    scores: Mapping[str, Score],
+    seed: int,
+    threads: int,
+    clock: Callable[[], float],
+) -> Trials:
+    """Set the ground on which candidates are judged: the training rows and the evaluation's folds.
+
+    Args:
+        task: The declaration.
+        rows: All rows, those of the test set included.
+        learned: Target of all rows on the scale that is learned, shape (rows,).
+        settings: What all learners share.
+        scores: Judges margins, by metric; greater is better.
+        seed: Seed of everything random.
+        threads: Fits at a time.
+        clock: Seconds from any start.
+
+    Raises:
+        LabelError: There are too few rows, or too few of a class, for the folds.
+    """
+    structure, target = rows.structure.of(rows.train), learned[rows.train]
+    folds = make_folds(
+        target, folds=task.folds, repeats=task.repetitions(len(rows.train)), structure=structure, seed=seed
+    )
+    return Trials(
+        matrix=rows.matrix[rows.train],
+        target=target,
+        structure=structure,
+        folds=folds,
+        settings=settings,
+        scores=scores,
+        seed=seed,
+        threads=threads,
+        clock=clock,
+    )
 
 
 def choose(task: Supervised, *, trials: Trials, progress: Progress) -> Choice:

@@ -23,7 +23,7 @@ from trunkline.stats.classification import (
 )
 from trunkline.stats.profit import cumulative_gains, profit_curve
 from trunkline.tasks.base_matrix import Floats, Matrix
-from trunkline.tasks.choice import Trials, choose, metrics_of
+from trunkline.tasks.choice import Trials, choose, metrics_of, trials_of
 from trunkline.tasks.classification import Classification
 from trunkline.tasks.estimators import FittedLearner
 from trunkline.tasks.evidence import gather
@@ -35,7 +35,6 @@ from trunkline.tasks.finishing import (
     describe,
     fit_parts,
 )
-from trunkline.tasks.folds import make_folds
 from trunkline.tasks.report import ClassificationCurves
 from trunkline.tasks.reporting import report_of
 from trunkline.tasks.rows import TrainingRows, prepare_rows
@@ -50,15 +49,10 @@ def classification_trials(
     task: Classification, rows: TrainingRows, *, seed: int, threads: int, clock: Callable[[], float]
 ) -> Trials:
     """Set the ground on which candidates are judged: the training rows and the evaluation's folds."""
-    structure = rows.structure.of(rows.train)
-    target = rows.target[rows.train]
-    return Trials(
-        matrix=rows.matrix[rows.train],
-        target=target,
-        structure=structure,
-        folds=make_folds(
-            target, folds=task.folds, repeats=task.repetitions(len(rows.train)), structure=structure, seed=seed
-        ),
+    return trials_of(
+        task,
+        rows,
+        learned=rows.target,
         settings=task.fit_settings(rows.base),
         scores={
             name: probability_score(name) for name in dict.fromkeys((task.metric, *metrics_of(classification=True)))
@@ -94,14 +88,7 @@ def train(
     threshold = _threshold(task, truth, out_of_fold)
     phases.begin("fit")
     progress("fit", 0.0)
-    fitted = fit_parts(
-        choice.parts,
-        matrix=trials.matrix,
-        target=trials.target,
-        settings=trials.settings,
-        seed=seed,
-        threads=threads,
-    )
+    fitted = fit_parts(choice.parts, trials=trials, matrix=trials.matrix, target=trials.target)
     phases.begin("judge")
     progress("judge", 0.0)
     metrics = headline(truth, out_of_fold, threshold=threshold, seed=seed)
@@ -113,9 +100,7 @@ def train(
     used, final = rows.train, fitted
     if task.refit_on_all and len(rows.test):
         used = np.arange(len(rows.target))
-        final = fit_parts(
-            choice.parts, matrix=rows.matrix, target=rows.target, settings=trials.settings, seed=seed, threads=threads
-        )
+        final = fit_parts(choice.parts, trials=trials, matrix=rows.matrix, target=rows.target)
     info = describe(
         task,
         rows=rows,

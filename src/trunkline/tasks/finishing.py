@@ -16,7 +16,8 @@ from trunkline.stats.calibration import Calibration, calibrate, fit_beta, fit_lo
 from trunkline.stats.intervals import Interval
 from trunkline.stats.profiles import CategoryProfile, NumberProfile, category_profile, number_profile
 from trunkline.tasks.base_matrix import BaseMatrix, Floats, Matrix
-from trunkline.tasks.estimators import FitSettings, FittedLearner, fit_learner, without_convergence_warnings
+from trunkline.tasks.choice import Trials
+from trunkline.tasks.estimators import FittedLearner, fit_learner, without_convergence_warnings
 from trunkline.tasks.folds import Places
 from trunkline.tasks.graph import classifier_graph, regressor_graph
 from trunkline.tasks.info import LearnerInfo, ModelInfo
@@ -85,30 +86,26 @@ class Phases:
 def fit_parts(
     parts: Sequence[tuple[Learner, float]],
     *,
+    trials: Trials,
     matrix: Matrix,
     target: Floats,
-    settings: FitSettings,
-    seed: int,
-    threads: int,
 ) -> list[tuple[FittedLearner, float]]:
     """Fit the champion's learners on the same rows.
 
     Args:
         parts: Learners and weights.
+        trials: What they were chosen on: settings, seed and threads are the same.
         matrix: Encoded rows.
         target: Shape (rows,).
-        settings: What all learners share.
-        seed: Seed of everything random.
-        threads: Fits at a time.
 
     Returns:
         Fitted learners and weights, in order.
     """
 
     def fit(learner: Learner) -> FittedLearner:
-        return fit_learner(learner, base=matrix, target=target, settings=settings, seed=seed)
+        return fit_learner(learner, base=matrix, target=target, settings=trials.settings, seed=trials.seed)
 
-    with without_convergence_warnings(), ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+    with without_convergence_warnings(), ThreadPoolExecutor(max_workers=max(1, trials.threads)) as pool:
         fitted = list(pool.map(fit, [learner for learner, _ in parts]))
     return [(one, weight) for one, (_, weight) in zip(fitted, parts, strict=True)]
 

@@ -12,10 +12,9 @@ from trunkline.errors import LabelError
 from trunkline.stats.classification import regression_headline
 from trunkline.stats.metrics import REGRESSION_METRICS, evaluate
 from trunkline.tasks.base_matrix import Floats, Matrix
-from trunkline.tasks.choice import Trials, choose
+from trunkline.tasks.choice import choose, trials_of
 from trunkline.tasks.evidence import gather
 from trunkline.tasks.finishing import Phases, build_model, combined_margin, describe, fit_parts
-from trunkline.tasks.folds import make_folds
 from trunkline.tasks.regression import Regression
 from trunkline.tasks.report import Residuals
 from trunkline.tasks.reporting import report_of
@@ -46,18 +45,10 @@ def train(
     if task.log_target and rows.target.min() < 0:
         raise LabelError(f"label {task.label!r} has negative values", next_step="declare log_target=False")
     learned = np.log1p(rows.target) if task.log_target else rows.target
-    structure = rows.structure.of(rows.train)
-    trials = Trials(
-        matrix=rows.matrix[rows.train],
-        target=learned[rows.train],
-        structure=structure,
-        folds=make_folds(
-            learned[rows.train],
-            folds=task.folds,
-            repeats=task.repetitions(len(rows.train)),
-            structure=structure,
-            seed=seed,
-        ),
+    trials = trials_of(
+        task,
+        rows,
+        learned=learned,
         settings=task.fit_settings(rows.base),
         scores={name: _score(name, log_target=task.log_target) for name in REGRESSION_METRICS},
         seed=seed,
@@ -75,14 +66,7 @@ def train(
     def answers(matrix: Matrix) -> Floats:
         return _units(combined_margin(final, matrix), log_target=task.log_target)
 
-    final = fit_parts(
-        choice.parts,
-        matrix=trials.matrix,
-        target=trials.target,
-        settings=trials.settings,
-        seed=seed,
-        threads=threads,
-    )
+    final = fit_parts(choice.parts, trials=trials, matrix=trials.matrix, target=trials.target)
     phases.begin("judge")
     progress("judge", 0.0)
     test = rows.matrix[rows.test]
@@ -92,9 +76,7 @@ def train(
     used = rows.train
     if task.refit_on_all and len(rows.test):
         used = np.arange(len(rows.target))
-        final = fit_parts(
-            choice.parts, matrix=rows.matrix, target=learned, settings=trials.settings, seed=seed, threads=threads
-        )
+        final = fit_parts(choice.parts, trials=trials, matrix=rows.matrix, target=learned)
     info = describe(
         task,
         rows=rows,
