@@ -247,28 +247,16 @@ def write(
     properties = dict(configuration) if table is None else None
     writer = writer_properties(rows.schema)
     with translated(uri):
-        if mode == "append":
-            write_deltalake(
-                target,
-                rows,
-                mode="append",
-                schema_mode=schema_mode,
-                storage_options=stored,
-                configuration=properties,
-                writer_properties=writer,
-                commit_properties=commit,
-            )
-        else:
-            write_deltalake(
-                target,
-                rows,
-                mode="overwrite",
-                schema_mode=schema_mode,
-                storage_options=stored,
-                configuration=properties,
-                writer_properties=writer,
-                commit_properties=commit,
-            )
+        write_deltalake(
+            target,
+            rows,
+            mode=mode,
+            schema_mode=schema_mode,
+            storage_options=stored,
+            configuration=properties,
+            writer_properties=writer,
+            commit_properties=commit,
+        )
         if table is None:
             table = DeltaTable(uri, storage_options=stored)
         return int(table.version())

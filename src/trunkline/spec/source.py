@@ -2,11 +2,27 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-__all__ = ["Schedule", "SourceSpec"]
+__all__ = ["DocumentMode", "RowMode", "Schedule", "SourceSpec", "refuse_loose_cursor"]
+
+RowMode = Annotated[
+    Literal["full", "incremental", "snapshot"],
+    Field(
+        description="full: everything each time; incremental: what lies after the cursor's newest value; snapshot: "
+        "everything, the newest row per key."
+    ),
+]
+"""What is read each time of a table or a query."""
+
+DocumentMode = Annotated[
+    Literal["full", "incremental"],
+    Field(description="full: everything each time; incremental: what lies after the cursor's newest value."),
+]
+"""What is read each time of a collection."""
 
 
 class Schedule(BaseModel, frozen=True, extra="forbid"):
@@ -54,3 +70,13 @@ class SourceSpec(BaseModel, frozen=True, extra="forbid"):
     dataset: str | None = Field(None, description="The dataset its rows belong to; none is the main one.")
     columns: Mapping[str, str] = Field({}, description="Source column to field name, beside the contract's aliases.")
     schedule: Schedule | None = Field(None, description="When it is asked; none only when somebody asks for it.")
+
+
+def refuse_loose_cursor(mode: str, cursor: str | None) -> None:
+    """Refuse a cursor that nothing follows, and a pull that would follow none.
+
+    Raises:
+        ValueError: Only one of the two is there; a validator turns it into a ``ValidationError``.
+    """
+    if (mode == "incremental") != (cursor is not None):
+        raise ValueError("`cursor` belongs to mode = 'incremental', and only to it")

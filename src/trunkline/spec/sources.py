@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, SecretStr, field_validator, model_validator
 
 from trunkline.spec.rest import ApiKey, Auth, Bearer, ClientCredentials, NoPaging, Paging, Since, address_fault
-from trunkline.spec.source import Schedule, SourceSpec
+from trunkline.spec.source import RowMode, Schedule, SourceSpec, refuse_loose_cursor
 from trunkline.spec.stores import BigQuerySource, DynamoSource, MongoSource
 
 __all__ = [
@@ -49,11 +49,7 @@ class SqlSource(SourceSpec):
     url: SecretStr = Field(description="SQLAlchemy URL with its credentials, e.g. postgresql+psycopg://user@host/db.")
     table: str | None = Field(None, description="Table to read, with its schema where it needs one.")
     query: str | None = Field(None, description="A SELECT instead of a table.")
-    mode: Literal["full", "incremental", "snapshot"] = Field(
-        "full",
-        description="full: everything each time; incremental: what lies after the cursor's newest value; snapshot: "
-        "everything, the newest row per key.",
-    )
+    mode: RowMode = "full"
     cursor: str | None = Field(None, description="Column that only grows, for incremental pulls.")
     overlap: timedelta = Field(
         timedelta(0), ge=timedelta(0), description="How far an incremental pull goes back, for rows committed late."
@@ -64,8 +60,7 @@ class SqlSource(SourceSpec):
     def _whole(self) -> "SqlSource":
         if (self.table is None) == (self.query is None):
             raise ValueError("say either `table` or `query`")
-        if (self.mode == "incremental") != (self.cursor is not None):
-            raise ValueError("`cursor` belongs to mode = 'incremental', and only to it")
+        refuse_loose_cursor(self.mode, self.cursor)
         return self
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, SecretStr, field_validator, model_validator
 
-from trunkline.spec.source import SourceSpec
+from trunkline.spec.source import DocumentMode, RowMode, SourceSpec, refuse_loose_cursor
 
 __all__ = ["BigQuerySource", "DynamoSource", "MongoSource"]
 
@@ -36,9 +36,7 @@ class MongoSource(SourceSpec):
     collection: str = Field(min_length=1, description="The collection.")
     filter: Mapping[str, JsonValue] = Field({}, description="Which of its documents, as MongoDB's Extended JSON.")
     projection: tuple[str, ...] = Field((), description="Fields that are read, dotted; none reads all.")
-    mode: Literal["full", "incremental"] = Field(
-        "full", description="full: everything each time; incremental: what lies after the cursor's newest value."
-    )
+    mode: DocumentMode = "full"
     cursor: str | None = Field(None, description="Field that only grows, dotted, for incremental pulls.")
     overlap: timedelta = Field(
         timedelta(0), ge=timedelta(0), description="How far an incremental pull goes back, for documents written late."
@@ -50,7 +48,7 @@ class MongoSource(SourceSpec):
 
     @model_validator(mode="after")
     def _whole(self) -> "MongoSource":
-        _refuse_loose_cursor(self.mode, self.cursor)
+        refuse_loose_cursor(self.mode, self.cursor)
         return self
 
 
@@ -84,9 +82,7 @@ class DynamoSource(SourceSpec):
     access_key: SecretStr | None = Field(None, description="Id of the key; none leaves it to the AWS library.")
     secret_key: SecretStr | None = Field(None, description="The key.")
     session_token: SecretStr | None = Field(None, description="For temporary credentials.")
-    mode: Literal["full", "incremental"] = Field(
-        "full", description="full: everything each time; incremental: what lies after the cursor's newest value."
-    )
+    mode: DocumentMode = "full"
     cursor: str | None = Field(None, description="Attribute (a text or a number) that only grows, for incremental.")
     cursor_unit: Literal["s", "ms"] = Field("s", description="What a number in the cursor counts, for `overlap`.")
     overlap: timedelta = Field(
@@ -111,7 +107,7 @@ class DynamoSource(SourceSpec):
 
     @model_validator(mode="after")
     def _whole(self) -> "DynamoSource":
-        _refuse_loose_cursor(self.mode, self.cursor)
+        refuse_loose_cursor(self.mode, self.cursor)
         if (self.access_key is None) != (self.secret_key is None):
             raise ValueError("`access_key` and `secret_key` belong together")
         return self
@@ -141,11 +137,7 @@ class BigQuerySource(SourceSpec):
     project: str | None = Field(None, description="The project that pays; none takes the table's, else the default.")
     table: str | None = Field(None, description="project.dataset.table or dataset.table.")
     query: str | None = Field(None, description="A SELECT instead of a table, in GoogleSQL.")
-    mode: Literal["full", "incremental", "snapshot"] = Field(
-        "full",
-        description="full: everything each time; incremental: what lies after the cursor's newest value; snapshot: "
-        "everything, the newest row per key.",
-    )
+    mode: RowMode = "full"
     cursor: str | None = Field(None, description="Column that only grows, for incremental pulls.")
     overlap: timedelta = Field(
         timedelta(0), ge=timedelta(0), description="How far an incremental pull goes back, for rows that come late."
@@ -177,10 +169,5 @@ class BigQuerySource(SourceSpec):
             raise ValueError("say either `table` or `query`")
         if self.storage_endpoint is not None and self.endpoint is None:
             raise ValueError("`storage_endpoint` belongs to `endpoint`")
-        _refuse_loose_cursor(self.mode, self.cursor)
+        refuse_loose_cursor(self.mode, self.cursor)
         return self
-
-
-def _refuse_loose_cursor(mode: str, cursor: str | None) -> None:
-    if (mode == "incremental") != (cursor is not None):
-        raise ValueError("`cursor` belongs to mode = 'incremental', and only to it")
