@@ -20,6 +20,7 @@
     └── WorldError             the world failed; the only class that is retried     (exit code 1)
         ├── ConflictError      a concurrent commit won
         └── UnavailableError   a server, disk or network did not answer
+            └── FullError      it takes nothing more until others have caught up
 
 An exception carries facts and renders its text late and bounded: *what* happened, *where*, what is *allowed*, what to
 do *next*. Neither facts nor text may hold subscriber data or secrets.
@@ -32,6 +33,7 @@ __all__ = [
     "BusyError",
     "ConflictError",
     "ContractError",
+    "FullError",
     "GateRefusedError",
     "InputError",
     "LabelError",
@@ -222,3 +224,7 @@ class ConflictError(WorldError):
 
 class UnavailableError(WorldError):
     """A server, disk or network did not answer."""
+
+
+class FullError(UnavailableError):
+    """A queue or log takes nothing more until its consumers have caught up."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 from trunkline.brokers.protocol import Broker, Message
-from trunkline.errors import UnavailableError
+from trunkline.errors import FullError
 
 __all__ = ["GroupCommit"]
 
@@ -66,7 +66,7 @@ class GroupCommit:
             self._broker.publish({topic: messages})
             return
         if self._waiting + len(messages) > self._max_waiting and self._waiting:
-            raise UnavailableError("too many records wait for the disk", next_step="try again in a second")
+            raise FullError("too many records wait for the disk", next_step="try again in a second")
         waiter = self._loop.create_future()
         self._batches.setdefault(topic, []).extend(messages)
         self._waiters.append(waiter)

@@ -45,7 +45,7 @@ from trunkline.settings.ingest import IngestSettings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CRASH_POINTS", "Ingested", "Target", "checked_rows", "ingest_batch", "ingest_file"]
+__all__ = ["CRASH_POINTS", "Ingested", "Target", "checked_rows", "ingest_batch", "ingest_file", "ingest_opened"]
 
 CRASH_POINTS: Final = (
     "ingest.before_quarantine",
@@ -122,12 +122,29 @@ def ingest_batch(
         SchemaError: Its columns do not fit; nothing is written.
         RowsRefusedError: More rows broke the contract than the budget allows; nothing is written.
     """
+    return ingest_opened(
+        lambda: open_file(path, limits=limits), batch, lake=lake, clock=clock, budget=limits.reject_budget
+    )
+
+
+def ingest_opened(
+    opened: Callable[[], RawFile], batch: Batch, *, lake: Lake, clock: Callable[[], datetime], budget: float | None
+) -> Ingested:
+    """Ingest rows that something else than a file brings; else as :func:`ingest_batch`.
+
+    Args:
+        opened: Opens them; asked again where what was staged is gone.
+        batch: The batch that they are.
+        lake: The lake, with its engine.
+        clock: Gives the current instant.
+        budget: Largest share of rows that may break the contract, in [0, 1]; the contract's own wins.
+    """
     for attempt in attempts(lake.settings.commit_attempts):
         with attempt:  # an erasure may take staged rows away: then they are judged and staged once more
             earlier = known_receipts(lake, [batch.batch_id]).get(batch.batch_id)
             if earlier is not None:
                 return Ingested(earlier, known=True)
-            receipt = _taken(open_file(path, limits=limits), batch, lake=lake, clock=clock, budget=limits.reject_budget)
+            receipt = _taken(opened(), batch, lake=lake, clock=clock, budget=budget)
             write_receipts(lake, [(batch, receipt)])
             point("ingest.after_receipt")
             return Ingested(receipt, known=False)
@@ -200,12 +217,14 @@ def _taken(
         elif done.reported:
             judged.reasons.update(done.reported)
         point("ingest.after_rows")
+    # where an erasure took rows of a stream between two tries, those that were committed before it count
+    good = max(judged.good - (0 if withheld is None else len(withheld.numbers)), done.accepted)
     return receipt_of(
         batch,
         run_id=done.run_id,
         version=done.version,
-        read=judged.read,
-        good=judged.good - (0 if withheld is None else len(withheld.numbers)),
+        read=max(judged.read, good),
+        good=good,
         accepted=done.accepted,
         reasons=judged.reasons + (Counter() if withheld is None else withheld.reasons),
         absent=judged.absent,
