@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from trunkline.brokers import EmbeddedLog, Message
 from trunkline.contracts.records import QUARANTINE, VAULT
 from trunkline.lake import held
-from trunkline.lake.vault import reidentify
+from trunkline.lake.vault import Vaulted, reidentify, retire
 from trunkline.run import Workspace
 from trunkline.run.rotating import CRASH_POINTS
 from trunkline.settings import load_settings
@@ -151,6 +152,60 @@ def test_pseudonyms_are_not_changed_while_somebody_makes_them(
     assert code == 2, err
     workspace.keys.refresh()
     assert workspace.keys.facts() == keys
+
+
+def test_pseudonyms_are_not_changed_beside_a_replay(
+    trunkline: Trunkline, kept: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, codes = names(workspace), []
+    batch = workspace.lake.arrow(QUARANTINE).column("batch_id")[0].as_py()
+    committed = Vaulted.commit
+
+    def commit(vaulted: Vaulted) -> None:
+        committed(vaulted)
+        codes.append(trunkline("maintain", "--rotate-keys", "msisdn"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Vaulted, "commit", commit)
+        assert trunkline("quarantine", "replay", batch, "--set", "seconds=9")[0] == 0
+    ((code, _, err),) = codes
+    assert (code, "pseudonyms of the workspace" in err) == (2, True)
+    assert trunkline("maintain", "--rotate-keys", "msisdn")[0] == 0
+    after = names(workspace)["lines"]
+    assert set(after).isdisjoint(before["lines"])
+    found = reidentify(workspace.lake, after, kind="msisdn", who="test", why="rotation")
+    assert sorted(found.values()) == sorted([ANN, BEN, f"{BEN}1"])
+
+
+def test_nobody_makes_pseudonyms_while_they_are_changed(
+    trunkline: Trunkline, kept: Path, lines: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trunkline.lake.keys.ring._LOCK_S", 0.1)
+    batch = workspace.lake.arrow(QUARANTINE).column("batch_id")[0].as_py()
+    (lines / "more.csv").write_text("msisdn,seconds\n0172 1,9\n")
+    entries = workspace.lake.arrow(VAULT).num_rows
+    with workspace.keys.renaming():
+        for command in (
+            ("quarantine", "replay", batch, "--set", "seconds=9"),
+            ("ingest", "lines", lines / "more.csv"),
+            ("serve", "--port", "0"),
+        ):
+            code, _, err = trunkline(*command)
+            assert (code, "pseudonyms of the workspace" in err) == (2, True), err
+    assert workspace.lake.arrow(VAULT).num_rows == entries
+    assert trunkline("quarantine", "replay", batch, "--set", "seconds=9")[0] == 0
+    assert trunkline("ingest", "lines", lines / "more.csv")[0] == 0
+    assert workspace.lake.arrow("lines.lines").num_rows == 4
+
+
+def test_an_original_that_was_not_renamed_stays_in_the_vault(kept: Path, workspace: Workspace) -> None:
+    lake = workspace.lake
+    (old,) = [key.key_id for key in workspace.keys.pseudonym_keys("msisdn")]
+    ann, ben = sorted(lake.arrow(VAULT).column("pseudonym").to_pylist())
+    renamed = lake.engine.table(pa.table({"old": [ann], "new": ["hmac:00000000:" + "A" * 43]}))
+    retire(lake, renamed)
+    assert lake.arrow(VAULT).column("pseudonym").to_pylist() == [ben]
+    assert old in ben
 
 
 @pytest.mark.slow

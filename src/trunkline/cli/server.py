@@ -108,12 +108,18 @@ def run_server(settings: "Settings") -> int:
 
     Raises:
         InputError: The address is not allowed, or cannot be bound.
-        BusyError: Somebody else listens there.
+        BusyError: Somebody else listens there, or the pseudonyms are being changed.
     """
     from trunkline.cli.logs import set_up_log
-    from trunkline.serve import listen
 
     set_up_log(settings.log)
+    with Workspace(settings).keys.naming():  # what this process calls somebody is not changed while it lives
+        return _listen(settings)
+
+
+def _listen(settings: "Settings") -> int:
+    from trunkline.serve import listen
+
     app, reader = build_app(settings)
     with _scheduler(settings) as begin:
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -56,19 +57,48 @@ def held(path: Path, *, what: str, timeout_s: float = 0.0, clock: Callable[[], d
     try:
         lock.acquire(timeout=timeout_s, poll_interval=_POLL_S)
     except Timeout:
-        raise BusyError(
-            f"somebody else holds the {what}",
-            holder=holder(path),
-            where=f"{path}, held by {holder(path)}",
-            next_step="wait until it has ended, or end that process",
-        ) from None
+        raise _busy(path, what) from None
     try:
         drills.point("lake.lock_taken")
-        facts = {"host": socket.gethostname(), "pid": os.getpid(), "since": clock().isoformat(timespec="seconds")}
-        _facts_path(path).write_text(json.dumps(facts), encoding="utf-8")
+        _note_holder(path, clock)
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def shared(path: Path, *, what: str, timeout_s: float = 0.0, clock: Callable[[], datetime] = _now) -> Iterator[None]:
+    """Hold a lock for a ``with`` block together with all others who hold it so; :func:`held` has to wait for them.
+
+    Re-entrant, and free for threads. Who waits in :func:`held` does not keep others from sharing.
+
+    Args:
+        path: The lock's file; made, with its folder, if need be. It stays when the lock is released.
+        what: What the lock guards, for the message.
+        timeout_s: Longest wait in seconds for one who holds it alone; 0 gives up at once.
+        clock: The current instant, written down for others to read.
+
+    Raises:
+        BusyError: Somebody holds it alone; ``holder`` says host, process and since when.
+    """
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    until = time.monotonic() + timeout_s
+    try:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise _busy(path, what) from None
+            time.sleep(_POLL_S)
+        _note_holder(path, clock)
+        yield
+    finally:
+        os.close(file)  # and with it the lock
 
 
 def is_held(path: Path) -> bool:
@@ -108,6 +138,20 @@ def holder(path: Path) -> str:
         return f"{facts['host']} process {facts['pid']} since {facts['since']}"
     except (OSError, ValueError, KeyError, TypeError):  # not there yet, half-written, or not ours
         return "an unknown process"
+
+
+def _busy(path: Path, what: str) -> BusyError:
+    return BusyError(
+        f"somebody else holds the {what}",
+        holder=holder(path),
+        where=f"{path}, held by {holder(path)}",
+        next_step="wait until it has ended, or end that process",
+    )
+
+
+def _note_holder(path: Path, clock: Callable[[], datetime]) -> None:
+    facts = {"host": socket.gethostname(), "pid": os.getpid(), "since": clock().isoformat(timespec="seconds")}
+    _facts_path(path).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def _facts_path(path: Path) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -37,6 +38,9 @@ _LONGEST_WHY: Final = 1_000
 class Vaulted:
     """The originals of one batch on their way into the vault; threads may add to it.
 
+    Inside its ``with`` block, which has to span the rows' way from being judged to being written, no key of pseudonyms
+    is changed: what the rows call somebody is what the vault does.
+
     Args:
         lake: The lake, with its keys.
         contract: Says whether any are kept; if not, all of this does nothing.
@@ -46,6 +50,7 @@ class Vaulted:
     def __init__(self, lake: Lake, contract: type[Contract], *, batch_id: str) -> None:
         self._lake, self._batch_id = lake, batch_id
         self._staged: StagedRows | None = None
+        self._naming = ExitStack()
         if any(column.keep == "encrypted" for column in contract.columns):
             self._staged = lake.staged(VAULT, arrow_schema(VaultEntry))
             self._sealer = lake.keys.sealer(_PURPOSE)
@@ -77,7 +82,17 @@ class Vaulted:
         return _sealed_entries(self._lake, found.kind, values, batch_id=self._batch_id)
 
     def __enter__(self) -> Self:
-        """Enter a ``with`` block."""
+        """Enter a ``with`` block.
+
+        Raises:
+            BusyError: The pseudonyms are being changed.
+        """
+        if self._staged is not None:
+            try:
+                self._naming.enter_context(self._lake.keys.naming())
+            except BaseException:
+                self._staged.__exit__(None, None, None)
+                raise
         return self
 
     def __exit__(
@@ -85,7 +100,8 @@ class Vaulted:
     ) -> None:
         """Remove what was not committed."""
         if self._staged is not None:
-            self._staged.__exit__(kind, error, trace)
+            with self._naming:
+                self._staged.__exit__(kind, error, trace)
 
 
 def _append_new(lake: Lake, staged: StagedRows) -> None:
@@ -141,11 +157,16 @@ def rename(lake: Lake, kind: str, *, under: Sequence[str], name: Callable[[str],
     return found.select(old=found["replaces"], new=found["pseudonym"]).distinct()
 
 
-def retire(lake: Lake, *, under: Sequence[str]) -> None:
-    """Take the entries under some keys out of the newest version, and those that are there twice."""
+def retire(lake: Lake, renamed: ir.Table) -> None:
+    """Take entries whose originals have other names by now out of the newest version, and those that are there twice.
+
+    Args:
+        lake: The lake.
+        renamed: From :func:`rename`; entries that it does not name stay, whatever key they are under.
+    """
 
     def kept(rows: ir.Table) -> ir.Table:
-        rows = rows.filter(~rows["pseudonym"].re_search(f"^hmac:({'|'.join(under)}):"))
+        rows = rows.anti_join(renamed, rows["pseudonym"] == renamed["old"])
         return newest(rows, key=("pseudonym",), newest_by=("kept_at", "original"), table=VAULT)
 
     lake.rewrite(VAULT, kept)

@@ -210,6 +210,7 @@ def predict_file(
         SourceError: The source cannot be read whole, or has no rows.
         RowsRefusedError: No row fits the contract; nothing is written.
         SchemaError: A column that the model reads is absent.
+        BusyError: The pseudonyms are being changed.
     """
     import pyarrow as pa
 
@@ -233,12 +234,13 @@ def predict_file(
     if explained is not None:
         columns["reasons"] = pa.chunked_array([explained])
     log = _log(workspace, usecase, good, answers, run_id=run_id, version=version, model=model, reasons=explained)
-    pseudonyms = workspace.keys.pseudonyms(usecase.contract)
-    if pseudonyms is not None and usecase.entity_key:
-        named = [pseudonyms.key(usecase.entity_key, key) for key in log.column("entity_key").to_pylist()]
-        place = log.schema.get_field_index("entity_key")
-        log = log.set_column(place, log.schema.field(place), pa.array(named, pa.string()))
-    workspace.lake.append(PREDICTIONS, log, transaction=Transaction(f"predict:{run_id}", 1))
+    with workspace.keys.naming():
+        pseudonyms = workspace.keys.pseudonyms(usecase.contract)
+        if pseudonyms is not None and usecase.entity_key:
+            named = [pseudonyms.key(usecase.entity_key, key) for key in log.column("entity_key").to_pylist()]
+            place = log.schema.get_field_index("entity_key")
+            log = log.set_column(place, log.schema.field(place), pa.array(named, pa.string()))
+        workspace.lake.append(PREDICTIONS, log, transaction=Transaction(f"predict:{run_id}", 1))
     _write(pa.table(columns), out)
     return ScoredFile(
         run_id=run_id,

@@ -68,7 +68,7 @@ def rotate_keys(workspace: "Workspace", use: str, *, progress: Callable[[str, fl
         InputError: No contract protects such a type; the vault does not have all originals; or the keys cannot be
             written.
         TamperedError: A key is lost.
-        BusyError: A server or a run goes on, or a writer held a table for too long.
+        BusyError: A server or a run goes on, somebody else makes pseudonyms, or a writer held a table for too long.
     """
     columns = _protected(workspace)
     if use == ENCRYPTION:
@@ -88,6 +88,7 @@ def rotate_keys(workspace: "Workspace", use: str, *, progress: Callable[[str, fl
     with ExitStack() as held:
         for name in sorted({table.partition(".")[0] for table in tables}):
             held.enter_context(workspace.run_lock(name))
+        held.enter_context(workspace.keys.renaming())  # whoever makes pseudonyms without a run: replays, predictions
         return _Rotation(workspace, use, tables, progress).done()
 
 
@@ -158,7 +159,7 @@ class _Rotation:
             point("rotate.after_table")
         records = self._rewrite_log(keys[:-1], current)
         point("rotate.after_log")
-        vault.retire(self._lake, under=old)
+        vault.retire(self._lake, mapping)
         self._progress("done", 1.0)
         left = self._counts(keys[:-1])
         renamed = {table: count - left.get(table, 0) for table, count in counts.items() if count > left.get(table, 0)}

@@ -8,6 +8,7 @@ finishes them from the same pinned versions before it looks further; the same re
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,7 +113,7 @@ def refresh_tables(
 
     Raises:
         UseCaseError: An expression cannot be built, or lacks a column that its contract needs.
-        BusyError: Another refresh of the use case, or a writer, took longer than ``lake.lock_timeout_s``.
+        BusyError: Another refresh of the use case, a writer, or a change of the pseudonyms took too long.
         FilesVanishedError: Files of an input were removed while they were read.
     """
     if not usecase.derived:
@@ -120,7 +121,11 @@ def refresh_tables(
     receipts: list[Receipt] = []
     timeout_s = lake.settings.lock_timeout_s
     lock = locks / f"derived-{usecase.name}.lock"
-    with held(lock, what=f"refresh of derived tables of {usecase.name!r}", timeout_s=timeout_s, clock=clock):
+    with ExitStack() as stack:
+        if lake.has_keys:
+            stack.enter_context(lake.keys.naming())  # the inputs' pseudonyms are the derived table's
+        what = f"refresh of derived tables of {usecase.name!r}"
+        stack.enter_context(held(lock, what=what, timeout_s=timeout_s, clock=clock))
         for name in refresh_order(usecase.derived):
             receipts += _refreshed(_table(usecase, name, lake, clock), run_id=run_id)
     return tuple(receipts)

@@ -6,7 +6,7 @@ import base64
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from trunkline.checks.sealing import DataKey, Sealer, unwrapped, wrapped
 from trunkline.contracts import Contract
 from trunkline.errors import InputError
 from trunkline.lake.keys.files import ENCRYPTION, ID_BYTES, KEY_BYTES, Entry, KeyFacts, KeyFiles, KeyringFile, name_of
-from trunkline.lake.locks import held
+from trunkline.lake.locks import held, shared
 from trunkline.settings import drills
 from trunkline.settings.privacy import PrivacySettings
 
@@ -26,6 +26,8 @@ CRASH_POINTS: Final = ("keys.before_write", "keys.after_write", "keys.after_mast
 """Points at which a drill may kill a process that makes or rotates keys."""
 
 _LOCK_S: Final = 10.0
+_RENAMING_S: Final = 0.2
+_NAMES: Final = "pseudonyms of the workspace"
 
 
 class Keyring:
@@ -66,6 +68,20 @@ class Keyring:
             return None
         self.refresh()
         return Pseudonyms(contract, self.pseudonym_key)
+
+    def naming(self) -> AbstractContextManager[None]:
+        """Keep the pseudonyms as they are for a ``with`` block; whoever makes some and writes them down is in one.
+
+        Entering it raises ``BusyError`` where the pseudonyms are being changed, and that takes longer than ten seconds.
+        """
+        return shared(self._renames, what=_NAMES, timeout_s=_LOCK_S, clock=self._clock)
+
+    def renaming(self) -> AbstractContextManager[None]:
+        """Keep everybody from making pseudonyms for a ``with`` block, in which they are changed.
+
+        Entering it raises ``BusyError`` where somebody makes some.
+        """
+        return held(self._renames, what=_NAMES, timeout_s=_RENAMING_S, clock=self._clock)
 
     def is_encrypted(self, *contracts: type[Contract]) -> bool:
         """Say whether raw rows of a contract, or of one of several, are encrypted."""
@@ -174,6 +190,10 @@ class Keyring:
         return KeyFacts(key_id=made.key_id, use=made.use, made_at=made.made_at)
 
     # Inside
+
+    @property
+    def _renames(self) -> Path:
+        return self._root / "locks" / "pseudonyms.lock"
 
     def _current(self, use: str) -> Entry:
         found = self._of(use)
