@@ -1,6 +1,6 @@
 """A use case of calls, whose rows are kept for 30 days by the time they speak of, and workspaces with some."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from trunkline.run import Workspace, execute
-from trunkline.run.upkeep import Upkeep, maintain
+from trunkline.run.upkeep import Upkeep, maintain, retiring
 from trunkline.settings import load_settings
 
 TABLE = "phone.calls"
@@ -106,6 +106,27 @@ class Shop:
     def archived_ids(self) -> list[str]:
         """The ids of the calls in the archive, sorted."""
         return sorted(self.archived().column("call_id").to_pylist())
+
+
+class KilledError(Exception):
+    """Ends maintenance at a point, as a kill does: nothing of it tidies up."""
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Maintains a shop until a point is reached, and no further."""
+
+    def maintained(shop: Shop, name: str, **said: object) -> None:
+        def point(visited: str) -> None:
+            if visited == name:
+                raise KilledError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(retiring, "point", point)
+            with pytest.raises(KilledError):
+                shop.tidy(**said)  # type: ignore[arg-type]  # handed through
+
+    return maintained
 
 
 @pytest.fixture

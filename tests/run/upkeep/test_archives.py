@@ -1,12 +1,14 @@
 """Archives after they are made: a person is erased from them, wherever they lie; what is killed is completed."""
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from tests.run.upkeep.conftest import NOW, Shop
 
@@ -53,6 +55,73 @@ def test_archives_of_before_are_found_after_the_settings_changed(fives: Shop, tm
     found = erase(fives, "s1", elsewhere)
     assert len(found.unread) == 1
     assert found.unread[0].startswith(fives.archive.as_uri())
+
+
+@pytest.mark.parametrize("maintained", ["maintained", "not maintained"])
+def test_an_archive_killed_before_it_is_listed_is_found_elsewhere(
+    fives: Shop, tmp_path: Path, killed: Callable[..., None], maintained: str
+) -> None:
+    elsewhere: dict[str, object] = {"archive": str(tmp_path / "vault")}
+    killed(fives, "retire.before_listing")
+    assert (len(fives.ids()), len(fives.archived_ids())) == (5, 5)
+    if maintained == "maintained":
+        assert fives.tidy(retention=elsewhere).failed == ()
+        newest = max(fives.rows("platform.archives"), key=lambda row: str(row["changed_at"]))
+        assert (newest["state"], newest["rows"], newest["place"]) == ("whole", 5, fives.archive.as_uri())
+    found = erase(fives, "s2", elsewhere)
+    assert (found.tables, found.unread) == ({"archive of phone.calls": 1}, ())
+    assert fives.archived_ids() == ["c1", "c3", "c4", "c5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "here", "there"), [("retire.after_manifest", 5, 0), ("retire.after_part", 0, 5), ("begun", 0, 5)]
+)
+def test_what_was_begun_elsewhere_is_completed_or_cleared_there(
+    fives: Shop, tmp_path: Path, killed: Callable[..., None], name: str, here: int, there: int
+) -> None:
+    vault = tmp_path / "vault"
+    killed(fives, "retire.after_part" if name == "begun" else name)
+    if name == "begun":
+        for path in fives.archive.rglob("*.parquet"):
+            path.unlink()
+    found = fives.tidy(retention={"archive": str(vault)})
+    assert (found.failed, fives.retired(found), len(fives.ids())) == ((), 5, 5)
+    assert len(fives.archived_ids()) == here
+    assert len(list(fives.archive.rglob("*.parquet"))) == bool(here)
+    assert len(list(vault.rglob("*.parquet"))) == bool(there)
+    fives.archive.rename(tmp_path / "moved") if fives.archive.exists() else None
+    fives.archive.write_text("a file where the folder was")
+    again = erase(fives, "s2", {"archive": str(vault)})
+    assert (len(again.unread), again.tables) == ((0, {"archive of phone.calls": 1}) if there else (1, {}))
+
+
+def test_rows_stay_while_the_place_of_a_begun_archive_is_out_of_reach(
+    fives: Shop, tmp_path: Path, killed: Callable[..., None]
+) -> None:
+    killed(fives, "retire.after_part")
+    fives.archive.rename(tmp_path / "moved")
+    fives.archive.write_text("a file where the folder was")
+    (fault,) = fives.tidy(retention={"archive": str(tmp_path / "vault")}).failed
+    assert "rows past their time stay" in fault
+    assert (len(fives.ids()), (tmp_path / "vault").exists()) == (10, False)
+    fives.archive.unlink()
+    (tmp_path / "moved").rename(fives.archive)
+    assert fives.retired(fives.tidy(retention={"archive": str(tmp_path / "vault")})) == 5
+    assert list(fives.archive.rglob("*.parquet")) == []
+
+
+def test_a_list_from_before_there_were_states_is_read(fives: Shop, tmp_path: Path) -> None:
+    fives.tidy()
+    with fives.open() as workspace:
+        old = [row for row in fives.rows("platform.archives") if row["state"] == "whole"]
+        rows = pa.Table.from_pylist(old).drop_columns(["state"])
+        shutil.rmtree(fives.workspace / "lake" / "platform" / "archives")
+        workspace.lake.append("platform.archives", rows)
+    elsewhere: dict[str, object] = {"archive": str(tmp_path / "vault")}
+    assert erase(fives, "s2", elsewhere).tables == {"archive of phone.calls": 1}
+    assert fives.tidy(retention=elsewhere, now=NOW + timedelta(days=2)).failed == ()
+    states = [row["state"] for row in fives.rows("platform.archives")]
+    assert sorted(map(str, states)) == ["None", "begun", "whole", "whole"]
 
 
 def test_what_is_no_place_for_archives_is_refused(fives: Shop) -> None:

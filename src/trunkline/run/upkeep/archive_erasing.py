@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import TrunklineError, UnknownNameError
+from trunkline.run.upkeep.archive_list import archives_of, list_archive
 from trunkline.run.upkeep.archives import (
     MANIFEST,
     Manifest,
     Part,
     archive_place,
-    archives_of,
     folder_of,
-    list_archive,
     manifest_of,
     put_manifest,
     stored,

@@ -1,22 +1,18 @@
-"""Archives: rows that left a table for good, as Parquet files with a manifest, and the list of all of them.
+"""Archives: rows that left a table for good, as Parquet files with a manifest.
 
 An archive is a folder ``TABLE/IDENTITY-NUMBER`` of an archive place. Its manifest names its files with their hashes and
-is written last: a folder without one is no archive. The lake's table ``platform.archives`` lists every archive wherever
-it lies, so that an erasure finds it after the settings have changed.
+is written last: a folder without one is no archive. :mod:`trunkline.run.upkeep.archive_list` knows them all.
 """
 
 import hashlib
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from trunkline.checks import arrow_schema, table_from_rows
-from trunkline.contracts import Contract, Instant, Integer, Table, Text, field
 from trunkline.errors import TamperedError, UnknownNameError
 from trunkline.run.upkeep.places import ArchivePlace
 
@@ -28,26 +24,18 @@ if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
 
 __all__ = [
-    "ARCHIVES",
     "MANIFEST",
-    "ArchiveRecord",
-    "Archived",
     "Manifest",
     "Part",
     "Sum",
     "archive_place",
-    "archives_of",
     "folder_of",
-    "list_archive",
     "manifest_of",
     "put_manifest",
     "stored",
     "sum_of",
     "write_parts",
 ]
-
-ARCHIVES: Final = "platform.archives"
-"""Lake table that lists the archives."""
 
 MANIFEST: Final = "manifest.json"
 """Name of the manifest in the folder of an archive."""
@@ -120,35 +108,6 @@ class Manifest(BaseModel):
     def files(self) -> list[str]:
         """Names of the files, below the archive place."""
         return [f"{self.folder}/{part.name}" for part in self.parts]
-
-
-class ArchiveRecord(Contract):
-    """One row per archive and change of it; the newest counts."""
-
-    table: ClassVar[Table] = Table(key=("archive",), event_at="changed_at")
-
-    archive: Text = field("Its folder, below the place")
-    place: Text = field("Folder or address of the archive place, without secrets")
-    lake_table: Text = field("The table that the rows left")
-    number: Integer = field("1 is the table's first archive", minimum=1)
-    rows: Integer = field(minimum=0)
-    size: Integer = field("Bytes", unit="B", minimum=0)
-    before_at: Instant = field("The rows are from earlier than this")
-    archived_at: Instant = field()
-    changed_at: Instant = field()
-
-
-@dataclass(frozen=True)
-class Archived:
-    """An archive that is listed.
-
-    Attributes:
-        folder: Its folder, below the place.
-        place: Where it lies.
-    """
-
-    folder: str
-    place: str
 
 
 @dataclass(frozen=True)
@@ -264,40 +223,3 @@ def sum_of(rows: "ir.Table", *, engine: "Engine") -> Sum:
         )
     ).to_pylist()[0]
     return Sum(found["rows"], found["first"], found["second"])
-
-
-def list_archive(workspace: "Workspace", place: ArchivePlace, manifest: Manifest, *, changed_at: datetime) -> None:
-    """Note an archive in ``platform.archives``, once for each number of erased rows."""
-    from trunkline.lake import Transaction
-
-    record = ArchiveRecord(
-        archive=manifest.folder,
-        place=place.address,
-        lake_table=manifest.table,
-        number=manifest.number,
-        rows=manifest.rows,
-        size=manifest.size,
-        before_at=manifest.before,
-        archived_at=manifest.made_at,
-        # later than what it takes the place of, whatever the clock says
-        changed_at=max(changed_at, manifest.made_at + timedelta(microseconds=manifest.erased)),
-    )
-    workspace.lake.append(
-        ARCHIVES,
-        table_from_rows(ArchiveRecord, [record.model_dump()]),
-        transaction=Transaction(f"archive:{manifest.folder}", manifest.erased + 1),
-    )
-
-
-def archives_of(workspace: "Workspace", table: str | None = None) -> tuple[Archived, ...]:
-    """List the archives of a table, or all, wherever they lie."""
-    lake = workspace.lake
-    if not lake.exists(ARCHIVES):
-        return ()
-    rows = lake.arrow(
-        ARCHIVES,
-        columns=["archive", "place", "lake_table"],
-        schema=arrow_schema(ArchiveRecord),
-        where=None if table is None else lambda found: found["lake_table"] == table,
-    ).to_pylist()
-    return tuple(sorted({Archived(row["archive"], row["place"]) for row in rows}, key=lambda one: one.folder))

@@ -18,7 +18,7 @@ from trunkline.contracts.records import QUARANTINE, RECORDS, VAULT, StepRecord
 from trunkline.errors import TrunklineError
 from trunkline.run.records import STEPS_TABLE, newest_states
 from trunkline.run.scheduling import JOBS, JobRecord
-from trunkline.run.upkeep.archives import ARCHIVES, ArchiveRecord
+from trunkline.run.upkeep.archive_list import ARCHIVES, ArchiveRecord
 from trunkline.run.upkeep.landed import tidy_landing
 from trunkline.run.upkeep.pins import is_old, pinned_versions
 from trunkline.run.upkeep.retiring import Rule, retire, ripe_rows, rules_of

@@ -1,27 +1,28 @@
 """Retention: rows past their time go to the archive, are found whole there, and leave their table.
 
-Order: files, manifest, one commit that deletes. The commit carries the number of the archive, so the table itself says
-which archives are done. Killed before the manifest, files without one are swept away; between manifest and commit, the
-archive is compared with the table once more and the rows are deleted, or it is made anew where they differ; after the
-commit, it is listed. Rows that come while an archive is written are noticed under the table's lock: then it is written
-again, under the lock. Nothing is lost and nothing is there twice.
+Order: the list says that an archive is begun and where; files; manifest; one commit that deletes; the list says that it
+is whole. The commit carries the number of the archive, so the table itself says which archives are done. Killed before
+the manifest, files without one are swept away; between manifest and commit, the archive is compared with the table once
+more and the rows are deleted, or it is made anew where they differ. Rows that come while an archive is written are
+noticed under the table's lock: then it is written again, under the lock. What was killed is looked for where the list
+says, whatever the settings say now. Nothing is lost and nothing is there twice.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from trunkline.contracts.retention import KeepRows
-from trunkline.errors import TamperedError, UnknownNameError
+from trunkline.errors import TamperedError, TrunklineError, UnknownNameError
 from trunkline.plugins import Installed
+from trunkline.run.upkeep.archive_list import archives_of, list_archive, list_begun, list_gone
 from trunkline.run.upkeep.archives import (
     MANIFEST,
     Manifest,
     Sum,
     archive_place,
     folder_of,
-    list_archive,
     manifest_of,
     put_manifest,
     sum_of,
@@ -174,15 +175,50 @@ def retire(workspace: "Workspace", rule: Rule, *, now: datetime) -> int:
     with held(lock, what=f"retention of {rule.table}", clock=workspace.clock):
         if not rule.keep.archive:
             return _dropped(workspace, rule, now=now)
-        gone = 0
-        place = archive_place(workspace)
-        archiving = _Archiving(workspace, place, rule)
-        pending = archiving.pending()
-        if pending is not None:
-            gone += archiving.finish(pending)
+        _confirm(workspace, rule)
+        here = _Archiving(workspace, archive_place(workspace), rule, now=now)
+        gone = sum(there.complete() for there in _elsewhere(workspace, rule, here, now=now)) + here.complete()
         if ripe_rows(workspace, rule, now=now).rows:
-            gone += archiving.begin(rule.before(now), now=now)
+            gone += here.begin(rule.before(now))
         return gone
+
+
+def _confirm(workspace: "Workspace", rule: Rule) -> None:
+    """List what a killed call left unlisted although its rows have left the table."""
+    identity, done = workspace.lake.identity(rule.table), _done(workspace, rule)
+    listed = archives_of(workspace, rule.table)
+    last = folder_of(rule.table, identity, done)
+    numbers = range(1, done + 1)
+    own = {folder_of(rule.table, identity, one.number) for one in listed if one.number in numbers}
+    found = [(one.folder, one.place) for one in listed if not one.is_whole and one.folder in own]
+    if done and not any(one.folder == last for one in listed):
+        found.append((last, archive_place(workspace).address))
+    for folder, address in found:
+        try:
+            place = archive_place(workspace, address)
+            manifest = manifest_of(place, folder)
+        except TamperedError:
+            raise
+        except TrunklineError:
+            continue  # an erasure finds it all the same, and says so while it is out of reach
+        if manifest is not None and not manifest.erased:
+            list_archive(workspace, place, manifest, changed_at=manifest.made_at)
+
+
+def _elsewhere(workspace: "Workspace", rule: Rule, here: "_Archiving", *, now: datetime) -> "Iterator[_Archiving]":
+    """Give the other places at which the next archive was begun.
+
+    Raises:
+        UnavailableError: One of them does not answer.
+    """
+    for one in archives_of(workspace, rule.table):
+        if one.folder == here.folder and one.place != here.address:
+            yield _Archiving(workspace, archive_place(workspace, one.place), rule, now=now)
+
+
+def _done(workspace: "Workspace", rule: Rule) -> int:
+    """The number of the last archive whose rows have left the table."""
+    return workspace.lake.transaction_version(rule.table, APP_ID) or 0
 
 
 def _dropped(workspace: "Workspace", rule: Rule, *, now: datetime) -> int:
@@ -202,50 +238,59 @@ def _dropped(workspace: "Workspace", rule: Rule, *, now: datetime) -> int:
 
 
 class _Archiving:
-    """Archives the rows of one table.
+    """Archives the rows of one table at one place.
 
     Args:
         workspace: The workspace.
         place: Where archives go.
         rule: How long the table keeps its rows.
+        now: UTC.
     """
 
-    def __init__(self, workspace: "Workspace", place: "ArchivePlace", rule: Rule) -> None:
-        self._workspace, self._place, self._rule = workspace, place, rule
+    def __init__(self, workspace: "Workspace", place: "ArchivePlace", rule: Rule, *, now: datetime) -> None:
+        self._workspace, self._place, self._rule, self._now = workspace, place, rule, now
         self._lake = workspace.lake
         self._identity = self._lake.identity(rule.table)
         self._sums: dict[int, Sum] = {}
 
     @property
-    def _done(self) -> int:
-        """The number of the last archive whose rows have left the table."""
-        return self._lake.transaction_version(self._rule.table, APP_ID) or 0
+    def address(self) -> str:
+        """Where archives go."""
+        return self._place.address
 
-    def pending(self) -> Manifest | None:
-        """List what a killed call left unlisted, and give the archive that is whole while its rows are still there."""
-        done = self._done
-        last = manifest_of(self._place, folder_of(self._rule.table, self._identity, done)) if done else None
-        if last is not None and not last.erased:
-            list_archive(self._workspace, self._place, last, changed_at=last.made_at)
-        return manifest_of(self._place, folder_of(self._rule.table, self._identity, done + 1))
+    @property
+    def folder(self) -> str:
+        """The folder of the next archive, below the place."""
+        return folder_of(self._rule.table, self._identity, _done(self._workspace, self._rule) + 1)
 
-    def finish(self, manifest: Manifest) -> int:
-        """Delete the rows of a whole archive from the table; one that differs from the table goes itself.
+    def complete(self) -> int:
+        """Go on with what a killed call has begun here: delete the rows of a whole archive, or give it up.
+
+        An archive that differs from the table, or is not whole, goes itself.
 
         Returns:
-            How many rows went; 0 where the archive had to go.
+            How many rows went; 0 where nothing was begun, or the archive had to go.
         """
-        gone = self._delete(manifest, lambda version: self._is_whole(manifest, version))
-        if gone is None:
-            self._discard(manifest.folder)
-            return 0
-        return gone
+        folder = self.folder
+        manifest = manifest_of(self._place, folder)
+        if manifest is not None:
+            gone = self._delete(manifest, lambda version: self._is_whole(manifest, version))
+            if gone is not None:
+                return gone
+        self._discard(folder)
+        list_gone(self._workspace, self._place, table=self._rule.table, folder=folder, now=self._now)
+        return 0
 
-    def begin(self, before: datetime, *, now: datetime) -> int:
+    def begin(self, before: datetime) -> int:
         """Archive the rows from before an instant, and delete them from the table."""
-        version = self._lake.version(self._rule.table)
+        table, folder = self._rule.table, self.folder
+        version = self._lake.version(table)
         assert version is not None, "it has rows"
-        manifest = self._made(before, version, now=now)
+        number = _done(self._workspace, self._rule) + 1
+        list_begun(
+            self._workspace, self._place, table=table, folder=folder, number=number, before=before, now=self._now
+        )
+        manifest = self._made(before, version, number=number)
         gone = self._delete(
             manifest, lambda found: found == version or self._sum(manifest, found) == self._sum(manifest, version)
         )
@@ -255,15 +300,15 @@ class _Archiving:
         again: list[Manifest] = []
 
         def ready(found: int) -> bool:
-            again.append(self._made(before, found, now=now))
+            again.append(self._made(before, found, number=number))
             return True
 
         gone = self._delete(manifest, ready, listed=again)
         return gone or 0
 
-    def _made(self, before: datetime, version: int, *, now: datetime) -> Manifest:
+    def _made(self, before: datetime, version: int, *, number: int) -> Manifest:
         """Write an archive and compare it with the table."""
-        rule, number = self._rule, self._done + 1
+        rule = self._rule
         folder = folder_of(rule.table, self._identity, number)
         self._discard(folder)
         schema = self._lake.schema(rule.table, version=version)
@@ -285,7 +330,7 @@ class _Archiving:
             columns=rule.columns,
             before=before,
             version=version,
-            made_at=now,
+            made_at=self._now,
             parts=tuple(parts),
         )
         if self._archived(manifest) != self._sum(manifest, version):
