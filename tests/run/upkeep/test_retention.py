@@ -122,6 +122,15 @@ def test_rows_that_come_while_an_archive_is_written_are_in_it(fives: Shop, monke
     assert (fives.ids(), fives.archived_ids()) == (NEW, [*OLD, "c99"])
 
 
+def test_a_damaged_archive_of_a_killed_call_is_made_anew_at_once(fives: Shop, killed: Callable[..., None]) -> None:
+    killed(fives, "retire.after_manifest")
+    (part,) = fives.archive.rglob("*.parquet")
+    part.write_bytes(part.read_bytes()[:-1])
+    found = fives.tidy(now=NOW + timedelta(days=2))
+    assert (found.failed, fives.retired(found)) == ((), 10)
+    assert (fives.ids(), fives.archived_ids()) == ([], sorted(OLD + NEW))
+
+
 def test_new_rows_that_are_not_due_disturb_nothing(fives: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     visits: list[str] = []
 

@@ -251,7 +251,7 @@ class _Archiving:
         self._workspace, self._place, self._rule, self._now = workspace, place, rule, now
         self._lake = workspace.lake
         self._identity = self._lake.identity(rule.table)
-        self._sums: dict[int, Sum] = {}
+        self._sums: dict[tuple[int, tuple[str, ...], datetime], Sum] = {}
 
     @property
     def address(self) -> str:
@@ -373,10 +373,11 @@ class _Archiving:
         return rows.filter(aged(rows, columns, before))
 
     def _sum(self, manifest: Manifest, version: int) -> Sum:
-        if version not in self._sums:
+        wanted = (version, manifest.columns, manifest.before)
+        if wanted not in self._sums:
             rows = self._rows(manifest.columns, manifest.before, version)
-            self._sums[version] = sum_of(rows, engine=self._workspace.engine)
-        return self._sums[version]
+            self._sums[wanted] = sum_of(rows, engine=self._workspace.engine)
+        return self._sums[wanted]
 
     def _is_whole(self, manifest: Manifest, version: int) -> bool:
         """Whether an archive of before holds what the table holds; where it is damaged, its rows are still there."""
