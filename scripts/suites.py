@@ -87,7 +87,7 @@ SUITES = {
     ),
     "properties": Suite(300, workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}, narrowed_to="hypothesis"),
     "slow": Suite(1140, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}),
-    "servers": Suite(300, mark="servers", extras=("sql",), system=("postgresql", "mariadb")),
+    "servers": Suite(350, mark="servers", extras=("sql", "kafka"), system=("postgresql", "mariadb", "java")),
     "spark": Suite(420, mark="spark", extras=("spark",), system=("java",)),
     "airflow": Suite(420, mark="airflow", extras=("airflow",)),
     "browser": Suite(300, mark="browser", system=("chromium",)),

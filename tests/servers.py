@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+_KAFKA = Path(__file__).resolve().parent.parent  # below it the script that fetches Kafka, and what it fetched
 _READY_WITHIN_S = 60.0
 _ASK_EVERY_S = 0.05
 _SECRET = "n0t-shown"  # of servers that nobody but this machine reaches, for as long as a test runs
@@ -97,6 +98,66 @@ def mariadb_url() -> Iterator[str]:
 
         with _running([mariadbd, *options], user, folder, ready=ready, end=signal.SIGTERM):
             yield url
+
+
+@pytest.fixture(scope="session")
+def kafka_servers() -> Iterator[str]:
+    """``host:port`` of a Kafka cluster of one node, or what ``KAFKA_BOOTSTRAP_SERVERS`` names."""
+    pytest.importorskip("confluent_kafka", reason="the extra kafka is not installed")
+    if named := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        yield named
+        return
+    java = _program("java", "java")
+    fetched = subprocess.run([_KAFKA / "scripts" / "kafka.sh"], capture_output=True, text=True, check=False)
+    if fetched.returncode != 0:
+        pytest.skip(f"Apache Kafka could not be fetched: {fetched.stderr.strip()[-300:]}")
+    jars = os.environ.get("KAFKA_CACHE") or str(_KAFKA / ".cache" / "kafka")
+    folder = Path(tempfile.mkdtemp(prefix="trunkline-server-"))
+    try:
+        with kafka_node(folder, jars=jars, java=java, port=_free_port(), controller=_free_port()) as servers:
+            yield servers
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def kafka_node(folder: Path, *, jars: str, java: str, port: int, controller: int) -> Iterator[str]:
+    """Run one node, broker and controller in one, for a ``with`` block; gives its ``host:port``."""
+    from confluent_kafka.admin import AdminClient
+
+    said = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": folder / "data",
+        "offsets.topic.num.partitions": 4,
+        "offsets.topic.replication.factor": 1,
+        "transaction.state.log.num.partitions": 1,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "group.initial.rebalance.delay.ms": 0,
+        "log.retention.check.interval.ms": 500,
+        "auto.create.topics.enable": "false",
+    }
+    properties = folder / "server.properties"
+    properties.write_text("".join(f"{name}={value}\n" for name, value in said.items()))
+    start = [java, "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*"]
+    if not (folder / "data").exists():
+        _run(
+            [*start, "kafka.tools.StorageTool", "format", "-t", "dHJ1bmtsaW5lLXRlc3RzLQ", "-c", properties],
+            None,
+            folder,
+        )
+
+    def ready() -> None:
+        AdminClient({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0}).list_topics(timeout=2)
+
+    with _running([*start, "kafka.Kafka", properties], None, folder, ready=ready, end=signal.SIGKILL):
+        yield f"127.0.0.1:{port}"
 
 
 def _program(name: str, what: str) -> str:

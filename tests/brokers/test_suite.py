@@ -1,11 +1,16 @@
 """The suite of ``trunkline.testing`` over every broker there is, and over one that breaks its promises."""
 
+import socket
+import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from trunkline.brokers import Broker, EmbeddedLog, Message
+from trunkline.brokers.kafka import KafkaBroker
 from trunkline.settings.brokers import BrokerSettings
 from trunkline.testing import BROKER_CHECKS, BrokerCheck, BrokerStage
 
@@ -38,12 +43,65 @@ class EmbeddedStage:
         return self._class(self._folder, settings=BrokerSettings(), clock=self._clock)  # type: ignore[arg-type]  # a folder is no file
 
 
+class KafkaStage:
+    """Topics of a cluster that belong to one test: their names begin with its own prefix."""
+
+    def __init__(self, servers: str, *, partitions: int) -> None:
+        self._servers = servers
+        self._settings = BrokerSettings.model_validate(
+            {
+                "url": f"kafka://{servers}",
+                "prefix": f"t{uuid.uuid4().hex[:12]}.",
+                "partitions": partitions,
+                "timeout_s": 20,
+            }
+        )
+        self._opened: list[Broker] = []
+
+    def open(self) -> Broker:
+        self._opened.append(KafkaBroker(self._settings))
+        return self._opened[-1]
+
+    def topic(self, name: str) -> str:
+        return f"suite.{name}"
+
+    def remake(self, topic: str) -> None:
+        from confluent_kafka.admin import AdminClient
+
+        admin = AdminClient({"bootstrap.servers": self._servers})
+        admin.delete_topics([self._settings.prefix + topic])[self._settings.prefix + topic].result()
+        until = time.monotonic() + 20
+        while self._settings.prefix + topic in admin.list_topics(timeout=10).topics:
+            assert time.monotonic() < until
+
+    def close(self) -> None:
+        while self._opened:
+            self._opened.pop().close()
+
+    def unavailable(self) -> Broker:
+        with socket.socket() as nobody:  # a port of which nobody listens
+            nobody.bind(("127.0.0.1", 0))
+            url = f"kafka://127.0.0.1:{nobody.getsockname()[1]}"
+        return KafkaBroker(self._settings.model_copy(update={"url": SecretStr(url), "timeout_s": 0.5}))
+
+
 checked = pytest.mark.parametrize("check", BROKER_CHECKS, ids=lambda check: check.__name__)
 
 
 @checked
 def test_the_embedded_log_keeps_every_promise(check: BrokerCheck, tmp_path: Path, clock: object) -> None:
     stage: BrokerStage = EmbeddedStage(tmp_path, clock)
+    try:
+        check(stage)
+    finally:
+        stage.close()
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("partitions", [1, 3])
+@checked
+def test_kafka_keeps_every_promise(check: BrokerCheck, partitions: int, kafka_servers: str) -> None:
+    stage: BrokerStage = KafkaStage(kafka_servers, partitions=partitions)
     try:
         check(stage)
     finally:

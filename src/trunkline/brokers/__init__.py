@@ -1,7 +1,8 @@
-"""Durable logs behind one protocol. Embedded here: one SQLite file."""
+"""Durable logs behind one protocol: one SQLite file here, or Kafka."""
 
 from trunkline.brokers.embedded import EmbeddedLog
 from trunkline.brokers.group_commit import GroupCommit
+from trunkline.brokers.opening import open_broker
 from trunkline.brokers.protocol import Broker, Capabilities, Message, Record, Trimmed
 
-__all__ = ["Broker", "Capabilities", "EmbeddedLog", "GroupCommit", "Message", "Record", "Trimmed"]
+__all__ = ["Broker", "Capabilities", "EmbeddedLog", "GroupCommit", "Message", "Record", "Trimmed", "open_broker"]

@@ -10,7 +10,6 @@ never removed; a full log refuses new ones instead.
 """
 
 import os
-import re
 import sqlite3
 import threading
 import uuid
@@ -20,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trunkline.brokers.protocol import MAX_BYTES, Capabilities, Message, Record, Trimmed
+from trunkline.brokers.protocol import MAX_BYTES, Capabilities, Message, Record, Trimmed, refuse_malformed
 from trunkline.brokers.sealed_values import SealedValues
 from trunkline.errors import InputError, TamperedError, UnavailableError
 from trunkline.settings import drills
@@ -43,7 +42,6 @@ CRASH_POINTS: tuple[str, ...] = (
 )
 """Points at which a fault drill may kill a process that uses the log."""
 
-_TOPIC = re.compile(r"[a-z][a-z0-9_.-]{0,79}")
 _TRIM_ROWS = 500
 _ERASE_ROWS = 1_000
 _LONGEST_WAL_PAGES = 16_384
@@ -109,7 +107,7 @@ class EmbeddedLog:
             self._writer, self._write_lock = self._connect(), threading.Lock()
             self._reader, self._read_lock = self._connect(), threading.Lock()
             self._id = self._prepare()
-        self._values = SealedValues(keys, seals=seals, path=path, log_id=self._id)
+        self._values = SealedValues(keys, seals=seals, where=str(path), log_id=self._id)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -386,11 +384,7 @@ def _table(topic: str, partition: int = 0) -> str:
     Raises:
         InputError: The name is malformed, or the partition is not the only one.
     """
-    if not _TOPIC.fullmatch(topic):
-        raise InputError(
-            f"{topic[:40]!r} cannot be a topic",
-            allowed=("lower-case letters, digits, _ . -, at most 80, a letter first",),
-        )
+    refuse_malformed(topic)
     if partition != 0:
         raise InputError(f"the embedded log has no partition {partition}", where=topic, allowed=("0",))
     return f'"topic:{topic}"'

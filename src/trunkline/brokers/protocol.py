@@ -6,15 +6,33 @@ returned from is durable. Delivery is at least once: a consumer reads after the 
 which offset it holds the records (exactly once).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
-__all__ = ["MAX_BYTES", "Broker", "Capabilities", "Message", "Record", "Trimmed"]
+from trunkline.errors import InputError
+
+__all__ = ["MAX_BYTES", "Broker", "Capabilities", "Message", "Record", "Trimmed", "refuse_malformed"]
 
 MAX_BYTES: Final = 16 << 20
 """Content that one ``read`` gives unless it is told otherwise, bytes."""
+
+_TOPIC: Final = re.compile(r"[a-z][a-z0-9_.-]{0,79}")
+
+
+def refuse_malformed(topic: str) -> None:
+    """Refuse a name that is no topic's, the same on every broker, so that a workspace can go from one to another.
+
+    Raises:
+        InputError: It is malformed.
+    """
+    if not _TOPIC.fullmatch(topic):
+        raise InputError(
+            f"{topic[:40]!r} cannot be a topic",
+            allowed=("lower-case letters, digits, _ . -, at most 80, a letter first",),
+        )
 
 
 class Message(NamedTuple):
@@ -55,6 +73,7 @@ class Capabilities:
         survives_power_loss: Whether what is acknowledged survives a power cut of one host.
         whole_batches: Whether ``publish`` stores all or none; otherwise a part may be stored of what was refused.
         trims: Whether ``trim`` removes records; otherwise the broker's own retention does.
+        is_near: Whether asking it costs microseconds, not a journey through a network.
     """
 
     partitions: int | None
@@ -62,6 +81,7 @@ class Capabilities:
     survives_power_loss: bool
     whole_batches: bool = True
     trims: bool = True
+    is_near: bool = True
 
 
 @dataclass(frozen=True)
@@ -154,6 +174,14 @@ class Broker(Protocol):
 
     def trim(self, *, now: datetime) -> Trimmed:
         """Remove what retention allows to go; in small steps that hold up no producer.
+
+        Raises:
+            UnavailableError: The broker did not answer.
+        """
+        ...
+
+    def checkpoint(self) -> None:
+        """Do what commits put off; call it about once a second, on a thread that may wait for the disk.
 
         Raises:
             UnavailableError: The broker did not answer.

@@ -1,6 +1,5 @@
 """Values of the durable log under encryption, bound to the log and the topic that they are in."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trunkline.checks.sealing import is_sealed
@@ -18,14 +17,14 @@ class SealedValues:
     Args:
         keys: The keys of the workspace; None where nothing is encrypted.
         seals: Whether new values are encrypted.
-        path: The log's file, for messages.
+        where: The log, for messages.
         log_id: Names the log.
     """
 
-    def __init__(self, keys: "Keyring | None", *, seals: bool, path: Path, log_id: str) -> None:
+    def __init__(self, keys: "Keyring | None", *, seals: bool, where: str, log_id: str) -> None:
         self._sealer = None if keys is None else keys.sealer("durable log")
         self.seals = seals and keys is not None
-        self._path, self._log_id = path, log_id
+        self._where, self._log_id = where, log_id
 
     def sealed(self, topic: str, value: bytes) -> bytes:
         """Give the value to write; an empty one says nothing and stays.
@@ -47,7 +46,7 @@ class SealedValues:
         if not is_sealed(value):
             return value
         if self._sealer is None:
-            raise InputError("the durable log is encrypted, and it was opened without keys", where=str(self._path))
+            raise InputError("the durable log is encrypted, and it was opened without keys", where=self._where)
         return self._sealer.open(value, bound=self._bound(topic))
 
     def _bound(self, topic: str) -> str:

@@ -1,16 +1,34 @@
 """Settings of brokers and of the embedded durable log. Units stand in each field's description."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 __all__ = ["BrokerSettings"]
 
 
 class BrokerSettings(BaseModel, frozen=True, extra="forbid"):
-    """How the embedded log stores records and for how long."""
+    """Where records wait for the lake: a file of this host, or Kafka."""
 
+    url: SecretStr | None = Field(
+        None,
+        description="The broker: kafka://host:9092[,host2:9092][?security.protocol=SASL_SSL&...]; none is the embedded "
+        "log, a file of the workspace.",
+    )
+    options: Mapping[str, SecretStr] = Field(
+        {}, description="Options of Kafka's client beside those of the URL: security.*, sasl.*, ssl.*, socket.* etc."
+    )
+    prefix: str = Field(
+        "",
+        pattern=r"^([a-z][a-z0-9_.-]{0,59})?$",
+        description="Begins the name of every topic and group of this workspace on a broker that others use as well.",
+    )
+    partitions: int = Field(
+        4, ge=1, le=1000, description="Partitions of topics made on Kafka; the embedded log has one (partitions)."
+    )
+    timeout_s: float = Field(10.0, gt=0, le=300, description="Longest wait for an answer of Kafka (seconds).")
     synchronous: Literal["NORMAL", "FULL"] = Field(
         "NORMAL",
         description="What an acknowledged record survives: NORMAL the death of the process (kill -9), FULL also a "

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Fetch Apache Kafka, one node's worth of it, for the tests: the archives that scripts/kafka-jars.txt lists.
+#
+#   scripts/kafka.sh      fills .cache/kafka (KAFKA_CACHE names another folder); does nothing when all is there
+#
+# From $MAVEN_CENTRAL, the address of a Maven repository, where it is set (curl); else by Maven and its own settings
+# (mvn). Each archive must have the SHA-256 that the list says.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+list=$here/kafka-jars.txt
+folder=${KAFKA_CACHE:-$here/../.cache/kafka}
+mkdir -p "$folder"
+
+sums() {
+  sed -E '/^#/d; s/^[^:]+:([^:]+):([^ ]+) (.+)$/\3  \1-\2.jar/' "$list"
+}
+
+whole() {
+  (cd "$folder" && sums | sha256sum --check --status 2>/dev/null)
+}
+
+whole && exit 0
+
+part=$(mktemp -d "$folder/part.XXXXXX")
+trap 'rm -rf "$part"' EXIT
+if [ -n "${MAVEN_CENTRAL:-}" ]; then
+  sed '/^#/d; s/ .*//' "$list" | while IFS=: read -r group name version; do
+    path=$(echo "$group" | tr . /)/$name/$version/$name-$version.jar
+    curl --fail --silent --show-error --location --retry 3 --max-time 120 --output "$part/$name-$version.jar" "${MAVEN_CENTRAL%/}/$path"
+  done
+elif command -v mvn >/dev/null; then
+  {
+    echo '<project><modelVersion>4.0.0</modelVersion><groupId>trunkline</groupId><artifactId>kafka</artifactId>'
+    echo '<version>1</version><dependencies>'
+    sed -E '/^#/d; s|^([^:]+):([^:]+):([^ ]+) .*$|<dependency><groupId>\1</groupId><artifactId>\2</artifactId><version>\3</version><exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions></dependency>|' "$list"
+    echo '</dependencies></project>'
+  } >"$part/pom.xml"
+  (cd "$part" && mvn --batch-mode --quiet dependency:copy-dependencies -DoutputDirectory="$part")
+else
+  echo 'kafka.sh: set MAVEN_CENTRAL to the address of a Maven repository, or install maven' >&2
+  exit 2
+fi
+mv "$part"/*.jar "$folder/"
+whole || {
+  echo 'kafka.sh: an archive is missing, or is not the one that is listed' >&2
+  exit 1
+}

@@ -1,0 +1,82 @@
+"""One partition of Kafka, read from where it was left."""
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from trunkline.brokers.kafka.client import PASSING, library
+from trunkline.brokers.protocol import Record
+from trunkline.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
+    from confluent_kafka import Message as KafkaMessage
+
+__all__ = ["Reader"]
+
+_AT_ONCE: Final = 1_000
+_LOOK_S: Final = 0.05
+
+
+class Reader:
+    """Reads one partition; goes on where it was without asking anew."""
+
+    def __init__(self, consumer: "Consumer", *, name: str, partition: int, timeout_s: float) -> None:
+        self._consumer = consumer
+        self._name, self._partition = name, partition
+        self._timeout_s = timeout_s
+        self._at = -1
+        self._ahead: deque[Record] = deque()
+        self._lock = threading.Lock()
+
+    def read(self, *, after: int, end: int, limit: int, max_bytes: int) -> list[Record]:
+        """Read what follows ``after``, no further than ``end``, which is known to be there."""
+        with self._lock:
+            if after != self._at:
+                self._ahead.clear()
+                self._consumer.assign([library().TopicPartition(self._name, self._partition, after)])
+                self._at = after
+            found: list[Record] = []
+            until = time.monotonic() + self._timeout_s
+            while len(found) < limit and max_bytes > 0 and self._at < end:
+                if not self._ahead and self._is_at_end(end):
+                    break
+                while self._ahead and len(found) < limit and max_bytes > 0:
+                    found.append(self._ahead.popleft())
+                    self._at = found[-1].offset
+                    max_bytes -= len(found[-1].value)
+                if not found and time.monotonic() > until:
+                    self._at = -1
+                    raise UnavailableError("Kafka gave no record in time", where=f"topic {self._name}")
+            return found
+
+    def close(self) -> None:
+        """Let go of the partition."""
+        with self._lock:
+            self._at = -1
+            self._consumer.close()
+
+    def _is_at_end(self, end: int) -> bool:
+        """Fetch more; says whether nothing follows up to ``end``, as where only marks of transactions are left."""
+        for message in self._consumer.consume(min(_AT_ONCE, max(1, end - self._at)), timeout=_LOOK_S):
+            error = message.error()
+            if error is None:
+                self._ahead.append(_record(message))
+            elif error.name() == "_PARTITION_EOF":
+                if int(message.offset() or 0) >= end and not self._ahead:
+                    return True
+            elif error.name() not in PASSING and not error.retriable():
+                self._at = -1
+                raise library().KafkaException(error)
+        return False
+
+
+def _record(message: "KafkaMessage") -> Record:
+    value, key = message.value(), message.key()
+    return Record(
+        offset=int(message.offset() or 0) + 1,
+        value=b"" if value is None else bytes(value),
+        key=None if key is None else bytes(key),
+        at_us=int(message.timestamp()[1]) * 1000,
+    )
