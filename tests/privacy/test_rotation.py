@@ -97,6 +97,71 @@ def test_a_new_key_of_a_type_gives_everybody_a_new_name(trunkline: Trunkline, ke
     check(workspace, once)
 
 
+PAIRS = """
+from typing import ClassVar
+from trunkline.contracts import Contract, Integer, Pii, Table, Text, field
+from trunkline.spec import UseCase
+
+
+class Pair(Contract):
+    table: ClassVar[Table] = Table(key=("caller", "callee"))
+    caller: Text = field(pii=Pii("msisdn", keep="encrypted", country="49"))
+    callee: Text = field(pii=Pii("msisdn", keep="encrypted", country="49"))
+    calls: Integer = field(minimum=0)
+
+
+usecase = UseCase(
+    name="pairs", title="Pairs", question="?", datasets={"pairs": Pair}, main="pairs", task=None, metric="roc_auc"
+)
+"""
+
+
+def test_both_of_a_pair_are_renamed_and_erased(trunkline: Trunkline, lines: Path, workspace: Workspace) -> None:
+    plugin = lines.parent / "plugins" / "pairs" / "__init__.py"
+    plugin.parent.mkdir()
+    plugin.write_text(PAIRS)
+    other = "+491729999999"
+    (lines / "pairs.csv").write_text(f"caller,callee,calls\n{ANN},{BEN},1\n{BEN},{other},2\n")
+    assert trunkline("ingest", "pairs", lines / "pairs.csv")[0] == 0
+    contract = workspace.usecase("pairs").contract
+    never = "+491700000001"  # asked for, and never taken in: keeps the old name
+
+    def key(*people: str) -> str:
+        pseudonyms = workspace.keys.pseudonyms(contract)
+        assert pseudonyms is not None
+        return pseudonyms.key(("caller", "callee"), "|".join(people))
+
+    asked = [(ANN, BEN), (BEN, other), (never, BEN)]
+    kept_name = key(never, never).split("|")[0]
+    workspace.lake.append(
+        "platform.predictions",
+        pa.table(
+            {
+                "prediction_id": [f"p{place}" for place in range(3)],
+                "usecase": ["pairs"] * 3,
+                "entity_key": [key(*people) for people in asked],
+            }
+        ),
+    )
+    log = logged(workspace)
+    records = [{"usecase": "pairs", "entity_key": key(*people)} for people in asked]
+    log.publish({"platform.predictions": [Message(json.dumps(record).encode()) for record in records]})
+    assert trunkline("maintain", "--rotate-keys", "msisdn")[0] == 0
+    workspace.keys.refresh()
+    renamed = [*(key(*people) for people in asked[:2]), f"{kept_name}|{key(BEN, BEN).split('|')[0]}"]
+    rows = sorted(workspace.lake.arrow("platform.predictions").to_pylist(), key=lambda row: str(row["prediction_id"]))
+    assert [row["entity_key"] for row in rows] == renamed
+    found = log.read("platform.predictions", after=0, limit=9)
+    assert [json.loads(record.value)["entity_key"] for record in found] == renamed
+
+    code, out, err = trunkline("maintain", "--erase", f"msisdn={BEN}", "--json")
+    assert code == 0, err
+    assert json.loads(out)["tables"]["platform.predictions"] == 3
+    assert json.loads(out)["log_records"] == 3
+    assert workspace.lake.arrow("platform.predictions").num_rows == 0
+    log.close()
+
+
 def test_an_erasure_finds_who_was_named_under_an_older_key(
     trunkline: Trunkline, kept: Path, workspace: Workspace
 ) -> None:

@@ -182,6 +182,12 @@ class _Rotation:
                 yield from ((table, column.name) for column in columns if column.name in present)
         yield from ((table, "entity_key") for table in _KEYED_TABLES if self._lake.exists(table))
 
+    @property
+    def _most_parts(self) -> int:
+        """How many pseudonyms the key of an entity may hold."""
+        workspace = self._workspace
+        return max([1, *(len(workspace.usecase(name).entity_key) for name in workspace.usecases())])
+
     def _counts(self, keys: tuple[PseudonymKey, ...]) -> dict[str, int]:
         """Count the rows that have a pseudonym under one of the keys, by table."""
         counts: dict[str, int] = {}
@@ -218,15 +224,20 @@ class _Rotation:
     def _rewrite(self, table: str, mapping: "ir.Table", keys: tuple[PseudonymKey, ...]) -> None:
         columns = [column for name, column in self._texts() if name == table]
         ids = [key.key_id for key in keys]
+        most = self._most_parts if table in _KEYED_TABLES else 1
 
         def changed(rows: "ir.Table") -> "ir.Table":
             names = rows.columns
             for column in columns:
-                rows = rows.mutate(_old=_found(rows[column], ids))
-                joined = rows.left_join(mapping, rows["_old"] == mapping["old"])
-                text = cast("ir.StringValue", joined[column])
-                renamed = text.replace(joined["_old"], joined["new"])
-                rows = joined.mutate(**{column: joined["new"].isnull().ifelse(text, renamed)}).select(*names)
+                # who is first in a key may keep the old name, and who comes next not: each is looked for by place
+                rows = rows.mutate(**{f"_old{place}": _found(rows[column], ids, place) for place in range(most)})
+                for place in range(most):
+                    renames = mapping.select(_was=mapping["old"], _is=mapping["new"])
+                    joined = rows.left_join(renames, rows[f"_old{place}"] == renames["_was"])
+                    text = cast("ir.StringValue", joined[column])
+                    renamed = text.replace(joined[f"_old{place}"], joined["_is"])
+                    rows = joined.mutate(**{column: joined["_is"].isnull().ifelse(text, renamed)}).drop("_was", "_is")
+                rows = rows.select(*names)
             return rows
 
         self._lake.rewrite(table, changed, metadata={"rotated": self._kind})
@@ -268,7 +279,7 @@ def _is_under(text: "ir.Value", ids: list[str]) -> "ir.BooleanValue":
     return cast("ir.BooleanValue", words.re_search(f"hmac:({'|'.join(ids)}):{_HASH}").fill_null(False))
 
 
-def _found(text: "ir.Value", ids: list[str]) -> "ir.StringValue":
-    """The pseudonym under one of some keys that a text has; empty where it has none."""
-    words = cast("ir.StringValue", text)
-    return cast("ir.StringValue", words.re_extract(f"(hmac:(?:{'|'.join(ids)}):{_HASH})", 1).fill_null(""))
+def _found(text: "ir.Value", ids: list[str], place: int = 0) -> "ir.StringValue":
+    """The pseudonym under one of some keys that a text has, or the one after so many others; empty where it has none."""
+    words, one = cast("ir.StringValue", text), f"hmac:(?:{'|'.join(ids)}):{_HASH}"
+    return cast("ir.StringValue", words.re_extract(f"(?:{one}.*?){{{place}}}({one})", 1).fill_null(""))

@@ -73,17 +73,18 @@ class Found:
 
 
 class Part(NamedTuple):
-    """Place of an identifier in a key, and how many parts the key has."""
+    """Places of identifiers of one type in a key, and how many parts the key has."""
 
-    at: int
+    at: tuple[int, ...]
     of: int
 
 
 def key_part(usecase: "UseCase", kind: str) -> Part | None:
-    """Say where the key of a use case's entities holds an identifier of a type; None where it does not."""
+    """Say where the key of a use case's entities holds identifiers of a type; None where it holds none."""
     marked = {column.name for column in usecase.contract.columns if column.pii == kind}
     fields = usecase.entity_key
-    return next((Part(at, len(fields)) for at, name in enumerate(fields) if name in marked), None)
+    at = tuple(place for place, name in enumerate(fields) if name in marked)
+    return Part(at, len(fields)) if at else None
 
 
 def is_of(record: dict[str, object], keyed: dict[str, Part], wanted: Wanted) -> bool:
@@ -92,7 +93,7 @@ def is_of(record: dict[str, object], keyed: dict[str, Part], wanted: Wanted) -> 
     if part is None or not isinstance(key, str):
         return False
     parts = (key,) if part.of == 1 else key_parts(key)
-    return part.at < len(parts) and parts[part.at] in wanted.texts
+    return any(at < len(parts) and parts[at] in wanted.texts for at in part.at)
 
 
 def holds(row: dict[str, str | None], wanted: Wanted) -> bool:
