@@ -135,3 +135,9 @@ def edge_verdicts() -> Callable[[type[Contract], Sequence[object]], list[Verdict
         return edge
 
     return judge
+
+
+@pytest.fixture(scope="session")
+def as_verdict() -> Callable[[Sequence[str], Mapping[str, object]], Verdict]:
+    """Put reasons and a row in the form in which verdicts are compared."""
+    return plain

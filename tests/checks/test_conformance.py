@@ -6,15 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import create_model
 
+from trunkline.checks import ROW, BlockJudge, resolve_columns, split_expression, unfused
 from trunkline.contracts import Contract, Day, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
+from trunkline.contracts.contract import with_table
 from trunkline.contracts.expressions import count_true, larger, smaller
 from trunkline.contracts.kinds import Scalar, canonical_text
 from trunkline.contracts.written import WRITTEN, WrittenName
+from trunkline.engine import Engine
+from trunkline.errors import SchemaError
 
 Verdict = tuple[tuple[str, ...], Mapping[str, object]]
 EdgeVerdicts = Callable[[type[Contract], Sequence[object]], list[Verdict]]
@@ -476,3 +481,53 @@ def test_typed_scalars_are_judged_by_their_text(
 def test_what_is_no_scalar_is_refused(value: object, edge_verdicts: EdgeVerdicts) -> None:
     for contract in CASES:
         assert edge_verdicts(contract, [{"value": value}]) == [(("value.type",), {})]
+
+
+class Spelled(Contract):
+    """A table whose columns may have several names at once."""
+
+    table: ClassVar[Table] = Table(null_tokens=("", "NA"), on_two_columns="coalesce")
+
+    a: Integer = field(aliases=("alpha", "Aye"), minimum=0)
+    b: Text | None = field(aliases=("beta",), null_tokens=("none",))
+    c: Number | None = field(impute=1)
+
+
+some_wholes = st.sampled_from([None, "", " NA ", "1", "2", "x", "-1"])
+row_of_spelled = st.fixed_dictionaries(
+    {"a": some_wholes, "Alpha": some_wholes, " AYE": some_wholes, "c": some_wholes}
+    | {"BETA": st.sampled_from([None, "none", "x", "NA"]), "b": st.sampled_from([None, "none", "y", ""])}
+)
+
+
+@given(rows=st.lists(row_of_spelled, min_size=1, max_size=30))
+def test_columns_of_one_field_are_coalesced_row_by_row(
+    rows: list[dict[str, str | None]],
+    engine: Engine,
+    edge_verdicts: EdgeVerdicts,
+    as_verdict: Callable[[Sequence[str], Mapping[str, object]], Verdict],
+) -> None:
+    names = list(rows[0])
+    resolution = resolve_columns(Spelled, names)
+    assert (resolution.source_of["a"], resolution.others["a"]) == ("a", ("Alpha", " AYE"))
+    texts = {name: pa.array([row[name] for row in rows], pa.string()) for name in names}
+    block = BlockJudge(Spelled, resolution).judge(texts, rows=len(rows))
+    reasons = dict(zip(block.refused.tolist(), block.reasons, strict=True))
+    by_block = [as_verdict(reasons.get(place, ()), row) for place, row in enumerate(block.rows.to_pylist())]
+    assert by_block == edge_verdicts(Spelled, rows)
+    raw = engine.table(pa.table({ROW: range(len(rows)), **texts}))
+    split = split_expression(Spelled, raw, resolution)
+    with unfused():
+        found = engine.arrow(split.table).sort_by(ROW).to_pylist()
+    assert by_block == [
+        as_verdict(
+            split.decode([row[mask] for mask in split.masks]), {name: row[name] for name in Spelled.model_fields}
+        )
+        for row in found
+    ]
+
+
+def test_two_columns_of_one_field_are_refused_otherwise() -> None:
+    with pytest.raises(SchemaError, match=r"'Alpha' and 'a' both mean field 'a'"):
+        resolve_columns(with_table(Spelled, on_two_columns="refuse"), ["Alpha", "a"])
+    assert with_table(Spelled, on_two_columns="refuse").fingerprint == Spelled.fingerprint

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,12 +118,32 @@ def test_records_of_one_request_have_a_verdict_each(client: TestClient, lake: La
     refused = rows(lake, "platform.quarantine")
     assert sorted(json.loads(row["reasons"])[0] for row in refused) == [
         "battery_level.maximum",
-        "line.malformed",
+        "device_id.twice",
         "line.malformed",
     ]
     [receipt] = rows(lake, "platform.receipts")
     assert (receipt["read"], receipt["accepted"], receipt["quarantined"]) == (6, 3, 3)
     assert json.loads(receipt["extra_columns"]) == ["colour"]
+
+
+def test_senders_may_spell_fields_differently(client: TestClient, lake: Lake) -> None:
+    sent = [
+        reading(0),
+        {"deviceId": "e", **reading(1, device_id=None)},
+        {**reading(2), "deviceId": ""},
+        {**reading(3), "deviceId": "f"},
+    ]
+    answer = client.post(ASKED, json=sent).json()
+    assert (answer["accepted"], answer["errors"]) == (3, [{"row": 3, "reasons": ["device_id.twice"]}])
+    client.__exit__()
+    assert sorted((row["read_at"].second, row["device_id"]) for row in rows(lake, "sensors.readings")) == [
+        (0, "d"),
+        (1, "e"),
+        (2, "d"),
+    ]
+    [refused] = rows(lake, "platform.quarantine")
+    assert json.loads(refused["reasons"]) == ["device_id.twice"]
+    assert {json.loads(refused["row"])[name] for name in ("device_id", "deviceId")} == {"d", "f"}
 
 
 @pytest.mark.parametrize(
@@ -183,7 +204,7 @@ def test_a_consumer_that_stops_anywhere_takes_the_same_chunk_again(
     def opened() -> tuple[EmbeddedLog, Callable[[], TopicIntake]]:
         log = Log(tmp_path / "log.db", settings=BrokerSettings(), clock=now)
         target = Target("sensors", "readings", contract)
-        return log, lambda: TopicIntake(log, target, scratch=tmp_path / "scratch", clock=now)
+        return log, lambda: TopicIntake(log, target, clock=now)
 
     log, intake = opened()
     log.publish({topic: [Message(json.dumps(reading(n)).encode()) for n in range(5)]})
@@ -225,3 +246,45 @@ def test_a_full_log_refuses_and_nothing_is_half_taken(tmp_path: Path) -> None:
                 break
     assert first.status_code == 200
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"5",
+        b'["text", null, [1, 2]]',
+        b"{}",
+        b"[{}, {}]",
+        json.dumps({f"key {n}": n for n in range(12_000)}).encode(),
+        json.dumps({"device_id": "x" * (5 << 20)}).encode(),
+        b'{"device_id": ' + b"[" * 300 + b"]" * 300 + b"}",
+    ],
+    ids=["number", "no objects", "empty", "empties", "wide", "long", "deep"],
+)
+def test_whatever_is_sent_stops_nothing(client: TestClient, lake: Lake, body: bytes) -> None:
+    answer = client.post(ASKED, content=body)
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["accepted"], answer.json()["refused"]) == (0, answer.json()["read"])
+    assert client.post(ASKED, json=reading(1)).json()["accepted"] == 1
+    client.__exit__()
+    assert len(rows(lake, "sensors.readings")) == 1
+    assert len(rows(lake, "platform.quarantine")) == answer.json()["read"]
+    receipts = rows(lake, "platform.receipts")
+    assert sum(receipt["read"] for receipt in receipts) == answer.json()["read"] + 1
+
+
+def test_a_chunk_that_was_taken_stays_one_batch_after_an_erasure(tmp_path: Path, lake: Lake) -> None:
+    contract, topic = load_usecase("sensors").contract, topic_of("sensors", "readings")
+    log = EmbeddedLog(tmp_path / "log.db", settings=BrokerSettings(), clock=now)
+    intake = TopicIntake(log, Target("sensors", "readings", contract), clock=now)
+    log.publish({topic: [Message(json.dumps(reading(n)).encode()) for n in range(3)]})
+    log.commit(topic, group="lake.next", offset=3)
+    assert len(list(intake.drain(lake))) == 1
+    with sqlite3.connect(tmp_path / "log.db") as database:  # as if killed before the end of the chunk was noted
+        database.execute("UPDATE groups SET committed = 0 WHERE name = 'lake'")
+    database.close()
+    log.erase(topic, lambda value: b"" if b":01Z" in value else value)
+    list(TopicIntake(log, Target("sensors", "readings", contract), clock=now).drain(lake))
+    assert len(rows(lake, "sensors.readings")) == 3, "the erasure takes them out of the lake itself"
+    assert len(rows(lake, "platform.receipts")) == 1
+    log.close()

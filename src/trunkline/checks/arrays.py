@@ -110,6 +110,14 @@ class TextReader:
             return pa.nulls(rows, self._type)
         return pa.repeat(pa.scalar(self._imputed, self._type), rows)
 
+    def means_null(self, texts: "pa.Array") -> "pa.Array":
+        """Say which texts mean null; null does."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        trimmed = pc.ascii_trim(texts, characters=WHITE_SPACE)
+        return pc.is_in(trimmed, value_set=pa.array([*self._nulls, None], pa.string()))
+
     def _with_imputed(self, typed: TypedTexts) -> "pa.Array":
         import numpy as np
         import pyarrow as pa

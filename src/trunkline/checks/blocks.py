@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trunkline.checks.arrays import text_readers
+from trunkline.checks.arrays import TextReader, text_readers
 from trunkline.checks.arrow_rules import arrow_value
 from trunkline.checks.columns import Resolution
 from trunkline.checks.limits import limits_of
@@ -50,6 +50,7 @@ class BlockJudge:
         self._readers = text_readers(contract)
         self._schema = arrow_schema(contract)
         self._source_of = resolution.source_of
+        self._others = resolution.others
         columns = {column.name: column for column in contract.columns}
         self._missing = [f"{name}.null" for name in resolution.missing if columns[name].impute is None]
         self._needed = {
@@ -75,13 +76,20 @@ class BlockJudge:
 
         columns: dict[str, pa.Array] = {}
         malformed: dict[str, npt.NDArray[np.int64]] = {}
+        twice: dict[str, npt.NDArray[np.int64]] = {}
         for name, reader in self._readers.items():
             if name not in self._source_of:
                 columns[name] = reader.absent(rows)
                 continue
-            typed = reader.read(texts[self._source_of[name]])
+            said = texts[self._source_of[name]]
+            if name in self._others:
+                said, twice[name] = _coalesced(reader, said, [texts[other] for other in self._others[name]])
+            typed = reader.read(said)
             columns[name], malformed[name] = typed.values, typed.malformed
         found: dict[int, list[str]] = {}
+        for name, places in twice.items():
+            for place in places.tolist():
+                found.setdefault(place, []).append(f"{name}.twice")
         for reason, places in self._failures(columns, malformed, rows):
             for place in places.tolist():
                 found.setdefault(place, []).append(reason)
@@ -108,6 +116,23 @@ class BlockJudge:
                 yield reason, _places(broken(values), rows)
         for rule, is_broken in self._rules:
             yield rule, _places(arrow_value(is_broken, columns), rows)
+
+
+def _coalesced(
+    reader: TextReader, texts: "pa.Array", others: "Sequence[pa.Array]"
+) -> "tuple[pa.Array, npt.NDArray[np.int64]]":
+    """Take of several columns, row by row, the first that says something; give the rows where more than one does."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    is_null = reader.means_null(texts)
+    is_twice = np.zeros(len(texts), dtype=bool)
+    for other in others:
+        is_other_null = reader.means_null(other)
+        is_twice |= pc.invert(pc.or_(is_null, is_other_null)).to_numpy(zero_copy_only=False)
+        texts = pc.if_else(is_null, other, texts)
+        is_null = pc.and_(is_null, is_other_null)
+    return texts, np.flatnonzero(is_twice)
 
 
 def _places(fails: "pa.Array | pa.Scalar | None", rows: int) -> "npt.NDArray[np.int64]":

@@ -1,16 +1,17 @@
 """Which column of a source is which field of a contract.
 
 Takes the header of a source and gives a resolution, or refuses with ``SchemaError``: a needed field has no column, or
-two columns claim one field. Names match ignoring case and surrounding white space, first by the user's mapping, then
-by the field's own name, then by its aliases.
+two columns claim one field and their table does not want them coalesced. Names match ignoring case and surrounding
+white space, first by the user's mapping, then by the field's own name, then by its aliases.
 """
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trunkline.contracts import Contract
 from trunkline.contracts.contract import column_names
+from trunkline.contracts.judging import ranks_of
 from trunkline.errors import MappingError, SchemaError
 
 __all__ = ["Resolution", "resolve_columns"]
@@ -25,6 +26,7 @@ class Resolution:
         absent: Fields that the source lacks and may lack; they are null, or what their contract imputes.
         extra: Source columns that no field claims; kept aside and reported.
         optional: Fields that may be null in this source although they are not nullable.
+        others: Field name to further source columns that mean it, where the contract wants them coalesced.
         missing: Fields that the source lacks and may not lack, where the contract wants the rows quarantined for it.
     """
 
@@ -33,6 +35,7 @@ class Resolution:
     extra: tuple[str, ...]
     optional: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def resolve_columns(
@@ -64,21 +67,26 @@ def resolve_columns(
     _refuse_unknown(mapping or {}, header, fields, where)
     mapping = {column.strip().lower(): name for column, name in (mapping or {}).items()}
     names = column_names(contract)
-    source_of: dict[str, str] = {}
+    claims: dict[str, list[str]] = {}
     extra = []
     for column in header:
         folded = column.strip().lower()
         name = mapping.get(folded) or (None if names.get(folded) in mapping.values() else names.get(folded))
         if name is None:
             extra.append(column)
-        elif name in source_of:
+        elif name in claims and contract.table.on_two_columns == "refuse":
             raise SchemaError(
-                f"columns {source_of[name]!r} and {column!r} both mean field {name!r}",
+                f"columns {claims[name][0]!r} and {column!r} both mean field {name!r}",
                 where=where,
                 next_step="remove one of them, or say which one counts with --map FILE.toml",
             )
         else:
-            source_of[name] = column
+            claims.setdefault(name, []).append(column)
+    ranks = ranks_of(contract.columns)
+    for columns in claims.values():
+        columns.sort(key=lambda column: (ranks.get(column.strip().lower(), 0), column))
+    source_of = {name: columns[0] for name, columns in claims.items()}
+    others = {name: tuple(columns[1:]) for name, columns in claims.items() if len(columns) > 1}
     absent = [column for column in contract.columns if column.name not in source_of]
     policy = contract.table.on_missing_column
     missing = [
@@ -98,7 +106,9 @@ def resolve_columns(
             allowed=fields,
             next_step="remove them, name their fields with --map FILE.toml, or let the contract report new columns",
         )
-    return Resolution(source_of, tuple(column.name for column in absent), tuple(extra), tuple(optional), tuple(missing))
+    return Resolution(
+        source_of, tuple(column.name for column in absent), tuple(extra), tuple(optional), tuple(missing), others
+    )
 
 
 def _refuse_unknown(mapping: Mapping[str, str], header: Sequence[str], fields: Sequence[str], where: str) -> None:

@@ -104,10 +104,13 @@ def split_expression(contract: type[Contract], raw: "ir.Table", resolution: Reso
         The split; each failing check of each row sets its bit, without a cap.
     """
     present = [column for column in contract.columns if column.name in resolution.source_of]
-    cleaned = [_cleaned(contract, column, raw[resolution.source_of[column.name]]) for column in present]
+    said = [_coalesced(contract, column, raw, resolution) for column in present]
+    cleaned = [_cleaned(contract, column, text) for column, (text, _) in zip(present, said, strict=True)]
+    twice = {_twice_name(column): both for column, (_, both) in zip(present, said, strict=True) if both is not None}
     texts = raw.select(
         raw[ROW],
         **{_text_name(column): text for column, (text, _) in zip(present, cleaned, strict=True)},
+        **twice,
         **{
             _known_name(column): known for column, (_, known) in zip(present, cleaned, strict=True) if known is not None
         },
@@ -115,6 +118,7 @@ def split_expression(contract: type[Contract], raw: "ir.Table", resolution: Reso
     typed = texts.select(
         texts[ROW],
         **{_text_name(column): texts[_text_name(column)] for column in present},
+        **{name: texts[name] for name in twice},
         **{column.name: _typed(column, texts) for column in present},
     )
     read = frozenset[str]().union(*(rule.condition.columns() for rule in contract.table.rules))
@@ -122,7 +126,12 @@ def split_expression(contract: type[Contract], raw: "ir.Table", resolution: Reso
     read_absent = {name: value for name, value in absent.items() if name in read}
     whole = typed.mutate(**read_absent) if read_absent else typed
     states = {column.name: _state_of_text(column, whole) for column in present}
-    checks = [*_missing(contract, resolution), *_checks(contract, present, whole, states, optional=resolution.optional)]
+    both = ((f"{column.name}.twice", whole[name]) for column in present if (name := _twice_name(column)) in twice)
+    checks = [
+        *both,
+        *_missing(contract, resolution),
+        *_checks(contract, present, whole, states, optional=resolution.optional),
+    ]
     masks = _masks(checks)
     final = {name: absent[name] if name in absent else whole[name] for name in contract.model_fields}
     return Split(whole.select(whole[ROW], **final, **masks), tuple(masks), tuple(reason for reason, _ in checks))
@@ -166,6 +175,34 @@ def _text_name(column: Column) -> str:
 
 def _known_name(column: Column) -> str:
     return f"_known_{column.name}"
+
+
+def _twice_name(column: Column) -> str:
+    return f"_twice_{column.name}"
+
+
+def _coalesced(
+    contract: type[Contract], column: Column, raw: "ir.Table", resolution: Resolution
+) -> "tuple[ir.Value, ir.BooleanValue | None]":
+    """Take of the columns that mean a field, row by row, the first that says something.
+
+    Returns:
+        The text, and where more than one says something; None where the field has one column.
+    """
+    import ibis
+
+    text = cast("ir.StringValue", raw[resolution.source_of[column.name]])
+    if column.name not in resolution.others:
+        return text, None
+    nulls = [*contract.table.null_tokens, *column.null_tokens]
+
+    def says(value: "ir.StringValue") -> "ir.BooleanValue":
+        return cast("ir.BooleanValue", value.strip().notin(nulls).fill_null(False))
+
+    said: list[ir.StringValue] = [text]
+    said += [cast("ir.StringValue", raw[other]) for other in resolution.others[column.name]]
+    both = reduce(add, [says(one).cast("int64") for one in said]) > 1
+    return ibis.cases(*((says(one), one) for one in said), else_=text), cast("ir.BooleanValue", both)
 
 
 def _cleaned(contract: type[Contract], column: Column, raw: "ir.Value") -> "tuple[ir.Value, ir.BooleanValue | None]":

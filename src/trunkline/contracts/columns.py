@@ -108,6 +108,8 @@ class Table:
             field that may not be null every row goes to the quarantine. ``refuse``: it is refused whichever is missing.
         on_new_column: What becomes of a source with a column that no field claims: ``report`` it in the receipt, or
             ``refuse`` the source.
+        on_two_columns: What becomes of a source in which two columns mean one field. ``refuse`` it, or ``coalesce``
+            them row by row: the one that is not null counts, and a row that has both is quarantined (``field.twice``).
         most_malformed: Largest share of a batch's rows in which one column may be malformed, in [0, 1]; with more of
             them it counts as retyped, and the batch is refused. None refuses none: malformed rows are quarantined.
         keep_rows: How long rows are kept; None for ever, or as the settings say (`retention.tables`).
@@ -123,6 +125,7 @@ class Table:
     references: tuple[Reference, ...] = ()
     on_missing_column: Missing = "null"
     on_new_column: Literal["report", "refuse"] = "report"
+    on_two_columns: Literal["refuse", "coalesce"] = "refuse"
     most_malformed: float | None = None
     keep_rows: KeepRows | None = None
 

@@ -13,8 +13,8 @@ validators (free Python would give verdicts that an engine cannot repeat).
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import ClassVar
+from dataclasses import asdict, replace
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
@@ -35,6 +35,7 @@ __all__ = [
     "broken_limits",
     "column_names",
     "field",
+    "with_table",
 ]
 
 
@@ -75,6 +76,17 @@ class Contract(BaseModel):
         if judged.reasons:
             raise PydanticCustomError("contract", "{reasons}", {"reasons": ", ".join(judged.reasons)})
         return dict(judged.row)
+
+
+def with_table(contract: type[Contract], **changes: Any) -> type[Contract]:  # noqa: ANN401 - as of the table
+    """Give a contract of the same name and fields, whose table is told otherwise.
+
+    Args:
+        contract: The contract; it stays as it is.
+        changes: Attributes of :class:`~trunkline.contracts.columns.Table`.
+    """
+    table = replace(contract.table, **changes)
+    return type(contract.__name__, (contract,), {"table": table, "__doc__": contract.__doc__})
 
 
 def column_names(contract: type[Contract]) -> Mapping[str, str]:

@@ -26,7 +26,7 @@ from trunkline.contracts.kinds import (
 from trunkline.contracts.patterns import compiled
 from trunkline.contracts.written import form_of
 
-__all__ = ["Judged", "RowJudge", "broken_limits", "limit_of", "names_of", "value_of"]
+__all__ = ["Judged", "RowJudge", "broken_limits", "limit_of", "names_of", "ranks_of", "value_of"]
 
 _LONGEST_NAME: Final = 40
 _PLAIN: Final[Mapping[str, type]] = {"number": float, "integer": int, "flag": bool}
@@ -56,6 +56,8 @@ class RowJudge:
 
     def __init__(self, columns: Sequence[Column], table: Table, *, optional: Sequence[str] = ()) -> None:
         self._names = names_of(columns)
+        self._ranks = ranks_of(columns)
+        self._null_tokens = {column.name: {*table.null_tokens, *column.null_tokens} for column in columns}
         self._exact = {column.name: column.name for column in columns}
         self._checks: tuple[tuple[str, _FieldCheck], ...] = tuple(
             (column.name, _field_check(table, column, needed=column.name not in optional)) for column in columns
@@ -123,14 +125,18 @@ class RowJudge:
             return Judged({}, ("row.not_an_object",))
         reasons: list[str] = []
         given: dict[str, object] = {}
+        keys: dict[str, str] = {}
         for key, value in message.items():
             name = self._exact.get(key) or self._names.get(str(key).strip().lower())
             if name is None:
                 reasons.append(f"{str(key)[:_LONGEST_NAME]}.unknown")
-            elif name in given:
-                reasons.append(f"{name}.twice")
-            else:
-                given[name] = value
+            elif name not in given or self._means_null(name, given[name]):
+                given[name], keys[name] = value, key
+            elif not self._means_null(name, value):
+                if f"{name}.twice" not in reasons:
+                    reasons.append(f"{name}.twice")
+                if self._rank(key) < self._rank(keys[name]):
+                    given[name], keys[name] = value, key
         row: dict[str, Scalar | None] = {}
         for name, check in self._checks:
             row[name] = check(given.get(name), reasons)
@@ -139,6 +145,26 @@ class RowJudge:
             values = cast("Mapping[str, RowValue]", row)
             reasons += [name for name, holds in self._rules if holds(values) is False]
         return Judged(row, tuple(reasons))
+
+    def _rank(self, key: str) -> tuple[int, str]:
+        return self._ranks[key.strip().lower()], key
+
+    def _means_null(self, name: str, value: object) -> bool:
+        if value is None:
+            return True
+        try:
+            return canonical_text(value).strip(WHITE_SPACE) in self._null_tokens[name]
+        except Malformed:
+            return False
+
+
+def ranks_of(columns: Sequence[Column]) -> dict[str, int]:
+    """Give a rank to every lower-case name of a column: where a row has two, that of the lower rank is judged."""
+    return {
+        name.strip().lower(): rank
+        for column in columns
+        for rank, name in reversed([*enumerate((column.name, *column.aliases))])
+    }
 
 
 def names_of(columns: Sequence[Column]) -> dict[str, str]:

@@ -157,8 +157,9 @@ class FileJudge:
         self.resolution = resolution
         self._header = header
         self.key = contract.table.key
-        self._sources = tuple(source_of.values())
-        self._blocks = BlockJudge(contract, replace(resolution, source_of=source_of))
+        others = {name: tuple(map(positions.__getitem__, more)) for name, more in resolution.others.items()}
+        self._sources = (*source_of.values(), *chain.from_iterable(others.values()))
+        self._blocks = BlockJudge(contract, replace(resolution, source_of=source_of, others=others))
 
     def judge(self, block: Block) -> Verdicts:
         """Judge a block."""

@@ -17,8 +17,7 @@ from starlette.types import Scope
 from trunkline.brokers import Message
 from trunkline.checks.edge import EdgeValidator, edge_validator
 from trunkline.checks.hints import hints_of
-from trunkline.contracts.judging import names_of
-from trunkline.errors import InputError, UnavailableError
+from trunkline.errors import FullError, InputError
 from trunkline.ingest.streams import topic_of
 from trunkline.serve.refusals import Answer, RefusedRequestError, json_answer
 from trunkline.serve.service import Endpoint, Service
@@ -31,7 +30,7 @@ __all__ = ["IngestEndpoint"]
 
 _ROWS_ON_THE_LOOP: Final = 32
 _UNKNOWN: Final = ".unknown"
-_TWICE: Final = ".twice"
+_TOO_DEEP: Final = "row.too_deep"
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
@@ -51,7 +50,6 @@ class IngestEndpoint(Endpoint):
         self._unwrap = usecase.envelopes.get(dataset)
         self._contract = usecase.datasets[dataset]
         self._validator = edge_validator(self._contract)
-        self._names = names_of(self._contract.columns)
 
     async def answer(self, scope: Scope, body: bytes) -> Answer:
         """Take records in; answered when they are durable."""
@@ -59,13 +57,13 @@ class IngestEndpoint(Endpoint):
         records = _records(self._validator, body, self._unwrap)
         self.service.refuse_many(len(records))
         if len(records) <= _ROWS_ON_THE_LOOP:
-            refused, lines = _judged(self._validator, records, self._names)
+            refused, lines = _judged(self._validator, records)
         else:
             loop = asyncio.get_running_loop()
-            refused, lines = await loop.run_in_executor(None, _judged, self._validator, records, self._names)
+            refused, lines = await loop.run_in_executor(None, _judged, self._validator, records)
         try:
             await self.service.append(self._topic, (Message(lines),))
-        except UnavailableError as error:
+        except FullError as error:
             raise RefusedRequestError(error.what, status=429, next_step="send it again after a second") from error
         hints = {}
         if refused:
@@ -129,26 +127,19 @@ def _records(validator: EdgeValidator, body: bytes, unwrap: "Unwrap | None") -> 
     return records
 
 
-def _judged(
-    validator: EdgeValidator, records: Sequence[object], names: Mapping[str, str]
-) -> tuple[dict[int, list[str]], bytes]:
-    """Refused records by position with their reasons, and all records as lines of JSON, under the fields' names.
+def _judged(validator: EdgeValidator, records: Sequence[object]) -> tuple[dict[int, list[str]], bytes]:
+    """Refused records by position with their reasons, and all records as lines of JSON.
 
     A key that no field claims is no reason here: as with a file, it is left out and reported in the receipt.
     """
     refused, lines = {}, []
     for position, record in enumerate(records):
         reasons = [reason for reason in validator.judge(record).reasons if not reason.endswith(_UNKNOWN)]
+        try:
+            line = orjson.dumps(record)
+        except orjson.JSONEncodeError:  # more deeply nested than can be written
+            reasons, line = [_TOO_DEEP], orjson.dumps(_TOO_DEEP)
         if reasons:
             refused[position] = reasons
-        lines.append(orjson.dumps(_named(record, reasons, names)))
+        lines.append(line)
     return refused, b"\n".join(lines)
-
-
-def _named(record: object, reasons: Sequence[str], names: Mapping[str, str]) -> object:
-    """A record under the names of the fields, so that senders who spell them otherwise can share a chunk."""
-    if not isinstance(record, dict):
-        return record
-    if any(reason.endswith(_TWICE) for reason in reasons):
-        return orjson.dumps(record).decode()  # no object: it goes to the quarantine as the text that it is
-    return {names.get(name.strip().lower(), name): value for name, value in record.items()}

@@ -127,7 +127,8 @@ def judged(rows: "ir.Table", contract: type[Contract], *, engine: Engine, where:
     kept = engine.table(engine.batches(numbered, rows=_STREAMED_ROWS))
     places = {name: f"c{place}" for place, name in enumerate(as_texts.columns)}
     source_of = {name: places[column] for name, column in resolution.source_of.items()}
-    split = split_expression(contract, kept, replace(resolution, source_of=source_of))
+    others = {name: tuple(places[column] for column in more) for name, more in resolution.others.items()}
+    split = split_expression(contract, kept, replace(resolution, source_of=source_of, others=others))
     with unfused():
         split = replace(split, table=engine.table(engine.batches(split.table, rows=_STREAMED_ROWS)))
     good = split.table.filter(split.good())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import ROW
+from trunkline.contracts.contract import with_table
 from trunkline.contracts.records import QUARANTINE, RECEIPTS, Receipt
 from trunkline.errors import InputError, RowsRefusedError, SchemaError, UnknownNameError
 from trunkline.ingest import Target, ingest_file
@@ -107,7 +108,9 @@ def replay_batch(
         )
     if facts.dataset not in usecase.datasets:
         raise UnknownNameError(f"{usecase.name!r} has no dataset {facts.dataset!r} any more", allowed=usecase.datasets)
-    target = Target(usecase.name, facts.dataset, usecase.datasets[facts.dataset])
+    # rows of a stream may have other names of their fields each
+    contract = with_table(usecase.datasets[facts.dataset], on_two_columns="coalesce")
+    target = Target(usecase.name, facts.dataset, contract)
     replay = _Replay(workspace, facts, target)
     with _locked(workspace, batch):
         receipts = replay.pending()
