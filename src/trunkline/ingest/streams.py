@@ -15,6 +15,7 @@ from typing import Final
 
 from trunkline.brokers import Broker, Record
 from trunkline.contracts import Contract
+from trunkline.contracts.contract import with_table
 from trunkline.ingest.batch import Ingested, ingest_batch
 from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.ingest.identity import Target, batch_of
@@ -146,11 +147,11 @@ class TopicIntake:
 
 def _streamed(contract: type[Contract]) -> type[Contract]:
     """The contract for chunks of a stream: what would refuse a whole file refuses single records."""
-    table = replace(
-        contract.table,
+    return with_table(
+        contract,
         reject_budget=None,
         on_missing_column="quarantine",
         on_new_column="report",
+        on_two_columns="coalesce",  # producers may spell a field differently
         most_malformed=None,
     )
-    return type(contract.__name__, (contract,), {"table": table, "__doc__": contract.__doc__})
