@@ -234,6 +234,24 @@ def test_a_piece_beyond_its_budget_goes_and_does_not_come_back(
     assert traces(workspace, NEIGHBOUR)
 
 
+def test_a_row_that_comes_while_the_log_is_emptied_goes_as_well(
+    trunkline: Trunkline, calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (calls / "a.csv").write_text(f"call_id,caller,seconds\nc1,{NEIGHBOUR},1\n")
+    (calls / "late.csv").write_text(f"call_id,caller,seconds\nc2,{PERSON},-1\nc3,{PERSON},3\nc4,{NEIGHBOUR},-1\n")
+    workspace = tmp_path / "w"
+    assert trunkline("ingest", "calls", calls / "a.csv", "--workspace", workspace)[0] == 0
+
+    def emptied(*arguments: object, **named: object) -> None:
+        assert trunkline("ingest", "calls", calls / "late.csv", "--workspace", workspace)[0] == 0
+
+    monkeypatch.setattr("trunkline.run.erasing.person.erase_log", emptied)
+    found = erased(trunkline, workspace)
+    assert found["tables"] == {"calls.calls": 1, "platform.quarantine": 1}
+    assert (found["raw_files"], found["sources"]) == (1, [str(calls / "late.csv")])
+    assert traces(workspace, NEIGHBOUR)
+
+
 def test_a_file_that_was_archived_is_told_by_its_old_path(trunkline: Trunkline, calls: Path, tmp_path: Path) -> None:
     (calls / "a.csv").write_text(f"call_id,caller,seconds\nc1,{PERSON},1\nc2,{NEIGHBOUR},2\n")
     archive = ("--archive", tmp_path / "archive", "--settle", "0")

@@ -280,6 +280,6 @@ def _is_under(text: "ir.Value", ids: list[str]) -> "ir.BooleanValue":
 
 
 def _found(text: "ir.Value", ids: list[str], place: int = 0) -> "ir.StringValue":
-    """The pseudonym under one of some keys that a text has, or the one after so many others; empty where it has none."""
+    """The pseudonym under one of some keys that a text has, after so many others; empty where it has none."""
     words, one = cast("ir.StringValue", text), f"hmac:(?:{'|'.join(ids)}):{_HASH}"
     return cast("ir.StringValue", words.re_extract(f"(?:{one}.*?){{{place}}}({one})", 1).fill_null(""))

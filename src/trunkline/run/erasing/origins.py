@@ -17,7 +17,7 @@ from trunkline.run.raw_copies import Sought, pieces_with
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
 
-__all__ = ["erase_raw", "file_of", "look_through", "models_of", "receipts_of", "sources_of"]
+__all__ = ["erase_copies", "erase_raw", "file_of", "look_through", "models_of", "receipts_of", "sources_of"]
 
 
 def look_through(workspace: "Workspace", table: str, sought: Sought, found: Found) -> None:
@@ -53,6 +53,11 @@ def erase_raw(workspace: "Workspace", receipts: list[Receipt], found: Found) -> 
     """Remove the raw copies that hold the person, and those of the batches that brought the person."""
     for table, piece in found.pieces:
         found.raw_files += workspace.landing(table).remove(piece)
+    erase_copies(workspace, receipts, found)
+
+
+def erase_copies(workspace: "Workspace", receipts: list[Receipt], found: Found) -> None:
+    """Remove the raw copies of the batches that brought the person."""
     for receipt in receipts:
         landing = workspace.landing(f"{receipt.usecase}.{receipt.dataset}")
         with suppress(UnknownNameError):  # never kept, or gone already

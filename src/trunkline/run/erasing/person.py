@@ -9,7 +9,15 @@ from trunkline.contracts.records import QUARANTINE, VAULT
 from trunkline.errors import InputError
 from trunkline.run.erasing.archives import erase_archives
 from trunkline.run.erasing.log import erase_log
-from trunkline.run.erasing.origins import erase_raw, file_of, look_through, models_of, receipts_of, sources_of
+from trunkline.run.erasing.origins import (
+    erase_copies,
+    erase_raw,
+    file_of,
+    look_through,
+    models_of,
+    receipts_of,
+    sources_of,
+)
 from trunkline.run.erasing.rows import batches_of, erase_answers, erase_rows, refused_ids
 from trunkline.run.erasing.theirs import Erased, Found, key_part
 from trunkline.run.raw_copies import Sought
@@ -57,29 +65,31 @@ def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Cal
     found = Found()
     wanted = Wanted(workspace, kind, value, [column for _, _, column in marked])
     progress("looking", 0.0)
-    quarantined: list[str] = []
-    for usecase, dataset, column in marked:
-        found.batches |= batches_of(workspace, usecase.table_name(dataset), column, wanted)
-        quarantined += refused_ids(workspace, usecase.name, dataset, wanted, found)
+    _look_for_rows(workspace, marked, wanted, found)
     for table, columns in _columns_by_table(marked).items():
         progress(f"landing zone of {table}", 0.0)
         look_through(workspace, table, Sought(wanted.text, columns), found)
     receipts = receipts_of(workspace, found)
-    models = models_of(workspace, receipts)
     # The rows go last: they say which raw files held the person, also to a second call after the first was killed.
     progress("landing zone", 0.1)
     erase_raw(workspace, receipts, found)
-    sources = sources_of(receipts, found)
     point("erase.after_raw")
     progress("durable log", 0.2)
     keyed = {usecase.name: at for usecase in usecases if (at := key_part(usecase, kind)) is not None}
     contracts = [contract for usecase in usecases for contract in usecase.contracts.values()]
     erase_log(workspace, keyed, wanted, found, seals=workspace.keys.is_encrypted(*contracts))
     point("erase.after_log")
+    # a running server has brought what it had read of the log into the lake meanwhile, or has refused it
+    quarantined = _look_for_rows(workspace, marked, wanted, found)
+    known = {receipt.batch_id for receipt in receipts}
+    late = [receipt for receipt in receipts_of(workspace, found) if receipt.batch_id not in known]
+    erase_copies(workspace, late, found)
+    receipts += late
+    sources, models = sources_of(receipts, found), models_of(workspace, receipts)
     for table, identity in (("platform.predictions", "prediction_id"), ("platform.outcomes", "outcome_id")):
         erase_answers(workspace, table, identity, keyed, wanted, found)
     if quarantined:
-        found.count(QUARANTINE, workspace.lake.erase(QUARANTINE, "quarantine_id", sorted(set(quarantined))).rows)
+        found.count(QUARANTINE, workspace.lake.erase(QUARANTINE, "quarantine_id", quarantined).rows)
     point("erase.after_quarantine")
     for position, (usecase, dataset, column) in enumerate(marked):
         progress(f"{usecase.name}.{dataset}", 0.3 + 0.7 * position / len(marked))
@@ -99,6 +109,18 @@ def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Cal
         sources=tuple(sorted(sources)),
         unread=tuple(sorted([path for path in found.unread if Path(path).exists()] + found.archives_unread)),
     )
+
+
+def _look_for_rows(
+    workspace: "Workspace", marked: "list[tuple[UseCase, str, Column]]", wanted: Wanted, found: Found
+) -> list[str]:
+    """Note the batches that brought the person; gives the ids of the person's refused rows."""
+    refused: set[str] = set()
+    for usecase, dataset, column in marked:
+        found.batches |= batches_of(workspace, usecase.table_name(dataset), column, wanted)
+    for name, dataset in sorted({(usecase.name, dataset) for usecase, dataset, _ in marked}):
+        refused |= set(refused_ids(workspace, name, dataset, wanted, found))
+    return sorted(refused)
 
 
 def _columns_by_table(marked: "list[tuple[UseCase, str, Column]]") -> dict[str, list[Column]]:
