@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.brokers.protocol import MAX_BYTES, Capabilities, Message, Record, Trimmed, refuse_malformed
 from trunkline.brokers.sealed_values import SealedValues
-from trunkline.errors import InputError, TamperedError, UnavailableError
+from trunkline.errors import FullError, InputError, TamperedError, UnavailableError
 from trunkline.settings import drills
 from trunkline.settings.brokers import BrokerSettings
 
@@ -126,7 +126,7 @@ class EmbeddedLog:
 
     def _publish(self, batches: Mapping[str, Sequence[Message]], at_us: int) -> Mapping[str, int]:
         if self._is_full:
-            raise UnavailableError(
+            raise FullError(
                 "the durable log is full of records that no consumer has taken yet",
                 where=str(self._path),
                 next_step="let the consumer catch up, or raise brokers.max_mb",

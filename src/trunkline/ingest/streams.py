@@ -3,29 +3,34 @@
 Takes a broker and a topic whose records are lines of JSON; gives receipts. How far a chunk goes is noted in the broker
 before it is taken in (group ``GROUP.next``), so a consumer killed anywhere takes the same records as the same batch
 again, which the lake then knows. Order: note the end of the chunk, take it in (quarantine, rows, receipt), note that it
-is done. A record that breaks the contract goes to the quarantine with its reasons and stops nothing.
+is done. A chunk is the batch of its place in the topic, whatever has happened to its records or to the contract since.
+A record that breaks the contract goes to the quarantine with its reasons and stops nothing.
+
+Each partition of a topic is a source of its own, with its own place. A broker may forget the place of a group that was
+away for long; the lake does not, and its receipts say where to go on.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Final
 
 from trunkline.brokers import Broker, Record
+from trunkline.checks import arrow_schema
 from trunkline.contracts import Contract
 from trunkline.contracts.contract import with_table
-from trunkline.ingest.batch import Ingested, ingest_batch
+from trunkline.contracts.records import RECEIPTS, Receipt
+from trunkline.ingest.batch import Ingested, ingest_opened
 from trunkline.ingest.files import DEFAULT_LIMITS
-from trunkline.ingest.identity import Target, batch_of
-from trunkline.ingest.landing import Landed
-from trunkline.ingest.raw_files import nameless_file
+from trunkline.ingest.identity import Batch, Target
+from trunkline.ingest.records import open_records
 from trunkline.lake import Lake
 from trunkline.settings.drills import point
 from trunkline.settings.ingest import IngestSettings
 
-__all__ = ["CRASH_POINTS", "GROUP", "TopicIntake", "topic_of"]
+__all__ = ["CRASH_POINTS", "GROUP", "TopicIntake", "TopicIntakes", "topic_of"]
 
 CRASH_POINTS: Final = ("stream.before_chunk", "stream.after_chunk", "stream.after_ingest", "stream.after_commit")
 """Points at which a drill kills a consumer."""
@@ -48,15 +53,17 @@ def topic_of(usecase: str, dataset: str) -> str:
 
 
 class TopicIntake:
-    """Takes the records of one topic into the lake; for one thread of one process at a time.
+    """Takes the records of one partition into the lake; for one thread of one process at a time.
 
     Args:
         broker: Where the topic is.
         target: Where its records go.
-        scratch: Folder for a chunk while it is read; nothing of it is left there.
         clock: Gives the current instant, UTC.
         mapping: Name in the messages to field name, beside the contract's aliases.
         limits: How wide and long a record may be.
+        partition: The partition.
+        topic: The topic; that of the dataset by default.
+        unfold: Gives the lines of JSON that a record's value stands for; by default it is such lines.
     """
 
     def __init__(
@@ -64,24 +71,28 @@ class TopicIntake:
         broker: Broker,
         target: Target,
         *,
-        scratch: Path,
         clock: Callable[[], datetime],
         mapping: Mapping[str, str] | None = None,
         limits: IngestSettings = DEFAULT_LIMITS,
+        partition: int = 0,
+        topic: str | None = None,
+        unfold: Callable[[bytes], bytes] | None = None,
     ) -> None:
-        self.topic = topic_of(target.usecase, target.dataset)
+        self.topic = topic or topic_of(target.usecase, target.dataset)
+        self.partition = partition
         self._broker = broker
         self._target = replace(target, contract=_streamed(target.contract))
-        self._scratch = scratch
         self._clock = clock
         self._mapping = mapping
-        self._limits = limits.model_copy(update={"reject_budget": None})
-        broker.commit(self.topic, group=GROUP, offset=0)  # from now on retention keeps what the lake does not hold
+        self._limits = limits
+        self._unfold = unfold
+        self._is_known = False
+        self._commit(GROUP, 0)  # from now on retention keeps what the lake does not hold
 
     @property
     def waiting(self) -> int:
-        """Records of the topic that the lake does not hold yet; asks the broker."""
-        return max(0, self._broker.end(self.topic) - self._broker.committed(self.topic, group=GROUP))
+        """Records of the partition that the lake does not hold yet; asks the broker."""
+        return max(0, self._broker.end(self.topic, partition=self.partition) - self._committed(GROUP))
 
     def drain(self, lake: Lake) -> Iterator[Ingested]:
         """Take in what there is, chunk by chunk.
@@ -95,54 +106,172 @@ class TopicIntake:
         Raises:
             TrunklineError: Lake or broker did not work; nothing is lost, the next call goes on.
         """
-        while records := self._chunk():
+        while records := self._chunk(lake):
             taken = self._take(records, lake)
-            self._broker.commit(self.topic, group=GROUP, offset=records[-1].offset)
+            self._commit(GROUP, records[-1].offset)
             point("stream.after_commit")
             if taken is not None:
                 yield taken
 
-    def _chunk(self) -> Sequence[Record]:
+    def _committed(self, group: str) -> int:
+        return self._broker.committed(self.topic, group=group, partition=self.partition)
+
+    def _commit(self, group: str, offset: int) -> None:
+        self._broker.commit(self.topic, group=group, offset=offset, partition=self.partition)
+
+    def _read(self, after: int, limit: int) -> Sequence[Record]:
+        return self._broker.read(self.topic, after=after, limit=limit, max_bytes=_MOST_BYTES, partition=self.partition)
+
+    def _chunk(self, lake: Lake) -> Sequence[Record]:
         """The records that come next: those of the chunk that was begun, or else of a new one."""
-        done = self._broker.committed(self.topic, group=GROUP)
-        end = self._broker.committed(self.topic, group=_NEXT)
+        done = self._done(lake)
+        end = self._committed(_NEXT)
         if end <= done:
-            found = self._broker.read(self.topic, after=done, limit=_MOST_RECORDS, max_bytes=_MOST_BYTES)
+            found = self._read(done, _MOST_RECORDS)
             if found:
                 point("stream.before_chunk")
-                self._broker.commit(self.topic, group=_NEXT, offset=found[-1].offset)
+                self._commit(_NEXT, found[-1].offset)
                 point("stream.after_chunk")
             return found
         records: list[Record] = []
         while done < end:
-            found = self._broker.read(self.topic, after=done, limit=end - done, max_bytes=_MOST_BYTES)
-            records += [record for record in found if record.offset <= end]
-            done = records[-1].offset if found else end
+            found = [record for record in self._read(done, end - done) if record.offset <= end]
+            records += found
+            done = found[-1].offset if found else end
         return records
 
+    def _done(self, lake: Lake) -> int:
+        """Up to where the lake holds the partition."""
+        done = self._committed(GROUP)
+        if done or self._is_known:
+            return done
+        if self._broker.end(self.topic, partition=self.partition):
+            done = _newest_number(lake, self._target, self._source())
+            self._commit(GROUP, done)
+            self._is_known = True
+        return done
+
+    def _source(self) -> str:
+        return self._broker.source_id(self.topic, partition=self.partition)
+
     def _take(self, records: Sequence[Record], lake: Lake) -> Ingested | None:
-        lines = b"\n".join([record.value for record in records if record.value])  # an erased one has no value left
-        if not lines:
+        values = [record.value for record in records if record.value]  # an erased one has no value left
+        if self._unfold is not None:
+            values = [lines for lines in map(self._unfold, values) if lines]
+        lines = b"\n".join(values)
+        if not lines.strip():
             return None
-        first, last = records[0].offset, records[-1].offset
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        # the records may name people: what a killed process has read of them leaves no file
-        with nameless_file(self._scratch, f"{self.topic}.ndjson", (lines, b"\n")) as path:
-            piece = Landed(
-                source=self._broker.source_id(self.topic),
-                number=last,
-                path=path,
-                content_sha256=hashlib.sha256(lines).hexdigest(),
-                origin=f"topic {self.topic}, records {first} to {last}",
-                landed_at=self._clock(),
-                position=None,
-            )
-            batch = batch_of(
-                path, self._target, run_id=self.topic, clock=self._clock, mapping=self._mapping, piece=piece
-            )
-            taken = ingest_batch(path, batch, lake=lake, clock=self._clock, limits=self._limits)
+        taken = ingest_opened(
+            lambda: open_records(
+                lines.split(b"\n"),
+                self._target.contract,
+                where=self.topic,
+                most_columns=self._limits.max_columns,
+                mapping=self._mapping,
+            ),
+            self._batch(records, lines),
+            lake=lake,
+            clock=self._clock,
+            budget=None,
+        )
         point("stream.after_ingest")
         return taken
+
+    def _batch(self, records: Sequence[Record], lines: bytes) -> Batch:
+        """The batch that a chunk is, by its place alone: an erasure may change its records, an author the contract."""
+        first, last = records[0].offset, records[-1].offset
+        source = self._source()
+        identity = json.dumps([source, self._target.table, first, last])
+        place = f"topic {self.topic}" + (f", partition {self.partition}" if self.partition else "")
+        return Batch(
+            batch_id=hashlib.sha256(identity.encode()).hexdigest()[:24],
+            run_id=self.topic,
+            target=self._target,
+            source=f"{place}, records {first} to {last}",
+            content_sha256=hashlib.sha256(lines).hexdigest(),
+            piece_id=f"{source}/{last}",
+            mapping=self._mapping,
+            started_at=self._clock().astimezone(UTC),
+        )
+
+
+class TopicIntakes:
+    """Takes all partitions of one topic into the lake, also those that it gets later, in turns.
+
+    Args:
+        broker: Where the topic is.
+        topic: The topic.
+        opened: Gives the intake of a partition.
+        partitions: Those that are this process's; all of the topic by default.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        topic: str,
+        opened: Callable[[int], TopicIntake],
+        *,
+        partitions: Callable[[], Collection[int]] | None = None,
+    ) -> None:
+        self.topic = topic
+        self._broker = broker
+        self._opened = opened
+        self._given = partitions
+        self._intakes: dict[int, TopicIntake] = {}
+        self._seen: dict[int, int] = {}
+        if partitions is None and broker.capabilities.is_near:
+            self._current()  # from now on retention keeps what the lake does not hold
+
+    @property
+    def waiting(self) -> int:
+        """Records that the lake does not hold yet; asks the broker."""
+        return sum(intake.waiting for intake in self._current())
+
+    def drain(self, lake: Lake) -> Iterator[Ingested]:
+        """Take in what there is, a chunk of each partition in turn; see :meth:`TopicIntake.drain`."""
+        running: list[tuple[TopicIntake, int, Iterator[Ingested]]] = []
+        for intake in self._current():
+            end = self._broker.end(self.topic, partition=intake.partition)
+            if end != self._seen.get(intake.partition, 0):  # else there is nothing new
+                running.append((intake, end, intake.drain(lake)))
+        while running:
+            for one in tuple(running):
+                intake, end, chunks = one
+                if self._given is not None and intake.partition not in self._given():  # given to another meanwhile
+                    running.remove(one)
+                    continue
+                taken = next(chunks, None)
+                if taken is None:
+                    running.remove(one)
+                    self._seen[intake.partition] = end
+                else:
+                    yield taken
+
+    def _current(self) -> list[TopicIntake]:
+        mine = sorted(range(self._broker.partitions(self.topic)) if self._given is None else self._given())
+        for partition in [one for one in self._seen if one not in mine]:
+            del self._seen[partition]  # another process may take it further
+        for partition in mine:
+            if partition not in self._intakes:
+                self._intakes[partition] = self._opened(partition)
+        return [self._intakes[partition] for partition in mine]
+
+
+def _newest_number(lake: Lake, target: Target, source: str) -> int:
+    """Offset up to which receipts of the lake account for a partition; 0 where there are none."""
+    if not lake.exists(RECEIPTS):
+        return 0
+    begin = f"{source}/"
+    pieces = lake.arrow(
+        RECEIPTS,
+        schema=arrow_schema(Receipt),
+        where=lambda table: (
+            (table["usecase"] == target.usecase)
+            & (table["dataset"] == target.dataset)
+            & table["piece"].startswith(begin)
+        ),
+    )
+    return max((int(piece.removeprefix(begin)) for piece in pieces.column("piece").to_pylist()), default=0)
 
 
 def _streamed(contract: type[Contract]) -> type[Contract]:

@@ -19,9 +19,9 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from trunkline.brokers import EmbeddedLog, GroupCommit
+from trunkline.brokers import Broker, GroupCommit, open_broker
 from trunkline.ingest import Target
-from trunkline.ingest.streams import TopicIntake
+from trunkline.ingest.streams import TopicIntake, TopicIntakes, topic_of
 from trunkline.serve.access import Access
 from trunkline.serve.deployments import Deployment
 from trunkline.serve.documentation import PAGE_HEADERS, documentation_page
@@ -72,7 +72,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
         clock: Gives the present instant, UTC.
         broken: Use cases that are installed and cannot be served, and why; told by ``/v2/health/ready``.
         settings: Limits and keys.
-        log: Durability and size of the log.
+        log: Where records wait for the lake: the embedded log, its durability and size, or another broker.
         flush_every_s: Least time between two commits to a lake table, in seconds.
         sources: What ``/metrics`` says of sources, process and disk beside the server's own counters; None for nothing.
         keys: The keys of the workspace; None where no contract protects personal data.
@@ -201,9 +201,9 @@ class _Running:
     @asynccontextmanager
     async def _around(self, service: Service) -> AsyncIterator[None]:
         contracts = [contract for usecase in self._usecases.values() for contract in usecase.contracts.values()]
-        log = EmbeddedLog(
-            self._workspace / "log" / "log.db",
-            settings=self._log_settings,
+        log = open_broker(
+            self._log_settings,
+            path=self._workspace / "log" / "log.db",
             clock=self._clock,
             keys=self._keys,
             seals=self._keys is not None and self._keys.is_encrypted(*contracts),
@@ -215,13 +215,7 @@ class _Running:
             every_s=self._every_s,
             clock=self._clock,
             intakes=[
-                TopicIntake(
-                    log,
-                    Target(name, dataset, contract),
-                    scratch=self._workspace / "tmp" / "streams",
-                    clock=self._clock,
-                    limits=self._limits,
-                )
+                self._intakes(log, Target(name, dataset, contract))
                 for name, usecase in self._usecases.items()
                 for dataset, contract in usecase.datasets.items()
             ],
@@ -244,6 +238,14 @@ class _Running:
             await asyncio.to_thread(self._flusher.stop)
             log.close()
             gc.unfreeze()
+
+    def _intakes(self, log: Broker, target: Target) -> TopicIntakes:
+        """What takes the records of one dataset in."""
+
+        def opened(partition: int) -> TopicIntake:
+            return TopicIntake(log, target, clock=self._clock, limits=self._limits, partition=partition)
+
+        return TopicIntakes(log, topic_of(target.usecase, target.dataset), opened)
 
     async def _watch(self, service: Service) -> None:
         """Swap in new champions as they are promoted."""

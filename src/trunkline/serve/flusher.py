@@ -12,16 +12,17 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.brokers import EmbeddedLog
+from trunkline.brokers import Broker
 from trunkline.errors import BusyError, TrunklineError
 from trunkline.serve.recording import TOPICS, record_table
 from trunkline.settings import drills
 
 if TYPE_CHECKING:
-    from trunkline.ingest.streams import TopicIntake
+    from trunkline.ingest.streams import TopicIntakes
     from trunkline.lake import Lake
 
 __all__ = ["CRASH_POINTS", "GROUP", "FlushState", "Flusher"]
@@ -65,13 +66,13 @@ class Flusher:
 
     def __init__(
         self,
-        log: EmbeddedLog,
+        log: Broker,
         *,
         lake: "Callable[[], Lake]",
         lock: Path,
         every_s: float,
         clock: Callable[[], datetime],
-        intakes: "Sequence[TopicIntake]" = (),
+        intakes: "Sequence[TopicIntakes]" = (),
     ) -> None:
         self._log = log
         self._intakes = intakes
@@ -82,7 +83,8 @@ class Flusher:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lake: Lake | None = None
-        self._done: dict[str, int] = {}
+        self._done: dict[tuple[str, int], int] = {}
+        self._counted = 0
         self._held: ExitStack | None = None
         self._problem = ""
         for topic in TOPICS:  # from now on retention keeps what the lake does not hold
@@ -90,12 +92,22 @@ class Flusher:
 
     @property
     def state(self) -> FlushState:
-        """How it is; reads the log."""
-        waiting = sum(
-            max(0, self._log.end(topic) - max(self._done.get(topic, 0), self._log.committed(topic, group=GROUP)))
-            for topic in TOPICS
-        ) + sum(intake.waiting for intake in self._intakes)
+        """How it is; reads the log, or says what was last read of one that is far away."""
+        is_near = self._log.capabilities.is_near
+        waiting = self._waiting() if is_near else self._counted
         return FlushState(is_flushing=self._held is not None, problem=self._problem, waiting=waiting)
+
+    def _waiting(self) -> int:
+        """Records that the lake does not hold yet."""
+        waiting = sum(intake.waiting for intake in self._intakes)
+        for topic in TOPICS:
+            for partition in range(self._log.partitions(topic)):
+                end = self._log.end(topic, partition=partition)
+                known = self._done.get((topic, partition), 0)
+                if end > known:
+                    known = max(known, self._log.committed(topic, group=GROUP, partition=partition))
+                waiting += max(0, end - known)
+        return waiting
 
     def start(self) -> None:
         """Begin to flush in a thread, first what an earlier process left."""
@@ -123,9 +135,23 @@ class Flusher:
         """
         if not self._is_ours():
             return 0
-        return sum(self._flush_topic(topic) for topic in TOPICS) + sum(map(self._take, self._intakes))
+        work = [
+            partial(self._flush_topic, topic, partition)
+            for topic in TOPICS
+            for partition in range(self._log.partitions(topic))
+        ]
+        work += [partial(self._take, intake) for intake in self._intakes]
+        moved, failures = 0, []
+        for each in work:
+            try:
+                moved += each()
+            except Exception as error:  # noqa: BLE001 - what holds one topic up must hold up no other
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return moved
 
-    def _take(self, intake: "TopicIntake") -> int:
+    def _take(self, intake: "TopicIntakes") -> int:
         """Take the records of one topic in; gives how many batches they were."""
         if self._lake is None:
             self._lake = self._open_lake()
@@ -141,6 +167,8 @@ class Flusher:
                 finally:  # also while the lake is away: a log that grows too large must refuse in time
                     self._log.trim(now=self._clock())
                     self._log.checkpoint()
+                    if not self._log.capabilities.is_near:
+                        self._counted = self._waiting()
                 self._problem = ""
             except Exception as error:  # the thread must live: whatever it is, it is shown, logged and tried again
                 self._problem = error.what if isinstance(error, TrunklineError) else type(error).__name__
@@ -154,7 +182,7 @@ class Flusher:
 
     def _is_behind(self) -> bool:
         """Whether there is more than one commit's worth, or this is the last chance."""
-        waiting = self.state.waiting
+        waiting = self._waiting()
         return waiting > _MOST_RECORDS or (self._stop.is_set() and waiting > 0)
 
     def _is_ours(self) -> bool:
@@ -171,17 +199,20 @@ class Flusher:
             self._done.clear()
         return True
 
-    def _flush_topic(self, topic: str) -> int:
+    def _flush_topic(self, topic: str, partition: int) -> int:
         from trunkline.lake import Transaction
 
         table, contract = TOPICS[topic]
-        source = self._log.source_id(topic)
+        place = (topic, partition)
+        if self._log.end(topic, partition=partition) <= self._done.get(place, 0):
+            return 0
+        source = self._log.source_id(topic, partition=partition)
         if self._lake is None:
             self._lake = self._open_lake()
-        if topic not in self._done:
-            self._done[topic] = (self._lake.transaction_version(table, source) or 1) - 1
-            self._log.commit(topic, group=GROUP, offset=self._done[topic])
-        records = self._log.read(topic, after=self._done[topic], limit=_MOST_RECORDS)
+        if place not in self._done:
+            self._done[place] = (self._lake.transaction_version(table, source) or 1) - 1
+            self._log.commit(topic, group=GROUP, offset=self._done[place], partition=partition)
+        records = self._log.read(topic, after=self._done[place], limit=_MOST_RECORDS, partition=partition)
         if not records:
             return 0
         last = records[-1].offset
@@ -189,7 +220,7 @@ class Flusher:
         drills.point("serve.before_flush")
         self._lake.append(table, rows, transaction=Transaction(source, last + 1))
         drills.point("serve.after_flush")
-        self._done[topic] = last
-        self._log.commit(topic, group=GROUP, offset=last)
+        self._done[place] = last
+        self._log.commit(topic, group=GROUP, offset=last, partition=partition)
         drills.point("serve.after_flush_commit")
         return len(records)
