@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pytest
 from trunkline.checks import arrow_schema
 from trunkline.cli import main
 from trunkline.engine import Engine, open_engine
+from trunkline.errors import UseCaseError
 from trunkline.lake import Lake
 from trunkline.plan import plan_of
 from trunkline.plugins import load_usecase
@@ -291,6 +293,14 @@ def test_the_steps_are_part_of_the_plan() -> None:
     }
 
 
+def test_a_step_that_is_called_like_an_input_is_refused() -> None:
+    usecase = towers()
+    table = usecase.derived["customer_service_metrics"]
+    steps = {"usage": lambda tables: tables["usage"]}
+    with pytest.raises(UseCaseError, match="cannot be called 'usage'"):
+        replace(usecase, derived={**usecase.derived, "customer_service_metrics": replace(table, steps=steps)})
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
@@ -320,3 +330,27 @@ def test_what_cannot_be_set_is_refused(
 def test_choices_come_from_the_settings_file(environment: None, tmp_path: Path) -> None:
     (tmp_path / "trunkline.toml").write_text('[usecases.towers]\nmaintenance_at = 3\nprofile = "corrected"\n')
     assert load_settings().usecases == {"towers": {"maintenance_at": 3, "profile": "corrected"}}
+
+
+@pytest.mark.slow
+def test_the_cells_of_the_simulator_with_faults_have_more_flags(
+    environment: None,
+    tmp_path: Path,
+    engine: Engine,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_USECASES__TOWERS__PROFILE", "corrected")
+    workspace = tmp_path / "workspace"
+    assert main(["run", "towers", "--workspace", str(workspace), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert Path(document["report"]["path"]).is_file()
+    found = stored(workspace, engine, "towers.cell_tower_performance")
+    periods = stored(workspace, engine, "towers.thresholds")
+    assert len(found) == 200
+    unusual = periods.groupby("cell_name")["is_unusual"].mean()
+    faulty = found["CellName"].map(unusual) > 0.1
+    assert 20 < faulty.sum() < 120
+    calls = ["drop_vce_Mean_Thrsld", "blck_vce_Mean_Thrsld", "drop_blk_Mean_Thrsld"]
+    assert found.loc[faulty, calls].mean().min() > 0.8
+    assert found.loc[~faulty, calls].mean().max() < 0.2

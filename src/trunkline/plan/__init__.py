@@ -89,9 +89,9 @@ def plan_of(usecase: UseCase) -> Plan:
     """Lay out the steps of a use case.
 
     Args:
-        usecase: The use case; one without a task is pure ingestion.
+        usecase: The use case; one without a task is taken in and reported: it has no model to make, or to watch.
     """
-    names: tuple[StepName, ...] = STEPS if usecase.task is not None else ("ingest", "monitor", "report")
+    names: tuple[StepName, ...] = STEPS if usecase.task is not None else ("ingest", "report")
     steps = []
     for position, name in enumerate(names):
         title = f"{_TITLES[name]}, refresh derived tables" if name == "ingest" and usecase.derived else _TITLES[name]

@@ -21,6 +21,7 @@ from trunkline.usecases.towers.performance import (
     losses,
     without_values,
 )
+from trunkline.usecases.towers.simulate import simulate
 from trunkline.usecases.towers.tables import CellTowerPerformance, CustomerServiceMetrics
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ def towers(choices: Choices) -> UseCase:
         },
         main="customers",
         task=None,
-        metric="",
+        metric="f1",
+        simulate=simulate,
+        simulated_rows=200,
         choices=Choices,
         chosen=towers,
     )
