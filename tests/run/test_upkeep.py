@@ -1,12 +1,14 @@
 """What maintenance keeps, what it lets go, and what it does about damage."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from trunkline.lake.locks import held
 from trunkline.run import Workspace, execute, utc_now
 from trunkline.run.upkeep import Upkeep, maintain
 from trunkline.settings import load_settings
@@ -40,6 +42,14 @@ def test_a_tampered_model_is_told_and_what_it_was_trained_on_is_kept(trunkline: 
     (problem,) = found.problems
     assert "model.onnx" in problem
     assert "DAMAGED" in trunkline("maintain", "--workspace", workspace)[1]
+
+
+def test_one_maintenance_goes_on_at_a_time(workspace: Path, trunkline: Trunkline) -> None:
+    with held(workspace / "locks" / "maintain.lock", what="maintenance"):
+        code, _, err = trunkline("maintain", "--workspace", workspace)
+        assert (code, f"process {os.getpid()}" in err, "maintenance of this workspace" in err) == (2, True, True)
+        assert trunkline("maintain", "--dry-run", "--workspace", workspace)[0] == 0, "a look changes nothing"
+    assert trunkline("maintain", "--workspace", workspace)[0] == 0
 
 
 def test_a_damaged_manifest_keeps_all_that_its_use_case_was_trained_on(workspace: Path) -> None:

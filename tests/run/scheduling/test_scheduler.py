@@ -1,9 +1,13 @@
 """The scheduler with real processes and schedules of a second; every wait is for a condition."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +15,9 @@ from pathlib import Path
 import pytest
 from tests.run.scheduling.conftest import Site
 
+from trunkline.lake.locks import held, is_held
 from trunkline.run.scheduling import Job
+from trunkline.run.scheduling.jobs import run_id_of
 from trunkline.run.scheduling.process import run_process
 from trunkline.run.scheduling.record import JobBook
 from trunkline.run.scheduling.runner import JobRunner
@@ -147,6 +153,74 @@ def test_a_job_that_hangs_is_ended_and_told(here: Site, tmp_path: Path) -> None:
         record = runner(book, here, longest="PT2S").run(job)
     assert record is not None
     assert (record.state, record.error) == ("failed", "it took longer than 0:00:02 and was ended")
+
+
+@contextmanager
+def left_behind(folder: Path, *command: str) -> Iterator[None]:
+    """A process that runs on although the scheduler that started it was killed."""
+    said = folder / "workspace" / "schedule" / "left.json"
+    code = (
+        "import os, pathlib, signal, sys, threading\n"
+        "from trunkline.run.scheduling.process import run_process\n"
+        "lock = pathlib.Path(sys.argv[1]).with_suffix('.lock')\n"
+        "stop = threading.Event()\n"
+        "run = lambda: run_process(sys.argv[2:], said=pathlib.Path(sys.argv[1]), stop=stop, longest_s=600, grace_s=0)\n"
+        "threading.Thread(target=run, daemon=True).start()\n"
+        "while not (lock.exists() and lock.read_text()): stop.wait(0.01)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(said), *command], check=False, timeout=90)
+    assert killed.returncode == -signal.SIGKILL
+    _, number = said.with_suffix(".lock").read_text().split()
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(int(number), signal.SIGKILL)
+
+
+def test_what_a_killed_scheduler_has_left_is_waited_for(here: Site, source: Path) -> None:
+    job = ingestion(source)
+    slot_at = datetime.now(UTC)
+    run_id = run_id_of(job, slot_at)
+    arguments = (*job.command, "--json", "--workspace", str(here.folder / "workspace"), "--run-id", run_id)
+    with left_behind(here.folder, *arguments), JobBook(here.workspace) as book:
+        schedule = here.folder / "workspace" / "schedule"
+        # the files of that job, under the name that the scheduler gives them
+        (schedule / "left.lock").rename(schedule / "ingest-crm.lock")
+        after = runner(book, here, busy_wait="PT0S")
+        after.plan(job, since=slot_at)
+        book.write(after.newest(job).model_copy(update={"state": "started", "run_id": run_id}))  # type: ignore[union-attr]  # planned above
+        done = runner(book, here, busy_wait="PT0S").run(job)
+    assert done is not None
+    assert (done.state, done.run_id, done.error) == ("finished", run_id, "")
+    (receipt,) = here.table("platform.receipts")
+    assert receipt["run_id"] == run_id
+
+
+@pytest.mark.parametrize("why", ["late", "told"])
+def test_what_a_killed_scheduler_has_left_is_ended_as_its_own(here: Site, tmp_path: Path, why: str) -> None:
+    (tmp_path / "empty").mkdir()
+    stop = threading.Event()
+    with left_behind(here.folder, "watch", "leavers", str(tmp_path / "empty")):
+        said = here.folder / "workspace" / "schedule" / "left.json"
+        assert is_held(said.with_suffix(".lock"))
+        if why == "told":
+            stop.set()
+        ended = run_process(["--version"], said=said, stop=stop, longest_s=0 if why == "late" else 600, grace_s=0)
+        assert (ended.why, ended.exit_code) == (why, -signal.SIGTERM)
+        assert not is_held(said.with_suffix(".lock")), "it lives no more"
+        assert said.read_bytes() == b"", "nothing else was started"
+
+
+def test_a_number_from_another_machine_is_left_alone(tmp_path: Path) -> None:
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    lock = tmp_path / "said.lock"
+    with held(lock, what="test"):
+        lock.write_text(f"elsewhere {other.pid}")
+        ended = run_process(["--version"], said=tmp_path / "said.json", stop=threading.Event(), longest_s=0, grace_s=0)
+    assert (ended.why, other.poll()) == ("late", None)
+    other.communicate(b"\n")
 
 
 def test_what_is_no_command_of_trunkline_is_told(here: Site) -> None:

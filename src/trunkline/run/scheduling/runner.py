@@ -1,7 +1,8 @@
 """Runs one job: its process, its record, its alert.
 
 A job that was interrupted (the scheduler was ended, the machine went down) is gone on with under the id of its run, so
-that nothing is done twice. A job whose use case is busy, because a person started a run, waits for a while.
+that nothing is done twice; where its process goes on although the scheduler was killed, its end is awaited first. A job
+whose use case is busy, because a person started a run, waits for a while.
 """
 
 import json

@@ -114,6 +114,8 @@ class Upkeep(BaseModel):
         return sum(table.stock.cost_per_month for table in self.tables)
 
 
+_LOCK: Final = "maintain.lock"
+
 FOLDED: Final[Mapping[str, type[Contract]]] = {
     QUARANTINE: RECORDS[QUARANTINE],
     VAULT: RECORDS[VAULT],
@@ -132,9 +134,18 @@ def maintain(workspace: "Workspace", *, progress: Callable[[str, float], None], 
         act: False only looks at what would go.
 
     Raises:
-        BusyError: A writer holds a table for too long.
+        BusyError: Somebody else maintains the workspace, or a writer holds a table for too long.
         UnknownNameError: The settings let rows of a table go that there is not.
     """
+    from trunkline.lake import held
+
+    if not act:
+        return _maintained(workspace, progress=progress, act=False)
+    with held(workspace.folder("locks") / _LOCK, what="maintenance of this workspace", clock=workspace.clock):
+        return _maintained(workspace, progress=progress, act=True)
+
+
+def _maintained(workspace: "Workspace", *, progress: Callable[[str, float], None], act: bool) -> Upkeep:
     lake = workspace.lake
     installed = workspace.installed()
     rules = rules_of(workspace, installed)
