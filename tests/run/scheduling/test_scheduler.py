@@ -223,6 +223,43 @@ def test_a_number_from_another_machine_is_left_alone(tmp_path: Path) -> None:
     other.communicate(b"\n")
 
 
+STUBBORN = """
+import fcntl, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.alarm(300)  # where the test fails, it is not there for ever
+lock = open(sys.argv[1], "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+while True:
+    signal.pause()
+"""
+
+
+def test_what_a_job_has_started_ends_with_it_whatever_it_ignores(
+    here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    package, lock, stop = tmp_path / "stand-in" / "trunkline", tmp_path / "stubborn.lock", threading.Event()
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "__main__.py").write_text(
+        "import signal, subprocess, sys\n"
+        "subprocess.Popen([sys.executable, '-c', sys.argv[1], sys.argv[2]])\n"
+        "while True:\n"
+        "    signal.pause()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+
+    def tell() -> None:
+        until(lambda: is_held(lock))
+        stop.set()
+
+    told = threading.Thread(target=tell)
+    told.start()
+    ended = run_process([STUBBORN, str(lock)], said=tmp_path / "said.json", stop=stop, longest_s=60, grace_s=0)
+    told.join()
+    assert ended.why == "told"
+    until(lambda: not is_held(lock))
+
+
 def test_what_is_no_command_of_trunkline_is_told(here: Site) -> None:
     ended = run_process(["nonsense"], said=here.folder / "said.json", stop=threading.Event(), longest_s=60, grace_s=0)
     assert (ended.exit_code, ended.why, ended.document) == (2, "itself", {})

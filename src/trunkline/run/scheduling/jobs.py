@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.errors import InputError, TrunklineError, UnknownNameError
 from trunkline.monitor.schedules import due_after
 from trunkline.spec import Schedule
-from trunkline.spec.sources import FolderSource
+from trunkline.spec.sources import WATCHED
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
@@ -62,8 +62,8 @@ def jobs_of(workspace: "Workspace") -> tuple[Job, ...]:
         if source.schedule is None:
             continue
         _refuse_unknown(source.usecase, installed, where=f"sources.{name}")
-        # a folder's files have to be whole, and each is dealt with afterwards: that is what watch knows
-        watched = isinstance(source, FolderSource)
+        # files have to be whole and are dealt with afterwards, topics are shared: that is what watch knows
+        watched = isinstance(source, WATCHED)
         command = ("watch", source.usecase, name, "--once") if watched else ("ingest", source.usecase, name)
         found.append(Job(f"ingest:{name}", source.usecase, command, source.schedule, takes_run_id=not watched))
     for name in settings.scheduler.runs:

@@ -134,27 +134,28 @@ def _end_left(lock: int) -> None:
     host, _, number = os.pread(lock, 1024, 0).decode(errors="replace").rpartition(" ")
     if host != socket.gethostname() or not number.isdecimal():
         return
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(int(number), signum)
-        until = time.monotonic() + _END_S
-        while time.monotonic() < until:
-            if _is_free(lock):
-                return
-            time.sleep(_LOOK_S)
+    _signal(int(number), signal.SIGTERM)
+    until = time.monotonic() + _END_S
+    while not _is_free(lock) and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+    _signal(int(number), signal.SIGKILL)
+    until = time.monotonic() + _END_S
+    while not _is_free(lock) and time.monotonic() < until:
+        time.sleep(_LOOK_S)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End a process and what it started; whatever it was doing can be gone on with."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            continue
-        return
+    _signal(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_END_S)
+    _signal(process.pid, signal.SIGKILL)  # what it started may have stayed, though it has gone itself
     process.wait()
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
 
 
 def _document(said: Path) -> dict[str, object]:
