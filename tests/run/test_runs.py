@@ -384,6 +384,45 @@ def test_a_file_is_scored_with_reasons(
     assert set(tmp_path.iterdir()) == {out}
 
 
+def test_every_file_under_a_run_id_is_logged_and_each_once(
+    trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers
+) -> None:
+    def scored(name: str, code: int = 0, run_id: str = "mine") -> str:
+        asked = ("--source", tmp_path / name, "--out", tmp_path / "o.csv", "--run-id", run_id)
+        found, _, err = trunkline("predict", "leavers", *asked, "--workspace", workspace)
+        assert found == code, err
+        return err
+
+    def logged() -> list[str]:
+        answers = lake(workspace, "platform.predictions")
+        return sorted(str(row["prediction_id"]) for row in answers if row["request_id"] == "mine")
+
+    for seed, name in ((8, "a.csv"), (9, "b.csv")):
+        pa_csv.write_csv(subscribers(30, seed=seed), tmp_path / name)
+    scored("a.csv")
+    scored("b.csv")
+    assert len(set(logged())) == 60
+    before = logged()
+    scored("a.csv")
+    assert logged() == before, "the same rows are not logged twice"
+    assert "'first' is the id of a run" in scored("a.csv", 2, "first")
+    assert "a run id is letters" in scored("a.csv", 2, "no/id")
+
+
+def test_scores_that_cannot_be_written_are_not_logged(
+    trunkline: Trunkline, workspace: Path, tmp_path: Path, source: Path
+) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no device that is always full")
+    before = len(lake(workspace, "platform.predictions"))
+    (tmp_path / ".o.csv.part").symlink_to(full)
+    asked = ("--source", source, "--out", tmp_path / "o.csv", "--workspace", workspace)
+    code, _, err = trunkline("predict", "leavers", *asked)
+    assert (code, "the output cannot be written" in err) == (2, True)
+    assert len(lake(workspace, "platform.predictions")) == before
+
+
 def test_rows_of_the_lake_are_scored_with_reasons(trunkline: Trunkline, workspace: Path) -> None:
     asked = ("predict", "leavers", "--run-id", "again", "--reasons", "2", "--workspace", workspace, "--json")
     document = json.dumps(done(trunkline(*asked))["predictions"])

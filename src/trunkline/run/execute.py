@@ -17,7 +17,7 @@ from trunkline.ingest.files import content_sha256
 from trunkline.plan import Plan, StepName, plan_of
 from trunkline.run import predicting, steps, watching, writing
 from trunkline.run.code import code_version
-from trunkline.run.records import PastRun, Recorder, latest_run_id, past_run
+from trunkline.run.records import PastRun, Recorder, latest_run_id, past_run, refuse_malformed
 from trunkline.run.steps import IngestDocument, StepContext
 from trunkline.run.taking import recorded, resolve
 from trunkline.run.workspace import Workspace
@@ -136,7 +136,7 @@ def execute(  # noqa: PLR0913 - the options of one command
     # a missing source must not leave a started run behind
     resolve(workspace, usecase, sources, dataset=dataset, mapping=mapping or {})
     if run_id is not None:
-        _refuse_malformed(run_id)
+        refuse_malformed(run_id)
     elif only is not None and only in _FOLLOWS:
         run_id = latest_run_id(workspace, usecase.name, having=_FOLLOWS[only])
     began = time.monotonic()
@@ -242,15 +242,6 @@ def _go_on(context: StepContext, past: PastRun, *, only: StepName | None) -> Non
 
 def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else []
-
-
-def _refuse_malformed(run_id: str) -> None:
-    if not run_id.replace("-", "").replace("_", "").isalnum() or len(run_id) > 64 or not run_id.isascii():
-        raise InputError(
-            "a run id is letters, digits, '-' and '_', 64 at most",
-            where="--run-id",
-            allowed=("20261122T101500-1a2b3c",),
-        )
 
 
 def _steps(

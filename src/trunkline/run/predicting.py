@@ -1,7 +1,9 @@
 """Batch scoring: the rows of a run, or of a file, by a live model; logged, and written where the user wants them."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import PredictionLog
 from trunkline.errors import InputError, SchemaError, UnknownNameError
+from trunkline.ingest.files import content_sha256
 from trunkline.run.looking import fitting_rows
+from trunkline.run.records import past_run, refuse_malformed
 from trunkline.run.steps import StepContext, scored_rows
 
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ __all__ = ["PredictDocument", "ScoredFile", "predict", "predict_file"]
 
 PREDICTIONS: Final = "platform.predictions"
 OUT_SUFFIXES: Final = (".csv", ".parquet", ".ndjson")
+_SHORT: Final = 12
 
 
 class PredictDocument(BaseModel):
@@ -141,7 +146,7 @@ def _reasons(model: "Model", rows: "pa.Table", top: int) -> list[str] | None:
     return [json.dumps(row) for row in model.explain(rows, top=top).column("reasons").to_pylist()]
 
 
-def _log(
+def _log(  # noqa: PLR0913 - what every logged row says
     workspace: "Workspace",
     usecase: "UseCase",
     rows: "pa.Table",
@@ -151,17 +156,19 @@ def _log(
     version: str,
     model: "Model",
     reasons: list[str] | None,
+    batch: str | None = None,
 ) -> "pa.Table":
+    """Make the rows of the log; those of a file have its hash in their ids, since a run id may have several files."""
     import pyarrow as pa
 
     from trunkline.train import entity_keys
 
-    count = rows.num_rows
+    count, named = rows.num_rows, run_id if batch is None else f"{run_id}-{batch[:_SHORT]}"
     names = [name for name in model.info.columns if name in rows.column_names]
     features = [json.dumps(row, default=str) for row in rows.select(names).to_pylist()]
     keys = entity_keys(usecase, rows) if usecase.entity_key else [None] * count
     columns = {
-        "prediction_id": [f"{run_id}-{position}" for position in range(count)],
+        "prediction_id": [f"{named}-{position}" for position in range(count)],
         "request_id": [run_id] * count,
         "usecase": [usecase.name] * count,
         "entity_key": keys,
@@ -202,11 +209,13 @@ def predict_file(
         out: CSV, Parquet or NDJSON by suffix: the entity key, ``score``, ``decision`` (or ``prediction``), and with
             ``reasons`` a column ``reasons``. One row per good row, in the file's order.
         mapping: Source column to field name.
-        run_id: Under which the scores are logged.
+        run_id: Under which the scores are logged, of no run in the workspace. Several files may have one id; the same
+            file, mapping and version are logged once under it.
         reasons: How many reasons to give per row; 0 gives none.
 
     Raises:
-        InputError: The form of ``out`` is unknown, its folder does not exist, or it is the source.
+        InputError: The form of ``out`` is unknown, its folder does not exist, it is the source, or it cannot be
+            written; then nothing is logged. The run id is malformed, or a run's.
         SourceError: The source cannot be read whole, or has no rows.
         RowsRefusedError: No row fits the contract; nothing is written.
         SchemaError: A column that the model reads is absent.
@@ -216,10 +225,17 @@ def predict_file(
 
     from trunkline.lake import Transaction
 
+    refuse_malformed(run_id)
     _refuse_out(out, source)
     if reasons < 0:
         raise InputError("the number of reasons must be at least 0", where="--reasons", next_step="e.g. --reasons 3")
     version, model = live_model(workspace, usecase)
+    if past_run(workspace, run_id) is not None:
+        raise InputError(
+            f"{run_id!r} is the id of a run, which has rows of its own",
+            where="--run-id",
+            next_step="leave --run-id out, or name another",
+        )
     # whoever handed the file over knows its customers by these identifiers; the log knows them by their pseudonyms
     given = fitting_rows(workspace, usecase, files=[source], mapping=mapping, protected=False)
     good = given.rows
@@ -233,15 +249,18 @@ def predict_file(
     explained = _reasons(model, good, reasons)
     if explained is not None:
         columns["reasons"] = pa.chunked_array([explained])
-    log = _log(workspace, usecase, good, answers, run_id=run_id, version=version, model=model, reasons=explained)
-    with workspace.keys.naming():
+    facts = json.dumps([content_sha256(source), sorted(mapping.items()), version])
+    batch = hashlib.sha256(facts.encode()).hexdigest()
+    log = _log(
+        workspace, usecase, good, answers, run_id=run_id, version=version, model=model, reasons=explained, batch=batch
+    )
+    with _written(pa.table(columns), out), workspace.keys.naming():
         pseudonyms = workspace.keys.pseudonyms(usecase.contract)
         if pseudonyms is not None and usecase.entity_key:
             named = [pseudonyms.key(usecase.entity_key, key) for key in log.column("entity_key").to_pylist()]
             place = log.schema.get_field_index("entity_key")
             log = log.set_column(place, log.schema.field(place), pa.array(named, pa.string()))
-        workspace.lake.append(PREDICTIONS, log, transaction=Transaction(f"predict:{run_id}", 1))
-    _write(pa.table(columns), out)
+        workspace.lake.append(PREDICTIONS, log, transaction=Transaction(f"predict:{run_id}:{batch}", 1))
     return ScoredFile(
         run_id=run_id,
         rows=given.read,
@@ -271,23 +290,42 @@ def _all_null(rows: "pa.Table", name: str) -> bool:
     return name not in rows.column_names or rows.column(name).null_count == rows.num_rows
 
 
-def _write(table: "pa.Table", out: Path) -> None:
-    """Write beside the target and rename, so that a reader never sees half a file."""
+@contextmanager
+def _written(table: "pa.Table", out: Path) -> Iterator[None]:
+    """Write beside the target, and rename at the end of the block, so that a reader never sees half a file.
+
+    Raises:
+        InputError: It cannot be written; then the block is not entered.
+    """
+    part = out.with_name(f".{out.name}.part")
+    try:
+        with _faults(out):
+            _write(table, part, suffix=out.suffix.lower())
+        yield
+        with _faults(out):
+            part.replace(out)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _faults(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError("the output cannot be written", where=f"{out} ({error.strerror})") from error
+
+
+def _write(table: "pa.Table", part: Path, *, suffix: str) -> None:
     import pyarrow.csv as pa_csv
     import pyarrow.parquet as pq
 
-    part = out.with_name(f".{out.name}.part")
-    try:
-        if out.suffix.lower() == ".parquet":
-            pq.write_table(table, part)
-        elif out.suffix.lower() == ".csv":
-            pa_csv.write_csv(table, part)
-        else:
-            with part.open("w", encoding="utf-8") as stream:
-                for row in table.to_pylist():
-                    stream.write(json.dumps(row, default=str) + "\n")
-        part.replace(out)
-    except OSError as error:
-        raise InputError("the output cannot be written", where=f"{out} ({error.strerror})") from error
-    finally:
-        part.unlink(missing_ok=True)
+    if suffix == ".parquet":
+        pq.write_table(table, part)
+    elif suffix == ".csv":
+        pa_csv.write_csv(table, part)
+    else:
+        with part.open("w", encoding="utf-8") as stream:
+            for row in table.to_pylist():
+                stream.write(json.dumps(row, default=str) + "\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.contracts.records import RunRecord, StepRecord
-from trunkline.errors import TrunklineError, UnknownNameError
+from trunkline.errors import InputError, TrunklineError, UnknownNameError
 from trunkline.run.openlineage import step_events
 
 if TYPE_CHECKING:
@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from trunkline.run.steps import StepContext
     from trunkline.run.workspace import Workspace
 
-__all__ = ["RUNS_TABLE", "STEPS_TABLE", "PastRun", "Recorder", "latest_run_id", "newest_states", "past_run"]
+__all__ = [
+    "RUNS_TABLE",
+    "STEPS_TABLE",
+    "PastRun",
+    "Recorder",
+    "latest_run_id",
+    "newest_states",
+    "past_run",
+    "refuse_malformed",
+]
 
 RUNS_TABLE: Final = "platform.runs"
 """Lake table of the states of runs."""
@@ -46,6 +55,20 @@ class PastRun:
     changed_at: datetime
     arguments: Mapping[str, object] = field(default_factory=dict)
     code_version: str = ""
+
+
+def refuse_malformed(run_id: str) -> None:
+    """Refuse an id that is none.
+
+    Raises:
+        InputError: It has other characters, or too many.
+    """
+    if not run_id.replace("-", "").replace("_", "").isalnum() or len(run_id) > 64 or not run_id.isascii():
+        raise InputError(
+            "a run id is letters, digits, '-' and '_', 64 at most",
+            where="--run-id",
+            allowed=("20261122T101500-1a2b3c",),
+        )
 
 
 def past_run(workspace: "Workspace", run_id: str) -> PastRun | None:
