@@ -6,9 +6,9 @@ no value, and the old log goes too, because its statistics hold the least and gr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from trunkline.engine import Engine
 from trunkline.errors import SchemaError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
+_TEXTS = 20_000
 _KEPT_TEXT = 31
 """Characters of a text that Delta's statistics surely keep; the last of 32 may be raised to make a bound."""
 
@@ -114,21 +115,50 @@ def is_anywhere(place: Place, column: str, wanted: pa.Table, *, engine: Engine) 
     return _is_in_files(place, column, spelled, engine=engine) or _is_in_statistics(place, column, spelled)
 
 
+def texts(place: Place, column: str, *, unless: str, engine: Engine) -> Iterator[str]:
+    """Give the texts that a column has anywhere in a table's folder, as :func:`is_anywhere` looks for them.
+
+    Args:
+        place: The table.
+        column: The column.
+        unless: Texts that begin with it are left out.
+        engine: What reads the files.
+
+    Yields:
+        Texts, each at least once; of files that were vacuumed already the least and the greatest.
+    """
+    for rows in _all_rows(place, column, engine=engine):
+        text = cast("ir.StringColumn", rows[column])
+        found = rows.filter(text.notnull() & ~text.startswith(unless)).select(column).distinct()
+        for batch in engine.batches(found, rows=_TEXTS):
+            yield from batch.column(0).to_pylist()
+    for stats in log.statistics(delta.filesystem(place.uri, place.options)):
+        for bound in ("minValues", "maxValues"):
+            least = stats.get(bound, {}).get(column)
+            if isinstance(least, str) and not least.startswith(unless):
+                yield least
+
+
 def _is_in_files(place: Place, column: str, spelled: pa.Table, *, engine: Engine) -> bool:
+    return any(
+        count(having(rows, column, spelled, engine=engine), engine=engine)
+        for rows in _all_rows(place, column, engine=engine)
+    )
+
+
+def _all_rows(place: Place, column: str, *, engine: Engine) -> Iterator[ir.Table]:
+    """Read a column as text from the data files of all versions, orphans as well."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
     paths = data_files(place)
     text = pa.schema([pa.field(column, pa.string())])
     if not place.is_url or engine.capabilities.reads_object_stores:
-        rows = engine.parquet([f"{place.uri}/{path.lstrip('/')}" for path in paths], text)
-        return count(having(rows, column, spelled, engine=engine), engine=engine) > 0
+        yield engine.parquet([f"{place.uri}/{path.lstrip('/')}" for path in paths], text)
+        return
     store = delta.filesystem(place.uri, place.options)
     for path in paths:  # one by one: a dataset has one type per column
-        rows = engine.dataset(ds.dataset(path, filesystem=store, format="parquet"), text)
-        if count(having(rows, column, spelled, engine=engine), engine=engine):
-            return True
-    return False
+        yield engine.dataset(ds.dataset(path, filesystem=store, format="parquet"), text)
 
 
 def _is_in_statistics(place: Place, column: str, spelled: pa.Table) -> bool:

@@ -6,7 +6,7 @@ key whether it is that person. Of a pseudonym the vault is asked for the origina
 found by the batches that brought them alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -47,13 +47,23 @@ class Wanted:
         self.text = self._clear()
         self.pseudonyms = self._pseudonyms()
 
-    def values(self, column: Column) -> list[Scalar]:
-        """Give the values that a column of the lake may hold, also from a time when its policy was another."""
+    def values(self, column: Column, texts: Iterable[str] = ()) -> list[Scalar]:
+        """Give the values that a column of the lake may hold, also from a time when its policy was another.
+
+        Args:
+            column: The column.
+            texts: What a protected one holds in clear from such a time; the spellings of the identifier are chosen.
+        """
         values: list[Scalar] = list(self.pseudonyms) if column.kind == "text" else []
         for text in {self.given, self.text}:
             with suppress(Malformed):
                 values.append(value_of(column, text))
-        return list(dict.fromkeys(values))
+        return list(dict.fromkeys([*values, *filter(self.is_cell, texts)]))
+
+    @property
+    def has_spellings(self) -> bool:
+        """Whether one identifier may be spelled in several ways."""
+        return bool(self._protected)
 
     @cached_property
     def texts(self) -> frozenset[str]:
@@ -61,7 +71,7 @@ class Wanted:
         return frozenset((self.given, self.text, *self.pseudonyms))
 
     def is_cell(self, cell: str) -> bool:
-        """Say whether a raw cell is the identifier, however it is spelled."""
+        """Say whether a raw cell, or what a column or a key had in clear, is the identifier, however it is spelled."""
         cell = cell.strip()
         return cell in self.texts or any(
             canonical(cell, column.form, country=column.country)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -205,6 +205,23 @@ class Lake(LakeWriter):
             if not ready(int(place.newest().version())):
                 return None
             return aging.remove_aged(place, columns, before, transaction=transaction, metadata=metadata or {})
+
+    def texts(self, table: str, column: str, *, unless: str) -> Iterator[str]:
+        """Give the texts that a column has in any version, to find those that are to be erased.
+
+        Args:
+            table: The table.
+            column: A column of text.
+            unless: Texts that begin with it are left out.
+
+        Yields:
+            Texts, each at least once.
+
+        Raises:
+            UnknownNameError: There is no such table.
+            UnavailableError: The store refused.
+        """
+        return erasure.texts(self._existing(table), column, unless=unless, engine=self._engine)
 
     def erase(self, table: str, column: str, values: Sequence[object]) -> Erasure:
         """Erase every row that has one of the values, from all versions, beyond recovery.

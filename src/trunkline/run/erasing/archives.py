@@ -38,8 +38,10 @@ def erase_archives(
         found.archives_unread += erased.unread
 
     for usecase, dataset, column in marked:
-        if values := wanted.values(column):
-            erase(usecase.table_name(dataset), [column.name], partial(_is_among, values=values))
+        values = wanted.values(column)
+        if values or column.is_protected:
+            theirs = partial(_is_among, values=values, spelled=wanted if column.is_protected else None)
+            erase(usecase.table_name(dataset), [column.name], theirs)
     for table in ("platform.predictions", "platform.outcomes"):
         erase(
             table,
@@ -61,7 +63,12 @@ def erase_archives(
     )
 
 
-def _is_among(batch: "pa.RecordBatch", *, values: list[Scalar]) -> "pa.BooleanArray":
+def _is_among(batch: "pa.RecordBatch", *, values: list[Scalar], spelled: Wanted | None) -> "pa.BooleanArray":
+    """Say which cells are among values, or are another spelling of the identifier."""
     import pyarrow as pa
 
-    return pa.array([cell in values for cell in batch.column(0).to_pylist()], pa.bool_())
+    cells = batch.column(0).to_pylist()
+    is_theirs = [
+        cell in values or (spelled is not None and isinstance(cell, str) and spelled.is_cell(cell)) for cell in cells
+    ]
+    return pa.array(is_theirs, pa.bool_())

@@ -1,6 +1,7 @@
 """One person erased, in an order in which a second call completes what a killed one left."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -49,7 +50,7 @@ def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Cal
     Raises:
         InputError: No contract marks a column with that type.
         UnavailableError: A running server did not bring its log into the lake in time; try again.
-        BusyError: A writer held a table for too long.
+        BusyError: A writer held a table for too long, or the pseudonyms are being changed.
     """
     usecases = [workspace.usecase(name) for name in workspace.usecases()]
     marked = [
@@ -62,6 +63,20 @@ def erase_person(workspace: "Workspace", kind: str, value: str, *, progress: Cal
     if not marked:
         known = {column.pii for one in usecases for contract in one.contracts.values() for column in contract.columns}
         raise InputError(f"no contract marks a column as {kind[:40]!r}", where="--erase", allowed=sorted(known - {""}))
+    with ExitStack() as stack:
+        if any(column.is_protected for _, _, column in marked):
+            stack.enter_context(workspace.keys.naming())  # a rotation would rename the person while they are looked for
+        return _erased(workspace, kind, value, usecases, marked, progress)
+
+
+def _erased(
+    workspace: "Workspace",
+    kind: str,
+    value: str,
+    usecases: "list[UseCase]",
+    marked: "list[tuple[UseCase, str, Column]]",
+    progress: Callable[[str, float], None],
+) -> Erased:
     found = Found()
     wanted = Wanted(workspace, kind, value, [column for _, _, column in marked])
     progress("looking", 0.0)
@@ -117,7 +132,7 @@ def _look_for_rows(
     """Note the batches that brought the person; gives the ids of the person's refused rows."""
     refused: set[str] = set()
     for usecase, dataset, column in marked:
-        found.batches |= batches_of(workspace, usecase.table_name(dataset), column, wanted)
+        found.batches |= batches_of(workspace, usecase.table_name(dataset), column, wanted, found)
     for name, dataset in sorted({(usecase.name, dataset) for usecase, dataset, _ in marked}):
         refused |= set(refused_ids(workspace, name, dataset, wanted, found))
     return sorted(refused)

@@ -3,29 +3,34 @@
 import json
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from trunkline.checks import arrow_schema
 from trunkline.checks.sealing import TEXT_MARK
 from trunkline.contracts import Column
 from trunkline.contracts.keys import escaped_part
+from trunkline.contracts.kinds import Scalar
 from trunkline.contracts.records import QUARANTINE, QuarantinedRow
 from trunkline.ingest.privacy import opening
 from trunkline.run.erasing.theirs import Found, Part, holds, is_of
 from trunkline.run.wanted import Wanted
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
     from trunkline.run.workspace import Workspace
 
 __all__ = ["batches_of", "erase_answers", "erase_rows", "refused_ids"]
 
-_QUARANTINED_ROWS: Final = 20_000
+_ROWS: Final = 20_000
+_PSEUDONYMS: Final = "hmac:"
+_ONE_PSEUDONYM: Final = "^hmac:[0-9a-f]{8}:[A-Za-z0-9_-]{43}$"
 
 
-def batches_of(workspace: "Workspace", table: str, column: Column, wanted: Wanted) -> set[str]:
+def batches_of(workspace: "Workspace", table: str, column: Column, wanted: Wanted, found: Found) -> set[str]:
     """Name the batches that brought rows of the person, superseded ones as well."""
-    lake, values = workspace.lake, wanted.values(column)
-    if not values or not lake.exists(table) or column.name not in lake.schema(table).names:
+    lake, values = workspace.lake, _values(workspace, table, column, wanted, found)
+    if not values:
         return set()
     if "_batch_id" not in lake.schema(table).names:
         return set()
@@ -39,10 +44,21 @@ def erase_rows(workspace: "Workspace", table: str, column: Column, wanted: Wante
     Raises:
         BusyError: A writer held the table for too long.
     """
-    lake, values = workspace.lake, wanted.values(column)
-    if not values or not lake.exists(table) or column.name not in lake.schema(table).names:
-        return
-    found.count(table, lake.erase(table, column.name, values).rows)
+    values = _values(workspace, table, column, wanted, found)
+    if values:
+        found.count(table, workspace.lake.erase(table, column.name, values).rows)
+
+
+def _values(workspace: "Workspace", table: str, column: Column, wanted: Wanted, found: Found) -> list[Scalar]:
+    """Give the values of a column that are the person's; none where there is no such column."""
+    lake = workspace.lake
+    if not lake.exists(table) or column.name not in lake.schema(table).names:
+        return []
+    place = (table, column.name)
+    if place not in found.values:  # what comes meanwhile is in no other spelling: it has pseudonyms
+        clear = lake.texts(table, column.name, unless=_PSEUDONYMS) if column.is_protected else ()
+        found.values[place] = wanted.values(column, clear)
+    return found.values[place]
 
 
 def refused_ids(workspace: "Workspace", usecase: str, dataset: str, wanted: Wanted, found: Found) -> list[str]:
@@ -56,9 +72,7 @@ def refused_ids(workspace: "Workspace", usecase: str, dataset: str, wanted: Want
         named = [rows["row"].contains(text) for text in sorted(wanted.texts)]
         rows = rows.filter(reduce(or_, named, rows["row"].startswith(TEXT_MARK)))
     theirs: list[str] = []
-    for batch in lake.engine.batches(
-        rows.select("quarantine_id", "batch_id", "row_number", "row"), rows=_QUARANTINED_ROWS
-    ):
+    for batch in lake.engine.batches(rows.select("quarantine_id", "batch_id", "row_number", "row"), rows=_ROWS):
         for row in batch.to_pylist():
             opened = opening(workspace.keys, usecase=usecase, dataset=dataset, batch_id=row["batch_id"])
             if holds(json.loads(opened(row["row_number"], row["row"])), wanted):
@@ -92,14 +106,13 @@ def erase_answers(
     if not keyed or not lake.exists(table):
         return
     written = {*wanted.texts, *map(escaped_part, wanted.texts)}
-    rows = lake.arrow(
-        table,
-        columns=[identity, "usecase", "entity_key"],
-        where=lambda rows: (
-            rows["usecase"].isin(sorted(keyed))
-            & reduce(or_, [rows["entity_key"].contains(text) for text in sorted(written)])
-        ),
-    ).to_pylist()
-    ids = [row[identity] for row in rows if is_of(row, keyed, wanted)]
+    rows = lake.read(table)
+    rows = rows.filter(rows["usecase"].isin(sorted(keyed))).select(identity, "usecase", "entity_key")
+    key = cast("ir.StringColumn", rows["entity_key"])
+    may_be = [key.contains(text) for text in sorted(written)]
+    if wanted.has_spellings:  # keys of a time when the identifiers were in clear
+        may_be.append(~key.re_search(_ONE_PSEUDONYM))
+    found_rows = lake.engine.batches(rows.filter(reduce(or_, may_be)), rows=_ROWS)
+    ids = [row[identity] for batch in found_rows for row in batch.to_pylist() if is_of(row, keyed, wanted)]
     if ids:
         found.count(table, lake.erase(table, identity, ids).rows)

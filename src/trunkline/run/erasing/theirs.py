@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.contracts.keys import key_parts
+from trunkline.contracts.kinds import Scalar
 from trunkline.ingest.landing import Landed
 from trunkline.run.wanted import Wanted
 
@@ -56,6 +57,7 @@ class Found:
         pieces: Raw copies that hold the person, each with its table.
         unread: Paths of raw copies into which nobody can see.
         archives_unread: Archives that cannot be looked into.
+        values: What is the person's in a column of a table, in any of its versions.
     """
 
     tables: dict[str, int] = field(default_factory=dict)
@@ -65,6 +67,7 @@ class Found:
     pieces: list[tuple[str, Landed]] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     archives_unread: list[str] = field(default_factory=list)
+    values: dict[tuple[str, str], list[Scalar]] = field(default_factory=dict)
 
     def count(self, table: str, rows: int) -> None:
         """Add rows that went to those of their table."""
@@ -93,7 +96,7 @@ def is_of(record: dict[str, object], keyed: dict[str, Part], wanted: Wanted) -> 
     if part is None or not isinstance(key, str):
         return False
     parts = (key,) if part.of == 1 else key_parts(key)
-    return any(at < len(parts) and parts[at] in wanted.texts for at in part.at)
+    return any(at < len(parts) and wanted.is_cell(parts[at]) for at in part.at)
 
 
 def holds(row: dict[str, str | None], wanted: Wanted) -> bool:
