@@ -1,7 +1,8 @@
 """What the ledger says of one use case: its versions, its aliases, and whom to go back to. Pure.
 
 Champions form a stack: a promotion puts a version on top, a rollback takes off everything above the version it returns
-to, so that two rollbacks in a row go back two steps and never to and fro. A version that becomes champion stops being
+to, so that two rollbacks in a row go back two steps and never to and fro: what a rollback went back from is champion
+again only once somebody promotes it. A version that becomes champion stops being
 the challenger.
 """
 
@@ -36,8 +37,11 @@ class Standing:
 
     @property
     def previous(self) -> str | None:
-        """The version a rollback returns to, never the present champion; None when there is none."""
-        barred = {*self.retired, *self.champions[-1:]}  # a champion may stand in the stack twice
+        """The version a rollback returns to; None when there is none.
+
+        Never the present champion, nor one that a rollback went back from, though either may stand in the stack twice.
+        """
+        barred = {*self.retired, *self.taken_back, *self.champions[-1:]}
         return next((version for version in reversed(self.champions[:-1]) if version not in barred), None)
 
     def by_run(self, run_id: str) -> LedgerEntry | None:

@@ -146,7 +146,11 @@ def _no_way_back(usecase: str, state: Standing) -> InputError:
     elif len(state.champions) == 1:
         why = f"there was none before version {champion.version}"
     else:
-        why = f"those before version {champion.version} are retired"
+        earlier = set(state.champions) - {champion.version}
+        barred = [
+            name for name, some in (("retired", state.retired), ("taken back", state.taken_back)) if earlier & some
+        ]
+        why = f"those before version {champion.version} are {' or '.join(barred)}"
     step = f"promote another version: trunkline models promote {usecase} VERSION" if others else ""
     return InputError(
         f"use case {usecase!r} has no earlier champion to go back to: {why}",
