@@ -66,8 +66,10 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], name:
         (("--from", "churn", "--from-data", "rows.csv"), "either copied or inferred"),
         (("--label", "churn"), "none is given"),
         (("--from", "churn", "--key", "id"), "none is given"),
+        (("--no-label",), "none is given"),
+        (("--from-data", "rows.csv", "--no-label", "--label", "churn"), "something is predicted or nothing"),
     ],
-    ids=["both", "label of nothing", "key of a copy"],
+    ids=["both", "label of nothing", "key of a copy", "no label of nothing", "label and none"],
 )
 def test_options_of_new_that_do_not_go_together(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str

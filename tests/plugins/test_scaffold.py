@@ -1,16 +1,18 @@
 """New use cases, copied or inferred from a file: what is made loads, judges rows, and stands alone."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from trunkline.checks import edge_validator
+from trunkline.checks import contract_from_json_schema, edge_validator
 from trunkline.contracts import Contract
 from trunkline.engine import open_engine
-from trunkline.errors import InputError, SourceError, UnknownNameError
+from trunkline.errors import ContractError, InputError, SourceError, UnknownNameError
 from trunkline.ingest.judged import judged_file
 from trunkline.plugins import load_usecase, usecase_names
 from trunkline.plugins.guessing import guesses
@@ -144,31 +146,161 @@ def test_what_columns_look_like(write: Write) -> None:
     assert found["Customer No"].unique
 
 
-@pytest.mark.parametrize(
-    ("values", "written"),
-    [
-        (["31.12.2025", "1.2.2026"], "DD.MM.YYYY"),
-        (["12.31.2025", "01.02.2026"], ""),
-        (["31/12/2025", "01/02/2026"], "DD/MM/YYYY"),
-        (["12/31/2025", "01/02/2026"], "MM/DD/YYYY"),
-        (["11/12/2025", "01/02/2026"], "DD/MM/YYYY or MM/DD/YYYY"),
-        (["31/12/2025", "12/31/2025"], ""),
-        (["31.12.2025", "31/12/2025"], ""),
-        (["30.02.2026"], ""),
-        (["31.12.2025", "soon"], ""),
-    ],
-)
-def test_days_written_otherwise_are_recognised(values: list[str], written: str, write: Write, tmp_path: Path) -> None:
-    rows = [f"a{number},{value},{number % 2}" for number, value in enumerate(values * 4)]
-    source = write("\n".join(["id,since,churn", *rows]) + "\n")
-    (since,) = [guess for guess in guesses(source) if guess.source == "since"]
-    assert since.written == written
-    if written:
-        assert since.kind == "text"
-        made = infer_usecase("dated", source=source, into=tmp_path / "p", label="churn")
-        assert any(f"'since' holds days written {written};" in note for note in made.notes)
-        usecase = load_usecase("dated", plugin_dir=tmp_path / "p")
-        assert verdicts(source, usecase.contract) == (len(rows), len(rows), {})
+FORMS: list[tuple[list[str], str, dict[str, object]]] = [
+    (["31.12.2025", "01.02.2026"], "day", {"written": "DD.MM.YYYY"}),
+    (["31.12.2025", "1.2.2026"], "day", {"written": "D.M.YYYY"}),
+    (["31.12.2025 00:00:00", "01.02.2026"], "day", {"written": "DD.MM.YYYY"}),
+    (["31.12.2025 10:15", "01.02.2026 11:00:30"], "instant", {"written": "DD.MM.YYYY", "is_local": True}),
+    (["31.12.2025 10:15Z", "01.02.2026 11:00:30+02:00"], "instant", {"written": "DD.MM.YYYY"}),
+    (["31/12/2025", "01/02/2026"], "day", {"written": "DD/MM/YYYY"}),
+    (["12/31/2025", "1/2/2026"], "day", {"written": "M/D/YYYY"}),
+    (["2025/12/31", "2026/01/02"], "day", {"written": "YYYY/MM/DD"}),
+    (["31-DEC-2025", "02-Jan-2026"], "day", {"written": "DD-MON-YYYY"}),
+    (["20251231101500", "20260102000000"], "instant", {"written": "YYYYMMDDHHMMSS", "is_local": True}),
+    (["1767175200", "1767261600"], "instant", {"written": "epoch_s"}),
+    (["1767175200000", "1767261600123"], "instant", {"written": "epoch_ms"}),
+    (["1767175200000000", "1767261600123456"], "instant", {"written": "epoch_us"}),
+    (["1767175200000000000", "1767261600123456789"], "instant", {"written": "epoch_ns"}),
+    (["12,5", "1000,25"], "number", {"decimal": ","}),
+    (["1.234,5", "12"], "number", {"decimal": ",", "thousands": "."}),
+    (["1,234.5", "1,234,567"], "number", {"thousands": ","}),
+    (["1 234,5", "12"], "number", {"decimal": ",", "thousands": " "}),
+    (["1.234.567", "12.345"], "integer", {"decimal": ",", "thousands": "."}),
+    (["11/12/2025", "01/02/2026"], "text", {"unsure": "DD/MM/YYYY or MM/DD/YYYY"}),
+    (["1/2/2025", "01/02/2026"], "text", {"unsure": "D/M/YYYY or M/D/YYYY"}),
+    (["1,234", "5,678"], "text", {"unsure": "1,234 with a comma of thousands or of decimals"}),
+    (["12.31.2025", "01.02.2026"], "category", {}),
+    (["31/12/2025", "12/31/2025"], "category", {}),
+    (["31.12.2025", "31/12/2025"], "category", {}),
+    (["30.02.2026", "30.02.2027"], "category", {}),
+    (["31.12.2025", "2025-12-31"], "category", {}),
+    (["030 123", "040 124"], "category", {}),
+    (["1.5.3", "2.0.1"], "category", {}),
+]
+
+
+@pytest.mark.parametrize(("values", "kind", "said"), FORMS, ids=[f"{one[0][0]} {one[0][1]}" for one in FORMS])
+def test_other_forms_are_recognised(
+    values: list[str], kind: str, said: dict[str, object], write: Write, tmp_path: Path
+) -> None:
+    rows = [f"a{number};{value};{number};{number % 2}" for number, value in enumerate(values * 4)]
+    source = write("\n".join(["id;seen_at;months;churn", *rows]) + "\n")
+    (guess,) = [guess for guess in guesses(source) if guess.source == "seen_at"]
+    found = {name: getattr(guess, name) for name in ("written", "decimal", "thousands", "unsure", "is_local")}
+    assert guess.kind == kind
+    assert {name: value for name, value in found.items() if value} == said
+    made = infer_usecase("formed", source=source, into=tmp_path / "p", label="churn")
+    notes = [note for note in made.notes if note.startswith("'seen_at' is written") or "may be written" in note]
+    assert len(notes) == (said != {})
+    usecase = load_usecase("formed", plugin_dir=tmp_path / "p")
+    assert verdicts(source, usecase.contract) == (len(rows), len(rows), {})
+    column = usecase.contract.columns[1]
+    assert (column.written, column.decimal, column.thousands) == (guess.written, guess.decimal, guess.thousands)
+    page = (made.folder / "profile.html").read_text()
+    assert "they would be quarantined" not in page
+    if said.get("written") == "DD.MM.YYYY" and kind == "day":
+        assert "2025-12-31" in page  # in the order of days, not of texts
+        assert "2026-02-01" in page
+
+
+def test_numbers_in_the_range_of_counts_are_no_instants_by_that_alone(write: Write) -> None:
+    rows = [f"{1_600_000_000 + n},{1_600_000_000 + n},{1_600_000_000 + n}" for n in range(40)]
+    found = {
+        guess.source: guess.written for guess in guesses(write("\n".join(["order,phone,createdAt", *rows]) + "\n"))
+    }
+    assert found == {"order": None, "phone": None, "createdAt": "epoch_s"}
+
+
+def test_pure_ingestion_is_drafted(write: Write, tmp_path: Path) -> None:
+    source = write("cell,load\nc1,1.5\nc2,2.5\n")
+    with pytest.raises(InputError, match="no column looks like") as caught:
+        infer_usecase("mine", source=source, into=tmp_path / "p")
+    assert "--no-label" in caught.value.next_step
+    made = infer_usecase("mine", source=source, into=tmp_path / "p", predicts=False)
+    assert "takes rows in, and predicts nothing" in made.notes
+    usecase = load_usecase("mine", plugin_dir=tmp_path / "p")
+    assert (usecase.task, usecase.main, usecase.entity_key) == (None, "rows", ("cell",))
+    assert verdicts(source, usecase.contract) == (2, 2, {})
+    assert (made.folder / "profile.html").exists()
+
+
+def test_a_measurement_file_is_drafted(tmp_path: Path) -> None:
+    source = tmp_path / "pm.xml"
+    source.write_text(MEASURED)
+    infer_usecase("pm", source=source, into=tmp_path / "p", predicts=False)
+    usecase = load_usecase("pm", plugin_dir=tmp_path / "p")
+    assert usecase.task is None
+    assert verdicts(source, usecase.contract) == (2, 2, {})
+
+
+MEASURED = """<?xml version="1.0" encoding="UTF-8"?>
+<measCollecFile xmlns="http://www.3gpp.org/ftp/specs/archive/32_series/32.435#measCollec">
+<fileHeader fileFormatVersion="32.435 V10.0" vendorName="v" dnPrefix="DC=a.b">
+<fileSender localDn="ManagedElement=1"/><measCollec beginTime="2026-01-01T00:00:00+00:00"/></fileHeader>
+<measData><managedElement localDn="ManagedElement=1"/><measInfo measInfoId="g">
+<granPeriod duration="PT900S" endTime="2026-01-01T00:15:00+00:00"/>
+<measType p="1">RRC.ConnMean</measType><measType p="2">DRB.UEThpDl</measType>
+<measValue measObjLdn="Cell=1"><r p="1">5</r><r p="2">1.5</r></measValue>
+<measValue measObjLdn="Cell=2"><r p="1">7</r><r p="2">2.5</r></measValue>
+</measInfo></measData>
+<fileFooter><measCollec endTime="2026-01-01T00:15:00+00:00"/></fileFooter></measCollecFile>
+"""
+
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "properties": {
+        "cell_id": {"type": "string", "pattern": "^[A-Z]{2}[0-9]+$", "description": 'The cell\'s "name"'},
+        "load": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+        "vendor": {"enum": ["north", "south"]},
+        "seen_at": {"type": "string", "format": "date-time"},
+        "is_down": {"type": "boolean"},
+        "email": {"type": "string", "maxLength": 80},
+    },
+    "required": ["cell_id", "seen_at", "is_down"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("file", ["cell.schema.json", "cell.json"])
+def test_a_json_schema_is_drafted(file: str, tmp_path: Path) -> None:
+    source = tmp_path / file
+    source.write_text(json.dumps(SCHEMA))
+    made = infer_usecase("cells", source=source, into=tmp_path / "p", label="is_down", key="cell_id")
+    usecase = load_usecase("cells", plugin_dir=tmp_path / "p")
+    assert usecase.entity_key == ("cell_id",)
+    assert type(usecase.task).__name__ == "Classification"
+    assert not (made.folder / "profile.html").exists()
+    original = contract_from_json_schema(SCHEMA, name="Row", key=("cell_id",))
+    told = {column.name: column for column in usecase.contract.columns}
+    assert told["cell_id"].description == 'The cell\'s "name"'
+    assert told["email"].pii == "email"
+    same = [replace(told[column.name], pii="", nullable=column.nullable) for column in original.columns]
+    assert same == list(original.columns)
+    assert told["is_down"].nullable  # of rows to predict it is not known
+    rows = [
+        {"cell_id": "AB1", "seen_at": "2026-01-01T10:00Z", "load": 0.5, "is_down": True},
+        {"cell_id": "ab1", "seen_at": "2026-01-01T10:00Z", "is_down": False},
+        {"cell_id": "AB2", "seen_at": "", "is_down": False},
+    ]
+    judge = edge_validator(usecase.contract).judge
+    assert [judge(row).reasons for row in rows] == [(), ("cell_id.pattern",), ("seen_at.type",)]
+
+
+def test_schemas_that_cannot_be_drafted(tmp_path: Path) -> None:
+    source = tmp_path / "cell.schema.json"
+    source.write_text("[1, 2]")
+    with pytest.raises(SourceError, match="no JSON Schema"):
+        infer_usecase("cells", source=source, into=tmp_path / "p")
+    source.write_text(json.dumps({**SCHEMA, "minProperties": 2}))
+    with pytest.raises(ContractError, match="minProperties"):
+        infer_usecase("cells", source=source, into=tmp_path / "p")
+    source.write_text(json.dumps(SCHEMA))
+    with pytest.raises(InputError, match="no column looks like"):
+        infer_usecase("cells", source=source, into=tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+    infer_usecase("cells", source=source, into=tmp_path / "p", predicts=False)
+    assert load_usecase("cells", plugin_dir=tmp_path / "p").task is None
 
 
 def test_text_that_is_nearly_new_in_each_row_is_no_category(write: Write) -> None:
@@ -243,7 +375,7 @@ def test_what_cannot_be_inferred(write: Write, tmp_path: Path) -> None:
         ({"key": "Churn"}, "both the label and the key"),
     ):
         with pytest.raises(InputError, match=says):
-            infer_usecase("mine", source=write(SOURCE), into=into, **options)
+            infer_usecase("mine", source=write(SOURCE), into=into, label=options.get("label"), key=options.get("key"))
     with pytest.raises(SourceError, match="no rows"):
         infer_usecase("mine", source=write("a,churn\n"), into=into)
     with pytest.raises(SourceError, match="does not exist"):

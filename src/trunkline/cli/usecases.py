@@ -45,13 +45,18 @@ def new(
     copy_of: Annotated[
         str | None, Parameter(name="--from", help="Use case to copy, shipped or your own; house_prices by default.")
     ] = None,
-    from_data: Annotated[Path | None, Parameter(help="File to infer the contract from.")] = None,
+    from_data: Annotated[
+        Path | None, Parameter(help="File to infer the contract from: rows, or a JSON Schema.")
+    ] = None,
     label: Annotated[
         str | None, Parameter(help="Column to predict, with --from-data; guessed by its name otherwise.")
     ] = None,
     key: Annotated[
         str | None, Parameter(help="Column that identifies a row, with --from-data; guessed otherwise.")
     ] = None,
+    no_label: Annotated[
+        bool, Parameter(help="Predict nothing, with --from-data: a use case of pure ingestion.", negative="")
+    ] = False,
     common: Common = Common(),  # noqa: B008 - a frozen value
 ) -> int:
     """Copy a use case into a plug-in of your own, or infer one from a file for you to edit.
@@ -59,9 +64,10 @@ def new(
     Args:
         name: Name of the new use case: lower-case letters, digits, underscores.
         copy_of: Use case to copy, shipped or your own; house_prices by default.
-        from_data: File to infer the contract from.
+        from_data: File to infer the contract from: rows, or a JSON Schema.
         label: Column to predict, with --from-data; guessed by its name otherwise.
         key: Column that identifies a row, with --from-data; guessed otherwise.
+        no_label: Predict nothing, with --from-data: a use case of pure ingestion.
         common: Options of every command.
     """
     from trunkline.plugins.scaffold import copy_usecase, infer_usecase
@@ -69,13 +75,18 @@ def new(
 
     if from_data is not None and copy_of is not None:
         raise InputError("a use case is either copied or inferred", allowed=("--from", "--from-data"))
-    if from_data is None and (label or key):
+    if label is not None and no_label:
+        raise InputError("either something is predicted or nothing", allowed=("--label COLUMN", "--no-label"))
+    if from_data is None and (label or key or no_label):
         raise InputError(
-            "--label and --key name columns of a file, and none is given", next_step="name it with --from-data FILE"
+            "--label, --key and --no-label are about columns of a file, and none is given",
+            next_step="name it with --from-data FILE",
         )
     settings = load_settings(workspace=common.workspace)
     if from_data is not None:
-        made = infer_usecase(name, source=from_data, into=settings.plugin_dir, label=label, key=key)
+        made = infer_usecase(
+            name, source=from_data, into=settings.plugin_dir, label=label, key=key, predicts=not no_label
+        )
     else:
         made = copy_usecase(name, copy_of=copy_of or "house_prices", into=settings.plugin_dir)
 
@@ -83,7 +94,8 @@ def new(
         print(f"made {made.folder}")
         for note in made.notes:
             print(f"  {note}")
-        print(f"next: edit {made.folder}/contracts.py, then `trunkline run {name} --source FILE`")
+        how = f"ingest {name} FILE" if no_label else f"run {name} --source FILE"
+        print(f"next: edit {made.folder}/contracts.py, then `trunkline {how}`")
 
     emit({"usecase": name, "folder": str(made.folder), "notes": list(made.notes)}, common=common, text=text)
     return 0

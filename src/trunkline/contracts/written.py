@@ -20,7 +20,18 @@ from trunkline.contracts.kinds import CLOCK, GRAMMAR, LOCAL_INSTANT, OFFSET_OF_C
 if TYPE_CHECKING:
     from trunkline.contracts.columns import Column
 
-__all__ = ["DECIMALS", "MONTHS", "THOUSANDS", "WRITTEN", "Part", "Written", "WrittenName", "form_of", "written_as"]
+__all__ = [
+    "DECIMALS",
+    "MONTHS",
+    "THOUSANDS",
+    "WRITTEN",
+    "Part",
+    "Written",
+    "WrittenName",
+    "form_of",
+    "with_named_groups",
+    "written_as",
+]
 
 WrittenName = Literal[
     "DD.MM.YYYY",
@@ -43,6 +54,8 @@ WrittenName = Literal[
 """How days and instants may be written. D and M may lack their leading zero; MON is an English month, three letters."""
 
 DECIMALS: Final = (".", ",")
+"""Marks before decimals."""
+
 THOUSANDS: Final = (".", ",", " ")
 """Marks between groups of three digits; a space may be one that does not break, too."""
 

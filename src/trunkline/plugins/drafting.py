@@ -21,7 +21,13 @@ _TYPES: Final = {
 
 
 def drafted(
-    name: str, found: Sequence[Guess], *, identity: Guess | None, label: Guess, source: str
+    name: str,
+    found: Sequence[Guess],
+    *,
+    identity: Guess | None,
+    label: Guess | None,
+    source: str,
+    null_tokens: Sequence[str] | None = None,
 ) -> Mapping[str, str]:
     """Write the files of a use case.
 
@@ -29,23 +35,31 @@ def drafted(
         name: Its name.
         found: One guess per column.
         identity: The column that identifies a row; None where none does.
-        label: The column to predict: a flag, or a number.
+        label: The column to predict: a flag, or a number; None for pure ingestion.
         source: Name of the file it was inferred from.
+        null_tokens: Texts that mean null; None for those that every table has.
 
     Returns:
         File name to content.
     """
     return {
-        "contracts.py": _contracts(found, identity, label, source),
-        "__init__.py": _module(name, label),
+        "contracts.py": _contracts(found, identity, label, source, null_tokens),
+        "__init__.py": _taking_in(name) if label is None else _module(name, label),
         "README.md": _readme(name, label, identity, source),
     }
 
 
-def _contracts(found: Sequence[Guess], identity: Guess | None, label: Guess, source: str) -> str:
+def _contracts(
+    found: Sequence[Guess],
+    identity: Guess | None,
+    label: Guess | None,
+    source: str,
+    null_tokens: Sequence[str] | None,
+) -> str:
     kinds = sorted({_TYPES[guess.kind] for guess in found if guess.kind != "category"})
     literal = ", Literal" if any(guess.kind == "category" for guess in found) else ""
     names = ", ".join(sorted(["Contract", "Table", "field", *kinds]))
+    nulls = "" if null_tokens is None else f", null_tokens={tuple(null_tokens)!r}"
     lines = [
         f'"""What a row holds; drafted from {_in_docstring(source)}, to be edited: add units, ranges and meanings."""',
         "",
@@ -57,7 +71,7 @@ def _contracts(found: Sequence[Guess], identity: Guess | None, label: Guess, sou
         "class Row(Contract):",
         '    """One row of the table."""',
         "",
-        f"    table: ClassVar[Table] = Table(key={(identity.name,) if identity else ()!r})",
+        f"    table: ClassVar[Table] = Table(key={(identity.name,) if identity else ()!r}{nulls})",
         "",
     ]
     for guess in found:
@@ -65,11 +79,17 @@ def _contracts(found: Sequence[Guess], identity: Guess | None, label: Guess, sou
         kind = f"Literal[{values}]" if guess.kind == "category" else _TYPES[guess.kind]
         # the label is unknown for rows to predict; anything else may be missing where it was missing here
         optional = " | None" if guess.nullable or guess is label else ""
-        said = [f"aliases=({guess.source!r},)"] * (guess.source.strip().lower() != guess.name)
+        said = [repr(guess.description)] * bool(guess.description)
+        said += [f"aliases=({guess.source!r},)"] * (guess.source.strip().lower() != guess.name.lower())
+        forms = {"written": guess.written, "decimal": guess.decimal, "thousands": guess.thousands}
+        said += [f'{option}="{value}"' for option, value in forms.items() if value is not None]
         said += ['zone="UTC"'] * guess.is_local
+        said += [f"{option}={value!r}" for option, value in guess.said.items()]
         said += [f'pii="{guess.personal}"'] * (bool(guess.personal) and guess is not label)
-        if guess.written:
-            lines.append(f"    # days written {guess.written}; hand them in as 2026-11-22 and declare Day")
+        if guess.unsure:
+            lines.append(f"    # may be written {guess.unsure}; say which: field(written=...) or field(decimal=...)")
+        elif guess.form:
+            lines.append(f"    # recognised by its values: {guess.form}")
         lines.append(f"    {guess.name}: {kind}{optional} = field({', '.join(said)})")
     return "\n".join(lines) + "\n"
 
@@ -110,7 +130,37 @@ usecase = UseCase(
 '''
 
 
-def _readme(name: str, label: Guess, identity: Guess | None, source: str) -> str:
+def _taking_in(name: str) -> str:
+    title = name.replace("_", " ").capitalize()
+    return f'''"""{name}: a draft of pure ingestion, to be edited."""
+
+from trunkline.spec import UseCase
+
+from .contracts import Row
+
+usecase = UseCase(
+    name="{name}",
+    title="{title}",
+    question="What do the rows say?",
+    datasets={{"rows": Row}},
+    main="rows",
+    task=None,
+    metric="",
+)
+'''
+
+
+def _readme(name: str, label: Guess | None, identity: Guess | None, source: str) -> str:
+    if label is None:
+        return f"""# {name}
+
+Drafted from `{source}` by `trunkline new {name} --from-data`: its rows are taken in, nothing is predicted. Fill in
+before anybody relies on it:
+
+- Question: who reads the rows, and what for?
+- Grain: one row per {f"`{identity.source}`" if identity else "?"}.
+- Categories are closed: a value that the first rows did not have is quarantined until the contract names it.
+"""
     return f"""# {name}
 
 Drafted from `{source}` by `trunkline new {name} --from-data`. Fill in before anybody relies on it:

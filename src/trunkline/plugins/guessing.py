@@ -5,17 +5,18 @@ its values match; numbers that are no quantities (leading zeros, more than 15 di
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from trunkline.contracts import Contract
+from trunkline.contracts import Column, Contract
 from trunkline.contracts.contract import NULL_TOKENS
 from trunkline.contracts.kinds import GRAMMAR, LOCAL_INSTANT, NUL, WHITE_SPACE, KindName
+from trunkline.contracts.written import WrittenName, form_of
 from trunkline.errors import SourceError
 from trunkline.plugins.personal import looks_personal
+from trunkline.plugins.recognising import counted_since_1970, recognised
 
 __all__ = ["SAMPLE_ROWS", "Guess", "guesses"]
 
@@ -26,7 +27,6 @@ _MOST_CATEGORIES: Final = 12
 _MOST_NEW_VALUES: Final = 0.5
 """Share of distinct among present values from which a text is no closed list: names and remarks repeat by chance."""
 
-_WRITTEN_DAY: Final = re.compile(r"(\d{1,2})([./])(\d{1,2})\2(\d{4})")
 _NARROW_TO_WIDE: Final[tuple[KindName, ...]] = ("flag", "integer", "number", "day", "instant")
 _DIGITS: Final = ("phone", "device", "account", "document")
 """Identifiers that are written in digits, and are no quantities."""
@@ -48,10 +48,14 @@ class Guess:
         unique: Whether it could identify a row: text or integer, no null, no value twice.
         values: The values of a category.
         is_local: Whether it holds instants without an offset.
-        written: How its days are written where a contract does not read them: ``DD.MM.YYYY``, ``DD/MM/YYYY``,
-            ``MM/DD/YYYY``, or ``DD/MM/YYYY or MM/DD/YYYY`` where no value tells; empty for everything else.
+        written: In which form its days or instants are written; None for the kind's own.
+        decimal: As of a contract's column.
+        thousands: As of a contract's column.
+        unsure: How its values may be written, ``DD/MM/YYYY or MM/DD/YYYY``, where none tells; its kind is text then.
         personal: What it seems to identify, e.g. ``email``; empty for nothing. No category then: a draft names its
             values.
+        description: What it means, where the source says so.
+        said: What else a contract's ``field`` is told of it, by keyword.
     """
 
     source: str
@@ -61,8 +65,32 @@ class Guess:
     unique: bool
     values: tuple[str, ...] = ()
     is_local: bool = False
-    written: str = ""
+    written: WrittenName | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    unsure: str = ""
     personal: str = ""
+    description: str = ""
+    said: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def column(self) -> Column:
+        """The column of a contract that reads its values."""
+        return Column(
+            self.name,
+            self.kind,
+            nullable=True,
+            values=self.values,
+            zone="UTC" if self.is_local else None,
+            written=self.written,
+            decimal=self.decimal,
+            thousands=self.thousands,
+        )
+
+    @property
+    def form(self) -> str:
+        """In which form its values are written, for people; empty for the kind's own."""
+        return self.written or (f"like {found.example}" if (found := form_of(self.column)) else "")
 
 
 def guesses(source: Path) -> list[Guess]:
@@ -96,15 +124,24 @@ def _guess(column: str, values: Sequence[str | None], taken: set[str]) -> Guess:
     present = [value for value in trimmed if value not in NULL_TOKENS]
     distinct = set(present)
     kind, is_local = _kind(distinct)
-    written = _written(distinct) if kind == "text" else ""
     name = _field_name(column, taken)
     personal = looks_personal(name.strip("_"), distinct)
+    unsure, form = "", Column(name, kind, nullable=True)
+    count = None if looks_personal(name.strip("_"), ()) else counted_since_1970(name, distinct)
+    if count is not None:
+        kind, is_local, form, personal = "instant", count.zone is not None, count, ""
+    elif kind == "text" and distinct and (found := recognised(distinct, is_personal=bool(personal))):
+        unsure, form = found.unsure, found.column
+        kind, is_local = form.kind, form.zone is not None
     if personal in _DIGITS and kind in ("integer", "number"):
-        kind = "text"  # nobody adds them up, and another export writes them with a plus or a leading zero
+        kind, form = (
+            "text",
+            Column(name, "text", nullable=True),
+        )  # nobody adds them up, and another export writes them with a plus or a leading zero
     closed = (
         kind == "text"
         and not personal
-        and not written
+        and not unsure
         and 0 < len(distinct) <= _MOST_CATEGORIES
         and len(distinct) < len(present)
         and (len(distinct) <= 3 or len(distinct) < _MOST_NEW_VALUES * len(present))
@@ -118,32 +155,12 @@ def _guess(column: str, values: Sequence[str | None], taken: set[str]) -> Guess:
         unique=len(present) == len(trimmed) == len(distinct) and kind in ("text", "integer"),
         values=tuple(sorted(distinct)) if closed else (),
         is_local=is_local,
-        written=written,
+        written=form.written,
+        decimal=form.decimal,
+        thousands=form.thousands,
+        unsure=unsure,
         personal=personal,
     )
-
-
-def _written(distinct: set[str]) -> str:
-    """How days are written, if they are in another form than a contract reads; a day above 12 tells the order."""
-    parts = [_WRITTEN_DAY.fullmatch(value) for value in distinct]
-    found = [part for part in parts if part]
-    marks = {part[2] for part in found}
-    if not parts or len(found) < len(parts) or len(marks) > 1:
-        return ""
-    day_first = all(_is_day(part[4], part[3], part[1]) for part in found)
-    month_first = all(_is_day(part[4], part[1], part[3]) for part in found)
-    if marks == {"."}:
-        return "DD.MM.YYYY" if day_first else ""
-    forms = ["DD/MM/YYYY"] * day_first + ["MM/DD/YYYY"] * month_first
-    return " or ".join(forms)
-
-
-def _is_day(year: str, month: str, day: str) -> bool:
-    try:
-        date(int(year), int(month), int(day))
-    except ValueError:
-        return False
-    return True
 
 
 def _kind(distinct: set[str]) -> tuple[KindName, bool]:

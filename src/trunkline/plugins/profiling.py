@@ -14,8 +14,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from trunkline.checks.typed import grammar_of, typed_value
 from trunkline.contracts.contract import NULL_TOKENS
-from trunkline.contracts.kinds import GRAMMAR, LOCAL_INSTANT, WHITE_SPACE, KindName, Malformed, parse
+from trunkline.contracts.judging import value_of
+from trunkline.contracts.kinds import GRAMMAR, WHITE_SPACE, KindName, Malformed
 from trunkline.plugins.guessing import Guess
 from trunkline.report.profile import ColumnProfile
 
@@ -157,12 +159,16 @@ def _questions(rows: "ir.Table", some: Sequence[tuple[str, Guess]]) -> "dict[str
         asked[f"{name}_distinct"] = present.nunique() if guess.unique else present.approx_nunique()
         asked[f"{name}_shortest"] = present.length().min()
         asked[f"{name}_longest"] = present.length().max()
-        grammar = LOCAL_INSTANT if guess.is_local else GRAMMAR.get(guess.kind)
+        grammar = grammar_of(guess.column)
         if guess.kind == "category":
             asked[f"{name}_unfit"] = present.notin(list(guess.values)).sum()
         elif grammar is not None:
             asked[f"{name}_unfit"] = (~present.re_search(grammar)).sum()
-        if guess.kind in ("integer", "number"):
+        if guess.form:
+            value = typed_value(guess.column, present)
+            asked |= {f"{name}_low": value.min(), f"{name}_high": value.max()}
+            asked |= {f"{name}_mean": value.mean()} if guess.kind in ("integer", "number") else {}
+        elif guess.kind in ("integer", "number"):
             number = present.try_cast("float64")
             asked |= {f"{name}_low": number.min(), f"{name}_high": number.max(), f"{name}_mean": number.mean()}
         elif guess.kind in ("day", "instant") and grammar is not None:
@@ -226,7 +232,7 @@ def _numbers(guess: Guess, present: Sequence[str]) -> list[float]:
     found = []
     for text in present:
         try:
-            value = parse(guess.kind, text, zone="UTC" if guess.is_local else None)
+            value = value_of(guess.column, text)
         except Malformed:
             continue
         if isinstance(value, datetime):
@@ -286,9 +292,9 @@ def _suspicions(
     dated = sum(any(pattern.fullmatch(value) for _, pattern in _FORMS) for value in different)
     if len(forms) > 1 and dated > len(different) / 2:
         yield f"days are written in several forms: {', '.join(forms)}"
-    elif guess.written:
-        yield f"days are written {guess.written}, which a contract does not read"
-    if guess.kind in ("text", "category") and not guess.written:
+    elif guess.unsure:
+        yield f"values may be written {guess.unsure}, and none tells which"
+    if guess.kind in ("text", "category") and not guess.unsure:
         yield from _odd_texts(present, different, is_key=guess.unique)
     spaced = [value.strip(WHITE_SPACE) for value in sample if value is not None and value != value.strip(WHITE_SPACE)]
     blank = sum(value == "" for value in spaced)
@@ -316,10 +322,10 @@ def _odd_texts(present: Sequence[str], different: Collection[str], *, is_key: bo
 
 def _ending(value: object, guess: Guess) -> str:
     """Write the smallest or largest value; days and instants come as texts in any form that a contract reads."""
-    if not isinstance(value, str):
+    if not isinstance(value, str | date):
         return _shown(value)
     try:
-        found = parse(guess.kind, value, zone="UTC" if guess.is_local else None)
+        found = value_of(guess.column, value) if isinstance(value, str) else value
     except Malformed:
         return ""
     return f"{found:%Y-%m-%d %H:%M}" if isinstance(found, datetime) else str(found)

@@ -21,6 +21,7 @@ from trunkline.plugins import SHIPPED, usecase_names
 from trunkline.plugins.drafting import drafted
 from trunkline.plugins.guessing import SAMPLE_ROWS, Guess, guesses
 from trunkline.plugins.profiling import profile_columns
+from trunkline.plugins.schemas import members, schema_of
 from trunkline.report.profile import SourceProfile, render_profile
 
 __all__ = ["PROFILE_PAGE", "Scaffolded", "copy_usecase", "infer_usecase"]
@@ -89,9 +90,17 @@ def copy_usecase(name: str, *, copy_of: str, into: Path) -> Scaffolded:
 
 
 def infer_usecase(
-    name: str, *, source: Path, into: Path, label: str | None = None, key: str | None = None
+    name: str,
+    *,
+    source: Path,
+    into: Path,
+    label: str | None = None,
+    key: str | None = None,
+    predicts: bool = True,
 ) -> Scaffolded:
     """Draft a use case from a file: contract, features and task, for its author to edit, and a page of what it holds.
+
+    A JSON Schema (``*.schema.json``, or a document that calls itself one) has no rows: its members become the fields.
 
     Args:
         name: The new name.
@@ -99,16 +108,21 @@ def infer_usecase(
         into: Folder of plug-ins; made if absent.
         label: Column to predict; None guesses by name.
         key: Column that identifies a row; None takes the first without nulls or repetitions.
+        predicts: Whether something is to be predicted; otherwise a use case of pure ingestion is drafted.
 
     Raises:
+        ContractError: The JSON Schema demands what a contract cannot say.
         InputError: The name is malformed or taken, no label can be told, or the folder cannot be written.
         SourceError: The file cannot be read, or has no rows.
     """
     target = _target(name, into)
-    found = guesses(source)
-    chosen = _find(found, label, source) if label else _guessed_label(found, source)
+    schema = schema_of(source)
+    found = guesses(source) if schema is None else members(schema, source=source)
+    chosen = None
+    if predicts:
+        chosen = _find(found, label, source) if label else _guessed_label(found, source)
     identity = _find(found, key, source) if key else _guessed_key(found, chosen)
-    if identity is chosen:
+    if identity is not None and identity is chosen:
         raise InputError(f"{chosen.source!r} cannot be both the label and the key", where=str(source))
     if identity is not None and identity.nullable:
         raise InputError(
@@ -117,15 +131,34 @@ def infer_usecase(
             allowed=[guess.source for guess in found if guess.unique],
             next_step="name another one with --key COLUMN",
         )
-    if chosen.kind not in ("flag", "number", "integer"):
+    if chosen is not None and chosen.kind not in ("flag", "number", "integer"):
         raise InputError(
             f"the column {chosen.source!r} is neither a yes/no nor a number, so it cannot be predicted",
             where=str(source),
             allowed=[guess.source for guess in found if guess.kind in ("flag", "number", "integer")],
             next_step="name the label with --label COLUMN",
         )
+    nulls = None if schema is None else ()
+    files = dict(drafted(name, found, identity=identity, label=chosen, source=source.name, null_tokens=nulls))
+    notes = _notes(found, identity, chosen, is_told=label is not None)
+    if schema is None:
+        files[PROFILE_PAGE], more = _profiled(source, found, identity, chosen, contract=files["contracts.py"])
+        notes += more
+    else:
+        notes.append('texts are what they are: for CSV files say null_tokens=("",) in the contract')
 
-    files = drafted(name, found, identity=identity, label=chosen, source=source.name)
+    def fill(folder: Path) -> None:
+        for file, text in files.items():
+            (folder / file).write_text(text, encoding="utf-8")
+
+    _make(target, fill)
+    return Scaffolded(target, tuple(notes))
+
+
+def _profiled(
+    source: Path, found: Sequence[Guess], identity: Guess | None, label: Guess | None, *, contract: str
+) -> tuple[str, list[str]]:
+    """The page of a file, and what its author should know of its further rows."""
     profiled = profile_columns(source, found)
     page = render_profile(
         SourceProfile(
@@ -136,32 +169,37 @@ def infer_usecase(
             guessed=min(profiled.rows, SAMPLE_ROWS),
             columns=profiled.columns,
             keys=profiled.keys,
-            label=chosen.source,
-            contract=files["contracts.py"],
+            label=label.source if label else "nothing",
+            contract=contract,
         )
     )
-
-    def fill(folder: Path) -> None:
-        for file, text in {**files, PROFILE_PAGE: page}.items():
-            (folder / file).write_text(text, encoding="utf-8")
-
-    _make(target, fill)
-    task = "classification" if chosen.kind == "flag" else "regression"
-    how = "" if label else ", guessed by its name; --label COLUMN names another"
-    notes = [f"predicts {chosen.source!r} ({task}){how}"]
-    notes.append(f"a row is identified by {identity.source!r}" if identity else "no column identifies a row")
+    notes = []
     if identity is not None and identity.source not in profiled.keys:
         notes.append(f"{identity.source!r} identifies the first rows, but repeats or lacks values further on")
+    notes.append(f"check every field: kinds and nulls are inferred from the first {SAMPLE_ROWS:,} rows")
+    notes.append(f"see {PROFILE_PAGE} for what all {profiled.rows:,} rows hold")
+    return page, notes
+
+
+def _notes(found: Sequence[Guess], identity: Guess | None, label: Guess | None, *, is_told: bool) -> list[str]:
+    """What was decided, and on what ground."""
+    notes = ["takes rows in, and predicts nothing"]
+    if label is not None:
+        task = "classification" if label.kind == "flag" else "regression"
+        how = "" if is_told else ", guessed by its name; --label COLUMN names another"
+        notes = [f"predicts {label.source!r} ({task}){how}"]
+    notes.append(f"a row is identified by {identity.source!r}" if identity else "no column identifies a row")
     notes += [f"{guess.source!r} looks personal ({guess.personal}): marked as pii" for guess in found if guess.personal]
     notes += [f"{guess.source!r} states no time zone; UTC is assumed" for guess in found if guess.is_local]
     notes += [
-        f"{guess.source!r} holds days written {guess.written}; a contract reads 2026-11-22, so it is drafted as Text"
-        for guess in found
-        if guess.written
+        f"{guess.source!r} is written {guess.form}, told from its values: check it" for guess in found if guess.form
     ]
-    notes.append(f"check every field: kinds and nulls are inferred from the first {SAMPLE_ROWS:,} rows")
-    notes.append(f"see {PROFILE_PAGE} for what all {profiled.rows:,} rows hold")
-    return Scaffolded(target, tuple(notes))
+    notes += [
+        f"{guess.source!r} may be written {guess.unsure}, and no value tells: it is drafted as Text"
+        for guess in found
+        if guess.unsure
+    ]
+    return notes
 
 
 def _target(name: str, into: Path) -> Path:
@@ -269,9 +307,9 @@ def _guessed_label(found: Sequence[Guess], source: Path) -> Guess:
         "no column looks like the one to predict",
         where=str(source),
         allowed=[guess.source for guess in found],
-        next_step="name it with --label COLUMN",
+        next_step="name it with --label COLUMN, or say --no-label to take the rows in and predict nothing",
     )
 
 
-def _guessed_key(found: Sequence[Guess], label: Guess) -> Guess | None:
+def _guessed_key(found: Sequence[Guess], label: Guess | None) -> Guess | None:
     return next((guess for guess in found if guess.unique and guess is not label), None)
