@@ -162,6 +162,39 @@ def test_both_of_a_pair_are_renamed_and_erased(trunkline: Trunkline, lines: Path
     log.close()
 
 
+@pytest.mark.parametrize("other", ['country="43"', "", 'form="as_is"', 'form="lower"'])
+def test_fields_of_one_type_that_differ_in_country_or_form_keep_their_originals(
+    trunkline: Trunkline, lines: Path, workspace: Workspace, other: str
+) -> None:
+    plugin = lines.parent / "plugins" / "pairs" / "__init__.py"
+    plugin.parent.mkdir()
+    callee = f'callee: Text = field(pii=Pii("msisdn", keep="encrypted", {other}))'
+    plugin.write_text(PAIRS.replace('callee: Text = field(pii=Pii("msisdn", keep="encrypted", country="49"))', callee))
+    (lines / "pairs.csv").write_text("caller,callee,calls\n0170 1,0170 1,1\n0170 1,+491701,2\n0170 2,0049 1701,3\n")
+    assert trunkline("ingest", "pairs", lines / "pairs.csv")[0] == 0
+
+    def told() -> list[tuple[str, str]]:
+        rows = sorted(workspace.lake.arrow("pairs.pairs").to_pylist(), key=lambda row: int(row["calls"]))
+        names = {row[column] for row in rows for column in ("caller", "callee")}
+        found = reidentify(workspace.lake, names, kind="msisdn", who="test", why="rotation")
+        assert set(found) == names
+        return [(found[row["caller"]], found[row["callee"]]) for row in rows]
+
+    before = told()
+    assert len({callee for _, callee in before}) >= 2
+    for _ in range(2):
+        code, _, err = trunkline("maintain", "--rotate-keys", "msisdn")
+        assert code == 0, err
+        workspace.keys.refresh()
+        assert told() == before
+        key = workspace.keys.pseudonym_key("msisdn").key_id
+        assert all(key in name for name in workspace.lake.arrow("pairs.pairs").column("callee").to_pylist())
+    pseudonyms = workspace.keys.pseudonyms(workspace.usecase("pairs").contract)
+    assert pseudonyms is not None
+    newest = sorted(workspace.lake.arrow("pairs.pairs").to_pylist(), key=lambda row: int(row["calls"]))
+    assert newest[0]["callee"] == pseudonyms.value("callee", "0170 1"), "who comes again has the name of before"
+
+
 def test_an_erasure_finds_who_was_named_under_an_older_key(
     trunkline: Trunkline, kept: Path, workspace: Workspace
 ) -> None:

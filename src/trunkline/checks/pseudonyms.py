@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["Originals", "PseudonymKey", "Pseudonyms", "protected_columns", "pseudonym"]
+__all__ = ["Originals", "PseudonymKey", "Pseudonyms", "protected_columns", "pseudonym", "pseudonym_of_canonical"]
 
 _BLOCK: Final = 64
 _HASH_CHARS: Final = 43
@@ -86,6 +86,16 @@ def pseudonym(value: str, column: Column, key: PseudonymKey) -> str:
         key: A key of the type.
     """
     return _Hasher(key).text(value, column)
+
+
+def pseudonym_of_canonical(value: str, key: PseudonymKey) -> str:
+    """Give the pseudonym of an identifier that is in canonical form, whatever that of its field is.
+
+    Args:
+        value: The identifier, no pseudonym.
+        key: A key of its type.
+    """
+    return _Hasher(key).canonical(value)
 
 
 class Pseudonyms:
@@ -200,7 +210,10 @@ class _Hasher:
 
     def text(self, value: str, column: Column) -> str:
         meant = _canonical(value, column)
-        return meant if is_pseudonym(meant) else self._prefix + _written([self._digest(meant.encode())]).decode()
+        return meant if is_pseudonym(meant) else self.canonical(meant)
+
+    def canonical(self, value: str) -> str:
+        return self._prefix + _written([self._digest(value.encode())]).decode()
 
     def texts(self, values: Sequence[str | None]) -> "pa.Array":
         """Give the pseudonyms of values in canonical form; null stays null."""

@@ -79,7 +79,7 @@ class Vaulted:
 
     def _entries(self, found: Originals) -> pa.Table:
         values = dict(zip(found.pseudonyms.to_pylist(), found.values.to_pylist(), strict=True))
-        return _sealed_entries(self._lake, found.kind, values, batch_id=self._batch_id)
+        return _sealed_entries(self._lake, found.kind, list(values.items()), batch_id=self._batch_id)
 
     def __enter__(self) -> Self:
         """Enter a ``with`` block.
@@ -144,7 +144,7 @@ def rename(lake: Lake, kind: str, *, under: Sequence[str], name: Callable[[str],
                 _sealed_entries(
                     lake,
                     kind,
-                    {name(value): value for value in values.values()},
+                    [(name(value), value) for value in values.values()],  # several old names may have one new
                     batch_id=batch_id,
                     replaces=list(values),
                 )
@@ -173,24 +173,29 @@ def retire(lake: Lake, renamed: ir.Table) -> None:
 
 
 def _sealed_entries(
-    lake: Lake, kind: str, values: Mapping[str, str], *, batch_id: str, replaces: Sequence[str] | None = None
+    lake: Lake,
+    kind: str,
+    values: Sequence[tuple[str, str]],
+    *,
+    batch_id: str,
+    replaces: Sequence[str] | None = None,
 ) -> pa.Table:
     """Encrypt originals as rows of the vault.
 
     Args:
         lake: Has the keys and the clock.
         kind: Identifier type.
-        values: Pseudonym to original.
+        values: Pseudonyms with their originals.
         batch_id: The batch that brought them.
         replaces: The pseudonyms that they take the place of, in the same order; None where they are the first.
     """
     import pyarrow as pa
 
     sealer = lake.keys.sealer(_PURPOSE)
-    tokens = [sealer.seal_text(value, bound=_place(kind, name)) for name, value in values.items()]
+    tokens = [sealer.seal_text(value, bound=_place(kind, name)) for name, value in values]
     count, schema = len(tokens), arrow_schema(VaultEntry)
     columns = {
-        "pseudonym": pa.array(list(values), pa.string()),
+        "pseudonym": pa.array([name for name, _ in values], pa.string()),
         "kind": pa.repeat(pa.scalar(kind), count),
         "original": pa.array(tokens, pa.string()),
         "batch_id": pa.repeat(pa.scalar(batch_id), count),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from trunkline.checks.pseudonyms import PseudonymKey, pseudonym
+from trunkline.checks.pseudonyms import PseudonymKey, pseudonym_of_canonical
 from trunkline.contracts import Column
 from trunkline.contracts.records import VAULT
 from trunkline.errors import BusyError, InputError
@@ -126,7 +126,6 @@ class _Rotation:
         progress: Callable[[str, float], None],
     ) -> None:
         self._workspace, self._kind, self._tables, self._progress = workspace, kind, tables, progress
-        self._column = next(iter(tables.values()))[0]
         self._lake = workspace.lake
 
     def done(self) -> Rotated:
@@ -148,7 +147,7 @@ class _Rotation:
             self._lake,
             self._kind,
             under=old,
-            name=lambda value: pseudonym(value, self._column, current),
+            name=lambda value: pseudonym_of_canonical(value, current),  # as its field spelled it, whichever that was
             batch_id=f"rotation-{current.key_id}",
         )
         point("rotate.after_vault")
@@ -264,7 +263,7 @@ class _Rotation:
         def renamed(value: bytes) -> bytes:
             old = {found.decode() for found in form.findall(value)}
             known = vault.originals(self._lake, old, kind=self._kind) if old else {}
-            new = {name.encode(): pseudonym(known[name], self._column, current).encode() for name in known}
+            new = {name.encode(): pseudonym_of_canonical(known[name], current).encode() for name in known}
             return form.sub(lambda found: new.get(found[0], found[0]), value)
 
         try:
