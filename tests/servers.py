@@ -140,6 +140,7 @@ def kafka_node(folder: Path, *, jars: str, java: str, port: int, controller: int
         "transaction.state.log.min.isr": 1,
         "share.coordinator.state.topic.replication.factor": 1,
         "group.initial.rebalance.delay.ms": 0,
+        "group.min.session.timeout.ms": 1000,
         "log.retention.check.interval.ms": 500,
         "auto.create.topics.enable": "false",
     }

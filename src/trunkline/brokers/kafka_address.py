@@ -20,7 +20,13 @@ _SCHEME: Final = "kafka://"
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _ALLOWED: Final = ("security.", "sasl.", "ssl.", "socket.", "reconnect.", "client.id", "client.rack", "linger.ms")
-_ALSO: Final = ("broker.address.family", "compression.type", "enable.ssl.certificate.verification", "debug")
+_ALSO: Final = (
+    "broker.address.family",
+    "compression.type",
+    "enable.ssl.certificate.verification",
+    "session.timeout.ms",
+    "debug",
+)
 _PORT: Final = 9092
 _FORM: Final = "kafka://host:9092[,host2:9092][/topic][?option=value]"
 

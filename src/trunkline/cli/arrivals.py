@@ -1,4 +1,4 @@
-"""``watch``: take in the files of a folder as they arrive."""
+"""``watch``: take in the files of a folder, or the records of a topic, as they arrive."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -9,15 +9,20 @@ from trunkline.cli.output import Common, emit, opened
 from trunkline.cli.stopping import until_told
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from threading import Event
+
+    from trunkline.contracts.records import Receipt
     from trunkline.run import Arrived, Workspace
-    from trunkline.spec.sources import FolderSource
+    from trunkline.spec.sources import FolderSource, TopicSource
 
 _REFUSED: Final = 2
+_TOPIC_SCHEME: Final = "kafka://"
 
 
 def watch(  # noqa: PLR0913 - the options of one command
     usecase: str,
-    directory: Path,
+    source: str,
     /,
     *,
     dataset: Annotated[str | None, Parameter(help="Dataset of the rows; the main one by default.")] = None,
@@ -34,11 +39,11 @@ def watch(  # noqa: PLR0913 - the options of one command
     once: Annotated[bool, Parameter(help="End when all that is there has been taken in.", negative="")] = False,
     common: Common = Common(),  # noqa: B008 - a frozen value
 ) -> int:
-    """Ingest files as they arrive in a folder, each once, until the process is told to stop.
+    """Ingest files or records as they arrive in a folder or a topic, each once, until the process is told to stop.
 
     Args:
         usecase: Name of the use case.
-        directory: The folder, or the name of a folder that the settings declare under ``sources``.
+        source: The folder, ``kafka://host:9092/TOPIC``, or the name of either in the settings' ``sources``.
         dataset: Dataset of the rows; the main one by default.
         map_file: TOML file with a table ``columns`` of source column = field.
         pattern: Which files, as in a shell.
@@ -53,6 +58,18 @@ def watch(  # noqa: PLR0913 - the options of one command
     from trunkline.run import new_run_id, read_mapping, watch_folder
     from trunkline.spec.sources import FolderSource
 
+    if source.startswith(_TOPIC_SCHEME):
+        files_alone = (pattern, settle, done_marker, archive, delete) != ("*", 2.0, "", None, False)
+        return _watch_topic(
+            usecase,
+            source,
+            dataset=dataset,
+            columns=read_mapping(map_file),
+            files_alone=files_alone,
+            once=once,
+            common=common,
+        )
+    directory = Path(source)
     if delete and archive is not None:
         raise InputError("--archive and --delete exclude each other", where="the command line")
     if settle < 0:
@@ -72,6 +89,9 @@ def watch(  # noqa: PLR0913 - the options of one command
     arrived: list[Arrived] = []
     refused = False
     with opened(common) as workspace, until_told() as stop:
+        topic = _declared_topic(workspace, declared)
+        if topic is not None:
+            return _consume(workspace, usecase, topic, stop=stop, once=once, common=common)
         declared = _declared(workspace, declared)
         found = workspace.usecase(usecase)
         run_id = new_run_id(workspace)
@@ -83,6 +103,68 @@ def watch(  # noqa: PLR0913 - the options of one command
                 print(_said(one), flush=True)
     emit(_document(usecase, run_id, arrived), common=common, text=lambda: None)
     return _REFUSED if once and refused else 0
+
+
+def _watch_topic(
+    usecase: str,
+    url: str,
+    *,
+    dataset: str | None,
+    columns: "Mapping[str, str]",
+    files_alone: bool,
+    once: bool,
+    common: Common,
+) -> int:
+    """Take in the records of a topic that is named by its address."""
+    from pydantic import SecretStr
+
+    from trunkline.errors import InputError
+    from trunkline.spec.sources import TopicSource
+
+    if files_alone:
+        raise InputError(
+            "a topic has no files: --pattern, --settle, --done-marker, --archive and --delete are for folders",
+            where="the command line",
+        )
+    declared = TopicSource(kind="topic", usecase=usecase, dataset=dataset, columns=columns, url=SecretStr(url))
+    with opened(common) as workspace, until_told() as stop:
+        return _consume(workspace, usecase, declared, stop=stop, once=once, common=common)
+
+
+def _consume(
+    workspace: "Workspace", usecase: str, declared: "TopicSource", *, stop: "Event", once: bool, common: Common
+) -> int:
+    from trunkline.run import new_run_id, watch_topic
+
+    found = workspace.usecase(usecase)
+    run_id = new_run_id(workspace)
+    receipts = []
+    for receipt in watch_topic(workspace, found, declared, run_id=run_id, stop=stop, once=once):
+        if common.json:
+            receipts.append(receipt.model_dump(mode="json"))
+        else:
+            print(f"{receipt.source}: {_counted(receipt)}", flush=True)
+    document = {"usecase": usecase, "run_id": run_id, "batches": receipts}
+    emit(document, common=common, text=lambda: None)
+    return 0
+
+
+def _declared_topic(workspace: "Workspace", said: "FolderSource") -> "TopicSource | None":
+    """The topic that the settings declare under a name; None where no topic is meant."""
+    from trunkline.errors import InputError
+    from trunkline.spec.sources import FolderSource, TopicSource
+
+    name = str(said.path)
+    declared = workspace.settings.sources.get(name)
+    if not isinstance(declared, TopicSource) or said.path.is_dir():
+        return None
+    if declared.usecase != said.usecase or said != FolderSource(kind="folder", usecase=said.usecase, path=said.path):
+        raise InputError(
+            f"{name!r} is declared in the settings, for {declared.usecase!r}, and takes no other options",
+            where="the command line",
+            next_step="change the declaration, or name the topic by its address",
+        )
+    return declared
 
 
 def _declared(workspace: "Workspace", said: "FolderSource") -> "FolderSource":
@@ -107,8 +189,12 @@ def _said(one: "Arrived") -> str:
     if one.receipt is None:
         return f"{one.path.name}: {str(one.error).splitlines()[0]}"
     receipt = one.receipt
+    return f"{one.path.name}: {_counted(receipt)}"
+
+
+def _counted(receipt: "Receipt") -> str:
     counts = f"{receipt.accepted} accepted, {receipt.quarantined} quarantined, {receipt.duplicates} duplicate"
-    return f"{one.path.name}: {receipt.read} read, {counts}, batch {receipt.batch_id}"
+    return f"{receipt.read} read, {counts}, batch {receipt.batch_id}"
 
 
 def _document(usecase: str, run_id: str, arrived: "list[Arrived]") -> dict[str, object]:

@@ -10,6 +10,7 @@ from trunkline.run.previewing import Preview, preview
 from trunkline.run.records import latest_run_id
 from trunkline.run.steps import IngestDocument, read_mapping, simulate_files
 from trunkline.run.taking import source_files
+from trunkline.run.topic_watch import watch_topic
 from trunkline.run.watching import MonitorDocument
 from trunkline.run.workspace import SCHEMA_VERSION, Workspace, utc_now
 
@@ -40,4 +41,5 @@ __all__ = [
     "source_files",
     "utc_now",
     "watch_folder",
+    "watch_topic",
 ]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.settings import SETTINGS_FILE
-from trunkline.spec.sources import AnySource, FolderSource
+from trunkline.spec.sources import WATCHED, AnySource
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
@@ -32,7 +32,7 @@ def declared_names(workspace: "Workspace", usecase: str, *, dataset: str | None 
         name
         for name, declared in sources.items()
         if declared.usecase == usecase
-        and not isinstance(declared, FolderSource)
+        and not isinstance(declared, WATCHED)
         and (dataset is None or declared.dataset in (None, dataset))
     )
 

@@ -23,7 +23,7 @@ from trunkline.ingest.pulling import pull
 from trunkline.ingest.sources import declared_from_url, open_source
 from trunkline.run.declared import declared_names, refuse_misdeclared
 from trunkline.run.taking_files import taken_files
-from trunkline.spec.sources import AnySource, FolderSource
+from trunkline.spec.sources import AnySource, FolderSource, TopicSource
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
@@ -160,6 +160,12 @@ def resolve(
                 allowed=declared_names(workspace, usecase.name),
             )
         target = dataset_of(usecase, dataset or declared.dataset)
+        if isinstance(declared, TopicSource):
+            raise InputError(
+                f"the source {text!r} is a topic, and topics are watched",
+                where=f"use case {usecase.name!r}",
+                next_step=f"trunkline watch {usecase.name} {name} --once",
+            )
         if isinstance(declared, FolderSource):
             files = source_files((str(declared.path),))
             found += [

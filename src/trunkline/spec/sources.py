@@ -7,7 +7,7 @@ generated DAGs share. Secrets are ``SecretStr``; nothing here connects to anythi
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, JsonValue, SecretStr, field_validator, model_validator
 
@@ -16,6 +16,7 @@ from trunkline.spec.source import RowMode, Schedule, SourceSpec, refuse_loose_cu
 from trunkline.spec.stores import BigQuerySource, DynamoSource, MongoSource
 
 __all__ = [
+    "WATCHED",
     "AnySource",
     "BigQuerySource",
     "DynamoSource",
@@ -28,6 +29,7 @@ __all__ = [
     "Schedule",
     "SourceSpec",
     "SqlSource",
+    "TopicSource",
 ]
 
 
@@ -262,6 +264,33 @@ class FolderSource(SourceSpec):
         return self
 
 
+class TopicSource(SourceSpec):
+    """A topic of a Kafka cluster that others write to; ``trunkline watch`` takes its records in.
+
+    Attributes:
+        url: The cluster and the topic.
+        options: Options of the client beside those of the URL; they may hold secrets.
+        group: Processes of one group share the topic's partitions and take each record once; None is named after the
+            table. Another workspace that takes the same topic in needs another group.
+        timeout_s: Longest wait for an answer, in seconds.
+    """
+
+    kind: Literal["topic"]
+    url: SecretStr = Field(description="kafka://host:9092[,host2:9092]/TOPIC[?option=value].")
+    options: Mapping[str, SecretStr] = Field(
+        {}, description="Options of Kafka's client beside those of the URL: security.*, sasl.*, ssl.*, socket.* etc."
+    )
+    group: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="Consumer group that shares the partitions, one per workspace; none: trunkline.USECASE.DATASET.",
+    )
+    timeout_s: float = Field(30.0, gt=0, le=300, description="Longest wait for an answer (seconds).")
+
+
+WATCHED: Final = (FolderSource, TopicSource)
+"""Kinds that are watched (``trunkline watch``) and not pulled."""
+
 AnySource = Annotated[
     SqlSource
     | PostgresChanges
@@ -271,7 +300,8 @@ AnySource = Annotated[
     | BigQuerySource
     | ObjectSource
     | RestSource
-    | FolderSource,
+    | FolderSource
+    | TopicSource,
     Field(discriminator="kind"),
 ]
 """Any declared source, told apart by ``kind``."""

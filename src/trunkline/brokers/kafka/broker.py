@@ -47,6 +47,7 @@ class KafkaBroker:
         keys: The keys of the workspace; None where nothing is encrypted.
         seals: Whether the values of new records are encrypted, bound to their topic.
         any_name: Take topics by whatever name Kafka allows, for those that others write to.
+        groups: Begins the names of groups; the settings' prefix by default.
 
     Raises:
         InputError: The URL or an option is wrong.
@@ -60,6 +61,7 @@ class KafkaBroker:
         keys: "Keyring | None" = None,
         seals: bool = False,
         any_name: bool = False,
+        groups: str | None = None,
     ) -> None:
         if settings.url is None:
             raise InputError("no broker is named", where="broker.url", next_step="say kafka://host:9092")
@@ -68,6 +70,7 @@ class KafkaBroker:
         self._hosts = address.hosts
         self._options = options_of(address)
         self._any_name = any_name
+        self._groups = settings.prefix if groups is None else groups
         self._values = SealedValues(keys, seals=seals, where=address.hosts, log_id=f"kafka:{settings.prefix}")
         self._lock = threading.Lock()
         self._known: dict[str, int] = {}
@@ -273,7 +276,7 @@ class KafkaBroker:
                 consumer = library().Consumer(
                     {
                         **self._options,
-                        "group.id": f"{self._settings.prefix}trunkline.readers",  # never joined, never committed to
+                        "group.id": f"{self._groups}readers",  # never joined, never committed to
                         "enable.auto.commit": False,
                         "auto.offset.reset": "earliest",
                         "enable.partition.eof": True,
@@ -295,7 +298,7 @@ class KafkaBroker:
         group: str,
         places: "Sequence[TopicPartition]",
     ) -> "Sequence[TopicPartition]":
-        name = self._settings.prefix + group
+        name = self._groups + group
         wanted = [library().ConsumerGroupTopicPartitions(name, list(places))]
         with self._told():
             answer = self._asked(lambda: ask(wanted)[name])

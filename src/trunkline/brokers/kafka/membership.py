@@ -35,6 +35,7 @@ class KafkaMembership:
         self._is_assigned = False
         self._consumer: Consumer = library().Consumer(
             {
+                "session.timeout.ms": 10_000,  # after so long others take over from one that died
                 **options_of(address),
                 "group.id": settings.prefix + group,
                 "enable.auto.commit": False,

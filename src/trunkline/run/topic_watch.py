@@ -1,0 +1,102 @@
+"""A watched topic that others write to: its records come into the lake, shared between processes of one group."""
+
+from collections.abc import Iterator
+from functools import partial
+from threading import Event
+from typing import TYPE_CHECKING, Final
+
+from trunkline.contracts.records import Receipt
+from trunkline.errors import InputError
+from trunkline.ingest import Target
+from trunkline.ingest.derived import refresh_tables
+from trunkline.ingest.streams import TopicIntake, TopicIntakes
+from trunkline.ingest.unfolding import unfolded
+from trunkline.run.taking import dataset_of
+from trunkline.settings.brokers import BrokerSettings
+from trunkline.spec.sources import TopicSource
+
+if TYPE_CHECKING:
+    from trunkline.run.workspace import Workspace
+    from trunkline.spec import UseCase
+
+__all__ = ["watch_topic"]
+
+_EVERY_S: Final = 1.0
+_AT_ONCE_S: Final = 0.05
+
+
+def watch_topic(
+    workspace: "Workspace", usecase: "UseCase", declared: TopicSource, *, run_id: str, stop: Event, once: bool = False
+) -> Iterator[Receipt]:
+    """Take in the records of a topic, those that are there and those that come; at most one commit a second and table.
+
+    Args:
+        workspace: The workspace.
+        usecase: The use case that takes the records in.
+        declared: The topic, and what is said of it.
+        run_id: The run that derived tables carry.
+        stop: Ends the watch when it is set, after the chunk at hand.
+        once: End when all that is there, of the partitions that are this process's, has been taken in.
+
+    Yields:
+        The receipt of each chunk.
+
+    Raises:
+        InputError: The address is malformed or names no topic, or the cluster refuses this client.
+        UnknownNameError: There is no such topic or dataset.
+        MissingExtraError: The extra ``kafka`` is not installed.
+        WorldError: Lake or cluster did not work; start the watch again, nothing is lost.
+    """
+    from trunkline.brokers.kafka import KafkaBroker, KafkaMembership
+    from trunkline.brokers.kafka_address import kafka_address
+
+    dataset = dataset_of(usecase, declared.dataset)
+    topic = kafka_address(declared.url.get_secret_value(), declared.options).topic
+    if not topic:
+        raise InputError(
+            "the address names no topic", where="the source", allowed=("kafka://host:9092/TOPIC",), next_step="add it"
+        )
+    settings = BrokerSettings(url=declared.url, options=declared.options, timeout_s=declared.timeout_s)
+    group = declared.group or f"trunkline.{usecase.name}.{dataset}"
+    broker = KafkaBroker(settings, any_name=True, groups=f"{group}.")
+    mine: frozenset[int] = frozenset()
+    try:
+        broker.source_id(topic)  # is it there?
+        unwrap = usecase.envelopes.get(dataset)
+        opened = partial(
+            TopicIntake,
+            broker,
+            Target(usecase.name, dataset, usecase.datasets[dataset]),
+            clock=workspace.clock,
+            mapping=declared.columns,
+            limits=workspace.settings.ingest,
+            topic=topic,
+            unfold=partial(unfolded, unwrap=unwrap),
+        )
+        intakes = TopicIntakes(broker, topic, lambda partition: opened(partition=partition), partitions=lambda: mine)
+        membership = KafkaMembership(settings, topic=topic, group=f"{group}.members")
+        try:
+            while not stop.is_set():
+                given = membership.partitions(wait_s=_AT_ONCE_S if once else _EVERY_S)
+                mine = given or frozenset()
+                taken = False
+                for one in intakes.drain(workspace.lake):
+                    taken = True
+                    yield one.receipt
+                    if stop.is_set():
+                        break
+                    mine = membership.partitions(wait_s=0) or frozenset()
+                if taken:
+                    refresh_tables(
+                        usecase,
+                        lake=workspace.lake,
+                        locks=workspace.folder("locks"),
+                        run_id=run_id,
+                        clock=workspace.clock,
+                    )
+                elif once and given is not None:
+                    return
+        finally:
+            membership.close()
+    finally:
+        broker.close()
