@@ -18,6 +18,7 @@ from trunkline.contracts.records import QUARANTINE, REIDENTIFICATIONS, VAULT
 from trunkline.errors import TamperedError
 from trunkline.lake import Keyring
 from trunkline.lake.keys import CRASH_POINTS
+from trunkline.lake.keys.files import KeyFiles
 from trunkline.run import Workspace, utc_now
 from trunkline.settings import PrivacySettings, load_settings
 from trunkline.settings.drills import VARIABLE
@@ -80,6 +81,38 @@ def test_who_is_killed_while_keys_are_made_or_changed_loses_none(tmp_path: Path,
     keys.rotate("encryption")
     assert ring(tmp_path).pseudonym_key("msisdn") == before
     assert len((tmp_path / "keys" / "master.key").read_text().split()) == 1
+
+
+def test_who_reads_while_the_master_key_is_changed_has_the_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ring(tmp_path).pseudonym_key("msisdn")
+    masters = KeyFiles.masters
+    changes: list[str] = []
+
+    def between(files: KeyFiles) -> list[bytes]:
+        """Change the keys after a reader has read the keyring, and before it reads the master key."""
+        if not changes:
+            changes.append("begun")
+            changes.append(ring(tmp_path).rotate("encryption").key_id)
+        return masters(files)
+
+    monkeypatch.setattr(KeyFiles, "masters", between)
+    assert ring(tmp_path).pseudonym_key("msisdn") == made
+    assert len(changes) == 2
+
+
+def test_files_of_keys_have_their_names_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink())
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    ring(tmp_path).pseudonym_key("msisdn")
+    assert {tmp_path, tmp_path / "keys"} <= set(synced)
 
 
 def findings(trunkline: Trunkline) -> dict[str, dict[str, str]]:

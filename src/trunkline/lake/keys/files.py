@@ -160,6 +160,20 @@ class KeyFiles:
             ) from error
         return [_decoded(SecretStr(line), str(path)) for line in lines]
 
+    def opened(self) -> tuple[KeyringFile, bytes]:
+        """Read the keyring with the master key that it is encrypted under; empty where there are no keys.
+
+        Somebody who changes the master key may replace both files between the two reads: then both are read once more.
+
+        Raises:
+            InputError: One of them is not there, or cannot be read.
+            TamperedError: The keyring is damaged.
+        """
+        file = self.keyring()
+        if file.keys and not any(name_of(master) == file.master for master in self.masters()):
+            file = self.keyring()
+        return file, self.master_of(file) if file.keys else b""
+
     def master_of(self, file: KeyringFile) -> bytes:
         """Give the master key that a keyring is encrypted under.
 
@@ -232,6 +246,7 @@ class KeyFiles:
                 out.flush()
                 os.fsync(out.fileno())
             part.replace(path)
+            _sync(path.parent)
         except OSError as error:
             part.unlink(missing_ok=True)
             raise InputError(
@@ -239,6 +254,15 @@ class KeyFiles:
                 where=str(path),
                 next_step="make the folder writable, or name another one by privacy.key_folder",
             ) from None
+
+
+def _sync(folder: Path) -> None:
+    """Make the new name of a file last: what comes after it may rest on it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def name_of(master: bytes) -> str:

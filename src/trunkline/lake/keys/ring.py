@@ -226,8 +226,7 @@ class Keyring:
                 if made:
                     raise self._files.lost("the keys of this workspace are not there")
                 return ()
-            file = self._files.keyring()
-            master = self._files.master_of(file) if file.keys else b""
+            file, master = self._files.opened()
             secret_of = {}
             for entry in file.keys:
                 secret = unwrapped(base64.b64decode(entry.wrapped), under=master, bound=f"{entry.use}|{entry.key_id}")
