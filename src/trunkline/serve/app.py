@@ -9,7 +9,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -227,17 +227,24 @@ class _Running:
         watching = asyncio.create_task(self._watch(service))
         gc.collect()
         gc.freeze()
-        try:
+        async with AsyncExitStack() as closing:  # the last first; what fails stops none of the others
+            closing.callback(gc.unfreeze)
+            closing.callback(log.close)
+            closing.push_async_callback(asyncio.to_thread, self._flusher.stop)
+            closing.push_async_callback(self._close_log, service)
+            closing.push_async_callback(self._end_watching, watching)
             yield
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
-            appends, service.log = service.log, None
+
+    async def _close_log(self, service: Service) -> None:
+        appends, service.log = service.log, None
+        if appends is not None:
             await appends.close()
-            await asyncio.to_thread(self._flusher.stop)
-            log.close()
-            gc.unfreeze()
+
+    async def _end_watching(self, watching: "asyncio.Task[None]") -> None:
+        watching.cancel()
+        (ended,) = await asyncio.gather(watching, return_exceptions=True)
+        if isinstance(ended, Exception):
+            _logger.error("new champions were not watched for any more", exc_info=ended)
 
     def _intakes(self, log: Broker, target: Target) -> TopicIntakes:
         """What takes the records of one dataset in."""
@@ -248,23 +255,36 @@ class _Running:
         return TopicIntakes(log, topic_of(target.usecase, target.dataset), opened)
 
     async def _watch(self, service: Service) -> None:
-        """Swap in new champions as they are promoted."""
+        """Swap in new champions as they are promoted; what goes wrong with one use case is no other's matter."""
         cold = set(self._deployments) if self._warm_reasons else set()
         while True:
             for name in sorted(cold):
                 if self._deployments[name].current is not None:
                     cold.discard(name)
-                    await asyncio.to_thread(self._deployments[name].warm_reasons)
+                    try:
+                        await asyncio.to_thread(self._deployments[name].warm_reasons)
+                    except Exception:
+                        _logger.exception("%s: its reasons are loaded with the first request for them", name)
             await asyncio.sleep(service.settings.reload_every_s)
             for name, deployment in self._deployments.items():
-                if not deployment.has_news:
+                try:
+                    is_new = await self._renewed(service, name, deployment)
+                except Exception:
+                    _logger.exception("%s: it is not known whether there is a new champion", name)
                     continue
-                if await asyncio.to_thread(deployment.refresh):
-                    cold |= {name} if self._warm_reasons else set()
-                    service.metrics.swaps.labels(name).inc()
-                    _logger.info("%s: version %s answers now", name, deployment.loaded().live.version)
-                elif deployment.problem:
-                    _logger.error("%s: the new champion was not taken over: %s", name, deployment.problem)
+                if is_new and self._warm_reasons:
+                    cold.add(name)
+
+    async def _renewed(self, service: Service, name: str, deployment: Deployment) -> bool:
+        if not deployment.has_news:
+            return False
+        if await asyncio.to_thread(deployment.refresh):
+            service.metrics.swaps.labels(name).inc()
+            _logger.info("%s: version %s answers now", name, deployment.loaded().live.version)
+            return True
+        if deployment.problem:
+            _logger.error("%s: the new champion was not taken over: %s", name, deployment.problem)
+        return False
 
 
 def _hot_endpoints(service: Service, usecases: Mapping[str, UseCase]) -> dict[str, Endpoint]:

@@ -5,6 +5,7 @@ fails. A champion that cannot be loaded, because its files are not what was regi
 goes on answering and :attr:`Deployment.problem` says what is wrong.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +27,8 @@ from trunkline.tasks.model import Model
 __all__ = ["Deployment", "Loaded"]
 
 _Stamp = tuple[int, int, int]
+
+_logger = logging.getLogger(__name__)
 
 _PAUSE_S = 10.0
 """A champion that could not be loaded is tried again after so long: its files may have been out of reach."""
@@ -149,16 +152,22 @@ class Deployment:
                 return False
             self._current = _load(self._workspace, champion, self.usecase)
         except (TrunklineError, OSError, ValueError) as error:
-            self.problem = error.what if isinstance(error, TrunklineError) else type(error).__name__
-            self._again_at = time.monotonic() + _PAUSE_S
-            return False
+            return self._refused(error.what if isinstance(error, TrunklineError) else type(error).__name__)
+        except Exception as error:  # a model's files may make any library say anything
+            _logger.exception("%s: the champion cannot be loaded", self.usecase.name)
+            return self._refused(type(error).__name__)
         self.problem = ""
         return True
+
+    def _refused(self, problem: str) -> bool:
+        self.problem = problem
+        self._again_at = time.monotonic() + _PAUSE_S
+        return False
 
     def _stamp(self) -> _Stamp | None:
         try:
             status = os.stat(self._path)  # noqa: PTH116 - called every second for every use case
-        except FileNotFoundError:
+        except OSError:  # not there, or out of reach: what reads it says so
             return None
         return status.st_mtime_ns, status.st_ino, status.st_size
 
