@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from trunkline.brokers import EmbeddedLog, Message
@@ -193,6 +194,28 @@ def test_fields_of_one_type_that_differ_in_country_or_form_keep_their_originals(
     assert pseudonyms is not None
     newest = sorted(workspace.lake.arrow("pairs.pairs").to_pylist(), key=lambda row: int(row["calls"]))
     assert newest[0]["callee"] == pseudonyms.value("callee", "0170 1"), "who comes again has the name of before"
+
+
+def test_rows_that_come_back_under_an_older_key_are_renamed_by_the_next_rotation(
+    trunkline: Trunkline, kept: Path, lines: Path, workspace: Workspace
+) -> None:
+    before = names(workspace)
+    pq.write_table(workspace.lake.arrow("lines.calls"), lines / "archived.parquet")
+    for _ in range(2):
+        assert trunkline("maintain", "--rotate-keys", "msisdn")[0] == 0
+    workspace.lake.erase("lines.calls", "minutes", [3, 4])
+    code, _, err = trunkline("ingest", "lines", lines / "archived.parquet", "--dataset", "calls")
+    assert code == 0, err
+    assert names(workspace)["calls"] == before["calls"]
+    code, _, err = trunkline("maintain", "--rotate-keys", "msisdn")
+    assert code == 0, err
+    check(workspace, before)
+
+    stranger = pa.table({"call_id": ["c9"], "caller": [f"{before['calls'][0][:-3]}AAA"], "minutes": [9]})
+    pq.write_table(stranger, lines / "stranger.parquet")
+    assert trunkline("ingest", "lines", lines / "stranger.parquet", "--dataset", "calls")[0] == 0
+    code, _, err = trunkline("maintain", "--rotate-keys", "msisdn")
+    assert (code, "no original of 1 rows of lines.calls" in err) == (2, True)
 
 
 def test_an_erasure_finds_who_was_named_under_an_older_key(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-__all__ = ["Vaulted", "originals", "reidentify", "rename", "retire"]
+__all__ = ["Vaulted", "originals", "reidentify", "rename", "retire", "unknown"]
 
 _PURPOSE: Final = "vault"
 _STREAMED_ROWS: Final = 20_000
@@ -121,7 +121,15 @@ def _append_new(lake: Lake, staged: StagedRows) -> None:
         lake.append_staged(VAULT, staged)
 
 
-def rename(lake: Lake, kind: str, *, under: Sequence[str], name: Callable[[str], str], batch_id: str) -> ir.Table:
+def rename(
+    lake: Lake,
+    kind: str,
+    *,
+    under: Sequence[str],
+    name: Callable[[str], str],
+    batch_id: str,
+    earlier: Sequence[Callable[[str], str]] = (),
+) -> ir.Table:
     """Keep the originals of a type under other pseudonyms, too.
 
     Args:
@@ -130,6 +138,7 @@ def rename(lake: Lake, kind: str, *, under: Sequence[str], name: Callable[[str],
         under: Ids of the keys whose pseudonyms are replaced.
         name: Gives the new pseudonym of an original.
         batch_id: Noted in the entries.
+        earlier: Give pseudonyms that an original had before, and whose entries are gone: they are replaced as well.
 
     Returns:
         Each pseudonym (``old``) and what it is replaced by (``new``), lazily.
@@ -140,13 +149,15 @@ def rename(lake: Lake, kind: str, *, under: Sequence[str], name: Callable[[str],
         for batch in lake.engine.batches(rows.filter(of_kind).select("pseudonym", "original"), rows=_STREAMED_ROWS):
             tokens = dict(zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True))
             values = _opened(lake, tokens, kind)
+            replaces = [(old, value) for old, value in values.items()]
+            replaces += [(had(value), value) for had in earlier for value in values.values()]
             staged.write(
                 _sealed_entries(
                     lake,
                     kind,
-                    [(name(value), value) for value in values.values()],  # several old names may have one new
+                    [(name(value), value) for _, value in replaces],  # several old names may have one new
                     batch_id=batch_id,
-                    replaces=list(values),
+                    replaces=[old for old, _ in replaces],
                 )
             )
         staged.finish()
@@ -155,6 +166,26 @@ def rename(lake: Lake, kind: str, *, under: Sequence[str], name: Callable[[str],
     found = lake.read(VAULT, schema=arrow_schema(VaultEntry))
     found = found.filter((found["batch_id"] == batch_id) & found["replaces"].notnull())
     return found.select(old=found["replaces"], new=found["pseudonym"]).distinct()
+
+
+def unknown(lake: Lake, kind: str, names: Iterable[str], *, earlier: Sequence[Callable[[str], str]]) -> set[str]:
+    """Give those of some pseudonyms that no original of the vault ever had; takes as long as reading all of it.
+
+    Args:
+        lake: The lake, with its keys.
+        kind: Identifier type.
+        names: Pseudonyms.
+        earlier: Give the pseudonyms that an original had, one under each key.
+    """
+    left = set(names)
+    if not left or not lake.exists(VAULT):
+        return left
+    rows = lake.read(VAULT, schema=arrow_schema(VaultEntry))
+    rows = rows.filter(rows["kind"] == kind).select("pseudonym", "original")
+    for batch in lake.engine.batches(rows, rows=_STREAMED_ROWS):
+        tokens = dict(zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True))
+        left -= {had(value) for value in _opened(lake, tokens, kind).values() for had in earlier}
+    return left
 
 
 def retire(lake: Lake, renamed: ir.Table) -> None:

@@ -12,6 +12,7 @@ Killed on the way, the same call completes it: it finds what is under an older k
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import BaseModel, ConfigDict
@@ -149,6 +150,7 @@ class _Rotation:
             under=old,
             name=lambda value: pseudonym_of_canonical(value, current),  # as its field spelled it, whichever that was
             batch_id=f"rotation-{current.key_id}",
+            earlier=self._earlier(keys[:-2]),
         )
         point("rotate.after_vault")
         counts = self._counts(keys[:-1])  # also of who was asked for and never taken in: they keep their names
@@ -163,6 +165,13 @@ class _Rotation:
         left = self._counts(keys[:-1])
         renamed = {table: count - left.get(table, 0) for table, count in counts.items() if count > left.get(table, 0)}
         return Rotated(use=self._kind, key_id=current.key_id, rows=renamed, log_records=records)
+
+    def _earlier(self, keys: tuple[PseudonymKey, ...]) -> list[Callable[[str], str]]:
+        """Give what names originals under keys from before the last one, of which tables have pseudonyms still.
+
+        Rows that came back out of an archive do: the vault has their originals, under later keys.
+        """
+        return [partial(pseudonym_of_canonical, key=key) for key in keys if self._counts((key,))]
 
     def _is_begun(self, keys: tuple[PseudonymKey, ...]) -> bool:
         """Whether an earlier rotation was killed: its last act takes the entries under older keys out of the vault."""
@@ -212,7 +221,10 @@ class _Rotation:
             named = rows.select(pseudonym=_found(rows[column], ids)).filter(lambda one: one["pseudonym"] != "")
             if self._lake.exists(VAULT):
                 named = named.anti_join(self._lake.read(VAULT).select("pseudonym"), "pseudonym")
-            strangers = int(self._lake.engine.arrow(named.aggregate(n=named.count())).column("n")[0].as_py() or 0)
+            found = self._lake.engine.arrow(named.group_by("pseudonym").aggregate(n=named.count())).to_pylist()
+            counts = {row["pseudonym"]: int(row["n"]) for row in found}
+            earlier = [partial(pseudonym_of_canonical, key=key) for key in keys]
+            strangers = sum(counts[name] for name in vault.unknown(self._lake, self._kind, counts, earlier=earlier))
             if strangers:
                 raise InputError(
                     f"the vault has no original of {strangers} rows of {table}: they could not be joined any more",
