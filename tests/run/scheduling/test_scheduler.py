@@ -188,9 +188,12 @@ def test_what_a_killed_scheduler_has_left_is_waited_for(here: Site, source: Path
         schedule = here.folder / "workspace" / "schedule"
         # the files of that job, under the name that the scheduler gives them
         (schedule / "left.lock").rename(schedule / "ingest-crm.lock")
-        after = runner(book, here, busy_wait="PT0S")
-        after.plan(job, since=slot_at)
-        book.write(after.newest(job).model_copy(update={"state": "started", "run_id": run_id}))  # type: ignore[union-attr]  # planned above
+        before = runner(book, here)
+        before.plan(job, since=slot_at)
+        planned = before.newest(job)
+        assert planned is not None
+        began = {"state": "started", "run_id": run_id, "changed_at": planned.changed_at + timedelta(microseconds=1)}
+        book.write(planned.model_copy(update=began))
         done = runner(book, here, busy_wait="PT0S").run(job)
     assert done is not None
     assert (done.state, done.run_id, done.error) == ("finished", run_id, "")
