@@ -117,7 +117,9 @@ def test_threads_publish_at_once_and_nothing_is_lost(broker: Broker) -> None:
         assert own == [f"{name}:{number}" for number in range(50)]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(batches=st.lists(st.lists(st.binary(max_size=40), max_size=5), max_size=8))
 def test_any_bytes_come_back_as_they_were(broker: Broker, batches: Sequence[Sequence[bytes]]) -> None:
     start = broker.end("a")

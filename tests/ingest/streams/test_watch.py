@@ -176,6 +176,8 @@ def test_processes_share_a_topic_and_one_takes_over_from_another(
         processes[0].kill()  # its partitions are given to the other one when Kafka misses it
         topic.send([reading(number) for number in range(sent, sent + 50)])
         sent += 50
+        assert processes[1].stdout is not None
+        assert "accepted" in processes[1].stdout.readline()
         processes[1].send_signal(signal.SIGTERM)
         _, err = processes[1].communicate(timeout=60)
         assert processes[1].returncode == 0, err
