@@ -39,6 +39,16 @@ def test_whoever_asks_first_makes_the_key_and_all_others_have_it(tmp_path: Path)
     assert ring(tmp_path).pseudonym_keys("email") == (), "looking makes none"
 
 
+def test_threads_that_complete_the_list_of_keys_do_not_disturb_each_other(tmp_path: Path) -> None:
+    made = ring(tmp_path).pseudonym_key("msisdn")
+    for _ in range(20):
+        (tmp_path / "keys.json").unlink()  # as who is killed before the key is noted leaves it
+        rings = [ring(tmp_path) for _ in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(lambda one: one.pseudonym_key("msisdn"), rings)) == {made}
+    assert sorted(path.name for path in tmp_path.glob(".*")) == []
+
+
 def test_keys_may_lie_elsewhere_and_no_secret_is_in_the_workspace(tmp_path: Path) -> None:
     made = ring(tmp_path / "w", key_folder=tmp_path / "safe").pseudonym_key("msisdn")
     assert {path.name for path in (tmp_path / "w").rglob("*") if path.is_file()} <= {

@@ -236,7 +236,7 @@ class KeyFiles:
 
     def _put(self, path: Path, data: bytes, *, mode: int) -> None:
         """Write a file whole or not at all."""
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")  # threads may note the same
         try:
             if not path.parent.is_dir():
                 path.parent.mkdir(parents=True, mode=0o700)
