@@ -117,6 +117,7 @@ def receipt_of(  # noqa: PLR0913 - what a receipt says
         absent_columns=json.dumps(absent),
         extra_columns=json.dumps(extra),
         mapping=json.dumps(dict(mapping), sort_keys=True) if mapping else None,
+        notes=None,
         table_version=version,
         started_at=batch.started_at,
         finished_at=finished_at,
