@@ -149,6 +149,15 @@ def test_what_cannot_be_erased_is_told(trunkline: Trunkline, trained: Path, said
     assert "--erase" in err
 
 
+def test_topics_of_a_broker_of_its_own_are_told_as_out_of_reach(
+    trunkline: Trunkline, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_BROKER__URL", "kafka://127.0.0.1:9")  # an erasure asks nothing of it
+    code, out, err = trunkline("maintain", "--erase", f"subscriber={PERSON}", "--workspace", workspace, "--json")
+    assert code == 0, err
+    assert json.loads(out)["brokers"] == ["broker.url"]
+
+
 CALLS = """
 from typing import ClassVar
 from trunkline.contracts import Contract, Integer, Table, Text, field

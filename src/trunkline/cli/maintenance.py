@@ -104,6 +104,7 @@ def _erase(said: str, common: Common) -> int:
             ("files as handed over", found.files),
             ("sources that had brought the person", found.sources),
             ("raw copies that cannot be read", found.unread),
+            ("topics of the broker, until its own retention", found.brokers),
         ):
             if left:
                 print(f"out of reach, {title}: {', '.join(left)}")

@@ -123,6 +123,7 @@ def _erased(
         files=tuple(sorted({path for path in map(file_of, sources.values()) if path is not None})),
         sources=tuple(sorted(sources)),
         unread=tuple(sorted([path for path in found.unread if Path(path).exists()] + found.archives_unread)),
+        brokers=() if workspace.settings.broker.url is None else ("broker.url",),
     )
 
 

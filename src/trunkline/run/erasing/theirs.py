@@ -31,6 +31,8 @@ class Erased(BaseModel):
             hold the person still.
         unread: Archives that cannot be looked into now, and raw copies that stay because nobody can see into them:
             encrypted, damaged, or of a form whose reader is not installed.
+        brokers: Brokers that hold records by themselves, e.g. Kafka: nothing is taken out of their topics, and what
+            they hold of the person goes with their own retention.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,6 +45,7 @@ class Erased(BaseModel):
     files: tuple[str, ...]
     sources: tuple[str, ...]
     unread: tuple[str, ...]
+    brokers: tuple[str, ...] = ()
 
 
 @dataclass
