@@ -60,6 +60,7 @@ def test_a_row_in_clear_is_found_in_another_spelling(
     assert workspace.lake.arrow("platform.predictions").column("entity_key").to_pylist() == [BEN]
 
 
+@pytest.mark.slow
 def test_so_is_one_in_an_older_version_alone(
     trunkline: Trunkline, protected: Callable[[], None], workspace: Workspace
 ) -> None:
@@ -71,6 +72,7 @@ def test_so_is_one_in_an_older_version_alone(
     assert in_clear(workspace.root / "lake") == set()
 
 
+@pytest.mark.slow
 def test_so_is_one_in_an_archive(
     trunkline: Trunkline, protected: Callable[[], None], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

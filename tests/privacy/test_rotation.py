@@ -117,6 +117,7 @@ usecase = UseCase(
 """
 
 
+@pytest.mark.slow
 def test_both_of_a_pair_are_renamed_and_erased(trunkline: Trunkline, lines: Path, workspace: Workspace) -> None:
     plugin = lines.parent / "plugins" / "pairs" / "__init__.py"
     plugin.parent.mkdir()
@@ -163,6 +164,7 @@ def test_both_of_a_pair_are_renamed_and_erased(trunkline: Trunkline, lines: Path
     log.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ['country="43"', "", 'form="as_is"', 'form="lower"'])
 def test_fields_of_one_type_that_differ_in_country_or_form_keep_their_originals(
     trunkline: Trunkline, lines: Path, workspace: Workspace, other: str
@@ -196,6 +198,7 @@ def test_fields_of_one_type_that_differ_in_country_or_form_keep_their_originals(
     assert newest[0]["callee"] == pseudonyms.value("callee", "0170 1"), "who comes again has the name of before"
 
 
+@pytest.mark.slow
 def test_rows_that_come_back_under_an_older_key_are_renamed_by_the_next_rotation(
     trunkline: Trunkline, kept: Path, lines: Path, workspace: Workspace
 ) -> None:
@@ -218,6 +221,7 @@ def test_rows_that_come_back_under_an_older_key_are_renamed_by_the_next_rotation
     assert (code, "no original of 1 rows of lines.calls" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_an_erasure_finds_who_was_named_under_an_older_key(
     trunkline: Trunkline, kept: Path, workspace: Workspace
 ) -> None:
@@ -275,6 +279,7 @@ def test_pseudonyms_are_not_changed_while_somebody_makes_them(
     assert workspace.keys.facts() == keys
 
 
+@pytest.mark.slow
 def test_pseudonyms_are_not_changed_beside_a_replay(
     trunkline: Trunkline, kept: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +303,7 @@ def test_pseudonyms_are_not_changed_beside_a_replay(
     assert sorted(found.values()) == sorted([ANN, BEN, f"{BEN}1"])
 
 
+@pytest.mark.slow
 def test_nobody_makes_pseudonyms_while_they_are_changed(
     trunkline: Trunkline, kept: Path, lines: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,6 +325,7 @@ def test_nobody_makes_pseudonyms_while_they_are_changed(
     assert workspace.lake.arrow("lines.lines").num_rows == 4
 
 
+@pytest.mark.slow
 def test_an_original_that_was_not_renamed_stays_in_the_vault(kept: Path, workspace: Workspace) -> None:
     lake = workspace.lake
     (old,) = [key.key_id for key in workspace.keys.pseudonym_keys("msisdn")]

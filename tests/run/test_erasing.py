@@ -83,6 +83,7 @@ def test_a_key_of_one_part_is_not_taken_apart(trunkline: Trunkline, workspace: P
     assert another.encode() in kept
 
 
+@pytest.mark.slow
 def test_nothing_of_a_person_is_left(
     trunkline: Trunkline, workspace: Path, source: Path, log: EmbeddedLog, tmp_path: Path
 ) -> None:

@@ -384,6 +384,7 @@ def test_a_file_is_scored_with_reasons(
     assert set(tmp_path.iterdir()) == {out}
 
 
+@pytest.mark.slow
 def test_every_file_under_a_run_id_is_logged_and_each_once(
     trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers
 ) -> None:
@@ -452,6 +453,7 @@ def test_a_report_rendered_again_has_the_same_bytes(trunkline: Trunkline, worksp
     assert page.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_report_rendered_by_other_code_has_the_same_bytes(
     trunkline: Trunkline, workspace: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,7 @@ def test_what_an_unfinished_run_has_read_is_kept(
     assert [path.name for path in (workspace / "candidates").iterdir()] == ["stopped"]
 
 
+@pytest.mark.slow
 def test_candidates_that_became_versions_go_after_a_while(trunkline: Trunkline, workspace: Path) -> None:
     assert [path.name for path in (workspace / "candidates").iterdir()] == ["first"]
     assert tidy(workspace).candidates_removed == ()

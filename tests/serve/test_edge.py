@@ -224,6 +224,7 @@ def test_a_consumer_that_stops_anywhere_takes_the_same_chunk_again(
     log.close()
 
 
+@pytest.mark.slow
 def test_a_full_log_refuses_and_nothing_is_half_taken(tmp_path: Path) -> None:
     def unopened() -> Lake:
         raise UnavailableError("the lake is away")

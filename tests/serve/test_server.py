@@ -435,6 +435,7 @@ def test_outcomes_are_checked(shared: Client) -> None:
     assert (mine.status, mine.json["accepted"], mine.json["outcome_ids"]) == (200, 1, ["mine"])
 
 
+@pytest.mark.slow
 def test_one_server_of_a_workspace_flushes_and_the_next_takes_over(site: Site) -> None:
     with held(site.workspace / "locks" / "flusher.lock", what="flusher"), serving(site) as client:
         assert client.post("/v1/lines/predict", [ROW] * 5).status == 200

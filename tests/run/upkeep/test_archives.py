@@ -22,6 +22,7 @@ def erase(shop: Shop, person: str, retention: dict[str, object] | None = None) -
         return erase_person(workspace, "subscriber", person, progress=lambda _what, _share: None)
 
 
+@pytest.mark.slow
 def test_a_person_is_erased_from_archives_as_well(shop: Shop) -> None:
     shop.take(range(1, 6), days_ago=40)
     shop.take([6, 7], days_ago=35, caller="s3")
@@ -57,6 +58,7 @@ def test_archives_of_before_are_found_after_the_settings_changed(fives: Shop, tm
     assert found.unread[0].startswith(fives.archive.as_uri())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("maintained", ["maintained", "not maintained"])
 def test_an_archive_killed_before_it_is_listed_is_found_elsewhere(
     fives: Shop, tmp_path: Path, killed: Callable[..., None], maintained: str
@@ -73,6 +75,7 @@ def test_an_archive_killed_before_it_is_listed_is_found_elsewhere(
     assert fives.archived_ids() == ["c1", "c3", "c4", "c5"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "here", "there"), [("retire.after_manifest", 5, 0), ("retire.after_part", 0, 5), ("begun", 0, 5)]
 )
@@ -95,6 +98,7 @@ def test_what_was_begun_elsewhere_is_completed_or_cleared_there(
     assert (len(again.unread), again.tables) == ((0, {"archive of phone.calls": 1}) if there else (1, {}))
 
 
+@pytest.mark.slow
 def test_rows_stay_while_the_place_of_a_begun_archive_is_out_of_reach(
     fives: Shop, tmp_path: Path, killed: Callable[..., None]
 ) -> None:
@@ -110,6 +114,7 @@ def test_rows_stay_while_the_place_of_a_begun_archive_is_out_of_reach(
     assert list(fives.archive.rglob("*.parquet")) == []
 
 
+@pytest.mark.slow
 def test_a_list_from_before_there_were_states_is_read(fives: Shop, tmp_path: Path) -> None:
     fives.tidy()
     with fives.open() as workspace:

@@ -40,6 +40,7 @@ def sums(shop: Shop) -> dict[object, object]:
     return {row["caller"]: row["calls"] for row in rows}
 
 
+@pytest.mark.slow
 def test_groups_of_rows_that_have_gone_stay(loads: Shop) -> None:
     assert sums(loads) == {"s1": 1, "s2": 1, "s3": 1, "s4": 1}
     assert loads.retired(loads.tidy()) == 3
@@ -49,6 +50,7 @@ def test_groups_of_rows_that_have_gone_stay(loads: Shop) -> None:
     assert sums(loads)["s4"] == 2
 
 
+@pytest.mark.slow
 def test_rows_that_went_otherwise_leave_their_groups(loads: Shop) -> None:
     loads.tidy()
     with loads.open(now=NOW + timedelta(minutes=1)) as workspace:

@@ -62,6 +62,7 @@ def test_rows_without_an_event_time_age_by_their_coming(shop: Shop, tmp_path: Pa
     assert shop.retired(shop.tidy(now=NOW + timedelta(days=31))) == 1
 
 
+@pytest.mark.slow
 def test_the_settings_win_over_the_contract(fives: Shop) -> None:
     def kept(**said: object) -> dict[str, object]:
         return {"tables": {TABLE: said}}
@@ -96,6 +97,7 @@ def test_a_contract_whose_rows_cannot_age_is_refused() -> None:
             number: Integer
 
 
+@pytest.mark.slow
 def test_tables_of_the_platform_age_by_the_settings(fives: Shop, trunkline: Trunkline) -> None:
     path = fives.folder / "bad.csv"
     path.write_text(
@@ -108,6 +110,7 @@ def test_tables_of_the_platform_age_by_the_settings(fives: Shop, trunkline: Trun
     assert fives.rows("platform.quarantine") == []
 
 
+@pytest.mark.slow
 def test_rows_that_come_while_an_archive_is_written_are_in_it(fives: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     visits: list[str] = []
 
@@ -122,6 +125,7 @@ def test_rows_that_come_while_an_archive_is_written_are_in_it(fives: Shop, monke
     assert (fives.ids(), fives.archived_ids()) == (NEW, [*OLD, "c99"])
 
 
+@pytest.mark.slow
 def test_a_damaged_archive_of_a_killed_call_is_made_anew_at_once(fives: Shop, killed: Callable[..., None]) -> None:
     killed(fives, "retire.after_manifest")
     (part,) = fives.archive.rglob("*.parquet")
@@ -131,6 +135,7 @@ def test_a_damaged_archive_of_a_killed_call_is_made_anew_at_once(fives: Shop, ki
     assert (fives.ids(), fives.archived_ids()) == ([], sorted(OLD + NEW))
 
 
+@pytest.mark.slow
 def test_new_rows_that_are_not_due_disturb_nothing(fives: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     visits: list[str] = []
 
