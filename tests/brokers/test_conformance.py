@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from trunkline.brokers import Broker, GroupCommit, Message
@@ -121,6 +121,7 @@ def test_threads_publish_at_once_and_nothing_is_lost(broker: Broker) -> None:
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(batches=st.lists(st.lists(st.binary(max_size=40), max_size=5), max_size=8))
+@example(batches=[[b"\x00TS1"], [b"\x00TC1"], [b"\x00TC1\x00TS1", b"\x00"]])
 def test_any_bytes_come_back_as_they_were(broker: Broker, batches: Sequence[Sequence[bytes]]) -> None:
     start = broker.end("a")
     for batch in batches:

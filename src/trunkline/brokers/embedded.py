@@ -139,7 +139,7 @@ class EmbeddedLog:
             ((topic, messages),) = batches.items()
             if len(messages) == 1:  # the way of one request: one statement is a transaction of its own
                 value, key = messages[0]
-                if self._values.seals:
+                if self._values.seals or value[:1] == b"\x00":
                     value = self._values.sealed(topic, value)
                 self._point("log.before_commit")
                 cursor = self._writer.execute(inserts[topic], (at_us, key, value))

@@ -1,14 +1,17 @@
 """Values of the durable log under encryption, bound to the log and the topic that they are in."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from trunkline.checks.sealing import is_sealed
+from trunkline.checks.sealing import MARK, is_sealed
 from trunkline.errors import InputError
 
 if TYPE_CHECKING:
     from trunkline.lake import Keyring
 
 __all__ = ["SealedValues"]
+
+_CLEAR: Final = b"\x00TC1"
+"""Stands before a value in clear that begins like one that is encrypted, or like this."""
 
 
 class SealedValues:
@@ -33,7 +36,7 @@ class SealedValues:
             InputError: The keys cannot be read or made.
         """
         if not self.seals or self._sealer is None or not value:
-            return value
+            return _CLEAR + value if value.startswith((MARK, _CLEAR)) else value
         return self._sealer.seal(value, bound=self._bound(topic))
 
     def opened(self, topic: str, value: bytes) -> bytes:
@@ -44,7 +47,7 @@ class SealedValues:
             TamperedError: Its key is lost, or it was changed.
         """
         if not is_sealed(value):
-            return value
+            return value.removeprefix(_CLEAR)
         if self._sealer is None:
             raise InputError("the durable log is encrypted, and it was opened without keys", where=self._where)
         return self._sealer.open(value, bound=self._bound(topic))

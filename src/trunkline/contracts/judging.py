@@ -124,6 +124,7 @@ class RowJudge:
         if not isinstance(message, Mapping):
             return Judged({}, ("row.not_an_object",))
         reasons: list[str] = []
+        twice: set[str] = set()
         given: dict[str, object] = {}
         keys: dict[str, str] = {}
         for key, value in message.items():
@@ -133,10 +134,10 @@ class RowJudge:
             elif name not in given or self._means_null(name, given[name]):
                 given[name], keys[name] = value, key
             elif not self._means_null(name, value):
-                if f"{name}.twice" not in reasons:
-                    reasons.append(f"{name}.twice")
+                twice.add(name)
                 if self._rank(key) < self._rank(keys[name]):
                     given[name], keys[name] = value, key
+        reasons += [f"{name}.twice" for name, _ in self._checks if name in twice]
         row: dict[str, Scalar | None] = {}
         for name, check in self._checks:
             row[name] = check(given.get(name), reasons)
