@@ -82,6 +82,7 @@ def test_what_runs_by_itself_and_maintenance_go_on(plugins: Path, capsys: pytest
     assert "'x4' cannot be imported" in problem
 
 
+@pytest.mark.slow
 def test_the_server_serves_the_others(plugins: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from starlette.testclient import TestClient
 

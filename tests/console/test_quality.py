@@ -53,6 +53,7 @@ def test_an_empty_workspace_says_that_nothing_came(empty: "Console") -> None:
     assert "No source has delivered" in said
 
 
+@pytest.mark.slow
 def test_days_rules_sources_columns_and_contracts_are_shown(empty: "Console", append: Append) -> None:
     rows = [receipt(days) for days in range(4, 20)] + [receipt(0, rows=40, refused=10), receipt(2, rows=200)]
     append(empty.lake, "platform.receipts", rows)

@@ -38,6 +38,7 @@ def test_limits_reach_the_database_and_results_spill(tmp_path: Path) -> None:
         assert engine.arrow(table.aggregate(total=table.count())).to_pylist() == [{"total": 200_000}]
 
 
+@pytest.mark.slow
 def test_a_stream_is_forgotten_with_the_last_expression_over_it() -> None:
     with DuckDB(threads=1) as engine:
         table = engine.table(pa.table({"a": [1]}).to_reader())

@@ -230,6 +230,7 @@ def take_receipt(lake: Lake) -> Receipt:
     return Receipt(**{name: row[name] for name in Receipt.model_fields})
 
 
+@pytest.mark.slow
 def test_all_rows_bad(lake: Lake, write: Write) -> None:
     path = write("bad.csv", lines(*(f"c{number},x,,," for number in range(30_000))))
     with pytest.raises(

@@ -110,6 +110,7 @@ def test_once_takes_what_is_there_and_archives_it_by_day(tmp_path: Path) -> None
     assert names(sorted((archive / "2024-05-01").iterdir())) == ["a.csv", "c.csv"]
 
 
+@pytest.mark.slow
 def test_the_archive_keeps_both_of_two_files_with_one_name(tmp_path: Path) -> None:
     inbox, archive = tmp_path / "in", tmp_path / "archive"
     inbox.mkdir()

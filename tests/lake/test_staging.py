@@ -105,6 +105,7 @@ def test_an_error_while_giving_up_hides_nothing(lake: Lake, monkeypatch: pytest.
     assert (len(closed), parquet_files(lake)) == (3, [])
 
 
+@pytest.mark.slow
 def test_a_part_that_is_covered_is_a_conflict(lake: Lake) -> None:
     lake.append("s.t", rows(1), transaction=Transaction("a", 1))
     with lake.staged("s.t", rows(1).schema) as staged:

@@ -49,6 +49,7 @@ def test_words_and_titles_of_papers_are_not_renamed(tmp_path: Path) -> None:
     assert "`trunkline simulate leaving --rows N --out DIR`" in readme
 
 
+@pytest.mark.slow
 def test_ones_own_use_cases_are_copied(tmp_path: Path, write: "Write") -> None:
     copy_usecase("my_house", copy_of="house_prices", into=tmp_path / "p")
     copy_usecase("my_flat", copy_of="my_house", into=tmp_path / "p")

@@ -130,6 +130,7 @@ def findings(trunkline: Trunkline) -> dict[str, dict[str, str]]:
     return {found["part"]: found for found in json.loads(out)["findings"]}
 
 
+@pytest.mark.slow
 def test_doctor_says_whether_the_keys_are_there(trunkline: Trunkline, lines: Path, workspace: Workspace) -> None:
     assert findings(trunkline)["keys"]["detail"] == "made on first need"
     (lines / "a.csv").write_text("msisdn,seconds\n0170 1,1\n")

@@ -58,6 +58,7 @@ def test_a_replay_reads_them_and_leaves_none_in_clear(trunkline: Trunkline, batc
     assert mended.column("msisdn").to_pylist() == [workspace.keys.pseudonyms(_line(workspace)).value("msisdn", BEN)]  # type: ignore[union-attr]  # the contract protects it
 
 
+@pytest.mark.slow
 def test_an_export_has_to_be_asked_for_and_comes_back_mended(
     trunkline: Trunkline, batch: str, lines: Path, workspace: Workspace
 ) -> None:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "src"
 
 
+@pytest.mark.slow
 def test_commands_and_settings_are_documented_and_their_pages_current() -> None:
     """The script names what is undocumented and shows how the pages differ; `make reference` writes them."""
     done = subprocess.run(

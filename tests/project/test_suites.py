@@ -49,6 +49,7 @@ def test_outcomes_are_counted(suites: types.ModuleType, tmp_path: Path) -> None:
     assert suites.run("slow", suites.Suite(60, mark="slow")) == suites.Tally(passed=1)
 
 
+@pytest.mark.slow
 def test_a_suite_that_exceeds_its_budget_has_failed(suites: types.ModuleType, tmp_path: Path) -> None:
     write(tmp_path, "import threading\ndef test_a(): threading.Event().wait(60)\n")
     assert suites.run("fast", suites.Suite(1)).failed == 1

@@ -148,6 +148,7 @@ def test_a_regression_has_folds_and_residual_pictures(regression: ReportContent)
     assert "grouped by house_id" in said
 
 
+@pytest.mark.slow
 def test_a_refused_candidate_says_what_failed_and_who_stays(full: ReportContent) -> None:
     assert full.evaluation is not None
     gates = (

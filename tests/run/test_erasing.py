@@ -244,6 +244,7 @@ def test_a_piece_beyond_its_budget_goes_and_does_not_come_back(
     assert traces(workspace, NEIGHBOUR)
 
 
+@pytest.mark.slow
 def test_a_row_that_comes_while_the_log_is_emptied_goes_as_well(
     trunkline: Trunkline, calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,6 +180,7 @@ def test_a_server_that_refuses_fails_nothing(
     ]
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_or_is_gone_fails_nothing(
     trunkline: Trunkline,
     source: Path,

@@ -117,6 +117,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, repository: Path) ->
     return "broken"
 
 
+@pytest.mark.slow
 def test_what_nobody_foresaw_is_one_text(
     trunkline: Trunkline, tmp_path: Path, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

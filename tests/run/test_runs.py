@@ -89,6 +89,7 @@ def test_a_file_that_is_known_is_not_taken_in_twice(trunkline: Trunkline, worksp
     assert "version 1 is champion, unchanged" in out
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_version(
     trunkline: Trunkline, workspace: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_run_takes_no_other_files_under_its_id(trunkline: Trunkline, workspace
     assert "other.csv" in json.loads(out)["error"]["where"]
 
 
+@pytest.mark.slow
 def test_without_a_source_the_rows_of_the_lake_are_taken_and_none_simulated(
     trunkline: Trunkline, workspace: Path
 ) -> None:
@@ -153,6 +155,7 @@ def test_without_a_source_the_rows_of_the_lake_are_taken_and_none_simulated(
     assert len(lake(workspace, "leavers.subscribers")) == 500
 
 
+@pytest.mark.slow
 def test_simulated_rows_are_the_same_at_every_run(trunkline: Trunkline, tmp_path: Path) -> None:
     for _ in range(2):
         found = done(trunkline("run", "leavers", "--until", "ingest", "--workspace", tmp_path, "--json"))
@@ -424,6 +427,7 @@ def test_scores_that_cannot_be_written_are_not_logged(
     assert len(lake(workspace, "platform.predictions")) == before
 
 
+@pytest.mark.slow
 def test_rows_of_the_lake_are_scored_with_reasons(trunkline: Trunkline, workspace: Path) -> None:
     asked = ("predict", "leavers", "--run-id", "again", "--reasons", "2", "--workspace", workspace, "--json")
     document = json.dumps(done(trunkline(*asked))["predictions"])

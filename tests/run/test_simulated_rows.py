@@ -57,6 +57,7 @@ def test_a_simulated_run_learns_from_simulated_rows(trunkline: Trunkline, tmp_pa
     assert (document["rows"], document["left_out"]) == (600, [])
 
 
+@pytest.mark.slow
 def test_the_champion_scores_no_simulated_rows_beside_real_ones(
     trunkline: Trunkline, workspace: Path, subscribers: Subscribers
 ) -> None:

@@ -213,6 +213,7 @@ def test_no_copies_stay_where_none_are_wanted(tmp_path: Path, monkeypatch: pytes
             assert len([path for path in (tmp_path / "w" / "landing").rglob("*") if path.is_file()]) == left
 
 
+@pytest.mark.slow
 def test_a_folder_is_watched_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "churn", "--rows", "30", "--out", str(tmp_path / "made")]) == 0
     (made,) = (tmp_path / "made").iterdir()

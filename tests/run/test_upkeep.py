@@ -59,6 +59,7 @@ def test_a_damaged_manifest_keeps_all_that_its_use_case_was_trained_on(workspace
     assert len(found.problems) == 1
 
 
+@pytest.mark.slow
 def test_what_an_unfinished_run_has_read_is_kept(
     environment: None, tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

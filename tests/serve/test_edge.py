@@ -95,6 +95,7 @@ def test_every_form_of_a_body_brings_records(client: TestClient, lake: Lake) -> 
     assert sum(receipt["accepted"] for receipt in rows(lake, "platform.receipts")) == 108
 
 
+@pytest.mark.slow
 def test_records_of_one_request_have_a_verdict_each(client: TestClient, lake: Lake) -> None:
     sent = [
         reading(0),
@@ -126,6 +127,7 @@ def test_records_of_one_request_have_a_verdict_each(client: TestClient, lake: La
     assert json.loads(receipt["extra_columns"]) == ["colour"]
 
 
+@pytest.mark.slow
 def test_senders_may_spell_fields_differently(client: TestClient, lake: Lake) -> None:
     sent = [
         reading(0),
@@ -249,6 +251,7 @@ def test_a_full_log_refuses_and_nothing_is_half_taken(tmp_path: Path) -> None:
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [

@@ -296,6 +296,7 @@ def test_reasons_name_what_moved_the_score(shared: Client, shared_site: Site, li
     assert shared.post("/v1/lines/predict?reasons=x", ROW).status == 400
 
 
+@pytest.mark.slow
 def test_bad_rows_are_named_with_all_reasons_and_nothing_is_answered(client: Client, site: Site) -> None:
     bad = {**ROW, "age_months": -1, "medium": "string", "colour": "red"}
     over = {**ROW, "used_mbps": 60}
@@ -368,6 +369,7 @@ def test_a_misspelt_option_is_refused(shared: Client, path: str, option: str, al
     assert option in reply.json["error"]
 
 
+@pytest.mark.slow
 def test_too_much_at_once_is_refused(site: Site) -> None:
     with serving(site, settings=ServeSettings(max_body_mb=0.01, max_rows=3)) as client:
         assert client.post("/v1/lines/predict", [ROW] * 3).status == 200
@@ -377,6 +379,7 @@ def test_too_much_at_once_is_refused(site: Site) -> None:
         assert (reply.status, "0.01 MiB" in reply.json["next"]) == (413, True)
 
 
+@pytest.mark.slow
 def test_without_a_champion_the_server_says_so(empty_site: Site) -> None:
     with serving(empty_site) as client:
         reply = client.post("/v1/lines/predict", ROW)
@@ -448,6 +451,7 @@ def test_one_server_of_a_workspace_flushes_and_the_next_takes_over(site: Site) -
     assert len(site.rows_of("platform.predictions")) == 5
 
 
+@pytest.mark.slow
 def test_stopping_flushes_what_is_there(site: Site) -> None:
     with serving(site) as client:
         client.post("/v1/lines/predict", [ROW] * 5)
@@ -457,6 +461,7 @@ def test_stopping_flushes_what_is_there(site: Site) -> None:
 # Models that change
 
 
+@pytest.mark.slow
 def test_a_promotion_is_taken_over_without_losing_a_request(client: Client, site: Site) -> None:
     seen: list[str] = []
     statuses: set[int] = set()
@@ -498,6 +503,7 @@ def test_a_rollback_brings_the_whole_model_back(client: Client, site: Site, line
     assert [row["score"] for row in after] == [row["score"] for row in before]
 
 
+@pytest.mark.slow
 def test_a_tampered_champion_is_not_loaded_and_the_old_one_answers(client: Client, site: Site) -> None:
     version = site.registry.register("lines", site.folders[1], run_id="r", metrics={}, tags={}, evidence=[])
     site.registry.promote("lines", version.version, approver="test", evidence=None)
@@ -525,6 +531,7 @@ def test_a_tampered_champion_is_not_loaded_and_the_old_one_answers(client: Clien
     assert client.post("/v1/lines/predict", ROW).status == 200
 
 
+@pytest.mark.slow
 def test_a_server_that_starts_on_a_tampered_model_is_not_ready(site: Site) -> None:
     (site.registry.folder("lines") / "model.json").write_bytes(b"{}")
     with serving(site) as client:
@@ -625,6 +632,7 @@ def test_models_describe_themselves(shared: Client) -> None:
 # Ways through the server
 
 
+@pytest.mark.slow
 def test_any_asgi_server_gives_the_same_answers(client: Client, site: Site) -> None:
     ours = client.post("/v1/lines/predict", ROW)
     with serving(site, protocol=HttpToolsProtocol) as other:
@@ -683,6 +691,7 @@ def test_a_client_that_asks_whether_to_go_on_is_told(shared: Client) -> None:
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.slow
 def test_one_that_goes_away_in_the_middle_harms_nobody(client: Client, site: Site) -> None:
     for cut in (60, 200):
         with socket.create_connection(("127.0.0.1", client.port)) as connection:
@@ -692,6 +701,7 @@ def test_one_that_goes_away_in_the_middle_harms_nobody(client: Client, site: Sit
     assert client.post("/v1/lines/predict", ROW).status == 200
 
 
+@pytest.mark.slow
 def test_many_at_once_each_get_their_own_answer_once(client: Client, site: Site) -> None:
     model, found = site.model(), dict[float, tuple[str, float]]()
 
@@ -718,6 +728,7 @@ def test_many_at_once_each_get_their_own_answer_once(client: Client, site: Site)
 # Keys, other sites, metrics, documentation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -778,6 +789,7 @@ def test_keys_and_roles(site: Site) -> None:
         assert client.post("/v1/lines/predict", ROW, **operator).status == 200
 
 
+@pytest.mark.slow
 def test_metrics_count_what_happened(client: Client) -> None:
     client.post("/v1/lines/predict", [ROW] * 3)
     client.post("/v1/lines/predict", [ROW, {}])
@@ -836,6 +848,7 @@ def test_the_documentation_page_loads_nothing_from_elsewhere(shared: Client) -> 
     assert shared.post("/v1/lines/predict", html.unescape(example[1]).encode()).status == 200
 
 
+@pytest.mark.slow
 def test_full_durability_answers_as_well(site: Site) -> None:
     with serving(site, log=BrokerSettings(synchronous="FULL")) as client:
         assert client.post("/v1/lines/predict", ROW).status == 200

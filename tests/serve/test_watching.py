@@ -87,6 +87,7 @@ def test_a_champion_that_fails_in_an_unforeseen_way_is_a_problem_of_its_use_case
     assert (deployment.problem, deployment.loaded().live.version) == ("", "2")
 
 
+@pytest.mark.slow
 def test_the_watcher_goes_on_whatever_one_use_case_does(
     made: FastAPI, promote: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -318,6 +318,7 @@ def test_contradictions_are_refused_at_import(changes: dict[str, object], says: 
         small_task(**declared)
 
 
+@pytest.mark.slow
 def test_another_draw_of_the_same_population_scores_alike(trained: Trained) -> None:
     from trunkline.tasks.comparison import score
 

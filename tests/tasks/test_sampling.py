@@ -33,6 +33,7 @@ def make(*, nulls: bool = False, rare: int = 30) -> tuple[Matrix, np.ndarray, Vi
     return base, target, view, matrix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["smote", "borderline", "adasyn", "random_over", "smotenc"])
 def test_the_rare_class_is_filled_up_and_original_rows_stay(kind: Resampling) -> None:
     base, target, view, matrix = make()

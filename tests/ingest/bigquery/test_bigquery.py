@@ -175,6 +175,7 @@ def test_contradictions_are_refused(wrong: dict[str, object]) -> None:
         declare(**wrong)
 
 
+@pytest.mark.slow
 def test_nobody_answers(tmp_path: Path) -> None:
     source = open_source("calls", declare(project="p", table="shop.calls", endpoint="http://127.0.0.1:9", timeout_s=1))
     with pytest.raises(UnavailableError, match="did not answer"):

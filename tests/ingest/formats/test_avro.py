@@ -171,6 +171,7 @@ def test_damaged_and_hostile_files_are_refused(content: bytes, says: str, read: 
         read(write("f.avro", content))
 
 
+@pytest.mark.slow
 def test_a_block_cannot_unpack_without_end(read: Read, write: Write) -> None:
     import bz2
     import lzma

@@ -293,6 +293,7 @@ def test_the_form_of_an_export(opened: Open, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["a.csv", "calls.csv"]
 
 
+@pytest.mark.slow
 def test_discarding(opened: Open, tmp_path: Path) -> None:
     workspace = opened()
     batch = take(workspace, tmp_path)

@@ -54,6 +54,7 @@ def test_rows_past_their_time_are_archived_and_go(fives: Shop) -> None:
     assert sorted(int(str(row["number"])) for row in whole) == [1, 2]
 
 
+@pytest.mark.slow
 def test_rows_without_an_event_time_age_by_their_coming(shop: Shop, tmp_path: Path) -> None:
     path = tmp_path / "open.csv"
     path.write_text("call_id,caller,began_at,seconds\nc1,s1,,7\n")
@@ -175,6 +176,7 @@ def test_rows_that_an_archive_lacks_are_not_deleted(fives: Shop, monkeypatch: py
     assert len(fives.rows()) == 10
 
 
+@pytest.mark.slow
 def test_a_version_that_a_model_was_trained_on_stays_readable(workspace: Path) -> None:
     said = {"tables": {"leavers.subscribers": {"days": 1, "by": "ingestion"}}}
     settings = load_settings(
