@@ -76,20 +76,20 @@ UNTOUCHED_BY_TIME_ZONES = (
 )
 
 SUITES = {
-    "fast": Suite(360, workers=2),
+    "fast": Suite(300, workers=2),
     # The same answers wherever the machine stands: a naive local time anywhere shows here.
     "fast-tokyo": Suite(
-        300,
+        240,
         workers=2,
         variables={"TZ": "Asia/Tokyo"},
         folders=TOUCHED_BY_TIME_ZONES,
         left_out=UNTOUCHED_BY_TIME_ZONES,
     ),
     "properties": Suite(300, workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}, narrowed_to="hypothesis"),
-    "slow": Suite(1140, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}),
+    "slow": Suite(1500, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}),
     "servers": Suite(350, mark="servers", extras=("sql", "kafka"), system=("postgresql", "mariadb", "java")),
     "spark": Suite(420, mark="spark", extras=("spark",), system=("java",)),
-    "airflow": Suite(420, mark="airflow", extras=("airflow",)),
+    "airflow": Suite(180, mark="airflow", extras=("airflow",)),
     "browser": Suite(300, mark="browser", system=("chromium",)),
 }
 MARKS = [suite.mark for suite in SUITES.values() if suite.mark]
