@@ -86,7 +86,7 @@ SUITES = {
         left_out=UNTOUCHED_BY_TIME_ZONES,
     ),
     "properties": Suite(300, workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}, narrowed_to="hypothesis"),
-    "slow": Suite(1500, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}),
+    "slow": Suite(1500, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "brief"}),
     "servers": Suite(350, mark="servers", extras=("sql", "kafka"), system=("postgresql", "mariadb", "java")),
     "spark": Suite(420, mark="spark", extras=("spark",), system=("java",)),
     "airflow": Suite(180, mark="airflow", extras=("airflow",)),
