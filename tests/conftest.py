@@ -27,7 +27,7 @@ settings.register_profile(
     "thorough", parent=settings.get_profile("fast"), max_examples=100, derandomize=bool(os.environ.get("CI"))
 )
 # a kind of a slow property has a test of its own, and the drill of verdicts tries a million rows
-settings.register_profile("brief", parent=settings.get_profile("thorough"), max_examples=20)
+settings.register_profile("brief", parent=settings.get_profile("thorough"), max_examples=12)
 settings.register_profile("deep", parent=settings.get_profile("thorough"), max_examples=2000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
