@@ -292,3 +292,16 @@ def test_a_chunk_that_was_taken_stays_one_batch_after_an_erasure(tmp_path: Path,
     assert len(rows(lake, "sensors.readings")) == 3, "the erasure takes them out of the lake itself"
     assert len(rows(lake, "platform.receipts")) == 1
     log.close()
+
+
+def test_a_chunk_without_a_mapped_name_stops_nothing(tmp_path: Path, lake: Lake) -> None:
+    contract, topic = load_usecase("sensors").contract, topic_of("sensors", "readings")
+    log = EmbeddedLog(tmp_path / "log.db", settings=BrokerSettings(), clock=now)
+    intake = TopicIntake(log, Target("sensors", "readings", contract), clock=now, mapping={"handset": "device_id"})
+    for sent in (reading(0), reading(1, handset="h")):
+        log.publish({topic: [Message(json.dumps(sent).encode())]})
+        assert len(list(intake.drain(lake))) == 1
+    assert [row["device_id"] for row in rows(lake, "sensors.readings")] == ["h"]
+    assert [json.loads(row["reasons"]) for row in rows(lake, "platform.quarantine")] == [["device_id.null"]]
+    assert {row["contract_fingerprint"] for row in rows(lake, "platform.receipts")} == {contract.fingerprint}
+    log.close()

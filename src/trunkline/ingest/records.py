@@ -1,8 +1,8 @@
 """Records of a stream as rows of text: whatever a sender sends is a row, or goes to the quarantine, and stops nothing.
 
-Takes lines of JSON and the contract; gives what an opened file is. Every field of the contract has a column, so that a
-record is judged alone and not by what others of its chunk have. A line that is no object is a malformed line. Beyond
-the most columns that a file may have, names that no field claims are left out.
+Takes lines of JSON and the contract; gives what an opened file is. Every field of the contract and every name of the
+user's mapping has a column, so that a record is judged alone and not by what others of its chunk have. A line that is
+no object is a malformed line. Beyond the most columns that a file may have, names that no field claims are left out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ def open_records(
         mapping: Name in the records to field name; wins over the contract's own names.
     """
     names = {**names_of(contract.columns), **{name.strip().lower(): field for name, field in (mapping or {}).items()}}
-    seen: dict[str, str | None] = {}
+    seen: dict[str, str | None] = dict(mapping or {})
     rows: list[tuple[dict[str, object], int]] = []
     malformed: list[MalformedLine] = []
     number = 0

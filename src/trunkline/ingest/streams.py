@@ -279,7 +279,6 @@ def _streamed(contract: type[Contract]) -> type[Contract]:
     return with_table(
         contract,
         reject_budget=None,
-        on_missing_column="quarantine",
         on_new_column="report",
         on_two_columns="coalesce",  # producers may spell a field differently
         most_malformed=None,
