@@ -1,7 +1,7 @@
 """What a training run reports: frozen records that hold everything a page or a gate needs, and nothing of a row.
 
 All figures named ``metrics`` carry scikit-learn's scorer names; "out of fold" means judged by models that had not seen
-the row. The test set is judged once, by the final model. JSON goes there and back without loss.
+the row. Nothing is fitted or tuned on the test set. JSON goes there and back without loss.
 """
 
 from collections.abc import Mapping
