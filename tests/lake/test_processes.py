@@ -7,7 +7,9 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pyarrow as pa
 import pytest
@@ -40,6 +42,29 @@ def finish(process: subprocess.Popen[str]) -> None:
 
 def ids(lake: Lake, *, version: int | None = None) -> Counter[str]:
     return Counter(lake.arrow(TABLE, columns=["id"], version=version).column("id").to_pylist())
+
+
+@pytest.mark.slow
+def test_a_table_whose_log_is_cut_all_the_while_can_always_be_opened(lake: Lake) -> None:
+    lake.append("a.b", pa.table({"id": ["kept"]}))
+    is_over = Event()
+
+    def look() -> int:
+        looks = 0
+        while not is_over.is_set():
+            assert lake.version("a.b") is not None
+            looks += 1
+        return looks
+
+    with ThreadPoolExecutor(2) as readers:
+        found = [readers.submit(look) for _ in range(2)]
+        try:
+            for number in range(15):
+                lake.append("a.b", pa.table({"id": [f"erased {number}"]}))
+                lake.erase("a.b", "id", [f"erased {number}"])
+        finally:
+            is_over.set()
+        assert min(looks.result() for looks in found) > 15
 
 
 @pytest.mark.slow

@@ -27,6 +27,9 @@ HANDLED_READER_FEATURES: frozenset[str] = frozenset()
 """Reader features of the Delta protocol that the readers here understand; all others are refused by name."""
 
 _NEWEST_READER_VERSION = 3
+_OPENINGS = 10
+"""So often a log is opened that is cut under the reader: each cut leaves a newer checkpoint for the next look."""
+
 _STORAGE_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "S3_")
 
 
@@ -103,22 +106,23 @@ def open_table(uri: str, *, name: str, options: Mapping[str, str], version: int 
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError, TableNotFoundError
 
-    stored = dict(options) or None
-    try:
-        table = DeltaTable(uri, storage_options=stored) if version is None else None
-        if version is not None:
-            table = DeltaTable(uri, version=version, storage_options=stored)
-    except TableNotFoundError:
-        if version is None:
-            return None
-        raise _no_version(name, version) from None
-    except (DeltaError, OSError) as error:
-        if version is not None and "LogSegment" in str(error):
+    for attempt in range(1, _OPENINGS + 1):
+        try:
+            table = DeltaTable(uri, version=version, storage_options=dict(options) or None)
+        except TableNotFoundError:
+            if version is None:
+                return None
             raise _no_version(name, version) from None
-        raise UnavailableError(
-            f"the log of a table cannot be read ({type(error).__name__})", where=f"table {name}"
-        ) from error
-    assert table is not None
+        except (DeltaError, OSError) as error:
+            if version is not None and "LogSegment" in str(error):
+                raise _no_version(name, version) from None
+            if attempt < _OPENINGS and "not found" in str(error):
+                continue
+            raise UnavailableError(
+                f"the log of a table cannot be read ({type(error).__name__})", where=f"table {name}"
+            ) from error
+        else:
+            break
     _refuse_unknown_features(table, name)
     return table
 

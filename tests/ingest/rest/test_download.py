@@ -74,8 +74,11 @@ def test_a_missing_file_is_said(api: Api, open_file: OpenRest, pull: Pull) -> No
     [
         ("calls.csv", Reply(CSV)),
         ("calls.csv", Reply(CSV, length=False)),
-        ("calls.csv.gz", Reply(gzip.compress(CSV), length=False)),
-        ("calls.csv", Reply(gzip.compress(CSV * 50), headers={"Content-Encoding": "gzip"})),  # counted unpacked
+        ("calls.csv.gz", Reply(gzip.compress(CSV, mtime=0), length=False)),
+        (
+            "calls.csv",
+            Reply(gzip.compress(CSV * 50, mtime=0), headers={"Content-Encoding": "gzip"}),
+        ),  # counted unpacked
     ],
 )
 def test_a_file_beyond_the_declared_size_is_refused_at_once(
