@@ -110,6 +110,31 @@ def test_a_span_that_cannot_be_is_refused(empty: "Console", days: str) -> None:
     assert empty.client.get(f"/console/quality?days={days}").status_code == 422
 
 
+def run(run_id: str, state: str, *, source: str) -> dict[str, object]:
+    return {
+        "run_id": run_id,
+        "usecase": "leaving",
+        "state": state,
+        "started_at": AT,
+        "changed_at": AT,
+        "code_version": "1",
+        "document": json.dumps({"sources": [source]} if state == "started" else {"error": "it broke"}),
+    }
+
+
+def test_states_of_sources_count_bytes_and_failed_runs(empty: "Console", append: Append) -> None:
+    source = "/in/customers-20260301.csv"
+    receipts = [receipt(0, source=source, bytes=1_000), receipt(1, bytes=500), receipt(2)]
+    append(empty.lake, "platform.receipts", receipts)
+    runs = [run(name, "started", source=source) for name in ("well", "broke", "broke later", "broke again")]
+    runs += [run(name, "failed", source=source) for name in ("broke", "broke later", "broke again")]
+    append(empty.lake, "platform.runs", [*runs, run("other", "started", source="/in/other.csv")])
+    step = {"run_id": "broke later", "usecase": "leaving", "step": "ingest", "document": "{}", "seconds": 1.0}
+    append(empty.lake, "platform.steps", [{**step, "finished_at": AT}])
+    (found,) = empty.reader.sources()
+    assert (found.size_bytes, found.errors) == (1_500, 2)
+
+
 def test_states_of_sources_count_everything(empty: "Console", append: Append) -> None:
     append(empty.lake, "platform.receipts", [receipt(days, refused=1) for days in (0, 1, 500)])
     (found,) = empty.reader.sources()

@@ -21,6 +21,8 @@ SAMPLE = SourceSample(
     quarantined=4,
     duplicates=2,
     seconds=9.5,
+    size_bytes=123_456,
+    errors=5,
     last_at=AT - timedelta(hours=2),
     last_rows={"accepted": 90, "quarantined": 3, "duplicate": 0},
     last_seconds=3.5,
@@ -54,6 +56,8 @@ def test_sources_process_and_disk_are_there(tmp_path: Path) -> None:
     assert found["trunkline_source_rows_total", source, "duplicate"] == 2
     assert found["trunkline_source_batches_total", source] == 3
     assert found["trunkline_source_seconds_total", source] == 9.5
+    assert found["trunkline_source_bytes_total", source] == 123_456
+    assert found["trunkline_source_errors_total", source] == 5
     assert found["trunkline_source_last_rows", source, "accepted"] == 90
     assert found["trunkline_source_last_seconds", source] == 3.5
     assert found["trunkline_source_last_batch_timestamp_seconds", source] == (AT - timedelta(hours=2)).timestamp()

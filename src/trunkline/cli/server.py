@@ -90,6 +90,8 @@ def _sample(state: "SourceState") -> "SourceSample":
         quarantined=state.quarantined,
         duplicates=state.duplicates,
         seconds=state.seconds,
+        size_bytes=state.size_bytes,
+        errors=state.errors,
         last_at=last.at if last else None,
         last_rows=rows,
         last_seconds=last.seconds if last else 0.0,

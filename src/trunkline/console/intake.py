@@ -4,18 +4,21 @@ Takes a lake and what is installed and declared, gives the records of :mod:`trun
 every source. Receipts older than the history, or beyond the newest so many, are left out of everything but the sums.
 """
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 from trunkline.checks import arrow_schema
 from trunkline.console.quality import DatasetQuality, dataset_quality
 from trunkline.contracts import Contract
-from trunkline.contracts.records import RECEIPTS, Receipt
+from trunkline.contracts.records import RECEIPTS, Receipt, RunRecord
 from trunkline.ingest.budget import budget_of
 from trunkline.monitor import SourceHealth, SourceKey, health_of, source_of
-from trunkline.run.source_health import recent_receipts
+from trunkline.run.records import RUNS_TABLE, STEPS_TABLE
+from trunkline.run.source_health import HISTORY_DAYS, recent_receipts
 from trunkline.spec import UseCase
 from trunkline.spec.sources import AnySource
 
@@ -38,6 +41,8 @@ class SourceState:
         quarantined: Rows ever refused.
         duplicates: Rows ever left out as repetitions.
         seconds: Time that all batches took.
+        size_bytes: Bytes of all batches as they came, where they were counted.
+        errors: Runs of the last days that failed before its rows were in.
     """
 
     health: SourceHealth
@@ -46,6 +51,8 @@ class SourceState:
     quarantined: int = 0
     duplicates: int = 0
     seconds: float = 0.0
+    size_bytes: int = 0
+    errors: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,8 +126,19 @@ class Intake:
                     quarantined=state.quarantined + int(str(row["quarantined"])),
                     duplicates=state.duplicates + int(str(row["duplicates"])),
                     seconds=state.seconds + float(str(row["seconds"])),
+                    size_bytes=state.size_bytes + int(str(row["bytes"] or 0)),
                 )
-        return tuple(sums.values())
+        failed = Counter(
+            self._key_of(started) for started in _failed_intakes(lake, since=now - timedelta(days=HISTORY_DAYS))
+        )
+        return tuple(replace(state, errors=failed[key]) for key, state in sums.items())
+
+    def _key_of(self, started: "_Started") -> SourceKey:
+        """The source of a run that failed, as its receipt would have told it."""
+        usecase = self.usecases.get(started.usecase)
+        dataset = started.dataset or (usecase.main if usecase else "")
+        piece = f"{started.source}/" if started.source in self.declared else None
+        return source_of(started.usecase, dataset, source=started.source, piece=piece, declared=self.declared)
 
     def _datasets(self) -> dict[tuple[str, str], type[Contract]]:
         return {
@@ -155,11 +173,44 @@ def _sums(lake: "Lake") -> list[dict[str, object]]:
             quarantined=rows["quarantined"].sum(),
             duplicates=rows["duplicates"].sum(),
             seconds=(ends - begins).sum(),
+            bytes=rows["bytes"].sum(),
         )
 
     found: list[dict[str, object]] = lake.collect(
         summed, RECEIPTS, schemas={RECEIPTS: arrow_schema(Receipt)}
     ).to_pylist()
+    return found
+
+
+class _Started(NamedTuple):
+    """What a run was to take in."""
+
+    usecase: str
+    dataset: str | None
+    source: str
+
+
+def _failed_intakes(lake: "Lake", *, since: datetime) -> list[_Started]:
+    """Every source of the runs that failed in their first step; what they were started with is in their first record."""
+    if not lake.exists(RUNS_TABLE):
+        return []
+    rows = lake.arrow(
+        RUNS_TABLE,
+        schema=arrow_schema(RunRecord),
+        where=lambda table: (table["started_at"] >= since) & table["state"].isin(["started", "failed"]),
+    ).to_pylist()
+    failed = {str(row["run_id"]) for row in rows if row["state"] == "failed"}
+    if failed and lake.exists(STEPS_TABLE):
+        done = lake.arrow(STEPS_TABLE, columns=["run_id"], where=lambda table: table["run_id"].isin(sorted(failed)))
+        failed -= set(done.column("run_id").to_pylist())
+    started = {str(row["run_id"]): row for row in rows if row["state"] == "started" and row["run_id"] in failed}
+    found = []
+    for row in started.values():
+        arguments = json.loads(str(row["document"]))
+        found += [
+            _Started(str(row["usecase"]), arguments.get("dataset"), str(source))
+            for source in arguments.get("sources") or ()
+        ]
     return found
 
 

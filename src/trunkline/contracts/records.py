@@ -42,6 +42,7 @@ class Receipt(Contract):
     source: Text = field("Where the rows came from, without secrets")
     piece: Text | None = field("Source and number of its piece in the landing zone; null where no copy was kept")
     content_sha256: Text = field("Hash of the raw bytes")
+    bytes: Integer | None = field("Of the source as it came; null where it was not counted", unit="B", minimum=0)
     contract_fingerprint: Text = field()
     read: Integer = field("Rows read", minimum=0)
     accepted: Integer = field("Rows written to the lake", minimum=0)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trunkline.contracts import Contract
-from trunkline.ingest.files import content_sha256
+from trunkline.ingest.files import content_sha256, split_sheet
 from trunkline.ingest.landing import Landed
 from trunkline.lake import Transaction
 
@@ -48,6 +48,7 @@ class Batch:
         target: Where it goes.
         source: The file, or where a piece was pulled from.
         content_sha256: Of the file.
+        size_bytes: Of the file as it came; None where it was not counted.
         piece_id: In the landing zone; None for a file handed over by its path.
         mapping: Source column to field name, from the user.
         started_at: When it was begun; also when its rows count as ingested.
@@ -59,6 +60,7 @@ class Batch:
     target: Target
     source: str
     content_sha256: str
+    size_bytes: int | None
     piece_id: str | None
     mapping: Mapping[str, str] | None
     started_at: datetime
@@ -111,11 +113,18 @@ def batch_of(
         target=target,
         source=piece.origin if piece else str(path),
         content_sha256=content,
+        size_bytes=piece.size_bytes if piece else _size(path),
         piece_id=piece.piece_id if piece else None,
         mapping=mapping,
         started_at=clock().astimezone(UTC),
         instead=instead,
     )
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of a file that was just read; a sheet is a part of one."""
+    path, sheet = split_sheet(path)
+    return None if sheet is not None else path.stat().st_size
 
 
 def _batch_id(

@@ -108,6 +108,7 @@ def receipt_of(  # noqa: PLR0913 - what a receipt says
         source=batch.source,
         piece=batch.piece_id,
         content_sha256=batch.content_sha256,
+        bytes=batch.size_bytes,
         contract_fingerprint=batch.target.contract.fingerprint,
         read=read,
         accepted=accepted,

@@ -189,6 +189,7 @@ class TopicIntake:
             target=self._target,
             source=f"{place}, records {first} to {last}",
             content_sha256=hashlib.sha256(lines).hexdigest(),
+            size_bytes=len(lines),
             piece_id=f"{source}/{last}",
             mapping=self._mapping,
             started_at=self._clock().astimezone(UTC),

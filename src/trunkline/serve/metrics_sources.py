@@ -42,6 +42,8 @@ class SourceSample(NamedTuple):
         quarantined: Rows ever refused.
         duplicates: Rows ever left out as repetitions.
         seconds: Time that all batches took.
+        size_bytes: Bytes of all batches as they came.
+        errors: Runs of the last days that failed before its rows were in.
         last_at: Its last batch, UTC; None before the first.
         last_rows: Rows of the last batch by what became of them.
         last_seconds: Time that the last batch took.
@@ -56,6 +58,8 @@ class SourceSample(NamedTuple):
     quarantined: int
     duplicates: int
     seconds: float
+    size_bytes: int
+    errors: int
     last_at: datetime | None
     last_rows: dict[str, int]
     last_seconds: float
@@ -130,7 +134,13 @@ class SourceMetrics(Collector):
             "trunkline_source_rows", "Rows read, by what became of them", labels=(*_LABELS, "outcome")
         )
         seconds = CounterMetricFamily("trunkline_source_seconds", "Time that batches took, seconds", labels=_LABELS)
+        size = CounterMetricFamily("trunkline_source_bytes", "Bytes read, as they came", labels=_LABELS)
+        errors = CounterMetricFamily(
+            "trunkline_source_errors", "Runs that failed before its rows were in", labels=_LABELS
+        )
         for one in self._samples:
+            size.add_metric(one[:3], one.size_bytes)
+            errors.add_metric(one[:3], one.errors)
             batches.add_metric(one[:3], one.batches)
             seconds.add_metric(one[:3], one.seconds)
             for outcome, count in (
@@ -139,7 +149,7 @@ class SourceMetrics(Collector):
                 ("duplicate", one.duplicates),
             ):
                 rows.add_metric((*one[:3], outcome), count)
-        yield from (batches, rows, seconds)
+        yield from (batches, rows, seconds, size, errors)
 
     def _last(self) -> Iterator[Metric]:
         rows = GaugeMetricFamily(

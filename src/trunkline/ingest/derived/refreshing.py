@@ -317,6 +317,7 @@ def _account(
         source=source,
         piece=None,
         content_sha256=hashlib.sha256(said.encode()).hexdigest(),
+        bytes=None,
         contract_fingerprint=state.contract,
         read=rows.read,
         accepted=rows.accepted,

@@ -48,11 +48,12 @@ class ArrivingPieces(LandedPieces):
         """
         with path.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
+            size = stream.tell()
         names = (name for name in os.listdir(self._folder(source)) if name.endswith(SUFFIX))  # noqa: PTH208 - many
         number = 1 + max((int(name.partition("-")[0]) for name in names), default=0)
         kept = self._sealed(path, bound=self._bound(source, number, content)) if self.seals else path
         return self._settle(
-            source, kept, name=path.name, number=number, content=content, origin=origin, position=position
+            source, kept, name=path.name, number=number, content=content, size=size, origin=origin, position=position
         )
 
     def keep(self, path: Path) -> Landed:
@@ -68,7 +69,7 @@ class ArrivingPieces(LandedPieces):
         name = path.name if path.suffix.lower() in _COMPACT else f"{path.name}.zst"
         with self.drafts(FILES) as folder:
             copy = folder / "copy"
-            digest = hashlib.sha256()
+            digest, size = hashlib.sha256(), 0
             try:
                 stream = path.open("rb")
             except OSError as error:
@@ -77,6 +78,7 @@ class ArrivingPieces(LandedPieces):
             with stream, written(copy, plain=name == path.name, keys=keys) as writing:
                 for block in blocks(stream, path):
                     digest.update(block)
+                    size += len(block)
                     writing.write(block)
                 content = digest.hexdigest()
                 writing.bound = self._bound(FILES, 0, content)
@@ -85,7 +87,9 @@ class ArrivingPieces(LandedPieces):
                 piece = read(record, FILES)
                 if piece.content_sha256 == content and piece.path is not None:
                     return piece
-            return self._settle(FILES, copy, name=name, number=0, content=content, origin=str(path), position=None)
+            return self._settle(
+                FILES, copy, name=name, number=0, content=content, size=size, origin=str(path), position=None
+            )
 
     def _settle(
         self,
@@ -95,6 +99,7 @@ class ArrivingPieces(LandedPieces):
         name: str,
         number: int,
         content: str,
+        size: int,
         origin: str,
         position: Mapping[str, object] | None,
     ) -> Landed:
@@ -107,6 +112,7 @@ class ArrivingPieces(LandedPieces):
                 number=number,
                 file=target.name,
                 content_sha256=content,
+                size_bytes=size,
                 origin=origin,
                 landed_at=self._clock(),
                 position=position,  # type: ignore[arg-type]  # validated by the model

@@ -33,6 +33,7 @@ class Record(BaseModel, frozen=True):
     number: int
     file: str
     content_sha256: str
+    size_bytes: int | None = None
     origin: str
     landed_at: AwareDatetime
     position: Mapping[str, str | int | float | bool | None] | None
@@ -46,6 +47,7 @@ class Landed(BaseModel, frozen=True):
         number: 1 is the first piece of a pulled source; 0 a file that was handed over.
         path: The file as it is kept, perhaps compressed and encrypted; None when retention has taken it.
         content_sha256: Hash of the raw bytes, before compression.
+        size_bytes: How many they are; None in records of versions that did not note it.
         origin: Where it came from.
         landed_at: When, UTC.
         position: Where the source goes on after it; None for a file that was handed over.
@@ -55,6 +57,7 @@ class Landed(BaseModel, frozen=True):
     number: int
     path: Path | None
     content_sha256: str
+    size_bytes: int | None = None
     origin: str
     landed_at: AwareDatetime
     position: Mapping[str, str | int | float | bool | None] | None
@@ -123,6 +126,7 @@ def as_record(piece: Landed) -> Record:
         number=piece.number,
         file="",
         content_sha256=piece.content_sha256,
+        size_bytes=piece.size_bytes,
         origin=piece.origin,
         landed_at=piece.landed_at,
         position=piece.position,
@@ -137,6 +141,7 @@ def landed(record: Record, *, folder: Path, source: str) -> Landed:
         number=record.number,
         path=file if file is not None and file.exists() else None,
         content_sha256=record.content_sha256,
+        size_bytes=record.size_bytes,
         origin=record.origin,
         landed_at=record.landed_at,
         position=record.position,

@@ -44,6 +44,7 @@ class Arrival:
         quarantined: Rows that broke the contract.
         duplicates: Rows left out as repetitions.
         seconds: Time it took.
+        size_bytes: Bytes as they came, where they were counted.
     """
 
     run_id: str
@@ -53,6 +54,7 @@ class Arrival:
     quarantined: int
     duplicates: int
     seconds: float
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True)

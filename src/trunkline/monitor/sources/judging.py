@@ -92,6 +92,7 @@ def _arrivals(receipts: Sequence[Receipt]) -> tuple[Arrival, ...]:
             quarantined=sum(receipt.quarantined for receipt in group),
             duplicates=sum(receipt.duplicates for receipt in group),
             seconds=sum((receipt.finished_at - receipt.started_at).total_seconds() for receipt in group),
+            size_bytes=sum(receipt.bytes or 0 for receipt in group),
         )
         for group in groups.values()
     ]
