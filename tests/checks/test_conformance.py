@@ -165,6 +165,10 @@ class OfHalfLimits(Contract):
     value: Integer | None = field(minimum=-0.5, maximum=2.5, impute=1)
 
 
+class OfFarLimits(Contract):
+    value: Integer | None = field(minimum=-1e30, maximum=1e30)
+
+
 class OfScaledInteger(Contract):
     value: Integer | None = field(scale=0.1, minimum=0)
 
@@ -241,6 +245,7 @@ CASES: Mapping[type[Contract], st.SearchStrategy[str]] = {
     | around(st.text(alphabet="ABÀ19-xyz\n\u0661é.", max_size=6)),
     OfCategory: around(st.sampled_from(["dsl", "fiber", "é", "Fiber optic", "E\u0301", "DSL", "fiber optic"])),
     OfInteger: around(whole),
+    OfFarLimits: around(whole),
     OfHalfLimits: around(st.sampled_from(["-1", "0", "1", "2", "3", "-0", "x", "", "2.0", "2.5"])),
     OfScaledInteger: around(whole | floats),
     OfNumber: around(floats | whole),

@@ -7,10 +7,11 @@ say what :func:`trunkline.contracts.judging.broken_limits` says of one value.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from trunkline.contracts import Column
 from trunkline.contracts.contract import LONGEST_TEXT
+from trunkline.contracts.kinds import INTEGER_LIMIT
 from trunkline.contracts.patterns import without_anchors
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ __all__ = ["Broken", "limits_of"]
 
 Broken = Callable[["pa.Array"], "pa.Array | None"]
 """From values to where they fail; None where none does."""
-
-_BEYOND: Final = 1 << 62
-"""More than any whole number that a contract holds, and within 64 bits."""
 
 
 def limits_of(column: Column) -> list[tuple[str, Broken]]:
@@ -44,7 +42,7 @@ def limits_of(column: Column) -> list[tuple[str, Broken]]:
 
 
 def _whole(nearest: Callable[[float], int], limit: float) -> int:
-    return max(-_BEYOND, min(_BEYOND, nearest(limit)))
+    return nearest(max(-INTEGER_LIMIT, min(INTEGER_LIMIT, limit)))
 
 
 def _compared(function: str, limit: float, values: "pa.Array") -> "pa.Array":

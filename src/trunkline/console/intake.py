@@ -191,7 +191,7 @@ class _Started(NamedTuple):
 
 
 def _failed_intakes(lake: "Lake", *, since: datetime) -> list[_Started]:
-    """Every source of the runs that failed in their first step; what they were started with is in their first record."""
+    """Every source of the runs that failed before its rows were in, as their first record names it."""
     if not lake.exists(RUNS_TABLE):
         return []
     rows = lake.arrow(

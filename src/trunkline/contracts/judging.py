@@ -192,8 +192,14 @@ def value_of(column: Column, value: object) -> Scalar:
 
 
 def limit_of(column: Column, limit: float) -> float:
-    """Give a numeric limit in the kind of its column, so that whole numbers beyond 2^53 are compared exactly."""
-    return int(limit) if column.kind == "integer" and float(limit).is_integer() else limit
+    """Give a numeric limit in the kind of its column, so that whole numbers beyond 2^53 are compared exactly.
+
+    A limit that no whole number of a contract reaches becomes one that 64 bits hold.
+    """
+    if column.kind != "integer":
+        return limit
+    near = max(-INTEGER_LIMIT, min(INTEGER_LIMIT, limit))
+    return int(near) if float(near).is_integer() else near
 
 
 def broken_limits(column: Column, value: object) -> list[str]:
