@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from trunkline.checks import arrow_schema
 from trunkline.console import mount
-from trunkline.console.tables import EXPORTS
+from trunkline.contracts.records import EXPORTS
 from trunkline.serve import Holder
 from trunkline.settings.serve import Role
 

@@ -11,11 +11,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.console.paging import Listing, Page
-from trunkline.contracts import Contract, Instant, Integer, Table, Text, field
+from trunkline.contracts import Contract
+from trunkline.contracts.records import EXPORTS, Export
 from trunkline.lake import Stock
 from trunkline.lake.reading import newest
 from trunkline.serve import Holder
@@ -26,33 +27,13 @@ if TYPE_CHECKING:
 
     from trunkline.lake import Lake
 
-__all__ = ["EXPORTS", "Export", "ExportedFile", "Form", "TablePage", "TableRow", "export_table", "table_page"]
+__all__ = ["ExportedFile", "Form", "TablePage", "TableRow", "export_table", "table_page"]
 
 Form = Literal["csv", "parquet"]
 """The forms of an exported file."""
 
-EXPORTS: Final = "platform.exports"
-"""Lake table of what was handed out."""
-
 _LINEAGE: Final = ("_ingested_at", "_batch_id")
 _LONGEST_TEXT: Final = 120
-
-
-class Export(Contract):
-    """One row per file that was handed out."""
-
-    table: ClassVar[Table] = Table(key=("export_id",), event_at="exported_at")
-
-    export_id: Text = field()
-    holder: Text = field("Name of the key, or 'loopback'")
-    role: Literal["reader", "operator", "admin"] = field()
-    usecase: Text = field()
-    dataset: Text = field()
-    table_version: Integer = field("Version of the lake table", minimum=0)
-    form: Literal["csv", "parquet"] = field()
-    rows: Integer = field("Rows of the file", minimum=0)
-    masked: Text = field("JSON list: columns whose values were left out", max_length=1_000_000)
-    exported_at: Instant = field()
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ from trunkline.contracts.contract import Contract, Table, field
 from trunkline.contracts.kinds import Flag, Instant, Integer, Number, Text
 
 __all__ = [
+    "EXPORTS",
     "QUARANTINE",
     "RECEIPTS",
     "RECORDS",
     "REIDENTIFICATIONS",
     "VAULT",
     "Alert",
+    "Export",
     "Outcome",
     "PredictionLog",
     "QuarantinedRow",
@@ -168,6 +170,23 @@ class Reidentification(Contract):
     found: Integer = field("Of which the vault has the original", minimum=0)
 
 
+class Export(Contract):
+    """One row per file that was handed out."""
+
+    table: ClassVar[Table] = Table(key=("export_id",), event_at="exported_at")
+
+    export_id: Text = field()
+    holder: Text = field("Name of the key, or 'loopback'")
+    role: Literal["reader", "operator", "admin"] = field()
+    usecase: Text = field()
+    dataset: Text = field()
+    table_version: Integer = field("Version of the lake table", minimum=0)
+    form: Literal["csv", "parquet"] = field()
+    rows: Integer = field("Rows of the file", minimum=0)
+    masked: Text = field("JSON list: columns whose values were left out", max_length=1_000_000)
+    exported_at: Instant = field()
+
+
 class Reading(Contract):
     """One monitored number over one window."""
 
@@ -217,6 +236,9 @@ VAULT: Final = "platform.vault"
 REIDENTIFICATIONS: Final = "platform.reidentifications"
 """Lake table of who asked for originals."""
 
+EXPORTS: Final = "platform.exports"
+"""Lake table of what was handed out."""
+
 RECORDS: Final[dict[str, type[Contract]]] = {
     RECEIPTS: Receipt,
     QUARANTINE: QuarantinedRow,
@@ -228,5 +250,6 @@ RECORDS: Final[dict[str, type[Contract]]] = {
     "platform.alerts": Alert,
     VAULT: VaultEntry,
     REIDENTIFICATIONS: Reidentification,
+    EXPORTS: Export,
 }
 """Lake table to contract."""
