@@ -201,6 +201,26 @@ def test_what_a_killed_scheduler_has_left_is_waited_for(here: Site, source: Path
     assert receipt["run_id"] == run_id
 
 
+def test_what_a_killed_scheduler_has_left_is_listed_as_running(site: Site, inbox: Path) -> None:
+    (site.folder / "workspace" / "schedule").mkdir(parents=True)
+    assert site.run("schedule", "run", "--once", "--json").returncode == 0
+
+    def state() -> str:
+        (job,) = json.loads(site.run("schedule", "list", "--json").stdout)["jobs"]
+        return str(job["state"])
+
+    assert state() == "finished"
+    with JobBook(site.workspace) as book:
+        (ended,) = book.newest().values()
+        book.write(ended.model_copy(update={"state": "started", "changed_at": ended.changed_at + timedelta(seconds=1)}))
+    assert state() == "interrupted"
+    with left_behind(site.folder, "watch", "leavers", str(inbox)):
+        schedule = site.folder / "workspace" / "schedule"
+        (schedule / "left.lock").rename(schedule / "ingest-inbox.lock")
+        assert state() == "running"
+    assert state() == "interrupted"
+
+
 @pytest.mark.parametrize("why", ["late", "told"])
 def test_what_a_killed_scheduler_has_left_is_ended_as_its_own(here: Site, tmp_path: Path, why: str) -> None:
     (tmp_path / "empty").mkdir()

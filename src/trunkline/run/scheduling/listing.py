@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.run.scheduling.jobs import jobs_of, said
+from trunkline.run.scheduling.process import is_running, output_of
 from trunkline.run.scheduling.record import JobRecord, newest_records
 from trunkline.run.scheduling.runner import UNFINISHED
 from trunkline.run.scheduling.scheduler import due_at, is_scheduling
@@ -61,7 +62,7 @@ def job_states(workspace: "Workspace") -> tuple[JobState, ...]:
         last = records.get(job.name)
         schedule = said(job.schedule)
         counts = last if last is not None and last.schedule == schedule else None
-        state = _state(last, runs=runs)
+        state = _state(last, runs=runs, lives=is_running(output_of(workspace.root, job.name)))
         ran = last is not None and state != "never"
         next_at = None if state == "running" else due_at(job, counts, now=workspace.clock())
         found.append(
@@ -81,9 +82,9 @@ def job_states(workspace: "Workspace") -> tuple[JobState, ...]:
     return tuple(found)
 
 
-def _state(last: JobRecord | None, *, runs: bool) -> str:
+def _state(last: JobRecord | None, *, runs: bool, lives: bool) -> str:
     if last is None or last.state == "planned":
         return "never"
     if last.state in UNFINISHED:
-        return "running" if runs and last.state == "started" else "interrupted"
+        return "running" if lives or (runs and last.state == "started") else "interrupted"
     return last.state

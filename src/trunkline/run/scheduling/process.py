@@ -23,7 +23,7 @@ from pathlib import Path
 from threading import Event
 from typing import Final
 
-__all__ = ["Ended", "run_process"]
+__all__ = ["Ended", "is_running", "output_of", "run_process"]
 
 _LOOK_S: Final = 0.2
 _MOST_BYTES: Final = 16 << 20
@@ -45,6 +45,26 @@ class Ended:
     seconds: float
     why: str
     document: dict[str, object]
+
+
+def output_of(root: Path, job: str) -> Path:
+    """The file that the standard output of a job goes to, below the workspace's folder."""
+    return root / "schedule" / f"{job.replace(':', '-').replace('/', '-')}.json"
+
+
+def is_running(said: Path) -> bool:
+    """Whether a process that was started at these files lives, whoever started it."""
+    try:
+        lock = os.open(said.with_suffix(".lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def run_process(arguments: Sequence[str], *, said: Path, stop: Event, longest_s: float, grace_s: float) -> Ended:

@@ -14,7 +14,7 @@ from threading import BoundedSemaphore, Event, Lock
 from typing import Final
 
 from trunkline.run.scheduling.jobs import Job, run_id_of, said
-from trunkline.run.scheduling.process import Ended, run_process
+from trunkline.run.scheduling.process import Ended, output_of, run_process
 from trunkline.run.scheduling.record import JobBook, JobRecord
 from trunkline.settings.scheduler import SchedulerSettings
 
@@ -106,13 +106,12 @@ class JobRunner:
         settings = self._settings
         arguments = [*job.command, "--json", "--workspace", str(self._root)]
         arguments += ["--run-id", run_id] if run_id is not None else []
-        said_to = self._root / "schedule" / f"{job.name.replace(':', '-').replace('/', '-')}.json"
         patient_until = self._clock() + settings.busy_wait
         while True:
             try:
                 ended = run_process(
                     arguments,
-                    said=said_to,
+                    said=output_of(self._root, job.name),
                     stop=self._stop,
                     longest_s=settings.longest.total_seconds(),
                     grace_s=settings.stop_grace.total_seconds(),
