@@ -106,6 +106,12 @@ def test_a_slot_that_is_gone_is_told_with_what_to_do(calls: "Database", puller: 
     puller.declared["snapshot"] = 2
     assert puller.said(puller.rows()) == [("snapshot", "1", "missed")]
     assert puller.rows() == []
+    puller.declared["snapshot"] = 1  # asked for once, by a command: the settings still say what they said
+    assert puller.rows() == []
+    calls.run(f"SELECT pg_drop_replication_slot('{puller.slot_of(calls)}')")
+    with pytest.raises(SourceError, match="is gone") as again:
+        puller.rows()
+    assert "__SNAPSHOT=3 trunkline ingest" in again.value.next_step
 
 
 def test_a_slot_that_somebody_moved_on_is_told(calls: "Database", puller: "Puller") -> None:

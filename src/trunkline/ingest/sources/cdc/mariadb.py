@@ -115,13 +115,13 @@ class MariadbReader(FollowedTable[MariadbChanges]):
     # -- where to go on
 
     def _known_place(self, position: Position | None) -> _Place | None:
-        if position is None or position.get("snapshot") != self._declared.snapshot:
+        if not self._goes_on(position) or position is None:
             return None
         return _Place(
             str(position["file"]),
             int(position["at"] or 0),
             int(position["within"] or 0),
-            self._declared.snapshot,
+            self._snapshot,
             is_read=bool(position["is_read"]),
         )
 
@@ -156,7 +156,7 @@ class MariadbReader(FollowedTable[MariadbChanges]):
             for name, value in connection.exec_driver_sql("SHOW STATUS LIKE 'binlog\\_snapshot\\_%%'", ())
         }
         shown = _Place(
-            status["Binlog_snapshot_file"], int(status["Binlog_snapshot_position"]), 0, self._declared.snapshot, False
+            status["Binlog_snapshot_file"], int(status["Binlog_snapshot_position"]), 0, self._snapshot, False
         )
         place = begun or shown  # begun a second time: what was deleted in between is told by the log
         at = f"{place.sorting}-{0:010d}"

@@ -146,9 +146,9 @@ class PostgresReader(FollowedTable[PostgresChanges]):
         return int(str(oid))
 
     def _place(self, connection: "Connection", position: Position | None) -> _Place:
-        number = self._declared.snapshot
+        goes_on, number = self._goes_on(position), self._snapshot
         found = connection.exec_driver_sql(_SLOT, (self._slot,)).first()
-        if position is None or position.get("snapshot") != number:
+        if position is None or not goes_on:
             if found is not None and found[1] == "lost":
                 connection.exec_driver_sql("SELECT pg_drop_replication_slot(%s)", (self._slot,))
                 found = None

@@ -40,6 +40,7 @@ class FollowedTable(Generic[Declared]):
     def __init__(self, name: str, declared: Declared, address: Address) -> None:
         self._name, self._address = name, address
         self._declared: Declared = declared
+        self._snapshot = declared.snapshot
 
     @property
     def name(self) -> str:
@@ -51,15 +52,28 @@ class FollowedTable(Generic[Declared]):
         """The server and the table, without credentials."""
         return f"{self._address.shown}, {self._declared.table}"
 
+    def _goes_on(self, position: Position | None) -> bool:
+        """Note which snapshot is the one that counts; tells whether a position belongs to it.
+
+        A position of a later one than the settings name belongs to one that was asked for once, by a command.
+        """
+        told = 0 if position is None else int(position.get("snapshot") or 0)
+        self._snapshot = max(told, self._declared.snapshot)
+        return told == self._snapshot
+
     def lost(self, what: str) -> SourceError:
         """Say that changes are lost, and how to begin anew.
 
         Args:
             what: What happened.
         """
-        again = f"snapshot = {self._declared.snapshot + 1} of source {self._name!r}"
+        number = self._snapshot + 1
         return SourceError(
-            what, where=self.origin, next_step=f"take a new snapshot: set {again} in the settings, and pull"
+            what,
+            where=self.origin,
+            next_step=f"take a new snapshot: TRUNKLINE_SOURCES__{self._name.upper()}__SNAPSHOT={number} "
+            f"trunkline ingest {self._declared.usecase} {self._name}; where a scheduler pulls, set snapshot = {number} "
+            f"of source {self._name!r} in the settings",
         )
 
     def _pieces_of_rows(
