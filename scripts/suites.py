@@ -89,7 +89,7 @@ SUITES = {
     "slow": Suite(1500, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "brief"}),
     "servers": Suite(350, mark="servers", extras=("sql", "kafka"), system=("postgresql", "mariadb", "java")),
     "spark": Suite(420, mark="spark", extras=("spark",), system=("java",)),
-    "airflow": Suite(180, mark="airflow", extras=("airflow",)),
+    "airflow": Suite(180, mark="airflow"),  # its tests make .venv-airflow: scripts/airflow.sh
     "browser": Suite(300, mark="browser", system=("chromium",)),
 }
 MARKS = [suite.mark for suite in SUITES.values() if suite.mark]

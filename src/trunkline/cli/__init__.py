@@ -33,6 +33,7 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("lineage", "trunkline.cli.lineage:lineage", "Say what an answer, a version or a run rests on."),
     ("maintain", "trunkline.cli.maintenance:maintain", "Compact tables and remove what retention lets go."),
     ("doctor", "trunkline.cli.doctor:doctor", "Say what is installed, reachable, missing, and what mends it."),
+    ("dags", "trunkline.cli.dags:app", "Render the use cases as DAGs for Airflow."),
 )
 """Name, import path and one line of help of each command."""
 

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from trunkline.errors import InputError
 from trunkline.settings.brokers import BrokerSettings
+from trunkline.settings.dags import DagsSettings, DataprocSettings
 from trunkline.settings.engine import EngineSettings
 from trunkline.settings.ingest import IngestSettings
 from trunkline.settings.lake import LakeSettings
@@ -36,6 +37,8 @@ __all__ = [
     "SETTINGS_FILE",
     "BrokerSettings",
     "EngineSettings",
+    "DagsSettings",
+    "DataprocSettings",
     "IngestSettings",
     "LakeSettings",
     "LandingSettings",
@@ -75,6 +78,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = Field(EngineSettings(), description="What computes, and where.")
     ingest: IngestSettings = Field(IngestSettings(), description="Limits of the files that are taken in.")
     sources: Mapping[str, AnySource] = Field({}, description="Declared sources by name; see docs/sources.md.")
+    dags: DagsSettings = Field(DagsSettings(), description="What rendered DAGs say beside the plan.")
     usecases: Mapping[str, Mapping[str, str | int | float | bool]] = Field(
         {}, description="Choices of a use case by its name, e.g. `[usecases.towers]`; its README lists them."
     )

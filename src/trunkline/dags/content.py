@@ -1,0 +1,207 @@
+"""What a rendered file holds as data: every use case with its schedule, its watched folders and its pipelines.
+
+Takes a workspace, gives plain values. No secret goes in: of declared sources only names, folders and schedules do.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from trunkline.dags.dataproc import batch_of
+from trunkline.dags.pipelines import Pipeline, PipelineTask, pipelines_of
+from trunkline.errors import InputError
+from trunkline.plan import plan_of
+from trunkline.settings import SETTINGS_FILE
+from trunkline.spec.sources import FolderSource, Schedule
+
+if TYPE_CHECKING:
+    from trunkline.dags.literals import Value
+    from trunkline.run import Workspace
+    from trunkline.settings import DagsSettings
+    from trunkline.spec import UseCase
+
+__all__ = ["content_of"]
+
+_ARRIVALS: Final = "arrivals"
+_LONGEST_LOOK: Final = timedelta(days=1)
+
+
+def content_of(workspace: "Workspace", names: tuple[str, ...]) -> "Mapping[str, Value]":
+    """Gather what the DAGs of use cases need to know.
+
+    Args:
+        workspace: Knows the use cases and the settings.
+        names: The use cases, in this order.
+
+    Raises:
+        UnknownNameError: There is no such use case.
+        InputError: The schedules of a use case cannot be put into one, or a step that does not exist has a longest
+            time.
+    """
+    settings = workspace.settings.dags
+    usecases = [workspace.usecase(name) for name in names]
+    pipelines = {usecase.name: pipelines_of(plan_of(usecase), usecase.derived) for usecase in usecases}
+    _refuse_unknown_steps(settings, pipelines)
+    here = Path.cwd()
+    folder = settings.folder or (str(here) if (here / SETTINGS_FILE).is_file() else None)
+    return {
+        "command": list(settings.command),
+        "workspace": settings.workspace or str(workspace.root.absolute()),
+        "folder": folder,
+        "owner": settings.owner,
+        "tags": list(settings.tags),
+        "retries": settings.retries,
+        "retry_delay_s": _seconds(settings.retry_delay),
+        "busy_wait_s": _seconds(settings.busy_wait),
+        "deadline_s": None if settings.deadline is None else _seconds(settings.deadline),
+        "console_url": settings.console_url.rstrip("/"),
+        "mlflow_url": settings.mlflow_url.rstrip("/"),
+        "usecases": [_usecase(workspace, usecase, pipelines[usecase.name]) for usecase in usecases],
+    }
+
+
+def _usecase(workspace: "Workspace", usecase: "UseCase", pipelines: tuple[Pipeline, ...]) -> "Mapping[str, Value]":
+    prefix = workspace.settings.dags.prefix
+    return {
+        "name": usecase.name,
+        "title": usecase.title,
+        "schedule": _schedule(workspace, usecase),
+        "arrivals": _arrivals(workspace, usecase),
+        "pipelines": [_pipeline(workspace, usecase, pipeline, prefix) for pipeline in pipelines],
+    }
+
+
+def _pipeline(workspace: "Workspace", usecase: "UseCase", pipeline: Pipeline, prefix: str) -> "Mapping[str, Value]":
+    settings = workspace.settings.dags
+    return {
+        "name": pipeline.name,
+        "title": pipeline.title,
+        **_ids(prefix, usecase.name, pipeline.name, pipeline.leaves),
+        "doc": [
+            f"### {usecase.title}: {pipeline.name}",
+            "",
+            f"{usecase.question} This DAG does its part: {pipeline.title}.",
+            "",
+            *(f"- `{task.name}`: {task.title} (`trunkline {' '.join(task.arguments)}`)" for task in pipeline.tasks),
+            "",
+            "Every task is a command of Trunkline that can be repeated: what is done is not done twice.",
+            *(_links(settings, usecase)),
+        ],
+        "tasks": [_task(settings, usecase, task) for task in pipeline.tasks],
+    }
+
+
+def _links(settings: "DagsSettings", usecase: "UseCase") -> list[str]:
+    links = []
+    if settings.console_url:
+        links.append(f"[runs and reports]({settings.console_url.rstrip('/')}/console/runs?usecase={usecase.name})")
+    if settings.mlflow_url:
+        links.append(f"[versions in MLflow]({settings.mlflow_url.rstrip('/')}/#/models/{usecase.name})")
+    return ["", ", ".join(links)] if links else []
+
+
+def _task(settings: "DagsSettings", usecase: "UseCase", task: PipelineTask) -> "Mapping[str, Value]":
+    longest = settings.longest_of.get(task.step, settings.longest)
+    said: dict[str, Value] = {
+        "name": task.name,
+        "group": task.group,
+        "title": task.title,
+        "arguments": list(task.arguments),
+        "after": list(task.after),
+        "longest_s": _seconds(longest),
+        "refused": task.refused,
+        "takes_sources": task.takes_sources,
+    }
+    if settings.dataproc is not None and task.computes:
+        said["batch"] = batch_of(settings.dataproc, usecase.name, task, longest=longest)
+    return said
+
+
+def _ids(prefix: str, usecase: str, name: str, leaves: str) -> dict[str, "Value"]:
+    return {
+        "dag_id": f"{prefix}{usecase}_{name}",
+        "leaves": f"{prefix}{usecase}.{leaves}",
+        "uri": f"trunkline://{prefix or 'workspace'}/{usecase}/{leaves}",
+    }
+
+
+def _arrivals(workspace: "Workspace", usecase: "UseCase") -> "Value":
+    """The folders that are watched for a use case; None where there is none."""
+    settings = workspace.settings.dags
+    folders: list[dict[str, Value]] = [
+        {
+            "source": name,
+            "address": str(source.path.absolute()),
+            "pattern": source.pattern,
+            "settle_s": source.settle_s,
+            "done_marker": source.done_marker,
+        }
+        for name, source in workspace.settings.sources.items()
+        if isinstance(source, FolderSource) and source.usecase == usecase.name
+    ]
+    if not folders:
+        return None
+    title, named = "wait for files in watched folders", ", ".join(str(folder["source"]) for folder in folders)
+    return {
+        "name": _ARRIVALS,
+        "title": title,
+        **_ids(settings.prefix, usecase.name, _ARRIVALS, _ARRIVALS),
+        "doc": [
+            f"### {usecase.title}: {_ARRIVALS}",
+            "",
+            f"This DAG does nothing but {title}: {named}. Files that are whole trigger the DAG of ingestion.",
+        ],
+        "poll_s": _seconds(settings.poll),
+        "longest_s": _seconds(_LONGEST_LOOK),
+        "folders": folders,
+    }
+
+
+def _schedule(workspace: "Workspace", usecase: "UseCase") -> "Value":
+    """When the whole plan is due, as the built-in scheduler takes it; else when its sources are asked."""
+    settings = workspace.settings
+    whole = settings.scheduler.runs.get(usecase.name) or usecase.schedule
+    if whole is not None:
+        return _said([whole], usecase=usecase.name)
+    return _said(
+        [
+            source.schedule
+            for source in settings.sources.values()
+            if source.usecase == usecase.name and source.schedule is not None and not isinstance(source, FolderSource)
+        ],
+        usecase=usecase.name,
+    )
+
+
+def _said(schedules: list[Schedule], *, usecase: str) -> "Value":
+    """Several schedules as one, where Airflow has a timetable for that.
+
+    Raises:
+        InputError: It has none.
+    """
+    distinct = list(dict.fromkeys(schedules))
+    if not distinct:
+        return None
+    intervals = [one.every for one in distinct if one.every is not None]
+    if len(intervals) == len(distinct) == 1:
+        return {"every_s": _seconds(intervals[0])}
+    zones = {one.zone for one in distinct}
+    if not intervals and len(zones) == 1:
+        return {"cron": [one.cron for one in distinct], "zone": zones.pop()}
+    raise InputError(
+        f"the sources of {usecase!r} have schedules that no timetable of Airflow puts into one",
+        where=f"[sources] of {SETTINGS_FILE}",
+        next_step=f"say when the whole plan is due, under [scheduler.runs.{usecase}], or give the sources cron lines "
+        "of one zone",
+    )
+
+
+def _refuse_unknown_steps(settings: "DagsSettings", pipelines: Mapping[str, tuple[Pipeline, ...]]) -> None:
+    steps = {task.step: None for some in pipelines.values() for one in some for task in one.tasks}
+    if unknown := [name for name in settings.longest_of if name not in steps]:
+        raise InputError(f"there is no step {unknown[0][:40]!r}", where="dags.longest_of", allowed=steps)
+
+
+def _seconds(time: timedelta) -> int:
+    return max(1, round(time.total_seconds()))

@@ -1,0 +1,56 @@
+"""The file that Airflow reads: data of the plans, and the few functions that make DAGs of them.
+
+The functions stand in ``airflow_file.txt``, which is no module: Trunkline runs without Airflow.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from trunkline.dags.content import content_of
+from trunkline.dags.literals import literal
+from trunkline.errors import InputError
+
+if TYPE_CHECKING:
+    from trunkline.run import Workspace
+
+__all__ = ["render", "write"]
+
+_PLACE: Final = "__PLAN__"
+_ASSIGNED: Final = len("PLAN = ")
+
+
+def render(workspace: "Workspace", usecases: tuple[str, ...] = ()) -> str:
+    """Write the DAGs of use cases as one Python file; the same text for the same settings and use cases.
+
+    Args:
+        workspace: Knows the use cases and the settings.
+        usecases: Their names; empty for all that are installed.
+
+    Raises:
+        UnknownNameError: There is no such use case.
+        InputError: The settings ask for what Airflow cannot do.
+    """
+    names = tuple(dict.fromkeys(usecases)) or workspace.usecases()
+    text = files("trunkline.dags").joinpath("airflow_file.txt").read_text(encoding="utf-8")
+    return text.replace(_PLACE, literal(content_of(workspace, names), before=_ASSIGNED), 1)
+
+
+def write(text: str, out: Path) -> None:
+    """Write the file, whole or not at all: Airflow may read the folder at any moment.
+
+    Raises:
+        InputError: It cannot be written there.
+    """
+    if out.suffix != ".py":
+        raise InputError("Airflow reads DAGs from Python files", where=str(out), next_step="e.g. --out dags/churn.py")
+    if out.is_dir() or not out.parent.is_dir():
+        what = "a folder stands where the file is to go" if out.is_dir() else "the folder of the file does not exist"
+        raise InputError(what, where=str(out), next_step="name a file in a folder that is there")
+    part = out.with_name(f".{out.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError("the file cannot be written", where=f"{out} ({error.strerror})") from None
