@@ -43,7 +43,7 @@ def test_its_label_may_be_unknown_and_its_justified_columns_exist(usecase: UseCa
 
 
 def test_it_can_tell_its_entities_apart(usecase: UseCase) -> None:
-    assert usecase.entity_key, "without a key no comparison on unseen rows"
+    assert usecase.entity_key, "without a key, or a name of the entity, no comparison on unseen rows"
 
 
 def test_its_simulator_is_seeded_and_fits_its_contract(usecase: UseCase) -> None:

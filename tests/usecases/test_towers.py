@@ -345,6 +345,10 @@ def test_the_cells_of_the_simulator_with_faults_have_more_flags(
     assert main(["run", "towers", "--workspace", str(workspace), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert Path(document["report"]["path"]).is_file()
+    assert 0.6 < document["metrics"]["f1"]["value"] <= 1
+    assert all(gate["passed"] for gate in document["gates"])
+    drifted = {one["subject"] for one in document["monitor"]["crossed"] if one["family"] == "drift"}
+    assert drifted == set()
     found = stored(workspace, engine, "towers.cell_tower_performance")
     periods = stored(workspace, engine, "towers.thresholds")
     assert len(found) == 200

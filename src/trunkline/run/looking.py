@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import RowsRefusedError
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from trunkline.spec import UseCase
 
 __all__ = ["FittingRows", "fitting_rows"]
+
+_PLACE: Final = "_place_in_files"
 
 
 @dataclass(frozen=True)
@@ -88,4 +90,40 @@ def fitting_rows(
             where=", ".join(map(str, files)),
             next_step="a mapping (--map) may be missing",
         )
-    return FittingRows(rows, read, dict(reasons.most_common()))
+    return FittingRows(_featured(workspace, usecase, rows), read, dict(reasons.most_common()))
+
+
+def _featured(workspace: "Workspace", usecase: "UseCase", rows: "pa.Table") -> "pa.Table":
+    """Add the use case's table features, beside the rows of the lake; order and number stay.
+
+    Rows of the main table of the lake stand beside those of the file, so that one period of a cell is compared with
+    what the cell usually does; where the table has a key, the file's row takes the place of the lake's.
+    """
+    if usecase.table_features is None:
+        return rows
+    import ibis
+    import pyarrow as pa
+
+    from trunkline.lake.reading import newest
+
+    engine, lake = workspace.engine, workspace.lake
+    given = engine.table(rows.append_column(_PLACE, pa.array(range(rows.num_rows), pa.int64())))
+    tables = {}
+    for dataset, contract in usecase.contracts.items():
+        name = usecase.table_name(dataset)
+        if not lake.exists(name):
+            continue
+        known = lake.read(name)
+        if contract.table.key:
+            order = [*([contract.table.event_at] if contract.table.event_at else []), "_ingested_at", "_row"]
+            known = newest(known, key=contract.table.key, newest_by=order, table=name)
+        tables[dataset] = known
+    if usecase.main in tables:
+        known = tables[usecase.main]
+        if usecase.contract.table.key:
+            known = known.anti_join(given, list(usecase.contract.table.key))
+        absent = {name: ibis.null(given[name].type()) for name in given.columns if name not in known.columns}
+        given = given.union(known.mutate(**absent).select(*given.columns))
+    features = usecase.table_features({**tables, usecase.main: given})
+    kept = features.filter(features[_PLACE].notnull()).order_by(_PLACE)
+    return engine.arrow(kept).drop_columns([_PLACE])

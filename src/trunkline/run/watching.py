@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+    from trunkline.spec import UseCase
     from trunkline.tasks import Model, ModelInfo
 
 __all__ = ["MonitorDocument", "monitor"]
@@ -143,6 +144,7 @@ def _logged(
 ) -> "tuple[pa.Table, npt.NDArray[np.float64], tuple[datetime | None, datetime | None]]":
     """The features, scores and keys of logged answers, as they were used: the run's own, or all since an instant."""
     import orjson
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     lake, usecase = context.workspace.lake, context.usecase
@@ -159,10 +161,19 @@ def _logged(
                 & ((table["request_id"] == context.run_id) if own else (table["predicted_at"] >= since))
             ),
         )
-    rows = table_from_rows(usecase.contract, [orjson.loads(text) for text in log.column("features").to_pylist()])
+    logged = [orjson.loads(text) for text in log.column("features").to_pylist()]
+    rows = table_from_rows(usecase.contract, logged)
+    for name in _table_features(usecase, rows):  # they stand in no contract
+        rows = rows.append_column(name, pa.array([row.get(name) for row in logged]))
     times = log.column("predicted_at")
     span = (pc.min(times).as_py(), pc.max(times).as_py()) if log.num_rows else (None, None)
     return rows, log.column("score").to_numpy(), span
+
+
+def _table_features(usecase: "UseCase", rows: "pa.Table") -> list[str]:
+    if usecase.table_features is None or usecase.task is None:
+        return []
+    return [feature.name for feature in usecase.task.features if feature.name not in rows.column_names]
 
 
 def _matured(

@@ -89,6 +89,7 @@ class UseCase:
         task: What is learned; None for pure ingestion.
         metric: Scorer name of the headline metric.
         gates: What a candidate must pass, in this order.
+        entity: Fields that say whom a row of ``main`` is about where rows repeat and have no key; empty takes the key.
         watch: Limits of monitoring.
         table_features: Ibis expressions from the lake tables to the table of features; None takes ``main`` as it is.
         simulate: Makes data with known truth; None where there is no simulator.
@@ -119,6 +120,7 @@ class UseCase:
     table_features: TableFeatures | None = None
     simulate: Simulator | None = None
     simulated_rows: int = 5_000
+    entity: tuple[str, ...] = ()
     observation_at: str | None = None
     horizon_days: float = 0.0
     label_delay_days: float = 0.0
@@ -151,6 +153,12 @@ class UseCase:
                 "table features are not yet cut at observation_at, so nothing would keep them from looking ahead",
                 where=where,
                 next_step="leave observation_at out and filter in table_features yourself",
+            )
+        if unknown := sorted(set(self.entity) - {column.name for column in self.contract.columns}):
+            raise UseCaseError(f"the entity names {unknown[0]!r}, which {self.main!r} lacks", where=where)
+        if self.entity and self.contract.table.key:
+            raise UseCaseError(
+                f"{self.main!r} has a key, which names the entity", where=where, next_step="take entity out"
             )
         if self.task is None or self.table_features is not None:
             return
@@ -204,7 +212,7 @@ class UseCase:
     @property
     def entity_key(self) -> tuple[str, ...]:
         """Fields that identify the entity a prediction is about."""
-        return self.contract.table.key
+        return self.contract.table.key or self.entity
 
     def table_name(self, dataset: str | None = None) -> str:
         """Name of the lake table of a dataset or derived table; of the main dataset by default."""

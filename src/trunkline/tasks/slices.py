@@ -13,7 +13,7 @@ from trunkline.tasks.base_matrix import Floats, number_column
 __all__ = ["slice_names", "slice_reports"]
 
 _MOST_VALUES = 8
-_MOST_SLICES = 30
+_MOST_SLICES = 40
 _SMALL = "all others"
 
 
@@ -23,7 +23,7 @@ def slice_names(table: pa.Table, column: str) -> list[str | None]:
     Args:
         table: Any rows.
         column: The column that cuts. Numbers with more than eight values are cut at their quartiles; of texts with more
-            than thirty values the rarer ones share a slice.
+            than forty values the rarer ones share a slice.
 
     Returns:
         One name per row; None where the column is null.

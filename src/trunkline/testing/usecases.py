@@ -13,17 +13,18 @@ from trunkline.spec import UseCase
 __all__ = ["check_usecase", "judged"]
 
 
-def judged(usecase: UseCase, body: bytes) -> Judged:
-    """Judge one row of the main dataset, given as JSON under any names that the contract knows.
+def judged(usecase: UseCase, body: bytes, *, dataset: str | None = None) -> Judged:
+    """Judge one row of a dataset, given as JSON under any names that the contract knows.
 
     Args:
         usecase: The use case.
         body: One JSON object.
+        dataset: The dataset, of ``usecase.datasets``; None is the main one.
 
     Raises:
         InputError: The body is not JSON.
     """
-    (row,) = edge_validator(usecase.contract).rows(body)
+    (row,) = edge_validator(usecase.datasets[dataset or usecase.main]).rows(body)
     return row
 
 

@@ -1,4 +1,4 @@
-"""Which cells serve their customers badly, and need maintenance? Performance tables as network teams know them.
+"""Which cells serve their customers badly, and need maintenance? Performance tables, and anomalies that are learned.
 
 ``Choices`` is what an operator may set under ``[usecases.towers]``; the use case is made from it.
 """
@@ -9,9 +9,21 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
-from trunkline.spec import Derived, UseCase
+from trunkline.spec import (
+    Calibrated,
+    Derived,
+    Latency,
+    MinimumMetric,
+    NoLeakage,
+    NotWorseThanChampion,
+    OnnxEqual,
+    UseCase,
+)
+from trunkline.tasks import Classification
 from trunkline.usecases.towers.contracts import CellPeriod, Customer, Usage
+from trunkline.usecases.towers.features import FEATURES, cell_periods
 from trunkline.usecases.towers.indicators import Profile, watched
+from trunkline.usecases.towers.learners import LEARNERS
 from trunkline.usecases.towers.performance import (
     RowOfCell,
     cell_performance,
@@ -79,9 +91,32 @@ def towers(choices: Choices) -> UseCase:
                 notes=lambda tables: without_values(tables["rows"], indicators),
             ),
         },
-        main="customers",
-        task=None,
+        main="thresholds",
+        # the export has no date: a cell and a time of day are all that names a row
+        entity=("cell_name", "time_of_day"),
+        table_features=cell_periods,
+        task=Classification(
+            label="is_unusual",
+            features=FEATURES,
+            learners=LEARNERS,
+            metric="roc_auc",
+            # whole cells are held out, every cell once
+            group="cell_name",
+            test_share=0.0,
+            repeats=1,
+            tune="none",
+            slices=("cell_name", "hour_of_day"),
+            classes=("usual", "unusual"),
+        ),
         metric="f1",
+        gates=(
+            MinimumMetric(metric="f1", limit=0.6),
+            NotWorseThanChampion(metric="roc_auc"),
+            Calibrated(limit=0.02),
+            NoLeakage(max_single_feature=0.95, metric="f1"),
+            OnnxEqual(),
+            Latency(),
+        ),
         simulate=simulate,
         simulated_rows=200,
         choices=Choices,
