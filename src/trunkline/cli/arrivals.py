@@ -136,14 +136,16 @@ def _consume(
 ) -> int:
     from trunkline.run import new_run_id, watch_topic
 
+    from trunkline.run.windowing import window_thread
     found = workspace.usecase(usecase)
     run_id = new_run_id(workspace)
     receipts = []
-    for receipt in watch_topic(workspace, found, declared, run_id=run_id, stop=stop, once=once):
-        if common.json:
-            receipts.append(receipt.model_dump(mode="json"))
-        else:
-            print(f"{receipt.source}: {_counted(receipt)}", flush=True)
+    with window_thread(workspace.settings, {usecase: found}, run_id=run_id):
+        for receipt in watch_topic(workspace, found, declared, run_id=run_id, stop=stop, once=once):
+            if common.json:
+                receipts.append(receipt.model_dump(mode="json"))
+            else:
+                print(f"{receipt.source}: {_counted(receipt)}", flush=True)
     document = {"usecase": usecase, "run_id": run_id, "batches": receipts}
     emit(document, common=common, text=lambda: None)
     return 0

@@ -120,10 +120,14 @@ def run_server(settings: "Settings") -> int:
 
 
 def _listen(settings: "Settings") -> int:
+    from trunkline.run import new_run_id
+    from trunkline.run.windowing import window_thread
     from trunkline.serve import listen
 
     app, reader = build_app(settings)
-    with _scheduler(settings) as begin:
+    workspace = Workspace(settings)
+    windows = window_thread(settings, workspace.installed().usecases, run_id=new_run_id(workspace))
+    with windows, _scheduler(settings) as begin:
 
         def announce(url: str) -> None:
             print(f"trunkline serves {url}", file=sys.stderr)

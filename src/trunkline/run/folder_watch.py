@@ -13,6 +13,7 @@ from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.watching import Taken, watch
 from trunkline.lake.locks import held
 from trunkline.run.taking import Handed, dataset_of, take
+from trunkline.run.windowing import refresh_windows
 from trunkline.spec.sources import FolderSource
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ def watch_folder(
         except BusyError as error:
             yield from (Taken(path, is_done=False, error=error, again=True) for path in left)
         refresh_tables(
+            usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
+        )
+        refresh_windows(
             usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
         )
 

@@ -14,15 +14,18 @@ from trunkline.spec.gates import (
 from trunkline.spec.sources import Schedule
 from trunkline.spec.usecase import Simulation, Simulator, Unwrap, UseCase, Watch
 
+from trunkline.spec.windows import Ewma, Lookup, Windowed, WindowRule, Windows
 __all__ = [
     "Calibrated",
     "Derived",
     "FairSlices",
+    "Ewma",
     "Full",
     "Gate",
     "Incremental",
     "Latency",
     "MinimumMetric",
+    "Lookup",
     "NoLeakage",
     "NotWorseThanChampion",
     "OnnxEqual",
@@ -33,3 +36,6 @@ __all__ = [
     "UseCase",
     "Watch",
 ]
+    "WindowRule",
+    "Windowed",
+    "Windows",

@@ -17,6 +17,7 @@ from trunkline.spec.gates import Gate
 from trunkline.spec.references import refuse_dangling
 from trunkline.spec.sources import Schedule
 
+from trunkline.spec.windows import Windowed, refuse_unwindowable
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
@@ -86,6 +87,7 @@ class UseCase:
         datasets: Contract of each table it takes in.
         derived: Tables that are computed from them, and from each other, after each ingestion.
         main: The dataset whose rows are learned from and predicted.
+        windows: Tables of windows over their event times, computed for what came.
         task: What is learned; None for pure ingestion.
         metric: Scorer name of the headline metric.
         gates: What a candidate must pass, in this order.
@@ -116,6 +118,7 @@ class UseCase:
     task: "Task | None"
     metric: str
     gates: tuple[Gate, ...] = ()
+    windows: Mapping[str, Windowed] = field(default_factory=dict)
     watch: Watch = Watch()
     table_features: TableFeatures | None = None
     simulate: Simulator | None = None
@@ -158,6 +161,7 @@ class UseCase:
             raise UseCaseError(f"the entity names {unknown[0]!r}, which {self.main!r} lacks", where=where)
         if self.entity and self.contract.table.key:
             raise UseCaseError(
+        refuse_unwindowable(self.datasets, self.windows, taken=self.derived, where=where)
                 f"{self.main!r} has a key, which names the entity", where=where, next_step="take entity out"
             )
         if self.task is None or self.table_features is not None:
@@ -198,14 +202,15 @@ class UseCase:
 
     @property
     def contracts(self) -> Mapping[str, type[Contract]]:
-        """Contracts of all datasets and derived tables, by name."""
-        return {**self.datasets, **{name: table.contract for name, table in self.derived.items()}}
+        """Contracts of all datasets, derived tables and windows, by name."""
+        derived = {name: table.contract for name, table in self.derived.items()}
+        return {**self.datasets, **derived, **{name: table.contract for name, table in self.windows.items()}}
 
     def contract_of(self, table: str) -> type[Contract]:
-        """Contract of a dataset or derived table.
+        """Contract of a dataset, derived table or table of windows.
 
         Raises:
-            KeyError: There is neither of that name.
+            KeyError: There is none of that name.
         """
         return self.contracts[table]
 

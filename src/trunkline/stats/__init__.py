@@ -13,5 +13,6 @@ no heavy library, and SciPy and scikit-learn are loaded by the functions that ca
 * ``slices``: the same model judged by parts of the population
 * ``profiles``: what training keeps of a column, so that drift needs no training rows
 * ``drift``: distances and tests between a profile and a batch
+* ``streaming``: anomaly scores that follow a stream, with a state that is kept beside each value
 * ``performance``: how good a model probably is, before the outcomes are known
 """

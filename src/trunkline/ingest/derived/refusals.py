@@ -4,14 +4,14 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.checks.sealing import is_sealed_text
 from trunkline.contracts import Contract
 from trunkline.contracts.records import QUARANTINE, QuarantinedRow
 from trunkline.ingest.derived.inputs import same
-from trunkline.ingest.derived.judging import JudgedRows, texts
+from trunkline.ingest.derived.judging import RefusedRow, texts
 from trunkline.ingest.privacy import opening, sealed
 from trunkline.lake import Lake, Transaction
 
@@ -19,14 +19,27 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-__all__ = ["write_refusals"]
+__all__ = ["Refusing", "write_refusals"]
 
 _TICK: Final = timedelta(microseconds=1)
 
 
+class Refusing(Protocol):
+    """Computed rows of which some were refused."""
+
+    @property
+    def quarantined(self) -> int:
+        """Rows that broke the contract."""
+        ...
+
+    def refused(self) -> Iterator[list[RefusedRow]]:
+        """Give them in batches, by their numbers."""
+        ...
+
+
 def write_refusals(
     lake: Lake,
-    rows: JudgedRows,
+    rows: Refusing,
     groups: "ir.Table | None",
     *,
     facts: Mapping[str, object],

@@ -100,7 +100,7 @@ def replay_batch(
     """
     facts = held_batch(workspace, batch, reason=reason)
     usecase = workspace.usecase(facts.usecase)
-    if facts.dataset in usecase.derived:
+    if facts.dataset in (*usecase.derived, *usecase.windows):
         raise InputError(
             f"{facts.dataset!r} is a derived table: its rows are judged again at its next refresh",
             where=f"batch {batch}",

@@ -3,6 +3,7 @@
 from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError, TrunklineError, UnknownNameError
 from trunkline.ingest.derived import refresh_tables
+from trunkline.run.windowing import refresh_windows
 from trunkline.run.declared import declared_names
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
@@ -78,12 +79,9 @@ def ingest(context: StepContext) -> IngestDocument:
 
 def _refreshed(context: StepContext) -> tuple[Receipt, ...]:
     workspace, usecase = context.workspace, context.usecase
-    if usecase.derived:
+    if usecase.derived or usecase.windows:
         context.progress("refresh derived tables", 1.0)
-    return refresh_tables(
-        usecase,
-        lake=workspace.lake,
-        locks=workspace.folder("locks"),
-        run_id=context.run_id,
-        clock=workspace.clock,
-    )
+    lake, locks, run_id = workspace.lake, workspace.folder("locks"), context.run_id
+    derived = refresh_tables(usecase, lake=lake, locks=locks, run_id=run_id, clock=workspace.clock)
+    windows = refresh_windows(usecase, lake=lake, locks=locks, run_id=run_id, clock=workspace.clock)
+    return (*derived, *(one.receipt for one in windows))

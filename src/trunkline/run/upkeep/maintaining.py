@@ -248,6 +248,10 @@ def _upserts(usecases: Iterable[UseCase]) -> "dict[str, Upsert]":
             for name, table in usecase.derived.items()
             if isinstance(table.refresh, Incremental)
         }
+        upserts |= {
+            usecase.table_name(name): Upsert(key=table.key, newest_by=("_ingested_at",))
+            for name, table in usecase.windows.items()
+        }
     return upserts
 
 

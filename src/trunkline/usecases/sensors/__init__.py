@@ -1,18 +1,20 @@
 """What do handsets and network equipment sense right now? Readings of phones and equipment, as they come in.
 
-A use case of pure ingestion: messages come over the HTTP edge or a broker, are checked row by row, and are in the lake
-within seconds.
+Messages come over the HTTP edge or a broker, are checked row by row, and are in the lake within seconds; windows of
+each device are computed of them, scored, and announced where a rule says so.
 """
 
 from trunkline.spec import UseCase
-from trunkline.usecases.sensors.contracts import Reading
+from trunkline.usecases.sensors.contracts import Device, Reading
 from trunkline.usecases.sensors.envelope import unwrap
+from trunkline.usecases.sensors.windows import minutes
 
 usecase = UseCase(
     name="sensors",
     title="Sensors",
     question="What do handsets and network equipment sense right now?",
-    datasets={"readings": Reading},
+    datasets={"readings": Reading, "devices": Device},
+    windows={"minutes": minutes},
     main="readings",
     task=None,
     metric="",

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from trunkline.contracts import Contract, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
 
-__all__ = ["Reading"]
+__all__ = ["Device", "DeviceWindow", "Reading"]
 
 
 class Reading(Contract):
@@ -44,3 +44,38 @@ class Reading(Contract):
     battery_level: Number | None = field("Share that is left", minimum=0, maximum=1, aliases=("batteryLevel",))
     battery_state: Text | None = field(max_length=40, aliases=("batteryState",))
     low_power_mode: Flag | None = field(aliases=("lowPowerMode",))
+
+
+class Device(Contract):
+    """What a device is and where it stands: one row per device and change."""
+
+    table: ClassVar[Table] = Table(key=("device_id", "valid_from_at"), event_at="valid_from_at")
+
+    device_id: Text = field("The device", max_length=64, pii="device", aliases=("deviceId",))
+    valid_from_at: Instant = field("Since when this is so", aliases=("valid_from",))
+    kind: Text = field("handset, router, base_station, ...", max_length=40)
+    site: Text | None = field("Where it stands; null for what moves", max_length=64)
+    subscriber_id: Text | None = field("Whose it is", max_length=64, pii="subscriber")
+
+
+class DeviceWindow(Contract):
+    """One row per device and minute; minutes begin every ten seconds and overlap."""
+
+    table: ClassVar[Table] = Table(key=("device_id", "window_start_at"))
+
+    device_id: Text = field("The device", max_length=64, pii="device")
+    window_start_at: Instant = field("Begin; it is in the window")
+    window_end_at: Instant = field("End; it is in the next one")
+    readings: Integer = field("Readings of all sensors", minimum=1)
+    sensors: Integer = field("Kinds of sensors that were heard", minimum=1)
+    activity_energy: Number | None = field("Mean square of the acceleration without gravity", unit="m2/s4", minimum=0)
+    rotation_energy: Number | None = field("Mean square of the rate of turning", unit="rad2/s2", minimum=0)
+    longest_gap_s: Number | None = field("Longest time between two readings of the accelerometer", unit="s", minimum=0)
+    speed_max_mps: Number | None = field("Fastest that the device said it was", unit="m/s", minimum=0)
+    travelled_m: Number | None = field("Way between the places, along the Earth", unit="m", minimum=0)
+    speed_mean_mps: Number | None = field("That way by the time between the places", unit="m/s", minimum=0)
+    battery_low: Number | None = field("Least share that was left", minimum=0, maximum=1)
+    battery_drop: Number | None = field("Difference of most and least share", minimum=0, maximum=1)
+    site: Text | None = field("Where the device stood when the window ended", max_length=64)
+    kind: Text | None = field("What the device was then", max_length=40)
+    activity_score: Number | None = field("Standard deviations of the activity off its moving average")

@@ -1,0 +1,140 @@
+"""A thread that keeps windows fresh beside whatever takes rows in: a server, or a watched topic.
+
+It has a lake of its own, because an engine belongs to one thread. Several processes may each have one: the lock of the
+use case lets one refresh at a time, and the lake knows what is done.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from trunkline.errors import BusyError, TrunklineError
+from trunkline.run.windowing.refreshing import Refreshed, refresh_windows
+from trunkline.run.workspace import Workspace
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from trunkline.lake import Lake
+    from trunkline.settings import Settings
+    from trunkline.spec import UseCase
+
+__all__ = ["WindowThread", "window_thread"]
+
+_LEAST_SHARE: Final = 1.0
+"""Rest after a refresh, as a share of the time that it took: at most half of a core."""
+
+_logger = logging.getLogger(__name__)
+
+
+class WindowThread:
+    """Refreshes windows until it is stopped; a context manager.
+
+    Args:
+        usecases: Whose windows; those without any are left alone.
+        lake: Opens the lake; called once, in the thread.
+        locks: Folder for locks.
+        run_id: What windows and alerts carry as their run.
+        clock: Gives the current instant.
+        every_s: Least time between two looks, in seconds.
+        told: Called after each refresh of a table, in the thread.
+    """
+
+    def __init__(
+        self,
+        usecases: "Mapping[str, UseCase]",
+        *,
+        lake: "Callable[[], Lake]",
+        locks: Path,
+        run_id: str,
+        clock: Callable[[], datetime],
+        every_s: float = 1.0,
+        told: Callable[[Refreshed], None] | None = None,
+    ) -> None:
+        self._usecases = [usecase for usecase in usecases.values() if usecase.windows]
+        self._open_lake = lake
+        self._locks = locks
+        self._run_id = run_id
+        self._clock = clock
+        self._every_s = every_s
+        self._told = told
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.problem = ""
+
+    def start(self) -> None:
+        """Begin; does nothing where no use case has windows."""
+        if self._usecases:
+            self._thread = threading.Thread(target=self._run, name="windows", daemon=True)
+            self._thread.start()
+
+    def stop(self, *, timeout_s: float = 30.0) -> None:
+        """Look once more, then end.
+
+        Args:
+            timeout_s: Longest wait in seconds; what is not computed by then is computed by the next process.
+        """
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
+    ) -> None:
+        """End."""
+        self.stop()
+
+    def _run(self) -> None:
+        lake: Lake | None = None
+        while True:
+            last = self._stop.is_set()
+            begun = time.monotonic()
+            try:
+                lake = lake or self._open_lake()
+                for usecase in self._usecases:
+                    self._refresh(usecase, lake)
+                self.problem = ""
+            except Exception as error:  # the thread must live: whatever it is, it is shown, logged and tried again
+                self.problem = error.what if isinstance(error, TrunklineError) else type(error).__name__
+                _logger.exception("windows could not be refreshed; trying again")
+            if last:
+                return
+            self._stop.wait(max(self._every_s, _LEAST_SHARE * (time.monotonic() - begun)))
+
+    def _refresh(self, usecase: "UseCase", lake: "Lake") -> None:
+        try:
+            found = refresh_windows(
+                usecase, lake=lake, locks=self._locks, run_id=self._run_id, clock=self._clock, wait_s=0.0
+            )
+        except BusyError:  # another process is at it
+            return
+        for one in found:
+            if self._told is not None:
+                self._told(one)
+
+
+def window_thread(settings: "Settings", usecases: "Mapping[str, UseCase]", *, run_id: str) -> WindowThread:
+    """Make the thread of a process that takes rows into a workspace.
+
+    Args:
+        settings: Name the workspace.
+        usecases: Whose windows are kept fresh.
+        run_id: What windows and alerts carry as their run.
+    """
+    workspace = Workspace(settings)
+    return WindowThread(
+        usecases,
+        lake=lambda: Workspace(settings).lake,
+        locks=workspace.folder("locks"),
+        run_id=run_id,
+        clock=workspace.clock,
+    )
