@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -247,3 +247,65 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class Mosquitto:
+    """A broker that can be killed and started again on its port, with what it keeps.
+
+    Attributes:
+        port: Its port on 127.0.0.1.
+        folder: Holds its data, and certificates and lists that a test writes.
+    """
+
+    def __init__(self, program: str, folder: Path, user: int | None, *, said: Sequence[str] = ()) -> None:
+        self.port = _free_port()
+        self.folder = folder
+        self._program = program
+        self._user = user
+        self._running: ExitStack | None = None
+        self.configure(said or ("allow_anonymous true",))
+
+    def configure(self, said: Sequence[str]) -> None:
+        """Say how it listens; holds from the next start."""
+        lines = [
+            "per_listener_settings false",
+            "persistence true",
+            f"persistence_location {self.folder}/",
+            "autosave_on_changes true",
+            "autosave_interval 1",
+            "max_queued_messages 0",
+            f"listener {self.port} 127.0.0.1",
+            *said,
+        ]
+        (self.folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+
+    def start(self) -> None:
+        """Start it; returns when it listens."""
+        self._running = ExitStack()
+        command = [self._program, "-c", self.folder / "mosquitto.conf"]
+
+        def ready() -> None:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+
+        self._running.enter_context(
+            _running(command, self._user, self.folder, ready=ready, end=signal.SIGKILL)  # also: kill -9
+        )
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        if self._running is not None:
+            self._running.close()
+            self._running = None
+
+
+@pytest.fixture
+def mosquitto() -> Iterator[Mosquitto]:
+    """A Mosquitto that was not started yet."""
+    pytest.importorskip("paho.mqtt", reason="the extra mqtt is not installed")
+    program = _program("mosquitto", "mosquitto")
+    with _folder("mosquitto") as (folder, user):
+        broker = Mosquitto(program, folder, user)
+        try:
+            yield broker
+        finally:
+            broker.kill()

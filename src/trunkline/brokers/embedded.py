@@ -125,12 +125,7 @@ class EmbeddedLog:
                 raise self._explained(error) from error
 
     def _publish(self, batches: Mapping[str, Sequence[Message]], at_us: int) -> Mapping[str, int]:
-        if self._is_full:
-            raise FullError(
-                "the durable log is full of records that no consumer has taken yet",
-                where=str(self._path),
-                next_step="let the consumer catch up, or raise brokers.max_mb",
-            )
+        self._refuse_full()
         inserts = self._inserts
         for topic in batches:
             if topic not in inserts:
@@ -300,6 +295,14 @@ class EmbeddedLog:
                 self._writer.execute(statement)
             self._writer.execute("INSERT INTO log SELECT ? WHERE NOT EXISTS (SELECT 1 FROM log)", (uuid.uuid4().hex,))
         return str(self._writer.execute("SELECT id FROM log").fetchall()[0][0])
+
+    def _refuse_full(self) -> None:
+        if self._is_full:
+            raise FullError(
+                "the durable log is full of records that no consumer has taken yet",
+                where=str(self._path),
+                next_step="let the consumer catch up, or raise broker.max_mb",
+            )
 
     def _make(self, topic: str) -> None:
         """Make a topic's table if need be, and keep its statement ready."""

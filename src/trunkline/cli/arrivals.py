@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trunkline.spec.sources import FolderSource, TopicSource
 
 _REFUSED: Final = 2
-_TOPIC_SCHEME: Final = "kafka://"
+_TOPIC_SCHEMES: Final = ("kafka://", "mqtt://", "mqtts://")
 
 
 def watch(  # noqa: PLR0913 - the options of one command
@@ -43,7 +43,8 @@ def watch(  # noqa: PLR0913 - the options of one command
 
     Args:
         usecase: Name of the use case.
-        source: The folder, ``kafka://host:9092/TOPIC``, or the name of either in the settings' ``sources``.
+        source: The folder, ``kafka://host:9092/TOPIC``, ``mqtt://host/TOPIC/FILTER``, or the name of one of them in the
+            settings' ``sources``.
         dataset: Dataset of the rows; the main one by default.
         map_file: TOML file with a table ``columns`` of source column = field.
         pattern: Which files, as in a shell.
@@ -58,7 +59,7 @@ def watch(  # noqa: PLR0913 - the options of one command
     from trunkline.run import new_run_id, read_mapping, watch_folder
     from trunkline.spec.sources import FolderSource
 
-    if source.startswith(_TOPIC_SCHEME):
+    if source.startswith(_TOPIC_SCHEMES):
         files_alone = (pattern, settle, done_marker, archive, delete) != ("*", 2.0, "", None, False)
         return _watch_topic(
             usecase,

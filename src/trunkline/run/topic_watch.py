@@ -5,12 +5,14 @@ from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
+from trunkline.brokers.mqtt_address import MQTT_SCHEMES
 from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError
 from trunkline.ingest import Target
 from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.streams import TopicIntake, TopicIntakes
 from trunkline.ingest.unfolding import unfolded
+from trunkline.run.mqtt_watch import watch_mqtt
 from trunkline.run.taking import dataset_of
 from trunkline.settings.brokers import BrokerSettings
 from trunkline.spec.sources import TopicSource
@@ -44,9 +46,13 @@ def watch_topic(
     Raises:
         InputError: The address is malformed or names no topic, or the cluster refuses this client.
         UnknownNameError: There is no such topic or dataset.
-        MissingExtraError: The extra ``kafka`` is not installed.
+        MissingExtraError: The extra ``kafka`` or ``mqtt`` is not installed.
+        BusyError: Another process reads the same MQTT subscription, and it is not shared.
         WorldError: Lake or cluster did not work; start the watch again, nothing is lost.
     """
+    if declared.url.get_secret_value().startswith(MQTT_SCHEMES):
+        yield from watch_mqtt(workspace, usecase, declared, run_id=run_id, stop=stop, once=once)
+        return
     from trunkline.brokers.kafka import KafkaBroker, KafkaMembership
     from trunkline.brokers.kafka_address import kafka_address
 

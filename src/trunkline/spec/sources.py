@@ -265,10 +265,10 @@ class FolderSource(SourceSpec):
 
 
 class TopicSource(SourceSpec):
-    """A topic of a Kafka cluster that others write to; ``trunkline watch`` takes its records in.
+    """A topic that others write to, of Kafka or MQTT; ``trunkline watch`` takes its records in.
 
     Attributes:
-        url: The cluster and the topic.
+        url: The cluster or broker, and the topic; MQTT's may be a filter of topics.
         options: Options of the client beside those of the URL; they may hold secrets.
         group: Processes of one group share the topic's partitions and take each record once; None is named after the
             table. Another workspace that takes the same topic in needs another group.
@@ -276,14 +276,19 @@ class TopicSource(SourceSpec):
     """
 
     kind: Literal["topic"]
-    url: SecretStr = Field(description="kafka://host:9092[,host2:9092]/TOPIC[?option=value].")
+    url: SecretStr = Field(
+        description="kafka://host:9092[,host2:9092]/TOPIC[?option=value], or mqtt[s]://host/TOPIC/FILTER[?option=value]."
+    )
     options: Mapping[str, SecretStr] = Field(
-        {}, description="Options of Kafka's client beside those of the URL: security.*, sasl.*, ssl.*, socket.* etc."
+        {},
+        description="Options of the client beside those of the URL: Kafka's security.*, sasl.*, ssl.*, socket.* etc.; "
+        "for MQTT username, password, client_id, tls.ca, tls.certificate, tls.key etc.",
     )
     group: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9._-]{1,200}$",
-        description="Consumer group that shares the partitions, one per workspace; none: trunkline.USECASE.DATASET.",
+        description="Group that shares Kafka's partitions, one per workspace; none: trunkline.USECASE.DATASET. "
+        "MQTT names it in the filter: $share/GROUP/...",
     )
     timeout_s: float = Field(30.0, gt=0, le=300, description="Longest wait for an answer (seconds).")
 
