@@ -28,6 +28,8 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("predict", "trunkline.cli.steps:predict", "Score the lake's rows, or a file."),
     ("monitor", "trunkline.cli.steps:monitor", "Read drift and performance of the champion."),
     ("report", "trunkline.cli.steps:report", "Write the page of a run."),
+    ("publish", "trunkline.cli.publishing:publish", "Bring tables to databases, stores and hooks."),
+    ("notify", "trunkline.cli.notifying:notify", "Tell what became of runs, gates and alerts."),
     ("models", "trunkline.cli.models:app", "List, show, promote, roll back and retire versions."),
     ("serve", "trunkline.cli.serving:serve", "Start the API and the console."),
     ("lineage", "trunkline.cli.lineage:lineage", "Say what an answer, a version or a run rests on."),

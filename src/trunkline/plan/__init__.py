@@ -13,7 +13,7 @@ from trunkline.spec.derived import refresh_order
 
 __all__ = ["STEPS", "Plan", "Step", "StepName", "plan_of"]
 
-StepName = Literal["ingest", "train", "evaluate", "register", "rollout", "predict", "monitor", "report"]
+StepName = Literal["ingest", "train", "evaluate", "register", "rollout", "predict", "monitor", "report", "publish"]
 """Name of a step, also of its command."""
 
 STEPS: Final[tuple[StepName, ...]] = (
@@ -25,6 +25,7 @@ STEPS: Final[tuple[StepName, ...]] = (
     "predict",
     "monitor",
     "report",
+    "publish",
 )
 """Every step there is, in their order."""
 
@@ -37,6 +38,7 @@ _TITLES: Final[dict[StepName, str]] = {
     "predict": "score the rows",
     "monitor": "read drift and performance",
     "report": "write the report",
+    "publish": "bring tables to the sinks",
 }
 
 
@@ -89,9 +91,11 @@ def plan_of(usecase: UseCase) -> Plan:
     """Lay out the steps of a use case.
 
     Args:
-        usecase: The use case; one without a task is taken in and reported: it has no model to make, or to watch.
+        usecase: The use case; one without a task is taken in and reported: it has no model to make, or to watch. It
+            is published where it declares what.
     """
-    names: tuple[StepName, ...] = STEPS if usecase.task is not None else ("ingest", "report")
+    published: tuple[StepName, ...] = ("publish",) if usecase.publish else ()
+    names: tuple[StepName, ...] = STEPS if usecase.task is not None else ("ingest", "report", *published)
     steps = []
     for position, name in enumerate(names):
         title = f"{_TITLES[name]}, refresh derived tables" if name == "ingest" and usecase.derived else _TITLES[name]

@@ -7,6 +7,7 @@ from trunkline.run.execute import CRASH_POINTS, RunResult, execute, new_run_id
 from trunkline.run.folder_watch import Arrived, watch_folder
 from trunkline.run.predicting import PredictDocument, ScoredFile, live_model, predict_file
 from trunkline.run.previewing import Preview, preview
+from trunkline.run.publishing import PublishDocument, outbox_of, preview_publish, refuse_nothing_to_publish
 from trunkline.run.records import latest_run_id
 from trunkline.run.steps import IngestDocument, read_mapping, simulate_files
 from trunkline.run.taking import source_files
@@ -24,6 +25,7 @@ __all__ = [
     "MonitorDocument",
     "PredictDocument",
     "Preview",
+    "PublishDocument",
     "RunResult",
     "ScoredFile",
     "Workspace",
@@ -33,10 +35,13 @@ __all__ = [
     "latest_run_id",
     "live_model",
     "new_run_id",
+    "outbox_of",
     "predict_file",
     "preview",
+    "preview_publish",
     "read_mapping",
     "refuse_nothing_to_ingest",
+    "refuse_nothing_to_publish",
     "simulate_files",
     "source_files",
     "utc_now",

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from trunkline.errors import GateRefusedError, InputError, UnknownNameError
 from trunkline.ingest.files import content_sha256
 from trunkline.plan import Plan, StepName, plan_of
-from trunkline.run import predicting, steps, watching, writing
+from trunkline.run import predicting, publishing, steps, watching, writing
 from trunkline.run.code import code_version
 from trunkline.run.records import PastRun, Recorder, latest_run_id, past_run, refuse_malformed
 from trunkline.run.steps import IngestDocument, StepContext
@@ -28,7 +28,7 @@ __all__ = ["CRASH_POINTS", "Progress", "RunResult", "execute", "new_run_id"]
 
 CRASH_POINTS: Final = (
     *(f"run.before_{name}" for name in ("ingest", "train", "evaluate", "register", "rollout", "predict", "monitor")),
-    *(f"run.after_{name}" for name in ("ingest", "train", "evaluate", "register", "predict", "report")),
+    *(f"run.after_{name}" for name in ("ingest", "train", "evaluate", "register", "predict", "report", "publish")),
     "run.after_promote",
 )
 """Points at which a drill may kill a run."""
@@ -48,6 +48,7 @@ _STEP_FUNCTIONS: Final[Mapping[StepName, Callable[[StepContext], BaseModel]]] = 
     "monitor": watching.monitor,
     "report": writing.report,
 }
+    "publish": publishing.publish,
 
 
 _FOLLOWS: Final[Mapping[str, tuple[StepName, ...]]] = {
@@ -56,9 +57,13 @@ _FOLLOWS: Final[Mapping[str, tuple[StepName, ...]]] = {
     "rollout": ("register",),
     "report": ("ingest", "train"),
 }
+    "publish": ("ingest", "train", "predict"),
 """Steps that are nothing without others: alone and without a run id they take the newest run that has one of those."""
 
 _OF_THE_CANDIDATE: Final = ("register", "rollout")
+_LOOKING: Final = ("report", "publish")
+"""Steps that leave a run as it stands when they are repeated alone."""
+
 _OF_THE_CHAMPION: Final = ("predict", "monitor")
 _REFUSABLE: Final = (None, "evaluate", "register", "rollout")
 
@@ -186,7 +191,7 @@ def _under_lock(
         "only": only,
     }
     recorder = Recorder(
-        context, arguments=arguments, started_at=past.started_at if past else None, silent=only == "report"
+        context, arguments=arguments, started_at=past.started_at if past else None, silent=only in _LOOKING
     )
     named = {"usecase": context.usecase.name, "run_id": context.run_id}
     _logger.info("run begins", extra={**named, "state": "started"})

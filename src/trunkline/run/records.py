@@ -113,7 +113,7 @@ def latest_run_id(workspace: "Workspace", usecase: str, *, having: "tuple[StepNa
     Args:
         workspace: The workspace.
         usecase: The use case's name.
-        having: The steps, one of which it must be; any but ``report`` by default.
+        having: The steps, one of which it must be; any but ``report`` and ``publish`` by default.
 
     Raises:
         UnknownNameError: There is none.
@@ -124,7 +124,8 @@ def latest_run_id(workspace: "Workspace", usecase: str, *, having: "tuple[StepNa
             STEPS_TABLE,
             schema=arrow_schema(StepRecord),
             where=lambda table: (
-                (table["usecase"] == usecase) & (table["step"].isin(having) if having else table["step"] != "report")
+                (table["usecase"] == usecase)
+                & (table["step"].isin(having) if having else ~table["step"].isin(("report", "publish")))
             ),
         ).sort_by("finished_at")
         found = rows.column("run_id").to_pylist()

@@ -139,6 +139,6 @@ def _step_times(context: StepContext) -> list[tuple[str, float]]:
     rows = context.workspace.lake.arrow(
         STEPS_TABLE,
         schema=arrow_schema(StepRecord),
-        where=lambda table: (table["run_id"] == context.run_id) & (table["step"] != "report"),
+        where=lambda table: (table["run_id"] == context.run_id) & ~table["step"].isin(("report", "publish")),
     ).sort_by("finished_at")
     return list(zip(rows.column("step").to_pylist(), rows.column("seconds").to_pylist(), strict=True))

@@ -28,6 +28,7 @@ from trunkline.settings.log import LogSettings
 from trunkline.settings.privacy import PrivacySettings
 from trunkline.settings.refusals import refusal
 from trunkline.settings.registry import RegistrySettings
+from trunkline.settings.publish import PublishSettings, SinkSettings
 from trunkline.settings.retention import RetentionSettings
 from trunkline.settings.scheduler import SchedulerSettings
 from trunkline.settings.serve import ServeSettings
@@ -47,11 +48,13 @@ __all__ = [
     "PrivacySettings",
     "RegistrySettings",
     "RetentionSettings",
+    "PublishSettings",
     "SchedulerSettings",
     "ServeSettings",
     "Settings",
     "load_settings",
 ]
+    "SinkSettings",
 
 _PREFIX: Final = "TRUNKLINE_"
 _NO_SETTINGS: Final = ("TRUNKLINE_CRASH_AT", "TRUNKLINE_DATA", "TRUNKLINE_DEBUG")
@@ -93,6 +96,7 @@ class Settings(BaseSettings):
     scheduler: SchedulerSettings = Field(SchedulerSettings(), description="What runs by itself, and when.")
     serve: ServeSettings = Field(ServeSettings(), description="Where the API listens, and who may ask.")
 
+    publish: PublishSettings = Field(PublishSettings(), description="What leaves, and to whom; see docs/publish.md.")
     @classmethod
     def settings_customise_sources(
         cls,

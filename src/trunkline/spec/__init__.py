@@ -11,31 +11,33 @@ from trunkline.spec.gates import (
     NotWorseThanChampion,
     OnnxEqual,
 )
+from trunkline.spec.publish import Publication
 from trunkline.spec.sources import Schedule
 from trunkline.spec.usecase import Simulation, Simulator, Unwrap, UseCase, Watch
-
 from trunkline.spec.windows import Ewma, Lookup, Windowed, WindowRule, Windows
+
 __all__ = [
     "Calibrated",
     "Derived",
-    "FairSlices",
     "Ewma",
+    "FairSlices",
     "Full",
     "Gate",
     "Incremental",
     "Latency",
-    "MinimumMetric",
     "Lookup",
+    "MinimumMetric",
     "NoLeakage",
     "NotWorseThanChampion",
     "OnnxEqual",
+    "Publication",
     "Schedule",
     "Simulation",
     "Simulator",
     "Unwrap",
     "UseCase",
     "Watch",
-]
     "WindowRule",
     "Windowed",
     "Windows",
+]

@@ -14,10 +14,11 @@ from trunkline.contracts import Contract
 from trunkline.errors import InputError, UseCaseError
 from trunkline.spec.derived import Derived, refuse_underivable
 from trunkline.spec.gates import Gate
+from trunkline.spec.publish import Publication, refuse_unpublishable
 from trunkline.spec.references import refuse_dangling
 from trunkline.spec.sources import Schedule
-
 from trunkline.spec.windows import Windowed, refuse_unwindowable
+
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
@@ -86,12 +87,12 @@ class UseCase:
         question: The question it answers, one sentence.
         datasets: Contract of each table it takes in.
         derived: Tables that are computed from them, and from each other, after each ingestion.
-        main: The dataset whose rows are learned from and predicted.
         windows: Tables of windows over their event times, computed for what came.
+        main: The dataset whose rows are learned from and predicted.
+        entity: Fields that say whom a row of ``main`` is about where rows repeat and have no key; empty takes the key.
         task: What is learned; None for pure ingestion.
         metric: Scorer name of the headline metric.
         gates: What a candidate must pass, in this order.
-        entity: Fields that say whom a row of ``main`` is about where rows repeat and have no key; empty takes the key.
         watch: Limits of monitoring.
         table_features: Ibis expressions from the lake tables to the table of features; None takes ``main`` as it is.
         simulate: Makes data with known truth; None where there is no simulator.
@@ -102,6 +103,9 @@ class UseCase:
         label_delay_days: Days after the horizon until the label is known; monitoring waits for it.
         justified: Columns that may post-date the observation, each with the written reason why it is used.
         envelopes: By dataset, how messages of the HTTP edge and of brokers that hold several records are taken apart.
+        publish: Tables that others read, where the settings name a sink (docs/publish.md).
+        segments: Columns that name a subscriber's segment in published predictions, features of the model without
+            personal data.
         schedule: When the whole plan runs, where a scheduler is on; None only when somebody asks for it. The settings
             win (`scheduler.runs`).
         documentation: Path of the README inside the use case's package.
@@ -114,21 +118,23 @@ class UseCase:
     question: str
     datasets: Mapping[str, type[Contract]]
     derived: Mapping[str, Derived] = field(default_factory=dict)
+    windows: Mapping[str, Windowed] = field(default_factory=dict)
     main: str
+    entity: tuple[str, ...] = ()
     task: "Task | None"
     metric: str
     gates: tuple[Gate, ...] = ()
-    windows: Mapping[str, Windowed] = field(default_factory=dict)
     watch: Watch = Watch()
     table_features: TableFeatures | None = None
     simulate: Simulator | None = None
     simulated_rows: int = 5_000
-    entity: tuple[str, ...] = ()
     observation_at: str | None = None
     horizon_days: float = 0.0
     label_delay_days: float = 0.0
     justified: Mapping[str, str] | None = None
     envelopes: Mapping[str, Unwrap] = field(default_factory=dict)
+    publish: tuple[Publication, ...] = ()
+    segments: tuple[str, ...] = ()
     schedule: Schedule | None = None
     documentation: str = "README.md"
     choices: type[BaseModel] | None = None
@@ -148,21 +154,25 @@ class UseCase:
             )
         if self.main not in self.datasets:
             raise UseCaseError(f"main dataset {self.main!r} is not declared", where=where, allowed=self.datasets)
+        if unknown := sorted(set(self.entity) - {column.name for column in self.contract.columns}):
+            raise UseCaseError(f"the entity names {unknown[0]!r}, which {self.main!r} lacks", where=where)
+        if self.entity and self.contract.table.key:
+            raise UseCaseError(
+                f"{self.main!r} has a key, which names the entity", where=where, next_step="take entity out"
+            )
         refuse_underivable(self.datasets, self.derived, where=where)
+        refuse_unwindowable(self.datasets, self.windows, taken=self.derived, where=where)
         for name, contract in self.contracts.items():
             refuse_dangling(contract, self.contracts, where=f"{where}, {name!r}")
+        refuse_unpublishable(self.publish, self.contracts, where=where)
+        private = {column.name for one in self.contracts.values() for column in one.columns if column.pii}
+        if named := private & set(self.segments):
+            raise UseCaseError(f"the segment {min(named)!r} is personal data", where=where)
         if self.observation_at is not None and self.table_features is not None:
             raise UseCaseError(
                 "table features are not yet cut at observation_at, so nothing would keep them from looking ahead",
                 where=where,
                 next_step="leave observation_at out and filter in table_features yourself",
-            )
-        if unknown := sorted(set(self.entity) - {column.name for column in self.contract.columns}):
-            raise UseCaseError(f"the entity names {unknown[0]!r}, which {self.main!r} lacks", where=where)
-        if self.entity and self.contract.table.key:
-            raise UseCaseError(
-        refuse_unwindowable(self.datasets, self.windows, taken=self.derived, where=where)
-                f"{self.main!r} has a key, which names the entity", where=where, next_step="take entity out"
             )
         if self.task is None or self.table_features is not None:
             return

@@ -74,7 +74,12 @@ def executed(  # noqa: PLR0913 - the options of the commands
     if result.refused is not None:
         print(f"trunkline: {result.refused}", file=sys.stderr)
         return _REFUSED
-    return 0
+    brought = document.get("publish")
+    owed = int(brought["owed"]) if isinstance(brought, dict) else 0
+    if owed:
+        said = f"{owed} published tables have not reached their sink"
+        print(f"trunkline: warning: {said}; `trunkline publish {usecase}` delivers what is owed", file=sys.stderr)
+    return 1 if owed and only == "publish" else 0
 
 
 def taken_again(usecase: str, batch: str, common: Common, *, sources: tuple[str, ...], map_file: Path | None) -> int:

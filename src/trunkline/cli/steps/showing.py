@@ -58,6 +58,8 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
         }
     if "report" in parts:
         document["report"] = {"path": str(root / parts["report"]["path"])}
+    if "publish" in parts:
+        document["publish"] = parts["publish"]
     document["seconds"] = round(result.seconds, 3)
     return document
 
@@ -108,9 +110,21 @@ def show(document: dict[str, object]) -> None:
             print("         nothing is beyond its limit")
         for alert in watched["alerts"]:
             print(f"  ALERT {alert['severity']}: {alert['title']}: {alert['text']}")
+    _show_ends(document)
+
+
+def _show_ends(document: dict[str, object]) -> None:
     written = document.get("report")
     if isinstance(written, dict):
         print(f"report   {written['path']}")
+    brought = document.get("publish")
+    if isinstance(brought, dict):
+        for one in brought["published"]:
+            rows = f", {one['rows']} rows" if one["state"] == "delivered" else ""
+            print(f"publish  {one['target']} to {one['to'] or one['sink']}: {one['state']}{rows}")
+            if one["error"]:
+                print(f"         {one['error']}")
+                print(f"         next: {one['next_step']}")
 
 
 def show_metrics(title: str, document: dict[str, object]) -> None:

@@ -17,6 +17,7 @@ from trunkline.spec import (
     NoLeakage,
     NotWorseThanChampion,
     OnnxEqual,
+    Publication,
     UseCase,
 )
 from trunkline.tasks import Classification
@@ -119,6 +120,10 @@ def towers(choices: Choices) -> UseCase:
         ),
         simulate=simulate,
         simulated_rows=200,
+        publish=(
+            Publication(name="customer_service_metrics_data", table="customer_service_metrics"),
+            Publication(name="cell_tower_performance_data", table="cell_tower_performance"),
+        ),
         choices=Choices,
         chosen=towers,
     )

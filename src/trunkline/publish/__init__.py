@@ -1,0 +1,31 @@
+"""What leaves the platform: tables and views in databases, files, messages and calls, and what is still owed.
+
+One protocol over all sinks (:class:`Sink`), one list of what each has (:class:`Outbox`), one way of bringing it
+(:class:`Publisher`). Importing this package loads no driver.
+"""
+
+from trunkline.publish.delivering import Published, Publisher
+from trunkline.publish.opening import SCHEMES, open_sink
+from trunkline.publish.outbox import Memory, Outbox, Owed, Plan, Position
+from trunkline.publish.protocol import Capabilities, Delivery, Latest, Rows, Sink, Target, TargetColumn
+from trunkline.publish.targets import planned
+
+__all__ = [
+    "SCHEMES",
+    "Capabilities",
+    "Delivery",
+    "Latest",
+    "Memory",
+    "Outbox",
+    "Owed",
+    "Plan",
+    "Position",
+    "Published",
+    "Publisher",
+    "Rows",
+    "Sink",
+    "Target",
+    "TargetColumn",
+    "open_sink",
+    "planned",
+]

@@ -1,0 +1,267 @@
+"""From a publication and versions of the lake to the rows that leave: lazily, column by column, masked.
+
+``recipe`` says by a hash what the rows look like, so that a changed declaration fills its target anew.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, cast
+
+from trunkline.contracts.records import RECORDS
+from trunkline.engine import FilesVanishedError
+from trunkline.errors import SchemaError
+from trunkline.lake import Lake
+from trunkline.lake.vault import reidentify
+from trunkline.publish.changes import Readable, added, current, day_of, days_of, newest_of
+from trunkline.publish.protocol import Rows, Target
+from trunkline.publish.targets import MASK, Planned
+from trunkline.spec import UseCase
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+__all__ = ["Asking", "Composed", "composed", "reads", "recipe"]
+
+_PREDICTIONS: Final = "platform.predictions"
+_STEPS: Final = "platform.steps"
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Who asks the vault for originals.
+
+    Attributes:
+        who: Who.
+        why: For what; empty asks nobody.
+    """
+
+    who: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Composed:
+    """Rows for one target.
+
+    Attributes:
+        target: The target; of dated publications that of one day.
+        rows: The rows, lazily.
+        whole: Whether they are all that it is to hold.
+    """
+
+    target: Target
+    rows: "ir.Table"
+    whole: bool
+
+
+def reads(usecase: UseCase, one: Planned) -> tuple[str, ...]:
+    """Name the tables of the lake that a publication is made of.
+
+    Args:
+        usecase: The use case.
+        one: The publication.
+    """
+    names = [name if "." in name else usecase.table_name(name) for name in one.publication.reads]
+    return (*names, _STEPS) if one.dated_by and _PREDICTIONS in names else tuple(names)
+
+
+def recipe(usecase: UseCase, one: Planned) -> str:
+    """Hash what the rows look like, whatever the lake holds.
+
+    Args:
+        usecase: The use case.
+        one: The publication.
+    """
+    import ibis
+
+    said: list[object] = [one.target.fingerprint, one.dated_by, one.view, usecase.segments, *reads(usecase, one)]
+    if one.publication.rows is not None:
+        from trunkline.checks import arrow_schema
+
+        contracts = usecase.contracts
+        tables = {
+            name: ibis.table(ibis.Schema.from_pyarrow(arrow_schema(contracts[name])), name=name)
+            for name in one.publication.reads
+            if name in contracts
+        }
+        if len(tables) == len(one.publication.reads):
+            said.append(str(ibis.to_sql(one.publication.rows(tables), dialect="duckdb")))
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
+
+def composed(
+    lake: Lake, usecase: UseCase, one: Planned, *, versions: Mapping[str, int], since: Mapping[str, int] | None
+) -> tuple[Composed, ...]:
+    """Give what a delivery brings; nothing where no row is new.
+
+    Args:
+        lake: The lake.
+        usecase: The use case.
+        one: The publication.
+        versions: Versions of the tables that it reads.
+        since: Versions up to which the target has them; None gives everything.
+
+    Raises:
+        SchemaError: A table or an expression lacks a column that leaves.
+    """
+    if one.publication.rows is not None or (one.target.mode == "replace" and not one.dated_by):
+        return (Composed(one.target, _leaving(one, _whole(lake, usecase, one, versions)), whole=True),)
+    table = reads(usecase, one)[0]
+    readable = _readable(usecase, table, versions[table])
+    fresh = None
+    if since is not None and table in since:
+        try:
+            fresh = added(lake, readable, since=since[table])
+        except FilesVanishedError:
+            fresh = None
+    if one.dated_by:
+        return _dated(lake, one, readable, fresh, versions)
+    if fresh is None:
+        # rows that are added have no newer version of themselves: every one counts
+        rows = readable.rows(lake) if one.target.mode == "append" else current(lake, readable, key=one.target.key)
+        return (Composed(one.target, _leaving(one, _segmented(usecase, rows)), whole=True),)
+    if one.target.mode == "upsert":
+        fresh = newest_of(lake, readable, fresh, key=one.target.key)
+    return (Composed(one.target, _leaving(one, _segmented(usecase, fresh)), whole=False),)
+
+
+def _readable(usecase: UseCase, table: str, version: int) -> Readable:
+    place, _, name = table.partition(".")
+    if place == "platform":
+        return Readable(table, RECORDS.get(table), usecase.name, version)
+    return Readable(table, usecase.contracts.get(name) if place == usecase.name else None, "", version)
+
+
+def _whole(lake: Lake, usecase: UseCase, one: Planned, versions: Mapping[str, int]) -> "ir.Table":
+    tables = {}
+    for name in one.publication.reads:
+        table = name if "." in name else usecase.table_name(name)
+        readable = _readable(usecase, table, versions[table])
+        if readable.contract is None and one.publication.rows is None:
+            readable = replace(readable, contract=one.contract)
+        tables[name] = current(lake, readable)
+    if one.publication.rows is not None:
+        return one.publication.rows(tables)
+    (rows,) = tables.values()
+    return _segmented(usecase, rows)
+
+
+def _dated(
+    lake: Lake, one: Planned, readable: Readable, fresh: "ir.Table | None", versions: Mapping[str, int]
+) -> tuple[Composed, ...]:
+    every = readable.rows(lake)
+    if readable.table == _PREDICTIONS:
+        # answers of runs: files that were scored by hand, and calls of the API, are no table of the day
+        steps = lake.read(_STEPS, version=versions[_STEPS])
+        runs = steps.filter(steps["step"] == "predict").select(request_id=steps["run_id"]).distinct()
+        every = every.filter(every["channel"] == "batch").semi_join(runs, "request_id")
+        fresh = None if fresh is None else fresh.semi_join(runs, "request_id")
+    dates = days_of(every if fresh is None else fresh, one.dated_by)
+    found = []
+    for day in sorted(filter(None, lake.engine.arrow(dates).column("day").to_pylist())):
+        rows = every.filter(day_of(every, one.dated_by) == day)
+        if one.target.key:
+            named = rows.filter(*(rows[name].notnull() for name in one.target.key))
+            contract = readable.contract or one.contract
+            order = [name for name in (contract.table.event_at, *contract.table.key) if name]
+            rows = _first(named, one.target.key, order)
+        found.append(Composed(replace(one.target, name=f"{one.target.name}_{day}"), _leaving(one, rows), whole=True))
+    return tuple(found)
+
+
+def _first(rows: "ir.Table", key: Sequence[str], order: Sequence[str]) -> "ir.Table":
+    import ibis
+
+    rank = ibis.row_number().over(group_by=list(key), order_by=[rows[name].desc() for name in order])
+    return rows.filter(rank == 0)
+
+
+def _segmented(usecase: UseCase, rows: "ir.Table") -> "ir.Table":
+    """Add the segment to logged answers: values of features, which stay here."""
+    import ibis
+
+    if "features" not in rows.columns:
+        return rows
+    if not usecase.segments:
+        return rows.mutate(segment=ibis.null("string"))
+    features = cast("ir.StringValue", rows["features"]).cast("json")
+    values = [features[name].str for name in usecase.segments]
+    return rows.mutate(segment=ibis.literal(" | ").join([value.fill_null("?") for value in values]))
+
+
+def _leaving(one: Planned, rows: "ir.Table") -> "ir.Table":
+    """Select what leaves, of the kinds that the contract says."""
+    import ibis
+
+    from trunkline.checks import arrow_schema
+
+    kinds = ibis.Schema.from_pyarrow(arrow_schema(one.contract))
+    missing = [name for name in one.target.names if name not in rows.columns]
+    if missing:
+        raise SchemaError(
+            f"the rows of the publication {one.name!r} lack the column {missing[0]!r}",
+            where=", ".join(one.publication.reads),
+            allowed=sorted(rows.columns),
+            next_step="mend the publication, its contract or its expression",
+        )
+    columns: dict[str, ir.Value] = {}
+    for column in one.target.columns:
+        value = cast("ir.Value", rows[column.name])
+        wanted = kinds[column.name]
+        if column.masked:
+            shown = ibis.literal(MASK) if wanted.is_string() else ibis.null(wanted)
+            columns[column.name] = cast("ir.Value", ibis.ifelse(value.isnull(), ibis.null(wanted), shown))
+        else:
+            columns[column.name] = value if value.type() == wanted else cast("ir.Value", value.cast(wanted))
+    return rows.select(**columns)
+
+
+def streamed(lake: Lake, one: Composed, *, chunk_rows: int, ordered: bool, asking: Asking) -> Rows:
+    """Give the rows piece by piece, as often as they are asked for.
+
+    Args:
+        lake: The lake.
+        one: The rows.
+        chunk_rows: Most rows of a piece.
+        ordered: Whether each time has to give the same pieces.
+        asking: Who asks for originals, where any leave.
+    """
+    rows = one.rows
+    if ordered:
+        rows = rows.order_by(list(one.target.key or one.target.names))
+
+    def pieces() -> "Iterator[pa.RecordBatch]":
+        import pyarrow as pa
+
+        waiting: list[pa.RecordBatch] = []
+        count = 0
+        for batch in lake.engine.batches(rows, rows=chunk_rows):
+            start = 0
+            while start < batch.num_rows:
+                taken = batch.slice(start, chunk_rows - count)
+                waiting.append(taken)
+                start, count = start + taken.num_rows, count + taken.num_rows
+                if count == chunk_rows:  # always as many, whatever the engine hands over at once
+                    yield _named(lake, one.target, pa.concat_batches(waiting), asking)
+                    waiting, count = [], 0
+        if waiting:
+            yield _named(lake, one.target, pa.concat_batches(waiting), asking)
+
+    return pieces
+
+
+def _named(lake: Lake, target: Target, batch: "pa.RecordBatch", asking: Asking) -> "pa.RecordBatch":
+    """Put originals in the place of pseudonyms, through the vault's audited door."""
+    import pyarrow as pa
+
+    for place, column in enumerate(target.columns):
+        if not column.vault or not asking.why or column.masked:
+            continue
+        values = batch.column(column.name).to_pylist()
+        found = reidentify(lake, filter(None, values), kind=column.vault, who=asking.who, why=asking.why)
+        named = pa.array([None if value is None else found.get(value, value) for value in values], pa.string())
+        batch = batch.set_column(place, pa.field(column.name, pa.string()), named)
+    return batch

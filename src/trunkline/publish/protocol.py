@@ -1,0 +1,196 @@
+"""What every sink promises, whichever database, store, topic or hook is behind it.
+
+A sink takes deliveries: rows of one target under a batch id that never names other rows. Delivered once more, a batch
+changes nothing that can be seen. Sinks differ only by what they declare in :class:`Capabilities`;
+``trunkline.testing.SINK_CHECKS`` is the one body of checks over all of them.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from trunkline.contracts.kinds import KindName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Capabilities", "Delivery", "Latest", "Rows", "Sink", "Target", "TargetColumn", "TargetMode"]
+
+TargetMode = Literal["append", "upsert", "replace"]
+"""How a target follows its rows, see :data:`trunkline.spec.publish.Mode`."""
+
+Rows = Callable[[], "Iterator[pa.RecordBatch]"]
+"""Gives the rows of a delivery from the beginning each time it is called, the same ones in the same order."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """In what sinks differ.
+
+    Attributes:
+        name: What it is, e.g. ``mariadb``.
+        modes: Modes of targets that it can follow.
+        remembers: Whether the sink itself knows which batch a target holds, written together with the rows: a batch is
+            then never there twice. Otherwise rows or messages carry ids by which a repeated one is known.
+        views: Whether it can show the newest of dated targets under one name.
+        keeps: Whether rows stay there; of messages nobody can say later what a target holds.
+    """
+
+    name: str
+    modes: frozenset[TargetMode]
+    remembers: bool
+    views: bool
+    keeps: bool
+
+
+@dataclass(frozen=True)
+class TargetColumn:
+    """One column that leaves.
+
+    Attributes:
+        name: Its name.
+        kind: The kind of its values.
+        nullable: Whether null occurs.
+        max_length: Most characters of a text; None where nobody says.
+        description: What it means.
+        unit: Unit of a number.
+        masked: Whether only is shown that there is a value.
+        vault: Identifier type whose pseudonyms are replaced by originals; empty where they stay.
+    """
+
+    name: str
+    kind: KindName
+    nullable: bool
+    max_length: int | None = None
+    description: str = ""
+    unit: str = ""
+    masked: bool = False
+    vault: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One table, file or stream of messages that others read.
+
+    Attributes:
+        name: Its name there, prefix included.
+        usecase: Whose it is.
+        columns: What leaves.
+        key: Columns that name a row; empty where rows have no identity.
+        mode: How it follows the rows.
+        description: What one row is.
+        shared: A table of the platform that several use cases write to, made by the sink's migrations: replacing it
+            replaces the rows of this use case.
+    """
+
+    name: str
+    usecase: str
+    columns: tuple[TargetColumn, ...]
+    key: tuple[str, ...]
+    mode: TargetMode
+    description: str = ""
+    shared: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of its columns."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that the look of its rows depends on."""
+        said = [[c.name, c.kind, c.nullable, c.max_length, c.masked, c.vault] for c in self.columns]
+        text = json.dumps([self.name, said, self.key, self.mode, self.shared])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Rows for one target.
+
+    Attributes:
+        target: Where they go.
+        batch_id: Hash of target, versions of the lake's tables and recipe: the same id, the same rows.
+        whole: The rows are all that the target is to hold; otherwise they are added, or take the place of those with
+            their key.
+        run_id: The run that publishes.
+        source: Versions of the lake's tables that they are made of.
+        made_at: When the delivery was first planned.
+    """
+
+    target: Target
+    batch_id: str
+    whole: bool
+    run_id: str
+    source: Mapping[str, int]
+    made_at: datetime
+
+
+@dataclass(frozen=True)
+class Latest:
+    """The newest of dated targets under one name.
+
+    Attributes:
+        name: The name, prefix included.
+        target: The target that it shows.
+    """
+
+    name: str
+    target: Target
+
+
+class Sink(Protocol):
+    """An open sink. It belongs to one thread.
+
+    Every method raises ``UnavailableError`` where the sink did not answer or is full (it is tried again, and owed), and
+    ``InputError`` where login, address or a table is wrong (nobody tries that again before it is mended).
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """In what this sink differs from others."""
+        ...
+
+    @property
+    def shown(self) -> str:
+        """Its address for people: no secrets."""
+        ...
+
+    def check(self) -> None:
+        """Ask whether it can be reached and written to."""
+        ...
+
+    def stands(self, target: Target) -> bool:
+        """Say whether what was delivered to a target is still there; else it has to be filled as a whole."""
+        ...
+
+    def holds(self, delivery: Delivery) -> bool:
+        """Say whether a delivery has arrived whole; False where the sink cannot say."""
+        ...
+
+    def deliver(self, delivery: Delivery, rows: Rows) -> int:
+        """Bring the rows; readers see all of them or none.
+
+        Args:
+            delivery: What they are.
+            rows: Gives them.
+
+        Returns:
+            How many rows went.
+        """
+        ...
+
+    def would(self, delivery: Delivery) -> tuple[str, ...]:
+        """Say what :meth:`deliver` would do, statement by statement, without doing it."""
+        ...
+
+    def show(self, latest: Latest) -> None:
+        """Show the newest of dated targets under one name; nothing where the sink has no views."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; closing twice is allowed."""
+        ...

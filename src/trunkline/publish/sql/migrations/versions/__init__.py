@@ -1,0 +1,1 @@
+"""One module per version of the platform's tables, the oldest first."""

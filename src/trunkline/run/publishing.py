@@ -1,0 +1,100 @@
+"""The publish step: the tables that a use case publishes, to the sinks that the settings name."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.errors import InputError
+from trunkline.publish import Outbox, Published, Publisher, planned
+from trunkline.run.steps import StepContext
+from trunkline.settings import SETTINGS_FILE
+
+if TYPE_CHECKING:
+    from trunkline.run.workspace import Workspace
+
+__all__ = ["PublishDocument", "outbox_of", "preview_publish", "publish", "refuse_nothing_to_publish"]
+
+
+class PublishDocument(BaseModel):
+    """What became of the publications of a run.
+
+    Attributes:
+        published: Each publication at each sink.
+        owed: How many of them a sink has not got; the next `trunkline publish` delivers them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    published: tuple[Published, ...]
+    owed: int
+
+
+def publish(context: StepContext) -> PublishDocument:
+    """Deliver what the use case publishes; a sink that is down is owed it, and stops nobody."""
+    context.progress("publish", 0.0)
+    found = publisher_of(context.workspace).publish(context.usecase, run_id=context.run_id)
+    return PublishDocument(published=found, owed=sum(one.state in ("owed", "refused") for one in found))
+
+
+def preview_publish(workspace: "Workspace", usecase_name: str) -> tuple[tuple[Published, tuple[str, ...]], ...]:
+    """Say what :func:`publish` would deliver, and how, without doing it.
+
+    Args:
+        workspace: The workspace.
+        usecase_name: The use case.
+
+    Raises:
+        InputError: There is nothing to publish, or no sink.
+    """
+    usecase = workspace.usecase(usecase_name)
+    refuse_nothing_to_publish(workspace, usecase_name)
+    return publisher_of(workspace).preview(usecase)
+
+
+def publisher_of(workspace: "Workspace") -> Publisher:
+    """Give what publishes from a workspace."""
+    return Publisher(
+        lake=workspace.lake,
+        outbox=outbox_of(workspace),
+        settings=workspace.settings.publish,
+        clock=workspace.clock,
+    )
+
+
+def outbox_of(workspace: "Workspace") -> Outbox:
+    """Give the list of what sinks have, and are owed."""
+    return Outbox(Path(workspace.root) / "publish" / "outbox.db")
+
+
+def publishes(workspace: "Workspace", usecase_name: str) -> tuple[str, ...]:
+    """Name what a use case publishes."""
+    return tuple(one.name for one in planned(workspace.usecase(usecase_name)))
+
+
+def refuse_nothing_to_publish(workspace: "Workspace", usecase_name: str) -> None:
+    """Refuse to publish where nothing is declared, or to nobody.
+
+    Args:
+        workspace: Its settings name the sinks.
+        usecase_name: The use case.
+
+    Raises:
+        InputError: There is nothing to publish, or no sink takes it.
+        UnknownNameError: There is no such use case.
+    """
+    names = publishes(workspace, usecase_name)
+    if not names:
+        raise InputError(
+            f"the use case {usecase_name!r} publishes nothing",
+            where="`publish` of the use case",
+            next_step="declare a Publication there (docs/publish.md)",
+        )
+    settings = workspace.settings.publish
+    if not any(not one.usecases or usecase_name in one.usecases for one in settings.sinks.values()):
+        raise InputError(
+            f"no sink takes the tables of {usecase_name!r}: {', '.join(names)}",
+            where=f"[publish] of {SETTINGS_FILE}",
+            next_step=f"trunkline publish {usecase_name} --to sqlite:///published.db, or declare a sink: "
+            "[publish.sinks.NAME] with `url` (docs/publish.md)",
+        )
