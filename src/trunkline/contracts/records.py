@@ -11,6 +11,7 @@ from trunkline.contracts.kinds import Flag, Instant, Integer, Number, Text
 
 __all__ = [
     "EXPORTS",
+    "NOTIFICATIONS",
     "QUARANTINE",
     "RECEIPTS",
     "RECORDS",
@@ -18,6 +19,7 @@ __all__ = [
     "VAULT",
     "Alert",
     "Export",
+    "Notification",
     "Outcome",
     "PredictionLog",
     "QuarantinedRow",
@@ -187,6 +189,22 @@ class Export(Contract):
     exported_at: Instant = field()
 
 
+class Notification(Contract):
+    """One row per notice, target and change of its state; the newest state counts."""
+
+    table: ClassVar[Table] = Table(key=("notice_id", "target"), event_at="changed_at")
+
+    notice_id: Text = field("Of an alert or of the end of a run")
+    target: Text = field("Name of the target in the settings")
+    subject: Text = field("What notices have in common that say the same", max_length=10_000)
+    state: Literal["sent", "failed", "repeated", "waits", "dead"] = field(
+        "failed: tried again at the next look; repeated: left out, for the same was told a moment ago; waits: for the "
+        "hour to pass; dead: nobody took it in time"
+    )
+    attempts: Integer = field("Calls that were tried", minimum=0)
+    changed_at: Instant = field()
+
+
 class Reading(Contract):
     """One monitored number over one window."""
 
@@ -239,6 +257,9 @@ REIDENTIFICATIONS: Final = "platform.reidentifications"
 EXPORTS: Final = "platform.exports"
 """Lake table of what was handed out."""
 
+NOTIFICATIONS: Final = "platform.notifications"
+"""Lake table of what was told to whom."""
+
 RECORDS: Final[dict[str, type[Contract]]] = {
     RECEIPTS: Receipt,
     QUARANTINE: QuarantinedRow,
@@ -251,5 +272,6 @@ RECORDS: Final[dict[str, type[Contract]]] = {
     VAULT: VaultEntry,
     REIDENTIFICATIONS: Reidentification,
     EXPORTS: Export,
+    NOTIFICATIONS: Notification,
 }
 """Lake table to contract."""

@@ -17,6 +17,7 @@ from trunkline.ingest.files import content_sha256
 from trunkline.plan import Plan, StepName, plan_of
 from trunkline.run import predicting, publishing, steps, watching, writing
 from trunkline.run.code import code_version
+from trunkline.run.notifying import announce
 from trunkline.run.records import PastRun, Recorder, latest_run_id, past_run, refuse_malformed
 from trunkline.run.steps import IngestDocument, StepContext
 from trunkline.run.taking import recorded, resolve
@@ -175,6 +176,10 @@ def execute(  # noqa: PLR0913 - the options of one command
         raise
     return RunResult(context.run_id, usecase.name, documents, time.monotonic() - began, refused)
 
+    except Exception:
+        announce(workspace)
+        raise
+    announce(workspace)
 
 def _under_lock(
     context: StepContext, plan: Plan, *, until: str | None, only: StepName | None, again: bool

@@ -26,6 +26,7 @@ from trunkline.settings.landing import LandingSettings
 from trunkline.settings.lineage import LineageSettings
 from trunkline.settings.log import LogSettings
 from trunkline.settings.privacy import PrivacySettings
+from trunkline.settings.notify import NotifySettings
 from trunkline.settings.refusals import refusal
 from trunkline.settings.registry import RegistrySettings
 from trunkline.settings.publish import PublishSettings, SinkSettings
@@ -93,6 +94,7 @@ class Settings(BaseSettings):
     registry: RegistrySettings = Field(RegistrySettings(), description="Where model versions are tracked.")
     retention: RetentionSettings = Field(RetentionSettings(), description="How long rows are kept, and the archive.")
     broker: BrokerSettings = Field(BrokerSettings(), description="Durability and size of the embedded log.")
+    notify: NotifySettings = Field(NotifySettings(), description="Who is told what; see docs/notify.md.")
     scheduler: SchedulerSettings = Field(SchedulerSettings(), description="What runs by itself, and when.")
     serve: ServeSettings = Field(ServeSettings(), description="Where the API listens, and who may ask.")
 

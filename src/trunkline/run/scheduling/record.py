@@ -17,6 +17,7 @@ from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.contracts import Contract, Instant, Integer, Number, Table, Text, field
 from trunkline.contracts.records import Alert
 from trunkline.errors import TrunklineError
+from trunkline.run.notifying import announce
 
 if TYPE_CHECKING:
     from trunkline.lake import Lake
@@ -162,6 +163,8 @@ class JobBook:
         )
         rows = table_from_rows(Alert, [alert.model_dump()])
         self._lake().append(_ALERTS, rows, transaction=Transaction(f"alert:{alert.alert_id}", 1))
+        assert self._opened is not None, "the lake is open"
+        announce(self._opened)
 
     def _guarded(self, what: str, act: Callable[[], None]) -> None:
         try:

@@ -1,0 +1,100 @@
+"""What there is to tell: runs that ended, candidates that the gates refused, alerts.
+
+Made from the platform's own records, so that nothing is told that the lake does not know, and one thing has one id
+however often it is looked at. Pure.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from trunkline.contracts.records import Alert, RunRecord
+from trunkline.settings.notify import NoticeKind, Severity
+
+__all__ = ["SEVERITIES", "Notice", "notice_of_alert", "notice_of_run"]
+
+SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "minor", "major", "critical")
+"""From the least grave to the gravest."""
+
+_RUN_KINDS: Final[Mapping[str, tuple[NoticeKind, Severity, str]]] = {
+    "finished": ("run.finished", "info", "has finished"),
+    "refused": ("gate.refused", "warning", "has a candidate that the gates refused"),
+    "failed": ("run.failed", "major", "has failed"),
+}
+
+
+class Notice(BaseModel):
+    """One thing to tell.
+
+    Attributes:
+        notice_id: The same for the same thing, at every look.
+        kind: What it is.
+        usecase: The use case it is about.
+        severity: How grave it is.
+        title: In a line.
+        text: In a few.
+        at: When it happened, UTC.
+        run_id: The run that it happened in.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    notice_id: str
+    kind: NoticeKind
+    usecase: str
+    severity: Severity
+    title: str
+    text: str
+    at: AwareDatetime
+    run_id: str
+
+    @property
+    def subject(self) -> str:
+        """What two notices have in common that say the same."""
+        return f"{self.kind}|{self.usecase}|{self.title}"
+
+
+def notice_of_alert(alert: Alert) -> Notice:
+    """Tell an alert."""
+    return Notice(
+        notice_id=f"alert:{alert.alert_id}",
+        kind="alert",
+        usecase=alert.usecase,
+        severity=alert.severity,
+        title=alert.title,
+        text=alert.text,
+        at=alert.raised_at,
+        run_id=alert.run_id,
+    )
+
+
+def notice_of_run(record: RunRecord) -> Notice | None:
+    """Tell how a run ended; None of one that has not."""
+    if record.state not in _RUN_KINDS:
+        return None
+    kind, severity, said = _RUN_KINDS[record.state]
+    return Notice(
+        notice_id=f"run:{record.run_id}:{record.state}",
+        kind=kind,
+        usecase=record.usecase,
+        severity=severity,
+        title=f"{record.usecase}: run {record.run_id} {said}",
+        text=_why(record.state, json.loads(record.document), took=record.changed_at - record.started_at),
+        at=record.changed_at,
+        run_id=record.run_id,
+    )
+
+
+def _why(state: str, document: Mapping[str, object], *, took: timedelta) -> str:
+    if state == "refused":
+        failed = document.get("failed")
+        named = ", ".join(map(str, failed)) if isinstance(failed, list | tuple) else "see its report"
+        return f"Evidence that failed: {named}. The standing champion goes on."
+    if state == "failed":
+        error, text = str(document.get("error")), str(document.get("text"))
+        # what is no error of ours may hold values of rows
+        return f"{error}. The log says more." if text.startswith(f"{error}(") else text
+    return f"It took {took.total_seconds():.0f} s."
