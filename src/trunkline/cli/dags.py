@@ -1,11 +1,11 @@
-"""``dags``: render the use cases as DAGs for Airflow."""
+"""``dags``: render the use cases as DAGs for Airflow; and what a task of theirs tells when another one has failed."""
 
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from trunkline.cli.output import Common, emit, opened
+from trunkline.cli.output import Common, emit, opened, tell_broken
 
 app = App(name="dags", help="Render the use cases as DAGs for Airflow.")
 
@@ -26,9 +26,40 @@ def dags(
     from trunkline.dags import render, write
 
     with opened(common) as workspace:
-        text = render(workspace, usecases)
-        write(text, out)
-        named = usecases or workspace.usecases()
-    document = {"out": str(out.absolute()), "usecases": list(named), "bytes": len(text.encode())}
-    emit(document, common=common, text=lambda: print(f"{', '.join(named)} -> {out}"))
+        installed = workspace.installed()
+        names = tuple(dict.fromkeys(usecases)) or tuple(installed.usecases)
+        text = render(workspace, names)
+    broken = [] if usecases else tell_broken(installed.broken)
+    write(text, out)
+    document = {"out": str(out.absolute()), "usecases": names, "bytes": len(text.encode()), "broken": broken}
+    emit(document, common=common, text=lambda: print(f"{', '.join(names)} -> {out}"))
+    return 0
+
+
+@app.command
+def failed(
+    usecase: str,
+    /,
+    *,
+    run_id: Annotated[str, Parameter(name="--run-id", help="The run of Trunkline that the DAG was about.")],
+    dag: Annotated[str, Parameter(help="Id of the DAG.")],
+    dag_run: Annotated[str, Parameter(help="Id of its run in Airflow.")],
+    task: Annotated[tuple[str, ...], Parameter(help="A task that failed; may be given again.", negative="")] = (),
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Raise an alert: a task of a rendered DAG has failed for good. The DAG calls it; the same again raises no other.
+
+    Args:
+        usecase: Name of the use case.
+        run_id: The run of Trunkline that the DAG was about.
+        dag: Id of the DAG.
+        dag_run: Id of its run in Airflow.
+        task: A task that failed.
+        common: Options of every command.
+    """
+    from trunkline.dags.failing import raise_alert
+
+    with opened(common) as workspace:
+        alert = raise_alert(workspace, usecase, run_id=run_id, dag=dag, dag_run=dag_run, tasks=task)
+    emit(alert.model_dump(mode="json"), common=common, text=lambda: print(f"ALERT {alert.severity}: {alert.title}"))
     return 0

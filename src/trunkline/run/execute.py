@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pydantic import BaseModel
@@ -103,6 +103,7 @@ def execute(  # noqa: PLR0913 - the options of one command
     until: str | None = None,
     only: StepName | None = None,
     again: bool = False,
+    derives: bool = True,
     run_id: str | None = None,
     reasons: int = 0,
     progress: Progress,
@@ -118,6 +119,7 @@ def execute(  # noqa: PLR0913 - the options of one command
         until: Last step to execute.
         only: Execute this step alone, under ``run_id``.
         again: Execute the step of ``only`` even if it has finished: for steps that only render.
+        derives: Whether the ingest step refreshes derived tables; False where somebody does so one by one.
         run_id: Id of a run to go on with, with the sources it was started with; None starts a new one, but a step that
             needs another (``evaluate`` needs ``train``) takes the newest run that has it.
         reasons: Reasons per scored row, which are logged with its score; 0 gives none.
@@ -159,7 +161,7 @@ def execute(  # noqa: PLR0913 - the options of one command
         )
     context = StepContext(
         workspace=workspace,
-        usecase=usecase,
+        usecase=usecase if derives else replace(usecase, derived={}),
         run_id=run_id or new_run_id(workspace),
         progress=progress,
         sources=sources,
@@ -208,8 +210,9 @@ def _under_lock(
         recorder.fail(error)
         raise
     _logger.info("run ends", extra={**named, "state": "finished" if refused is None else "refused"})
-    if refused is not None:
-        recorder.end("refused", {"failed": refused.failed})
+    verdict = refused or (_refusal(context, documents["evaluate"]) if "evaluate" in documents else None)
+    if verdict is not None:  # the run stands so, though a step of it was executed alone and ended well
+        recorder.end("refused", {"failed": verdict.failed})
     else:
         recorder.end("finished", {})
     return documents, refused
@@ -279,10 +282,15 @@ def _steps(
             documents[step.name] = stored
         if step.name == "ingest" and only is None:
             context.sources = ()  # they are in the lake: later steps read them there
-        if step.name == "evaluate" and stored is not None and only in _REFUSABLE:
+        if step.name == "evaluate" and stored is not None and _is_refusable(context, only):
             refused = _refusal(context, stored)
     context.progress("done", 1.0)
     return documents, refused
+
+
+def _is_refusable(context: StepContext, only: StepName | None) -> bool:
+    """Whether a refusal is told: to a whole run, and to a step that it stops, also one that is executed alone."""
+    return only in _REFUSABLE or (only in _OF_THE_CHAMPION and _is_stopped(context, only))
 
 
 def _is_stopped(context: StepContext, step: StepName) -> bool:

@@ -149,13 +149,15 @@ class Workspace:
         """Hold the use case: one run at a time.
 
         Raises:
-            BusyError: Another run holds it; the message names the holder.
+            BusyError: Another run holds it, and has held it for ``run_wait`` of the settings; the message names the
+                holder.
         """
         from trunkline.lake.locks import held
 
         path = self.folder("locks") / f"run-{usecase}.lock"
         # a moment longer than somebody takes who only looks whether it is held
-        with held(path, what=f"use case {usecase!r}, in which one run goes on at a time", timeout_s=0.2):
+        timeout_s = max(0.2, self.settings.run_wait.total_seconds())
+        with held(path, what=f"use case {usecase!r}, in which one run goes on at a time", timeout_s=timeout_s):
             yield
 
     def is_running(self, usecase: str) -> bool:

@@ -10,6 +10,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -79,6 +80,10 @@ class Settings(BaseSettings):
     memory_limit_mb: int = Field(
         0, ge=0, description="Memory the query engine may take before it spills to disk, MiB; 0 lets it decide."
     )
+    run_wait: timedelta = Field(
+        timedelta(0), ge=timedelta(0), description="How long a run waits for another of its use case (seconds)."
+    )
+    dags: DagsSettings = Field(DagsSettings(), description="What rendered DAGs say beside the plan.")
     engine: EngineSettings = Field(EngineSettings(), description="What computes, and where.")
     ingest: IngestSettings = Field(IngestSettings(), description="Limits of the files that are taken in.")
     sources: Mapping[str, AnySource] = Field({}, description="Declared sources by name; see docs/sources.md.")

@@ -45,7 +45,7 @@ def run(
     return executed(usecase, common, source=source, map_file=map_file, until=until, run_id=run_id)
 
 
-def ingest(
+def ingest(  # noqa: PLR0913 - the options of one command
     usecase: str,
     /,
     *sources: str,
@@ -58,6 +58,9 @@ def ingest(
         float | None,
         Parameter(validator=Number(gte=0, lte=1), help="Stop a batch when a larger share breaks the contract; 0 to 1."),
     ] = None,
+    refresh: Annotated[
+        str, Parameter(help="Derived tables to refresh: all, none, or one alone by its name, with nothing taken in.")
+    ] = "all",
     dry_run: Annotated[
         bool, Parameter(negative=(), help="Say what would be read, and how much BigQuery would bill; take nothing in.")
     ] = False,
@@ -73,6 +76,8 @@ def ingest(
         map_file: TOML file with a table ``columns`` of source column = field.
         again: Take this batch in again from its raw copy, by the contract as it is now.
         reject_budget: Stop a batch of which a larger share breaks the contract, and write nothing of it; 0 to 1.
+        refresh: Derived tables to refresh: all, none, or one alone by its name, with nothing taken in. The name of a
+            step that leads to a table computes that step and counts its rows.
         dry_run: Say what would be read, and how much BigQuery would bill; take nothing in.
         run_id: Go on with this run, or start one under this id.
         common: Options of every command.
@@ -83,6 +88,10 @@ def ingest(
         from trunkline.cli.previewing import previewed
 
         return previewed(usecase, sources, common, dataset=dataset, map_file=map_file)
+    if refresh not in ("all", "none"):
+        from trunkline.cli.steps.refreshing import refreshed
+
+        return refreshed(usecase, refresh, common, sources=sources, map_file=map_file, dataset=dataset, run_id=run_id)
     given = {} if reject_budget is None else {"ingest": {"reject_budget": reject_budget}}
     return executed(
         usecase,
@@ -92,6 +101,7 @@ def ingest(
         dataset=dataset,
         run_id=run_id,
         only="ingest",
+        derives=refresh == "all",
         given=given,
         needs_source=not sources and run_id is None,
     )

@@ -28,6 +28,7 @@ def executed(  # noqa: PLR0913 - the options of the commands
     only: "StepName | None" = None,
     run_id: str | None = None,
     again: bool = False,
+    derives: bool = True,
     reasons: int = 0,
     given: Mapping[str, object] | None = None,
     needs_source: bool = False,
@@ -44,6 +45,7 @@ def executed(  # noqa: PLR0913 - the options of the commands
         only: The only step to execute.
         run_id: Go on with this run, or start one under this id.
         again: Whether to execute a step that was done already.
+        derives: Whether derived tables are refreshed.
         reasons: Reasons per scored row, strongest first.
         given: Settings that the command line gives.
         needs_source: Whether to refuse where the settings declare no source.
@@ -65,6 +67,7 @@ def executed(  # noqa: PLR0913 - the options of the commands
             until=until,
             only=only,
             again=again,
+            derives=derives,
             run_id=run_id,
             reasons=reasons,
             progress=told,

@@ -31,7 +31,7 @@ from trunkline.spec.derived import Derived, Incremental, refresh_order
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-__all__ = ["CRASH_POINTS", "refresh_tables"]
+__all__ = ["CRASH_POINTS", "count_step", "refresh_tables"]
 
 CRASH_POINTS: Final = ("derived.before_rows", "derived.after_rows", "derived.after_quarantine", "derived.after_receipt")
 """Points at which a drill kills a refresh."""
@@ -97,7 +97,7 @@ class _Table:
 
 
 def refresh_tables(
-    usecase: UseCase, *, lake: Lake, locks: Path, run_id: str, clock: Callable[[], datetime]
+    usecase: UseCase, *, lake: Lake, locks: Path, run_id: str, clock: Callable[[], datetime], only: str | None = None
 ) -> tuple[Receipt, ...]:
     """Refresh the derived tables of a use case whose inputs changed, each after those it reads.
 
@@ -107,6 +107,7 @@ def refresh_tables(
         locks: Folder for the lock that keeps a second refresh of the use case away.
         run_id: The run that asks for it.
         clock: Gives the current instant.
+        only: The only table to refresh; None for all.
 
     Returns:
         One receipt per table that was refreshed; none where nothing had changed.
@@ -126,9 +127,29 @@ def refresh_tables(
             stack.enter_context(lake.keys.naming())  # the inputs' pseudonyms are the derived table's
         what = f"refresh of derived tables of {usecase.name!r}"
         stack.enter_context(held(lock, what=what, timeout_s=timeout_s, clock=clock))
-        for name in refresh_order(usecase.derived):
+        for name in refresh_order(usecase.derived) if only is None else (only,):
             receipts += _refreshed(_table(usecase, name, lake, clock), run_id=run_id)
     return tuple(receipts)
+
+
+def count_step(usecase: UseCase, table: str, step: str, *, lake: Lake, clock: Callable[[], datetime]) -> int:
+    """Compute a step on the way to a derived table over all rows of the inputs, and count what it gives.
+
+    Args:
+        usecase: Declares the table.
+        table: The table.
+        step: One of its steps.
+        lake: The lake, with its engine.
+        clock: Gives the current instant.
+
+    Raises:
+        UseCaseError: An expression cannot be built.
+    """
+    one = _table(usecase, table, lake, clock)
+    if not one.versions:
+        return 0  # nothing was ever taken in
+    rows = one.derived.stepwise(_given(one, None))[step]
+    return int(lake.engine.arrow(rows.aggregate(rows=rows.count())).column("rows")[0].as_py())
 
 
 def _table(usecase: UseCase, name: str, lake: Lake, clock: Callable[[], datetime]) -> _Table:
