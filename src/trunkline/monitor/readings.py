@@ -110,14 +110,8 @@ def drift_readings(info: ModelInfo, rows: "pa.Table", *, window: Window, watch: 
     readings: list[Reading] = []
     for name, profile in info.profiles.items():
         drift = _drift(rows, name, profile)
-        limit = max(watch.psi, drift.psi_limit)
-        readings.append(
-            window.reading(
-                "drift", "psi", name, value=drift.psi, rows=drift.rows, limit=limit, crossed=drift.psi > limit
-            )
-        )
+        readings += _judged(drift, "drift", name, window=window, watch=watch)
         if isinstance(drift, NumberDrift):
-            readings.append(window.reading("drift", "mean_shift", name, value=drift.mean_shift, rows=drift.rows))
             readings.append(window.reading("drift", "ks", name, value=drift.ks, rows=drift.rows))
         else:
             readings.append(window.reading("drift", "unseen_share", name, value=drift.unseen_share, rows=drift.rows))
@@ -131,12 +125,25 @@ def score_readings(
     if scores.size < LEAST_ROWS or not isinstance(info.score_profile, NumberProfile):
         return ()
     drift = number_drift(scores, reference=info.score_profile)
-    limit = max(watch.psi, drift.psi_limit)
+    return _judged(drift, "score_drift", "score", window=window, watch=watch)
+
+
+def _judged(
+    drift: NumberDrift | CategoryDrift, family: Family, name: str, *, window: Window, watch: Watch
+) -> tuple[Reading, ...]:
+    """The stability index and, of numbers, the shift of the mean; one of them has the limit."""
+    by_mean = watch.mean_shift is not None and isinstance(drift, NumberDrift)
+    limit = None if by_mean else max(watch.psi, drift.psi_limit)
+    crossed = limit is not None and drift.psi > limit
+    index = window.reading(family, "psi", name, value=drift.psi, rows=drift.rows, limit=limit, crossed=crossed)
+    if not isinstance(drift, NumberDrift):
+        return (index,)
+    far = by_mean and abs(drift.mean_shift or 0.0) > (watch.mean_shift or 0.0)
     return (
+        index,
         window.reading(
-            "score_drift", "psi", "score", value=drift.psi, rows=drift.rows, limit=limit, crossed=drift.psi > limit
+            family, "mean_shift", name, value=drift.mean_shift, rows=drift.rows, limit=watch.mean_shift, crossed=far
         ),
-        window.reading("score_drift", "mean_shift", "score", value=drift.mean_shift, rows=drift.rows),
     )
 
 
@@ -253,7 +260,7 @@ def _alerts(readings: tuple[Reading, ...], window: Window) -> Iterator[Alert]:
             continue
         far = any(_shares_of_limit(reading) >= _FAR for reading in crossed)
         severity: _Severity = "major" if far and family == "drift" else usual
-        worst = sorted(crossed, key=lambda reading: -abs((reading.value or 0.0) - (reading.limit or 0.0)))
+        worst = sorted(crossed, key=_excess, reverse=True)
         named = ", ".join(
             f"{reading.subject} {reading.metric} {reading.value:.3f} (limit {reading.limit:.3f})"
             for reading in worst[:8]
@@ -273,7 +280,13 @@ def _alerts(readings: tuple[Reading, ...], window: Window) -> Iterator[Alert]:
 
 
 def _shares_of_limit(reading: Reading) -> float:
-    return (reading.value or 0.0) / reading.limit if reading.limit else 0.0
+    return abs(reading.value or 0.0) / reading.limit if reading.limit else 0.0
+
+
+def _excess(reading: Reading) -> float:
+    """How far a reading is beyond its limit; a shift of the mean may be so on either side."""
+    value, limit = reading.value or 0.0, reading.limit or 0.0
+    return abs((abs(value) if reading.metric == "mean_shift" else value) - limit)
 
 
 def _floor(info: ModelInfo, metric: str, watch: Watch) -> float | None:

@@ -92,6 +92,9 @@ def monitor(context: StepContext) -> MonitorDocument:
     health = source_health(workspace, usecase, now=now)
     before = _champion_before(context) if scored else None
     trained = model.info if before is None else _profiled(context, before, columns=model.info.columns)
+    if not context.sources:  # answers note what the model reads, not the columns that are watched beside it
+        read = {name: profile for name, profile in trained.profiles.items() if name in model.info.columns}
+        trained = trained.model_copy(update={"profiles": read})
     drifted = window if before is None else replace(window, model_version=before)
     readings = (
         *drift_readings(trained, rows, window=drifted, watch=usecase.watch),

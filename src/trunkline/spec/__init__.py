@@ -3,6 +3,7 @@
 from trunkline.spec.derived import Derived, Full, Incremental
 from trunkline.spec.gates import (
     Calibrated,
+    FairDecisions,
     FairSlices,
     Gate,
     Latency,
@@ -20,6 +21,7 @@ __all__ = [
     "Calibrated",
     "Derived",
     "Ewma",
+    "FairDecisions",
     "FairSlices",
     "Full",
     "Gate",

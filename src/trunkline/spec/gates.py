@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 __all__ = [
     "Calibrated",
+    "FairDecisions",
     "FairSlices",
     "Gate",
     "Latency",
@@ -95,6 +96,26 @@ class FairSlices(_Gate):
     max_gap: float = 0.10
 
 
+class FairDecisions(_Gate):
+    """Decisions do not differ much between the parts of a column, nor do the errors among them.
+
+    Judged are parts that are large enough, at the model's threshold. The gap is the largest difference between two
+    parts; it is held against the limit by the lower end of its 95 % interval, so that chance in small parts refuses
+    nobody. A gap says that parts are treated differently, not why: parts differ in what they want as well.
+
+    Attributes:
+        max_odds_gap: Largest accepted equalised-odds gap: of the true or the false positive rates, the larger, in
+            [0, 1].
+        max_selection_gap: Largest accepted demographic-parity gap: of the selection rates, in [0, 1].
+        without: Columns of slices that the gate leaves alone; they are reported nevertheless.
+    """
+
+    name: Literal["fair_decisions"] = "fair_decisions"
+    max_odds_gap: float = Field(default=0.20, ge=0, le=1)
+    max_selection_gap: float = Field(default=0.20, ge=0, le=1)
+    without: tuple[str, ...] = ()
+
+
 class NoLeakage(_Gate):
     """Nothing knows the answer: neither one feature alone nor the model as a whole is too good.
 
@@ -102,12 +123,17 @@ class NoLeakage(_Gate):
         max_single_feature: Largest accepted ROC AUC (or R2) of any feature alone.
         ceiling: Best score possible, where it is known (simulators know it); None where it is not.
         metric: Scorer name that the ceiling is about.
+        too_good: Score above which the candidate is refused until somebody has found out why; None where no score is
+            suspicious by itself.
+        explained: Why a score above ``too_good`` is honest nevertheless; empty where nobody has said so.
     """
 
     name: Literal["leakage"] = "leakage"
     max_single_feature: float = 0.95
     ceiling: float | None = None
     metric: str = "roc_auc"
+    too_good: float | None = None
+    explained: str = ""
 
 
 class OnnxEqual(_Gate):
@@ -134,7 +160,7 @@ class Latency(_Gate):
 
 
 Gate = Annotated[
-    MinimumMetric | NotWorseThanChampion | Calibrated | FairSlices | NoLeakage | OnnxEqual | Latency,
+    MinimumMetric | NotWorseThanChampion | Calibrated | FairSlices | FairDecisions | NoLeakage | OnnxEqual | Latency,
     Field(discriminator="name"),
 ]
 """Any gate."""

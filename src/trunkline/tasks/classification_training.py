@@ -38,7 +38,7 @@ from trunkline.tasks.finishing import (
 from trunkline.tasks.report import ClassificationCurves
 from trunkline.tasks.reporting import report_of
 from trunkline.tasks.rows import TrainingRows, prepare_rows
-from trunkline.tasks.slices import slice_reports
+from trunkline.tasks.slices import fairness_reports, slice_reports
 from trunkline.tasks.task import Progress, Trained
 from trunkline.tasks.validation import probability_score, sigmoid
 
@@ -130,13 +130,12 @@ def train(
         limit=task.leakage_limit,
         seed=seed,
     )
+    scored = rows.table.take(pa.array(rows.train[judged]))
     slices = slice_reports(
-        rows.table.take(pa.array(rows.train[judged])),
-        columns=task.slices,
-        target=truth,
-        scores=out_of_fold,
-        threshold=threshold,
-        seed=seed,
+        scored, columns=task.slices, target=truth, scores=out_of_fold, threshold=threshold, seed=seed
+    )
+    fairness = fairness_reports(
+        scored, columns=task.slices, target=truth, scores=out_of_fold, threshold=threshold, seed=seed
     )
     phases.end()
     report = report_of(
@@ -155,6 +154,7 @@ def train(
             "curves": _curves(task, truth, out_of_fold, threshold, seed),
             "test_curves": _curves(task, rows.target[rows.test], test_scores, threshold, seed) if len(test) else None,
             "slices": slices,
+            "fairness": fairness,
         }
     )
     progress("evidence", 1.0)

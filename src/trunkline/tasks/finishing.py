@@ -11,11 +11,12 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import types
 
 from trunkline.stats.calibration import Calibration, calibrate, fit_beta, fit_logistic
 from trunkline.stats.intervals import Interval
 from trunkline.stats.profiles import CategoryProfile, NumberProfile, category_profile, number_profile
-from trunkline.tasks.base_matrix import BaseMatrix, Floats, Matrix
+from trunkline.tasks.base_matrix import BaseMatrix, Floats, Matrix, number_column
 from trunkline.tasks.choice import Trials
 from trunkline.tasks.estimators import FittedLearner, fit_learner, without_convergence_warnings
 from trunkline.tasks.folds import Places
@@ -150,7 +151,7 @@ def describe(
         seed=seed,
         trained_rows=len(used),
         packages=package_versions(),
-        profiles=profiles(rows.table.take(pa.array(used)), rows.base, rows.matrix[used]),
+        profiles=profiles(rows.table.take(pa.array(used)), rows.base, rows.matrix[used], watched=task.watched),
         score_profile=number_profile(scores),
         recipe=task.model_dump(mode="json"),
     )
@@ -236,13 +237,16 @@ def typical_row(matrix: Matrix, base: BaseMatrix) -> Matrix:
     return row
 
 
-def profiles(table: pa.Table, base: BaseMatrix, matrix: Matrix) -> dict[str, NumberProfile | CategoryProfile]:
-    """Profile each feature of the table over the rows given, for drift.
+def profiles(
+    table: pa.Table, base: BaseMatrix, matrix: Matrix, *, watched: Sequence[str] = ()
+) -> dict[str, NumberProfile | CategoryProfile]:
+    """Profile each feature of the table over the rows given, and each watched column, for drift.
 
     Args:
         table: Training rows.
         base: The base matrix.
         matrix: The same rows encoded.
+        watched: Further columns.
 
     Returns:
         A profile by feature; row features are left out, they follow from the others.
@@ -253,6 +257,13 @@ def profiles(table: pa.Table, base: BaseMatrix, matrix: Matrix) -> dict[str, Num
             found[feature.name] = category_profile(table[feature.name].cast(pa.string()).to_pylist())
         else:
             found[feature.name] = number_profile(matrix[:, at].astype(np.float64))
+    for name in watched:
+        if name in found:
+            continue
+        if types.is_string(table[name].type) or types.is_large_string(table[name].type):
+            found[name] = category_profile(table[name].to_pylist())
+        else:  # single precision, as the features have it
+            found[name] = number_profile(number_column(table, name).astype(np.float32).astype(np.float64))
     return found
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.stats.calibration import Calibration, NoiseFloor, ReliabilityBin
 from trunkline.stats.classification import ClassReport, ConfusionMatrix, PrecisionRecallCurve, RocCurve
+from trunkline.stats.fairness import FairnessReport
 from trunkline.stats.intervals import Interval
 from trunkline.stats.profit import GainsRow, ProfitCurve
 from trunkline.stats.slices import SliceReport
@@ -293,3 +294,5 @@ class TrainingReport(_Record):
     latency: Latency
     seconds: Mapping[str, float]
     warnings: tuple[str, ...] = ()
+        fairness: By declared column, its decisions about each value, and how far apart they are; likewise.
+    fairness: Mapping[str, FairnessReport] = {}

@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import types
 
+from trunkline.stats.fairness import FairnessReport, fairness_report
 from trunkline.stats.slices import SliceReport, slice_report
 from trunkline.tasks.base_matrix import Floats, number_column
 
-__all__ = ["slice_names", "slice_reports"]
+__all__ = ["fairness_reports", "slice_names", "slice_reports"]
 
 _MOST_VALUES = 8
 _MOST_SLICES = 40
@@ -73,5 +74,15 @@ def slice_reports(
     """
     return {
         column: slice_report(target, scores, slice_names(table, column), threshold=threshold, seed=seed)
+        for column in columns
+    }
+
+
+def fairness_reports(
+    table: pa.Table, *, columns: Sequence[str], target: Floats, scores: Floats, threshold: float, seed: int
+) -> dict[str, FairnessReport]:
+    """Judge decisions by the groups of each declared column; arguments as of :func:`slice_reports`."""
+    return {
+        column: fairness_report(target, scores, slice_names(table, column), threshold=threshold, seed=seed)
         for column in columns
     }

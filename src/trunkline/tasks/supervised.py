@@ -49,6 +49,7 @@ class Supervised(BaseModel):
         blend: Whether learners may be blended.
         weights: Blend weights settled beforehand, by learner; empty learns them out of fold.
         slices: Columns by whose values the champion is judged apart.
+        watched: Further columns whose drift is watched; no model reads them.
         leakage_limit: A single feature above this score (ROC AUC or R2) is suspicious.
         refit_on_all: Fit the final model on the test rows as well, after it was judged on them. Later gates then lack
             rows that it has not seen.
@@ -76,6 +77,7 @@ class Supervised(BaseModel):
     blend: bool = True
     weights: Mapping[str, float] = {}
     slices: tuple[str, ...] = ()
+    watched: tuple[str, ...] = ()
     leakage_limit: float = 0.95
     refit_on_all: bool = False
 
@@ -125,10 +127,10 @@ class Supervised(BaseModel):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Table columns that training reads, sorted: inputs, label, group, order and slices."""
+        """Table columns that training reads, sorted: inputs, label, group, order, slices and watched ones."""
         read = {feature.name for feature in self.features}.union(*(e.columns() for e in self.row_features.values()))
         extra = {name for name in (self.label, self.group, self.order) if name is not None}
-        return tuple(sorted(read | extra | set(self.slices)))
+        return tuple(sorted(read | extra | set(self.slices) | set(self.watched)))
 
     def present_in(self, table: "pa.Table") -> Self:
         """Leave out the inputs that a table does not have: columns that are absent, or null in every row.
@@ -167,6 +169,7 @@ class Supervised(BaseModel):
                     name: weight for name, weight in self.weights.items() if name in {one.name for one in learners}
                 },
                 "slices": tuple(name for name in self.slices if name not in missing),
+                "watched": tuple(name for name in self.watched if name not in missing),
             }
         )
 

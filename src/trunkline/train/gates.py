@@ -6,12 +6,14 @@ champion to compare with, no slices declared) passes and says so.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import assert_never
 
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.spec import (
     Calibrated,
+    FairDecisions,
     FairSlices,
     Gate,
     Latency,
@@ -119,6 +121,8 @@ def _judge(gate: Gate, evidence: Evidence) -> GateResult:
             return _calibrated(gate, evidence)
         case FairSlices():
             return _fair_slices(gate, evidence)
+        case FairDecisions():
+            return _fair_decisions(gate, evidence)
         case NoLeakage():
             return _no_leakage(gate, evidence)
         case OnnxEqual():
@@ -214,6 +218,26 @@ def _fair_slices(gate: FairSlices, evidence: Evidence) -> GateResult:
     )
 
 
+def _fair_decisions(gate: FairDecisions, evidence: Evidence) -> GateResult:
+    gaps = [
+        (gap.low / limit if limit else (inf if gap.low > 0 else 0.0), said, column, gap, limit)
+        for column, report in evidence.report.fairness.items()
+        if column not in gate.without
+        for said, gap, limit in (
+            ("equalised odds", report.equalised_odds_gap, gate.max_odds_gap),
+            ("selection rates", report.demographic_parity_gap, gate.max_selection_gap),
+        )
+        if gap is not None
+    ]
+    if not gaps:
+        return _not_applicable(gate.name, "no two slices are large enough", gate.max_odds_gap)
+    _, said, column, gap, limit = max(gaps, key=lambda one: one[0])
+    detail = (
+        f"gap of {said} by {column}: {gap.value:.3f} [{gap.low:.3f}, {gap.high:.3f}], its lower end against the limit"
+    )
+    return _at_most(gate.name, gap.low, limit, detail)
+
+
 def _no_leakage(gate: NoLeakage, evidence: Evidence) -> GateResult:
     single = evidence.report.leakage
     ceiling = gate.ceiling if gate.ceiling is not None else evidence.ceiling
@@ -226,6 +250,17 @@ def _no_leakage(gate: NoLeakage, evidence: Evidence) -> GateResult:
             limit=ceiling,
             detail=f"{gate.metric} is above the best score possible",
         )
+    if gate.too_good is not None and found is not None and found.value > gate.too_good:
+        knows = sorted(single.scores.items(), key=lambda one: (-one[1], one[0]))[:3]
+        named = ", ".join(f"{name} ({score:.2f} alone)" for name, score in knows)
+        if not gate.explained:
+            return GateResult(
+                name=gate.name,
+                passed=False,
+                value=found.value,
+                limit=gate.too_good,
+                detail=f"{gate.metric} is too good to be true until somebody explains it; look first at {named}",
+            )
     if not single.strongest:
         return _not_applicable(gate.name, "no feature could be judged alone", gate.max_single_feature)
     return _at_most(gate.name, single.score, gate.max_single_feature, f"strongest single feature is {single.strongest}")
