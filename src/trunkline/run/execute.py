@@ -48,8 +48,8 @@ _STEP_FUNCTIONS: Final[Mapping[StepName, Callable[[StepContext], BaseModel]]] = 
     "predict": predicting.predict,
     "monitor": watching.monitor,
     "report": writing.report,
-}
     "publish": publishing.publish,
+}
 
 
 _FOLLOWS: Final[Mapping[str, tuple[StepName, ...]]] = {
@@ -57,14 +57,14 @@ _FOLLOWS: Final[Mapping[str, tuple[StepName, ...]]] = {
     "register": ("evaluate",),
     "rollout": ("register",),
     "report": ("ingest", "train"),
-}
     "publish": ("ingest", "train", "predict"),
+}
 """Steps that are nothing without others: alone and without a run id they take the newest run that has one of those."""
 
-_OF_THE_CANDIDATE: Final = ("register", "rollout")
 _LOOKING: Final = ("report", "publish")
 """Steps that leave a run as it stands when they are repeated alone."""
 
+_OF_THE_CANDIDATE: Final = ("register", "rollout")
 _OF_THE_CHAMPION: Final = ("predict", "monitor")
 _REFUSABLE: Final = (None, "evaluate", "register", "rollout")
 
@@ -176,12 +176,12 @@ def execute(  # noqa: PLR0913 - the options of one command
     except KeyboardInterrupt as stopped:
         stopped.add_note(f"to go on: trunkline {only or 'run'} {usecase.name} --run-id {context.run_id}")
         raise
-    return RunResult(context.run_id, usecase.name, documents, time.monotonic() - began, refused)
-
     except Exception:
         announce(workspace)
         raise
     announce(workspace)
+    return RunResult(context.run_id, usecase.name, documents, time.monotonic() - began, refused)
+
 
 def _under_lock(
     context: StepContext, plan: Plan, *, until: str | None, only: StepName | None, again: bool
