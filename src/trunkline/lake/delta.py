@@ -320,15 +320,28 @@ def commit_files(
 
 
 def writer_properties(schema: pa.Schema) -> WriterProperties:
-    """Snappy, and no dictionaries for floats: they never pay there and double the time of a write."""
+    """Zstd, steps for whole numbers and instants, and no dictionaries for floats, where they never pay.
+
+    Readings of sensors take half the bytes that Snappy leaves, in the same time. Splitting floats by bytes would save
+    a little more, but Spark cannot read it.
+    """
     import pyarrow as pa
     from deltalake import ColumnProperties, WriterProperties
 
     plain = ColumnProperties(dictionary_enabled=False)
-    return WriterProperties(
-        compression="SNAPPY",
-        column_properties={field.name: plain for field in schema if pa.types.is_floating(field.type)} or None,
-    )
+    steps = ColumnProperties(encoding="DELTA_BINARY_PACKED")  # where a dictionary grows too large
+    instants = ColumnProperties(encoding="DELTA_BINARY_PACKED", dictionary_enabled=False)
+    properties = {field.name: plain for field in schema if pa.types.is_floating(field.type)}
+    properties |= {field.name: steps for field in schema if is_stepwise(field.type)}
+    properties |= {field.name: instants for field in schema if pa.types.is_timestamp(field.type)}
+    return WriterProperties(compression="ZSTD", compression_level=3, column_properties=properties or None)
+
+
+def is_stepwise(kind: pa.DataType) -> bool:
+    """Whether values of a type are kept as steps from one to the next: whole numbers of 32 or 64 bits, and instants."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_int64(kind) or pa.types.is_int32(kind) or pa.types.is_timestamp(kind))
 
 
 @contextmanager

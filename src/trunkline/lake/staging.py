@@ -234,7 +234,7 @@ class _Writer:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self.path = f"part-{uuid4()}.snappy.parquet"
+        self.path = f"part-{uuid4()}.zstd.parquet"
         self.written = 0
         self._schema = schema
         self._footers: list[pq.FileMetaData] = []
@@ -247,8 +247,10 @@ class _Writer:
         self._parquet = pq.ParquetWriter(
             self._sink,
             schema,
-            compression="snappy",
+            compression="zstd",
+            compression_level=3,
             use_dictionary=words,
+            column_encoding={field.name: "DELTA_BINARY_PACKED" for field in schema if delta.is_stepwise(field.type)},
             metadata_collector=self._footers,
             store_schema=False,
         )
