@@ -26,7 +26,16 @@ from trunkline.contracts.kinds import (
 from trunkline.contracts.patterns import compiled
 from trunkline.contracts.written import form_of
 
-__all__ = ["Judged", "RowJudge", "broken_limits", "limit_of", "names_of", "ranks_of", "value_of"]
+__all__ = [
+    "Judged",
+    "RowJudge",
+    "broken_limits",
+    "is_judged_by_text",
+    "limit_of",
+    "names_of",
+    "ranks_of",
+    "value_of",
+]
 
 _LONGEST_NAME: Final = 40
 _PLAIN: Final[Mapping[str, type]] = {"number": float, "integer": int, "flag": bool}
@@ -220,7 +229,7 @@ def broken_limits(column: Column, value: object) -> list[str]:
     return broken
 
 
-def _is_judged_by_text(table: Table, column: Column) -> bool:
+def is_judged_by_text(table: Table, column: Column) -> bool:
     """Whether a typed scalar must go by its text, because a null token or a mapping may stand for it."""
     if column.scale is not None or column.thousands == ".":
         return True
@@ -241,7 +250,7 @@ def _field_check(table: Table, column: Column, *, needed: bool) -> _FieldCheck:
     null_refused = needed and not column.nullable and impute is None
     imputed = None if impute is None else parse(kind, impute, zone=column.zone)
     limited = column.minimum is not None or column.maximum is not None or kind in ("text", "category")
-    by_text = _is_judged_by_text(table, column)
+    by_text = is_judged_by_text(table, column)
     plain = _PLAIN.get(kind)
 
     def check(value: object, reasons: list[str]) -> Scalar | None:
@@ -303,7 +312,7 @@ def _as_it_is(table: Table, column: Column) -> tuple[type | None, float, float, 
         }
         return str, 0, 0, known
     kind = _PLAIN.get(column.kind)
-    if kind is None or _is_judged_by_text(table, column):
+    if kind is None or is_judged_by_text(table, column):
         return None, 0, 0, {}
     low: float = 1 - INTEGER_LIMIT
     high: float = INTEGER_LIMIT - 1

@@ -5,19 +5,25 @@ user's mapping has a column, so that a record is judged alone and not by what ot
 no object is a malformed line. Beyond the most columns that a file may have, names that no field claims are left out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trunkline.contracts import Contract
-from trunkline.contracts.judging import names_of
-from trunkline.ingest.formats.json_values import TextRows, json_record, scalar_text
-from trunkline.ingest.raw import MalformedLine, RawFile
+from trunkline.contracts.judging import is_judged_by_text, names_of
+from trunkline.contracts.written import form_of
+from trunkline.ingest.formats.json_values import json_record, scalar_texts
+from trunkline.ingest.raw import BLOCK_BYTES, MalformedLine, RawFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["open_records"]
+
+_BATCH_ROWS: Final = 10_000
+_BATCH_CELLS: Final = 2_000_000
+_BATCH_BYTES: Final = 4 * BLOCK_BYTES
 
 
 def open_records(
@@ -39,33 +45,51 @@ def open_records(
     """
     names = {**names_of(contract.columns), **{name.strip().lower(): field for name, field in (mapping or {}).items()}}
     seen: dict[str, str | None] = dict(mapping or {})
-    rows: list[tuple[dict[str, object], int]] = []
+    rows: list[dict[str, object]] = []
     malformed: list[MalformedLine] = []
-    number = 0
-    for line in lines:
-        if not line.strip():
-            continue
+    size = number = 0
+    for line, record in _records([line for line in lines if line and not line.isspace()]):
         number += 1
-        record = json_record(line)
         if record is None:
             malformed.append(MalformedLine(number, line.decode("utf-8", errors="replace").strip(), 0))
             continue
-        rows.append((record, len(line)))
-        for name in record:
-            if name not in seen:
-                seen[name] = names.get(name.strip().lower())
+        rows.append(record)
+        size += len(line)
+    for name in chain.from_iterable(dict.fromkeys(map(tuple, rows))):
+        if name not in seen:
+            seen[name] = names.get(name.strip().lower())
     claimed = [name for name, field in seen.items() if field is not None]
     found = {seen[name] for name in claimed}
     header = [*claimed, *(column.name for column in contract.columns if column.name not in found)]
+    numbers = {
+        column.name
+        for column in contract.columns
+        if column.kind == "number" and form_of(column) is None and not is_judged_by_text(contract.table, column)
+    }
     unclaimed = [name for name, field in seen.items() if field is None]
     header += unclaimed[: max(0, most_columns - len(header))]
-    return RawFile(Path(where), tuple(header), _batches(tuple(header), rows), malformed)
+    written_freely = {name for name in header if (seen.get(name) or name) in numbers}
+    return RawFile(Path(where), tuple(header), _batches(tuple(header), rows, size, written_freely), malformed)
 
 
-def _batches(header: tuple[str, ...], rows: Sequence[tuple[dict[str, object], int]]) -> "Iterator[pa.RecordBatch]":
-    texts = TextRows(header, scalar_text)
-    for record, size in rows:
-        if texts.add(record, size=size):
-            yield texts.batch()
-    if texts.rows:
-        yield texts.batch()
+def _records(lines: Sequence[bytes]) -> "Iterable[tuple[bytes, dict[str, object] | None]]":
+    """Each line with its object; None where it is none."""
+    import orjson
+
+    try:
+        records = list(map(orjson.loads, lines))
+    except orjson.JSONDecodeError:
+        records = list(map(json_record, lines))
+    return [(line, record if type(record) is dict else None) for line, record in zip(lines, records, strict=True)]
+
+
+def _batches(
+    header: tuple[str, ...], rows: Sequence[dict[str, object]], size: int, numbers: Collection[str]
+) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
+    most = max(1, min(_BATCH_ROWS, _BATCH_CELLS // len(header), _BATCH_BYTES * len(rows) // max(size, 1)))
+    for start in range(0, len(rows), most):
+        part = rows[start : start + most]
+        arrays = [scalar_texts([row.get(name) for row in part], is_number=name in numbers) for name in header]
+        yield pa.RecordBatch.from_arrays(arrays, names=list(header))

@@ -7,7 +7,7 @@ become their JSON. Where a name holds an object in one record and a scalar in an
 U+0000 too, so that no value is lost silently; so are two values of one dotted name, and objects nested too deeply.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from trunkline.contracts.kinds import NUL, canonical_text
@@ -16,12 +16,20 @@ from trunkline.ingest.raw import BLOCK_BYTES
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Flattened", "Opaque", "TextRows", "flat_text", "json_record", "scalar_text"]
+__all__ = ["Flattened", "Opaque", "TextRows", "flat_text", "json_record", "scalar_text", "scalar_texts"]
 
 _DEEPEST: Final = 32
 _BATCH_ROWS: Final = 10_000
 _BATCH_CELLS: Final = 2_000_000
 _BATCH_BYTES: Final = 4 * BLOCK_BYTES
+
+
+_ARROW: Final[Mapping[frozenset[type], str]] = {
+    frozenset({float}): "float64",
+    frozenset({int}): "int64",
+    frozenset({int, float}): "float64",
+    frozenset({bool}): "bool",
+}
 
 
 class Opaque(dict[str, object]):
@@ -44,6 +52,30 @@ def scalar_text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return NUL + _dumped(value) if isinstance(value, dict | list) else canonical_text(value)
+
+
+def scalar_texts(values: Sequence[object], *, is_number: bool) -> "pa.Array":
+    """Give the texts of :func:`scalar_text` for a column.
+
+    A column whose values are of one type is turned by Arrow, which takes a tenth of the time.
+
+    Args:
+        values: As JSON gives them.
+        is_number: Whether only the value of a number counts, and not how it is written: then numbers with a fraction
+            may be written otherwise.
+    """
+    import pyarrow as pa
+
+    kinds = set(map(type, values)) - {type(None)}
+    if not kinds or kinds == {str}:
+        return pa.array(values, pa.string())
+    kind = _ARROW.get(frozenset(kinds))
+    if kind is not None and (is_number or kind != "float64"):
+        try:
+            return pa.array(values, kind).cast(pa.string())
+        except (pa.ArrowInvalid, OverflowError):  # whole numbers that it cannot hold exactly
+            pass
+    return pa.array([scalar_text(value) for value in values], pa.string())
 
 
 def flat_text(value: object) -> str | None:
