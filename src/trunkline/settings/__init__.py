@@ -26,11 +26,11 @@ from trunkline.settings.lake import LakeSettings
 from trunkline.settings.landing import LandingSettings
 from trunkline.settings.lineage import LineageSettings
 from trunkline.settings.log import LogSettings
-from trunkline.settings.privacy import PrivacySettings
 from trunkline.settings.notify import NotifySettings
+from trunkline.settings.privacy import PrivacySettings
+from trunkline.settings.publish import PublishSettings, SinkSettings
 from trunkline.settings.refusals import refusal
 from trunkline.settings.registry import RegistrySettings
-from trunkline.settings.publish import PublishSettings, SinkSettings
 from trunkline.settings.retention import RetentionSettings
 from trunkline.settings.scheduler import SchedulerSettings
 from trunkline.settings.serve import ServeSettings
@@ -39,24 +39,24 @@ from trunkline.spec.sources import AnySource
 __all__ = [
     "SETTINGS_FILE",
     "BrokerSettings",
-    "EngineSettings",
     "DagsSettings",
     "DataprocSettings",
+    "EngineSettings",
     "IngestSettings",
     "LakeSettings",
     "LandingSettings",
     "LineageSettings",
     "LogSettings",
     "PrivacySettings",
+    "PublishSettings",
     "RegistrySettings",
     "RetentionSettings",
-    "PublishSettings",
     "SchedulerSettings",
     "ServeSettings",
     "Settings",
+    "SinkSettings",
     "load_settings",
 ]
-    "SinkSettings",
 
 _PREFIX: Final = "TRUNKLINE_"
 _NO_SETTINGS: Final = ("TRUNKLINE_CRASH_AT", "TRUNKLINE_DATA", "TRUNKLINE_DEBUG")
@@ -87,7 +87,6 @@ class Settings(BaseSettings):
     engine: EngineSettings = Field(EngineSettings(), description="What computes, and where.")
     ingest: IngestSettings = Field(IngestSettings(), description="Limits of the files that are taken in.")
     sources: Mapping[str, AnySource] = Field({}, description="Declared sources by name; see docs/sources.md.")
-    dags: DagsSettings = Field(DagsSettings(), description="What rendered DAGs say beside the plan.")
     usecases: Mapping[str, Mapping[str, str | int | float | bool]] = Field(
         {}, description="Choices of a use case by its name, e.g. `[usecases.towers]`; its README lists them."
     )
@@ -95,15 +94,15 @@ class Settings(BaseSettings):
     lake: LakeSettings = Field(LakeSettings(), description="Retention, locks and compaction of tables.")
     lineage: LineageSettings = Field(LineageSettings(), description="Where OpenLineage events go.")
     log: LogSettings = Field(LogSettings(), description="Form and level of the log.")
+    notify: NotifySettings = Field(NotifySettings(), description="Who is told what; see docs/notify.md.")
     privacy: PrivacySettings = Field(PrivacySettings(), description="Keys of pseudonyms and of encryption.")
+    publish: PublishSettings = Field(PublishSettings(), description="What leaves, and to whom; see docs/publish.md.")
     registry: RegistrySettings = Field(RegistrySettings(), description="Where model versions are tracked.")
     retention: RetentionSettings = Field(RetentionSettings(), description="How long rows are kept, and the archive.")
     broker: BrokerSettings = Field(BrokerSettings(), description="Durability and size of the embedded log.")
-    notify: NotifySettings = Field(NotifySettings(), description="Who is told what; see docs/notify.md.")
     scheduler: SchedulerSettings = Field(SchedulerSettings(), description="What runs by itself, and when.")
     serve: ServeSettings = Field(ServeSettings(), description="Where the API listens, and who may ask.")
 
-    publish: PublishSettings = Field(PublishSettings(), description="What leaves, and to whom; see docs/publish.md.")
     @classmethod
     def settings_customise_sources(
         cls,
