@@ -39,11 +39,13 @@ class Simulation:
         tables: Raw rows by dataset, with the column names of the contract.
         best_score: The score of the true probabilities on these rows: no honest model can beat it but by chance.
         metric: Scorer name of ``best_score``.
+        streams: Raw rows by dataset where they are too many for memory; read once.
     """
 
     tables: "Mapping[str, pa.Table]"
     best_score: float
     metric: str
+    streams: "Mapping[str, pa.RecordBatchReader]" = field(default_factory=dict)
 
 
 class Simulator(Protocol):

@@ -67,8 +67,14 @@ def simulate_files(usecase: UseCase, *, rows: int, seed: int, out: Path) -> tupl
     made = usecase.simulate(rows=rows, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
     files = {}
-    for dataset, table in made.tables.items():
+    for dataset in (*made.tables, *made.streams):
         path = out / f"{usecase.name}-{dataset}-{rows}-{seed}.parquet"
-        pq.write_table(table, path)
+        if dataset in made.tables:
+            pq.write_table(made.tables[dataset], path)
+        else:
+            stream = made.streams[dataset]
+            with pq.ParquetWriter(path, stream.schema) as writer:
+                for batch in stream:
+                    writer.write_batch(batch)
         files[dataset] = path
     return files, made.best_score

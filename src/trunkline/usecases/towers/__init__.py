@@ -21,7 +21,7 @@ from trunkline.spec import (
     UseCase,
 )
 from trunkline.tasks import Classification
-from trunkline.usecases.towers.contracts import CellPeriod, Customer, Usage
+from trunkline.usecases.towers.contracts import CellCounters, CellFault, CellPeriod, Customer, Usage
 from trunkline.usecases.towers.features import FEATURES, cell_periods
 from trunkline.usecases.towers.indicators import Profile, watched
 from trunkline.usecases.towers.learners import LEARNERS
@@ -72,7 +72,13 @@ def towers(choices: Choices) -> UseCase:
         name="towers",
         title="Cell towers",
         question="Which cells serve their customers badly, and need maintenance?",
-        datasets={"thresholds": CellPeriod, "customers": Customer, "usage": Usage},
+        datasets={
+            "thresholds": CellPeriod,
+            "customers": Customer,
+            "usage": Usage,
+            "counters": CellCounters,
+            "faults": CellFault,
+        },
         derived={
             "customer_service_metrics": Derived(
                 contract=CustomerServiceMetrics,

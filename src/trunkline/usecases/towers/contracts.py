@@ -1,14 +1,69 @@
-"""What comes in: measurements of cells, customers with their serving cell, and customers' use of services.
+"""What comes in: measurements and counters of cells, known faults, customers with their serving cell and their usage.
 
 Any indicator may be absent from a source or null; a file of another operator needs no column but those that say whose
 row it is. Aliases are the names of the usual exports.
 """
 
-from typing import ClassVar, Literal
+import types
+from typing import ClassVar, Final, Literal
 
-from trunkline.contracts import Contract, Flag, Integer, Number, Table, Text, field
+from trunkline.contracts import Contract, Flag, Instant, Integer, Number, Table, Text, field
+from trunkline.features.kpi import COUNTERS, column_of
 
-__all__ = ["CellPeriod", "Customer", "Usage"]
+__all__ = ["COUNTED", "CellCounters", "CellFault", "CellPeriod", "Customer", "Usage"]
+
+COUNTED: Final = (
+    "RRC.ConnEstabAtt.sum",
+    "RRC.ConnEstabSucc.sum",
+    "S1SIG.ConnEstabAtt",
+    "S1SIG.ConnEstabSucc",
+    "ERAB.EstabInitAttNbr.sum",
+    "ERAB.EstabInitSuccNbr.sum",
+    "ERAB.RelActNbr.sum",
+    "ERAB.SessionTimeUE",
+    "HO.IntraEnbOutAtt.sum",
+    "HO.IntraEnbOutSucc.sum",
+    "HO.InterEnbOutAtt.sum",
+    "HO.InterEnbOutSucc.sum",
+    "RRU.CellUnavailableTime.sum",
+    "TB.TotNbrDl.sum",
+    "TB.TotNbrUl.sum",
+    "TB.ErrNbrUl.sum",
+    "DRB.IPVolDl.sum",
+    "DRB.IPTimeDl.sum",
+    "DRB.IPVolUl.sum",
+    "DRB.IPTimeUl.sum",
+)
+"""Counters of TS 32.425 that are taken in; indicators are computed of them (``trunkline.features.kpi``)."""
+
+
+def _counter_fields(namespace: dict[str, object]) -> None:
+    namespace["__doc__"] = "One row per cell and period: what TS 32.425 counts in it."
+    namespace["__module__"] = __name__
+    namespace["table"] = Table(key=("cell_name", "begin_at"), event_at="begin_at")
+    annotations: dict[str, object] = {"table": ClassVar[Table], "cell_name": Text, "begin_at": Instant}
+    namespace["cell_name"] = field("The cell", max_length=120, aliases=("CellName", "CellTower", "object"))
+    namespace["begin_at"] = field("Begin of the period")
+    annotations["granularity_s"] = Number
+    namespace["granularity_s"] = field("Length of the period", unit="s", minimum=1)
+    for name in COUNTED:
+        annotations[column_of(name)] = Number | None
+        namespace[column_of(name)] = field(name, unit=COUNTERS[name].unit, minimum=0, aliases=(name,))
+    namespace["__annotations__"] = annotations
+
+
+CellCounters: type[Contract] = types.new_class("CellCounters", (Contract,), {}, _counter_fields)
+
+
+class CellFault(Contract):
+    """One row per fault that is known of a cell: what a team has written down, or a simulator injected."""
+
+    table: ClassVar[Table] = Table(key=("cell_name", "begin_at"), event_at="begin_at")
+
+    cell_name: Text = field("The cell", max_length=120, aliases=("CellName", "CellTower"))
+    kind: Literal["sleeping", "interference", "congestion", "hardware", "reset"] = field("What was wrong")
+    begin_at: Instant = field("Begin of the first period with the fault")
+    end_at: Instant = field("End of the last period with it")
 
 
 class CellPeriod(Contract):
