@@ -3,7 +3,9 @@
 from trunkline.spec.derived import Derived, Full, Incremental
 from trunkline.spec.gates import (
     Calibrated,
+    BeatsBaselines,
     FairDecisions,
+    CoverageWithin,
     FairSlices,
     Gate,
     Latency,
@@ -19,7 +21,10 @@ from trunkline.spec.windows import Ewma, Lookup, Windowed, WindowRule, Windows
 
 __all__ = [
     "Calibrated",
+    "Audience",
+    "BeatsBaselines",
     "Derived",
+    "CoverageWithin",
     "Ewma",
     "FairDecisions",
     "FairSlices",

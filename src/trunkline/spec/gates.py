@@ -8,7 +8,9 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 __all__ = [
+    "BeatsBaselines",
     "Calibrated",
+    "CoverageWithin",
     "FairDecisions",
     "FairSlices",
     "Gate",
@@ -159,8 +161,47 @@ class Latency(_Gate):
     p99_us: float = 2_000.0
 
 
+class BeatsBaselines(_Gate):
+    """So many hours ahead, the rolling evaluation is better than simpler ways on the same hours.
+
+    Attributes:
+        horizon: Hours ahead.
+        baselines: Names of the ways; those that could not be computed are left out.
+        margin: By which share of their error it must be better, in [0, 1).
+    """
+
+    name: Literal["beats_baselines"] = "beats_baselines"
+    horizon: int = Field(ge=1)
+    baselines: tuple[str, ...] = ("naive_day", "naive_week")
+    margin: float = Field(default=0.0, ge=0, lt=1)
+
+
+class CoverageWithin(_Gate):
+    """The interval of forecasts holds about the share of truths that it promises.
+
+    Attributes:
+        metric: Which coverage.
+        low: Smallest accepted share.
+        high: Largest accepted share.
+    """
+
+    name: Literal["coverage"] = "coverage"
+    metric: str = "coverage_80"
+    low: float = 0.75
+    high: float = 0.85
+
+
 Gate = Annotated[
-    MinimumMetric | NotWorseThanChampion | Calibrated | FairSlices | FairDecisions | NoLeakage | OnnxEqual | Latency,
+    BeatsBaselines
+    | CoverageWithin
+    | MinimumMetric
+    | NotWorseThanChampion
+    | Calibrated
+    | FairSlices
+    | FairDecisions
+    | NoLeakage
+    | OnnxEqual
+    | Latency,
     Field(discriminator="name"),
 ]
 """Any gate."""

@@ -16,9 +16,12 @@ from trunkline.tasks.features import Feature
 from trunkline.tasks.learners import LearnerKind, Parameter
 from trunkline.tasks.preprocessing import Preprocessing
 
-__all__ = ["LearnerInfo", "ModelInfo", "Profile", "TaskKind"]
+__all__ = ["LearnerInfo", "ModelCard", "ModelInfo", "Profile", "RowTaskKind", "TaskKind"]
 
-TaskKind = Literal["classification", "regression"]
+RowTaskKind = Literal["classification", "regression"]
+"""The kinds that predict a column of a row from its other columns."""
+
+TaskKind = RowTaskKind | Literal["forecasting"]
 """The kinds of learning there are."""
 
 Profile = Annotated[NumberProfile | CategoryProfile, Field(discriminator="kind")]
@@ -49,49 +52,59 @@ class LearnerInfo(_Record):
     bags: int
 
 
-class ModelInfo(_Record):
-    """What a model is and how it came about.
+class ModelCard(_Record):
+    """What models of every kind say of themselves.
 
     Attributes:
         task: The kind of task.
         label: The column it predicts.
-        classes: Names of class 0 and class 1; empty for a regression.
-        features: Table columns it reads as inputs.
-        row_features: Expressions over columns, as data.
         columns: Every table column it reads, sorted.
-        learners: What it is made of.
-        calibration: Applied to the blended log-odds; the identity for a regression.
-        log_target: Whether a regression was learned on ``log(1 + target)``.
-        threshold: Scores at or above it decide True; None for a regression.
         metrics: Out-of-fold headline metrics of the champion, with 95 % intervals.
-        test_metrics: The same on the test set.
         seed: Seed of everything random.
         trained_rows: Rows the final fit saw.
-        positives: Rows of class True among them; None for a regression.
         packages: Versions of the libraries that fitted it.
-        profiles: Training profile by feature, for drift; only columns of the table.
-        score_profile: Profile of the out-of-fold scores.
+        profiles: Training profile by feature, or by series, for drift.
         recipe: The task's declaration as data; ``model_validate`` of its class reads it.
         lineage: What the caller adds.
     """
 
     task: TaskKind
     label: str
+    columns: tuple[str, ...]
+    metrics: Mapping[str, Interval]
+    seed: int
+    trained_rows: int
+    packages: Mapping[str, str]
+    profiles: Mapping[str, Profile]
+    recipe: Mapping[str, object]
+    lineage: Mapping[str, object] = {}
+
+
+class ModelInfo(ModelCard):
+    """What a model of rows is and how it came about.
+
+    Attributes:
+        task: The kind of task.
+        classes: Names of class 0 and class 1; empty for a regression.
+        features: Table columns it reads as inputs.
+        row_features: Expressions over columns, as data.
+        learners: What it is made of.
+        calibration: Applied to the blended log-odds; the identity for a regression.
+        log_target: Whether a regression was learned on ``log(1 + target)``.
+        threshold: Scores at or above it decide True; None for a regression.
+        test_metrics: The headline metrics on the test set.
+        positives: Rows of class True that the final fit saw; None for a regression.
+        score_profile: Profile of the out-of-fold scores.
+    """
+
+    task: RowTaskKind
     classes: tuple[str, ...]
     features: tuple[Feature, ...]
     row_features: Mapping[str, list[object]]
-    columns: tuple[str, ...]
     learners: tuple[LearnerInfo, ...]
     calibration: Calibration
     log_target: bool = False
     threshold: float | None = None
-    metrics: Mapping[str, Interval]
     test_metrics: Mapping[str, Interval]
-    seed: int
-    trained_rows: int
     positives: int | None = None
-    packages: Mapping[str, str]
-    profiles: Mapping[str, Profile]
     score_profile: Profile | None = None
-    recipe: Mapping[str, object]
-    lineage: Mapping[str, object] = {}

@@ -7,9 +7,6 @@ and json; a folder that is not what was written is refused. There is no pickle.
 """
 
 import hashlib
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +18,7 @@ import numpy as np
 from trunkline.contracts.expressions import RowValue
 from trunkline.errors import TamperedError, TrunklineError
 from trunkline.tasks.base_matrix import BaseMatrix, Floats, Matrix
+from trunkline.tasks.files import MODEL_FILE, write_folder
 from trunkline.tasks.graph import INPUT
 from trunkline.tasks.info import ModelInfo
 from trunkline.tasks.members import Boosted, Grown, Linear
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MODEL_FILE", "ONNX_FILE", "Model", "Part"]
 
-MODEL_FILE: Final = "model.json"
-"""What the model says of itself, and the hashes of all other files."""
 ONNX_FILE: Final = "model.onnx"
 """The graph from the base matrix to the answer."""
 _FORMAT: Final = 1
@@ -192,25 +188,7 @@ class Model:
             The fingerprint.
         """
         files = self._files()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            for name, content in files.items():
-                with (draft / name).open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-            draft.chmod(0o755)
-            if folder.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-                folder.rename(old / "replaced")
-                draft.rename(folder)
-                shutil.rmtree(old)
-            else:
-                draft.rename(folder)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
+        write_folder(folder, files)
         return hashlib.sha256(files[MODEL_FILE]).hexdigest()
 
     @classmethod

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from trunkline.errors import TamperedError
 from trunkline.tasks.base_matrix import BaseMatrix
+from trunkline.tasks.files import MODEL_FILE, read_folder
 from trunkline.tasks.info import ModelInfo
 from trunkline.tasks.members import Boosted, Grown, Linear
-from trunkline.tasks.model import MODEL_FILE, ONNX_FILE, Model, Part
+from trunkline.tasks.model import ONNX_FILE, Model, Part
 from trunkline.tasks.views import View
 
 __all__ = ["model_files", "read_model"]
@@ -56,20 +56,11 @@ def read_model(folder: Path, *, fingerprint: str | None, model_format: int) -> M
 
     Raises:
         TamperedError: A file is missing or not what was written, or the format is unknown.
-        OSError: A file cannot be read.
         ValueError: ``model.json`` is malformed.
         KeyError: It lacks an entry.
         TypeError: An entry has the wrong form.
     """
-    text = (folder / MODEL_FILE).read_bytes()
-    if fingerprint is not None and hashlib.sha256(text).hexdigest() != fingerprint:
-        raise _tampered(folder / MODEL_FILE)
-    document = json.loads(text)
-    if document["format"] != model_format:
-        raise TamperedError(
-            f"unknown model format {document['format']!r}", where=str(folder), allowed=(str(model_format),)
-        )
-    files = {name: _verified(folder, name, digest) for name, digest in document["files"].items()}
+    document, files = read_folder(folder, fingerprint=fingerprint, model_format=model_format)
     typical = [np.nan if value is None else value for value in document["typical"]]
     return Model(
         info=ModelInfo.model_validate(document["info"]),
@@ -77,26 +68,6 @@ def read_model(folder: Path, *, fingerprint: str | None, model_format: int) -> M
         onnx=files[ONNX_FILE],
         parts=tuple(_part(part, files) for part in document["parts"]),
         typical=np.array(typical, dtype=np.float32),
-    )
-
-
-def _verified(folder: Path, name: str, digest: str) -> bytes:
-    if Path(name).name != name:
-        raise _tampered(folder / MODEL_FILE)
-    path = folder / name
-    if not path.is_file():
-        raise TamperedError("a file of the model is missing", where=str(path), next_step="restore the folder")
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise _tampered(path)
-    return content
-
-
-def _tampered(path: Path) -> TamperedError:
-    return TamperedError(
-        "a file of the model is not what was written",
-        where=str(path),
-        next_step="restore the folder, or promote another version",
     )
 
 

@@ -15,17 +15,19 @@ from trunkline.stats.fairness import FairnessReport
 from trunkline.stats.intervals import Interval
 from trunkline.stats.profit import GainsRow, ProfitCurve
 from trunkline.stats.slices import SliceReport
-from trunkline.tasks.info import TaskKind
+from trunkline.tasks.info import RowTaskKind, TaskKind
 from trunkline.tasks.learners import LearnerKind, Parameter
 
 __all__ = [
     "ChampionReport",
+    "Chosen",
     "ClassificationCurves",
     "Equality",
     "Importance",
     "Latency",
     "Leakage",
     "LearnerReport",
+    "LearningReport",
     "Residuals",
     "Rows",
     "TrainingReport",
@@ -118,7 +120,19 @@ class TuningReport(_Record):
     ceiling_hit: bool = False
 
 
-class ChampionReport(_Record):
+class Chosen(_Record):
+    """What was chosen and why, of every kind of learning.
+
+    Attributes:
+        name: A few words for it.
+        why: One sentence for people.
+    """
+
+    name: str
+    why: str
+
+
+class ChampionReport(Chosen):
     """What was chosen and why.
 
     Attributes:
@@ -126,16 +140,13 @@ class ChampionReport(_Record):
         weights: Weight of each learner in it; they sum to 1.
         scores: Out-of-fold score of each candidate; the blend's own with weights found on the other folds.
         metric: What the scores are.
-        why: One sentence for people.
         calibration: The map fitted on all out-of-fold scores.
         threshold: Scores at or above it decide True; None for a regression.
     """
 
-    name: str
     weights: Mapping[str, float]
     scores: Mapping[str, float]
     metric: str
-    why: str
     calibration: Calibration
     threshold: float | None = None
 
@@ -242,31 +253,17 @@ class Latency(_Record):
     rows: int
 
 
-class TrainingReport(_Record):
-    """One training run.
+class LearningReport(_Record):
+    """What training runs of every kind report.
 
     Attributes:
         task: Its kind.
         label: The column predicted.
         seed: Seed of everything random.
-        folds: Folds per repetition.
-        repeats: Repetitions.
-        split: How rows were parted: ``random``, ``grouped by ...``, ``ordered by ...``.
         metric: Scorer name of the headline metric.
-        rows: How many rows took part.
-        learners: Each learner in cross-validation.
-        tuning: Each search.
         champion: What was chosen.
-        metrics: Headline metrics of the champion, out of fold.
-        test_metrics: The same on the test set.
-        curves: Of the out-of-fold scores; None for a regression.
-        test_curves: Of the test set; None for a regression.
-        residuals: Of the test set; None for a classification.
-        slices: By declared column, the champion out of fold on each of its values; empty for a regression.
-        importances: Features by falling importance.
-        leakage: What single features know.
-        equality: ONNX against the trainers.
-        latency: Of one row.
+        metrics: Headline metrics of the champion, out of fold, with 95 % intervals.
+        test_metrics: The same on rows set aside; empty where none were.
         seconds: Time of each phase.
         warnings: Sentences for people.
     """
@@ -274,25 +271,51 @@ class TrainingReport(_Record):
     task: TaskKind
     label: str
     seed: int
+    metric: str
+    champion: Chosen
+    metrics: Mapping[str, Interval]
+    test_metrics: Mapping[str, Interval]
+    seconds: Mapping[str, float]
+    warnings: tuple[str, ...] = ()
+
+
+class TrainingReport(LearningReport):
+    """One training run over rows.
+
+    Attributes:
+        task: Its kind.
+        folds: Folds per repetition.
+        repeats: Repetitions.
+        split: How rows were parted: ``random``, ``grouped by ...``, ``ordered by ...``.
+        rows: How many rows took part.
+        learners: Each learner in cross-validation.
+        tuning: Each search.
+        champion: What was chosen.
+        curves: Of the out-of-fold scores; None for a regression.
+        test_curves: Of the test set; None for a regression.
+        residuals: Of the test set; None for a classification.
+        slices: By declared column, the champion out of fold on each of its values; empty for a regression.
+        fairness: By declared column, its decisions about each value, and how far apart they are; likewise.
+        importances: Features by falling importance.
+        leakage: What single features know.
+        equality: ONNX against the trainers.
+        latency: Of one row.
+    """
+
+    task: RowTaskKind
     folds: int
     repeats: int
     split: str
-    metric: str
     rows: Rows
     learners: tuple[LearnerReport, ...]
     tuning: tuple[TuningReport, ...]
     champion: ChampionReport
-    metrics: Mapping[str, Interval]
-    test_metrics: Mapping[str, Interval]
     curves: ClassificationCurves | None = None
     test_curves: ClassificationCurves | None = None
     residuals: Residuals | None = None
     slices: Mapping[str, SliceReport] = {}
+    fairness: Mapping[str, FairnessReport] = {}
     importances: tuple[Importance, ...]
     leakage: Leakage
     equality: Equality
     latency: Latency
-    seconds: Mapping[str, float]
-    warnings: tuple[str, ...] = ()
-        fairness: By declared column, its decisions about each value, and how far apart they are; likewise.
-    fairness: Mapping[str, FairnessReport] = {}

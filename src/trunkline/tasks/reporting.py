@@ -6,7 +6,7 @@ from trunkline.stats.intervals import Interval
 from trunkline.tasks.choice import Choice
 from trunkline.tasks.evidence import Evidence
 from trunkline.tasks.finishing import split_text
-from trunkline.tasks.info import TaskKind
+from trunkline.tasks.info import RowTaskKind
 from trunkline.tasks.report import Rows, TrainingReport
 from trunkline.tasks.rows import TrainingRows
 from trunkline.tasks.supervised import Supervised
@@ -16,7 +16,7 @@ __all__ = ["report_of"]
 
 def report_of(  # noqa: PLR0913 - what a report is made of
     task: Supervised,
-    kind: TaskKind,
+    kind: RowTaskKind,
     *,
     rows: TrainingRows,
     choice: Choice,

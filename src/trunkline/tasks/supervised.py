@@ -126,6 +126,11 @@ class Supervised(BaseModel):
         return self
 
     @property
+    def reads_history(self) -> bool:
+        """No: each row is learned from and scored by itself."""
+        return False
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Table columns that training reads, sorted: inputs, label, group, order, slices and watched ones."""
         read = {feature.name for feature in self.features}.union(*(e.columns() for e in self.row_features.values()))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from trunkline.tasks.features import Feature
@@ -10,13 +11,35 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from trunkline.tasks.folds import Places
-    from trunkline.tasks.model import Model
-    from trunkline.tasks.report import TrainingReport
+    from trunkline.tasks.info import ModelCard
+    from trunkline.tasks.kinds import AnyReport
 
-__all__ = ["Progress", "Task", "Trained"]
+__all__ = ["Learned", "Progress", "Task", "Trained"]
 
 Progress = Callable[[str, float], None]
 """Told the name of the phase and the share of it that is done, in [0, 1]."""
+
+
+class Learned(Protocol):
+    """A model of any kind, as far as the platform keeps and moves it."""
+
+    @property
+    def info(self) -> "ModelCard":
+        """What it says of itself."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 of ``model.json``, which holds those of all other files; hex."""
+        ...
+
+    def with_lineage(self, **facts: object) -> "Learned":
+        """Give the same model with more facts in ``info.lineage``; they must be JSON."""
+        ...
+
+    def save(self, folder: Path) -> str:
+        """Write the model's folder, whole or not at all, and give the fingerprint."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,12 +49,13 @@ class Trained:
     Attributes:
         model: The model.
         report: Everything that was measured on the way.
-        fitted_rows: Places, in the table handed in, of the rows the model was fitted to, rising, shape (rows,).
+        fitted_rows: Places, in the table handed in, of the rows the model was fitted to, rising, shape (rows,); None
+            where the model itself says up to when it has seen everything.
     """
 
-    model: "Model"
-    report: "TrainingReport"
-    fitted_rows: "Places"
+    model: Learned
+    report: "AnyReport"
+    fitted_rows: "Places | None"
 
 
 class Task(Protocol):
@@ -60,6 +84,11 @@ class Task(Protocol):
     @property
     def columns(self) -> tuple[str, ...]:
         """Every table column that training reads."""
+        ...
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether all rows are one history, of which a run reads everything and not only what it took in."""
         ...
 
     def present_in(self, table: "pa.Table") -> Self:

@@ -11,8 +11,11 @@ from typing import assert_never
 
 from pydantic import BaseModel, ConfigDict
 
+from trunkline.errors import UseCaseError
 from trunkline.spec import (
+    BeatsBaselines,
     Calibrated,
+    CoverageWithin,
     FairDecisions,
     FairSlices,
     Gate,
@@ -22,7 +25,7 @@ from trunkline.spec import (
     NotWorseThanChampion,
     OnnxEqual,
 )
-from trunkline.tasks import TrainingReport
+from trunkline.tasks import AnyReport, ForecastReport, TrainingReport
 
 __all__ = ["EvaluateDocument", "Evidence", "GateResult", "PairedEvidence", "judge"]
 
@@ -101,9 +104,38 @@ class Evidence:
         ceiling: Best score possible on these rows, where a simulator knows it.
     """
 
-    report: TrainingReport
+    report: AnyReport
     paired: Mapping[str, PairedEvidence] = field(default_factory=dict)
     ceiling: float | None = None
+
+    @property
+    def rows(self) -> TrainingReport:
+        """The report of a task over rows.
+
+        Raises:
+            UseCaseError: The task learns something else, so a gate that speaks of rows cannot judge it.
+        """
+        if not isinstance(self.report, TrainingReport):
+            raise _wrong_gate(self.report.task, "rows")
+        return self.report
+
+    @property
+    def series(self) -> ForecastReport:
+        """The report of a task over series.
+
+        Raises:
+            UseCaseError: As ``rows``.
+        """
+        if not isinstance(self.report, ForecastReport):
+            raise _wrong_gate(self.report.task, "series")
+        return self.report
+
+
+def _wrong_gate(task: str, speaks_of: str) -> UseCaseError:
+    return UseCaseError(
+        f"a gate that speaks of {speaks_of} cannot judge a task of {task}",
+        next_step="declare gates of the task's kind (trunkline.spec)",
+    )
 
 
 def judge(gates: Sequence[Gate], evidence: Evidence) -> tuple[GateResult, ...]:
@@ -111,7 +143,7 @@ def judge(gates: Sequence[Gate], evidence: Evidence) -> tuple[GateResult, ...]:
     return tuple(_judge(gate, evidence) for gate in gates)
 
 
-def _judge(gate: Gate, evidence: Evidence) -> GateResult:
+def _judge(gate: Gate, evidence: Evidence) -> GateResult:  # noqa: PLR0911 - one case a gate
     match gate:
         case MinimumMetric():
             return _minimum_metric(gate, evidence)
@@ -126,14 +158,18 @@ def _judge(gate: Gate, evidence: Evidence) -> GateResult:
         case NoLeakage():
             return _no_leakage(gate, evidence)
         case OnnxEqual():
-            equality = evidence.report.equality
+            equality = evidence.rows.equality
             compared = sum(equality.rows.values())
             return _at_most(
                 gate.name, equality.largest_difference, gate.limit, f"largest difference over {compared} rows"
             )
+        case BeatsBaselines():
+            return _beats_baselines(gate, evidence)
+        case CoverageWithin():
+            return _coverage(gate, evidence)
         case Latency():
             said = "99th percentile of one row, microseconds"
-            return _at_most(gate.name, evidence.report.latency.p99_us, gate.p99_us, said)
+            return _at_most(gate.name, evidence.rows.latency.p99_us, gate.p99_us, said)
         case _:
             assert_never(gate)
 
@@ -189,11 +225,36 @@ def _not_worse(gate: NotWorseThanChampion, evidence: Evidence) -> GateResult:
     )
 
 
+def _beats_baselines(gate: BeatsBaselines, evidence: Evidence) -> GateResult:
+    report = evidence.series
+    name = f"{gate.name}_h{gate.horizon}"
+    wanted = [one for one in report.baselines if one.name in gate.baselines and len(one.mase) >= gate.horizon]
+    if not wanted:
+        return _not_applicable(name, "no baseline could be computed", 1.0 - gate.margin)
+    worst = max(wanted, key=lambda one: one.ours[gate.horizon - 1] / one.mase[gate.horizon - 1])
+    ours, theirs = worst.ours[gate.horizon - 1], worst.mase[gate.horizon - 1]
+    said = f"MASE {ours:.3f} against {theirs:.3f} of {worst.name}, {gate.horizon} h ahead, {worst.origins} origins"
+    return _at_most(name, ours / theirs, 1.0 - gate.margin, said)
+
+
+def _coverage(gate: CoverageWithin, evidence: Evidence) -> GateResult:
+    found = evidence.series.metrics.get(gate.metric)
+    if found is None:
+        return _not_applicable(gate.name, f"{gate.metric} was not measured", gate.low)
+    return GateResult(
+        name=gate.name,
+        passed=gate.low <= found.value <= gate.high,
+        value=found.value,
+        limit=gate.low if found.value < gate.low else gate.high,
+        detail=f"{gate.metric} {found.value:.3f} [{found.low:.3f}, {found.high:.3f}] within {gate.low} to {gate.high}",
+    )
+
+
 def _calibrated(gate: Calibrated, evidence: Evidence) -> GateResult:
     found = evidence.report.metrics.get("ece")
     if found is None:
         return _not_applicable(gate.name, "this task gives no probabilities", gate.limit)
-    noise = evidence.report.curves.ece_noise if evidence.report.curves else None
+    noise = evidence.rows.curves.ece_noise if evidence.rows.curves else None
     limit = max(gate.limit, noise.quantile_95 if noise else 0.0)
     floor = f"; noise floor {noise.mean:.4f}, 95 % below {noise.quantile_95:.4f}" if noise else ""
     return _at_most(gate.name, found.value, limit, f"expected calibration error, 10 equal-mass bins{floor}")
@@ -203,7 +264,7 @@ def _fair_slices(gate: FairSlices, evidence: Evidence) -> GateResult:
     whole = evidence.report.metrics.get(gate.metric)
     judged = [
         (column, part, found)
-        for column, report in evidence.report.slices.items()
+        for column, report in evidence.rows.slices.items()
         for part in report.slices
         if (found := getattr(part, gate.metric)) is not None and not part.too_small
     ]
@@ -221,7 +282,7 @@ def _fair_slices(gate: FairSlices, evidence: Evidence) -> GateResult:
 def _fair_decisions(gate: FairDecisions, evidence: Evidence) -> GateResult:
     gaps = [
         (gap.low / limit if limit else (inf if gap.low > 0 else 0.0), said, column, gap, limit)
-        for column, report in evidence.report.fairness.items()
+        for column, report in evidence.rows.fairness.items()
         if column not in gate.without
         for said, gap, limit in (
             ("equalised odds", report.equalised_odds_gap, gate.max_odds_gap),
@@ -239,7 +300,7 @@ def _fair_decisions(gate: FairDecisions, evidence: Evidence) -> GateResult:
 
 
 def _no_leakage(gate: NoLeakage, evidence: Evidence) -> GateResult:
-    single = evidence.report.leakage
+    single = evidence.rows.leakage
     ceiling = gate.ceiling if gate.ceiling is not None else evidence.ceiling
     found = evidence.report.metrics.get(gate.metric)
     if ceiling is not None and found is not None and found.low > ceiling:

@@ -18,7 +18,7 @@ from trunkline.lake import Lake
 from trunkline.lake.reading import newest
 from trunkline.spec import UseCase
 from trunkline.spec.facts import UseCaseFacts
-from trunkline.tasks import Trained, TrainingReport
+from trunkline.tasks import AnyReport, Trained
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["SEEN_FILE", "TrainDocument", "entity_hashes", "entity_keys", "main_table", "train_candidate", "unseen_rows"]
 
 SEEN_FILE: Final = "seen.parquet"
-"""File of a model folder with the hashes of the entities it was fitted to (``entity``, uint64)."""
+"""File of a model folder with the hashes of the entities it was fitted to (``entity``, uint64); none where the model
+says itself up to when it has seen everything."""
 
 BATCH: Final = "_batch_id"
 
@@ -54,7 +55,7 @@ class TrainDocument(BaseModel):
     left_out: tuple[str, ...] = ()
     table_versions: Mapping[str, int]
     contract_fingerprints: Mapping[str, str]
-    report: TrainingReport
+    report: AnyReport
     usecase: UseCaseFacts | None = None
 
 
@@ -135,7 +136,7 @@ def train_candidate(
     threads: int,
     lineage: Mapping[str, str],
     progress: Callable[[str, float], None],
-) -> TrainingReport:
+) -> AnyReport:
     """Let the task learn, and save the candidate.
 
     Args:
@@ -155,9 +156,9 @@ def train_candidate(
         raise UseCaseError(f"the use case {usecase.name!r} has no task, so there is nothing to learn")
     task = usecase.task.present_in(rows)
     trained: Trained = task.train(rows, seed=seed, threads=threads, progress=progress)
-    seen = rows.take(trained.fitted_rows)
     trained.model.with_lineage(**lineage).save(folder)
-    (folder / SEEN_FILE).write_bytes(_seen_bytes(usecase, seen))
+    if trained.fitted_rows is not None:
+        (folder / SEEN_FILE).write_bytes(_seen_bytes(usecase, rows.take(trained.fitted_rows)))
     return trained.report
 
 

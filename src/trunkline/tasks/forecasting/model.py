@@ -1,0 +1,280 @@
+"""A forecasting model at rest and at work.
+
+On disk it is a folder: ``model.json`` (all that is declared and learned as data, with the sha256 of the other files),
+one file per hour ahead in the booster's own text, and the state of the intervals as plain arrays. There is no pickle; a
+folder that is not what was written is refused.
+"""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from trunkline.errors import TamperedError
+from trunkline.tasks.files import read_folder, write_folder
+from trunkline.tasks.forecasting.boosting import Booster
+from trunkline.tasks.forecasting.card import ForecastCard
+from trunkline.tasks.forecasting.declaration import Forecasting
+from trunkline.tasks.forecasting.intervals import advance
+from trunkline.tasks.forecasting.panel import HOUR, Floats, Panel, Places
+from trunkline.tasks.forecasting.rolling import design_of, medians, truths
+from trunkline.tasks.forecasting.scaling import Scales, learn_scales
+from trunkline.tasks.forecasting.tracking import Tracker, exceedance, quantiles_at
+
+if TYPE_CHECKING:
+    from trunkline.tasks.forecasting.design import Design
+
+__all__ = ["ForecastModel", "Forecasts"]
+
+_FORMAT: Final = 1
+_STATE: Final = ("size", "quantiles", "bias")
+_LONGEST_REPLAY: Final = timedelta(days=28)
+_MOST_REPLAYED: Final = 3_000_000
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """Forecasts made at one hour.
+
+    Attributes:
+        panel: The series.
+        origin: The newest known hour, a place of the panel.
+        median: Shape (series, horizons), unit of the metric; NaN where a series had no value for a week.
+        mean: Expected value.
+        quantiles: Shape (series, horizons, levels).
+        limit: What warnings are given for, by series; NaN where there is none.
+        exceeds: Probability of a value above the limit, shape (series, horizons).
+        degraded: Whether a series lacked its newest value, shape (series,).
+    """
+
+    panel: Panel
+    origin: int
+    median: Floats
+    mean: Floats
+    quantiles: Floats
+    limit: Floats
+    exceeds: Floats
+    degraded: npt.NDArray[np.bool_]
+
+    def quantile(self, level: float) -> Floats:
+        """One quantile, shape (series, horizons)."""
+        return quantiles_at(self.quantiles, level)
+
+
+@dataclass(frozen=True)
+class ForecastModel:
+    """What a forecasting task learned.
+
+    Attributes:
+        info: What it says of itself.
+        boosters: One per hour ahead.
+        tracker: State of the intervals when the newest hour of training was known, by series of ``info``.
+        out_of_fold: Medians of the rolling evaluation, unit of the metric, shape (judged, horizons, origins).
+        judged: Place of each judged series in ``info.series``.
+        first_origin: Hours from ``info.trained_from`` to the first origin of ``out_of_fold``.
+    """
+
+    info: ForecastCard
+    boosters: tuple[Booster, ...]
+    tracker: Tracker
+    out_of_fold: npt.NDArray[np.float32]
+    judged: Places
+    first_origin: int
+
+    @property
+    def task(self) -> Forecasting:
+        """The declaration that it was learned by."""
+        return Forecasting.model_validate(dict(self.info.recipe))
+
+    def design(self, panel: Panel) -> "Design":
+        """Inputs of a panel, with the scales that training has learned; a series that is new has its own."""
+        places = self._places(panel)
+        own = learn_scales(panel.targets.values) if (places < 0).any() else None
+        known = np.maximum(places, 0)
+        scale = np.array([one.scale for one in self.info.series])[known]
+        whisker = np.array([np.inf if one.outlier_limit is None else one.outlier_limit for one in self.info.series])[
+            known
+        ]
+        if own is not None:
+            scale, whisker = np.where(places < 0, own.scale, scale), np.where(places < 0, own.whisker, whisker)
+        codes = np.where(places < 0, np.nan, places) if "series" in self.info.inputs else np.full(len(places), np.nan)
+        made = design_of(self.task, panel, Scales(scale, whisker), codes=codes.astype(np.float64))
+        return made if "series" in self.info.inputs else replace(made, codes=None)
+
+    def medians(self, panel: Panel, origins: Places, *, threads: int = 1) -> Floats:
+        """Forecast medians at some hours, shape (series, horizons, origins), unit of the metric."""
+        return medians(self.design(panel), self.boosters, origins, threads=threads)
+
+    def forecast(self, panel: Panel, origin: int, *, past: Floats | None = None, threads: int = 1) -> Forecasts:
+        """Forecast the hours after one hour.
+
+        Args:
+            panel: The series; hours after ``origin`` are not looked at but for covariates that are known ahead.
+            origin: The newest known hour.
+            past: Medians that this model gave at the hours before, shape (series, horizons, origin); NaN where it gave
+                none: those are made now, as far as they are needed and few. None: none was given.
+            threads: Threads of the learner.
+        """
+        design = self.design(panel)
+        now = medians(design, self.boosters, np.array([origin]), threads=threads)[:, :, 0]
+        scale = design.scales.scale
+        tracker = self._tracked(panel, design, origin, past=past, threads=threads)
+        quantiles = now[..., None] + tracker.current() * scale[:, None, None]
+        mean = now + tracker.mean_error() * scale[:, None]
+        limit = self._limits(panel, design)
+        series = np.arange(len(now))
+        return Forecasts(
+            panel=panel,
+            origin=origin,
+            median=quantiles_at(quantiles, 0.5),
+            mean=mean,
+            quantiles=quantiles,
+            limit=limit,
+            exceeds=exceedance(quantiles, np.broadcast_to(limit[:, None], now.shape)),
+            degraded=design.stale(series, np.full(len(now), origin)),
+        )
+
+    def _tracked(self, panel: Panel, design: "Design", origin: int, *, past: Floats | None, threads: int) -> Tracker:
+        """The intervals as they are once the hour ``origin`` is known."""
+        tracker = self._tracker_of(panel)
+        ahead = len(self.boosters)
+        since = max(panel.place_of(self.info.trained_until), origin - int(_LONGEST_REPLAY / HOUR), -1)
+        first = max(since + 1 - ahead, 0)
+        if origin <= since or first >= origin:
+            return tracker
+        made = np.full((len(panel.targets.names), ahead, origin - first), np.nan)
+        if past is not None:
+            made[:] = past[:, :, first:origin]
+        lacking = np.flatnonzero(~np.isfinite(made).any(axis=(0, 1))) + first
+        most = _MOST_REPLAYED // max(len(panel.targets.names) * ahead, 1)
+        lacking = lacking[len(lacking) - min(most, len(lacking)) :]
+        if len(lacking):
+            made[:, :, lacking - first] = medians(design, self.boosters, lacking, threads=threads)
+        errors = (truths(panel.until(origin), np.arange(first, origin), horizons=ahead) - made) / design.scales.scale[
+            :, None, None
+        ]
+        for place in range(ahead):  # what training has learned from already
+            errors[:, place, : max(since + 1 - (place + 1) - first, 0)] = np.nan
+        closing = np.full((*errors.shape[:2], 1), np.nan)
+        advance(tracker, np.concatenate([errors, closing], axis=2))
+        return tracker
+
+    def _tracker_of(self, panel: Panel) -> Tracker:
+        places = self._places(panel)
+        known = np.maximum(places, 0)
+        tracker = self.tracker.copy()
+        state = {name: getattr(tracker, name)[known] for name in _STATE}
+        if (places < 0).any():
+            for name, values in state.items():
+                values[places < 0] = np.median(getattr(tracker, name), axis=0)
+        return Tracker(state["size"], state["quantiles"], state["bias"], tracker.step, tracker.memory)
+
+    def _limits(self, panel: Panel, design: "Design") -> Floats:
+        known = {one.server: one.limit for one in self.info.series}
+        said = [known.get(server) for server in panel.servers]
+        own = np.where(np.isfinite(design.scales.whisker), design.scales.whisker, np.nan)
+        return np.array([own[place] if limit is None else limit for place, limit in enumerate(said)], dtype=np.float64)
+
+    def _places(self, panel: Panel) -> Places:
+        """Place of each series of a panel in training; -1 for one that is new."""
+        known = {(one.group, one.server): place for place, one in enumerate(self.info.series)}
+        named = zip(panel.targets.group, panel.servers, strict=True)
+        return np.array([known.get((panel.groups[group], server), -1) for group, server in named], dtype=np.int64)
+
+    def with_lineage(self, **facts: object) -> "ForecastModel":
+        """Give the same model with more facts in ``info.lineage``; they must be JSON."""
+        return replace(self, info=self.info.model_copy(update={"lineage": {**self.info.lineage, **facts}}))
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 of ``model.json``, which holds those of all other files; hex."""
+        return hashlib.sha256(self._files()[MODEL_FILE]).hexdigest()
+
+    def save(self, folder: Path) -> str:
+        """Write the model's folder, whole or not at all.
+
+        Args:
+            folder: Must not exist, or be a model folder, which is replaced.
+
+        Returns:
+            The fingerprint.
+        """
+        files = self._files()
+        write_folder(folder, files)
+        return hashlib.sha256(files[MODEL_FILE]).hexdigest()
+
+    def _files(self) -> dict[str, bytes]:
+        files = {_booster_file(place, one): one.text.encode() for place, one in enumerate(self.boosters)}
+        files |= {f"{name}.npy": _bytes(getattr(self.tracker, name).astype(np.float32)) for name in _STATE}
+        files["out_of_fold.npy"] = _bytes(self.out_of_fold)
+        document = {
+            "format": _FORMAT,
+            "info": self.info.model_dump(mode="json"),
+            "boosters": [
+                {"library": one.library, "file": _booster_file(place, one)} for place, one in enumerate(self.boosters)
+            ],
+            "tracker": {"step": self.tracker.step, "memory": self.tracker.memory},
+            "judged": self.judged.tolist(),
+            "first_origin": self.first_origin,
+            "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        }
+        text = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return {**files, MODEL_FILE: text.encode()}
+
+    @classmethod
+    def load(cls, folder: Path, *, fingerprint: str | None = None) -> "ForecastModel":
+        """Read a model's folder.
+
+        Args:
+            folder: What ``save`` wrote.
+            fingerprint: What ``save`` returned, where the caller kept it; anything else is refused.
+
+        Raises:
+            TamperedError: A file is missing, or is not what was written.
+        """
+        document, files = read_folder(folder, fingerprint=fingerprint, model_format=_FORMAT)
+        try:
+            state = {name: _array(files[f"{name}.npy"]).astype(np.float64) for name in _STATE}
+            return cls(
+                info=ForecastCard.model_validate(document["info"]),
+                boosters=tuple(Booster(one["library"], files[one["file"]].decode()) for one in document["boosters"]),
+                tracker=Tracker(
+                    state["size"],
+                    state["quantiles"],
+                    state["bias"],
+                    float(document["tracker"]["step"]),
+                    float(document["tracker"]["memory"]),
+                ),
+                out_of_fold=_array(files["out_of_fold.npy"]),
+                judged=np.array(document["judged"], dtype=np.int64),
+                first_origin=int(document["first_origin"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise TamperedError(
+                f"the model cannot be read: {type(error).__name__}",
+                where=str(folder),
+                next_step="restore the folder, or promote another version",
+            ) from error
+
+
+MODEL_FILE: Final = "model.json"
+
+
+def _booster_file(place: int, booster: Booster) -> str:
+    return f"h{place + 1}.{'txt' if booster.library == 'lightgbm' else 'json'}"
+
+
+def _bytes(values: npt.NDArray[np.float32]) -> bytes:
+    sink = io.BytesIO()
+    np.save(sink, np.ascontiguousarray(values), allow_pickle=False)
+    return sink.getvalue()
+
+
+def _array(content: bytes) -> npt.NDArray[np.float32]:
+    return np.asarray(np.load(io.BytesIO(content), allow_pickle=False), dtype=np.float32)

@@ -1,0 +1,175 @@
+"""Rows in long form on a grid of hours.
+
+Takes typed rows (group, server, metric, instant, value), gives one row of the grid per series and one column per hour,
+absent hours as NaN. Several values of one hour are averaged, so sources may be finer than an hour. Hours are UTC:
+a local hour that a clock change repeats or skips is two hours here, or none.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from trunkline.errors import InputError, SchemaError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["HOUR", "Floats", "Grid", "Panel", "panel_of"]
+
+Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
+
+HOUR: Final = timedelta(hours=1)
+_HOUR_US: Final = 3_600_000_000
+_MOST_CELLS: Final = 400_000_000
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Series of one kind on the hours of a panel.
+
+    Attributes:
+        names: Server and metric of each series, in order.
+        group: Which group each belongs to, shape (series,).
+        values: Shape (series, hours); NaN where nothing is known.
+    """
+
+    names: tuple[tuple[str, str], ...]
+    group: Places
+    values: Floats
+
+
+@dataclass(frozen=True)
+class Panel:
+    """All series of a table on one grid of hours.
+
+    Attributes:
+        start_at: First hour, UTC.
+        groups: Name of each group.
+        targets: The series that are forecast.
+        covariates: What moves beside them.
+    """
+
+    start_at: datetime
+    groups: tuple[str, ...]
+    targets: Grid
+    covariates: Grid
+
+    @property
+    def hours(self) -> int:
+        """Hours of the grid."""
+        return int(self.targets.values.shape[1])
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Server of each series that is forecast."""
+        return tuple(server for server, _ in self.targets.names)
+
+    def hour_at(self, place: int) -> datetime:
+        """The instant at which an hour of the grid begins; places beyond its end are hours to come."""
+        return self.start_at + place * HOUR
+
+    def place_of(self, instant: datetime) -> int:
+        """The hour of the grid in which an instant lies; negative before it."""
+        return int((instant - self.start_at) // HOUR)
+
+    def until(self, place: int) -> "Panel":
+        """The panel as it was when the hour ``place`` was the newest."""
+        cut = place + 1
+        return replace(
+            self,
+            targets=replace(self.targets, values=self.targets.values[:, :cut]),
+            covariates=replace(self.covariates, values=self.covariates.values[:, :cut]),
+        )
+
+    def only(self, series: Places) -> "Panel":
+        """The panel with some of the series that are forecast; covariates stay."""
+        names = tuple(self.targets.names[place] for place in series)
+        grid = Grid(names, self.targets.group[series], self.targets.values[series])
+        return replace(self, targets=grid)
+
+
+def panel_of(
+    table: "pa.Table", *, target: str, at: str, server: str, metric: str, value: str, group: str | None = None
+) -> Panel:
+    """Put rows on a grid.
+
+    Args:
+        table: Rows in long form; those without an instant or a finite value are left out.
+        target: The metric whose series are forecast; all others are covariates.
+        at: Column of instants, UTC.
+        server: Column of server names.
+        metric: Column of metric names.
+        value: Column of numbers.
+        group: Column that says which servers belong together; None: all do.
+
+    Returns:
+        The panel; series in the order of group, server and metric.
+
+    Raises:
+        SchemaError: A column is missing.
+        InputError: There is no row of the target, or the grid would not fit into memory.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted = [at, server, metric, value, *([group] if group else [])]
+    if missing := [name for name in wanted if name not in table.column_names]:
+        raise SchemaError(f"the rows have no column {missing[0]!r}", allowed=table.column_names)
+    values = table.column(value).cast(pa.float64())
+    table = table.filter(
+        pc.and_(pc.is_valid(table.column(at)), pc.and_kleene(pc.is_valid(values), pc.is_finite(values)))
+    )
+    if table.num_rows == 0:
+        raise InputError("there are no rows with an instant and a value", next_step="take some in first")
+    instants = table.column(at).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
+    hours = instants // _HOUR_US
+    server_code, servers = _coded(table.column(server))
+    metric_code, metrics = _coded(table.column(metric))
+    if group:
+        group_code, groups = _coded(table.column(group))
+    else:
+        group_code, groups = np.zeros(table.num_rows, dtype=np.int64), ("all",)
+    if target not in metrics:
+        raise InputError(f"there are no rows of the metric {target!r}", allowed=metrics)
+    joint = (group_code * len(servers) + server_code) * len(metrics) + metric_code
+    keys, row = np.unique(joint, return_inverse=True)
+    first = int(hours.min())
+    width = int(hours.max()) - first + 1
+    if len(keys) * width > _MOST_CELLS:
+        raise InputError(
+            f"{len(keys)} series over {width} hours are more than fit into memory",
+            next_step="hand in fewer hours: they are cut at the front",
+        )
+    flat = row * width + (hours - first)
+    sums = np.bincount(flat, weights=table.column(value).cast(pa.float64()).to_numpy(), minlength=len(keys) * width)
+    counts = np.bincount(flat, minlength=len(keys) * width)
+    with np.errstate(invalid="ignore"):
+        grid = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).reshape(len(keys), width)
+    of_metric = keys % len(metrics)
+    of_server = keys // len(metrics) % len(servers)
+    of_group = keys // (len(metrics) * len(servers))
+    is_target = of_metric == metrics.index(target)
+
+    def part(chosen: npt.NDArray[np.bool_]) -> Grid:
+        names = [(servers[s], metrics[m]) for s, m in zip(of_server[chosen], of_metric[chosen], strict=True)]
+        return Grid(tuple(names), of_group[chosen].astype(np.int64), grid[chosen])
+
+    start_at = datetime.fromtimestamp(0, UTC) + first * HOUR
+    return Panel(start_at, groups, part(is_target), part(~is_target))
+
+
+def _coded(column: "pa.ChunkedArray") -> tuple[Places, tuple[str, ...]]:
+    """Codes of texts in the order of the texts, and the texts."""
+    encoded = (
+        column.combine_chunks().dictionary_encode() if column.num_chunks != 1 else column.chunk(0).dictionary_encode()
+    )
+    texts = [str(text) for text in encoded.dictionary.to_pylist()]
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    rank = np.empty(len(texts), dtype=np.int64)
+    rank[order] = np.arange(len(texts))
+    codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    return rank[codes].astype(np.int64), tuple(texts[place] for place in order)
