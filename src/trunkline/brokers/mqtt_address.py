@@ -99,7 +99,7 @@ def mqtt_address(url: str, options: Mapping[str, SecretStr] | None = None) -> Mq
 
     >>> found = mqtt_address("mqtts://ann:pw@broker/$share/lake/phones/#?device_level=2")
     >>> found.host, found.port, found.filter, found.group, found.device_level
-    ('broker', 1883, '$share/lake/phones/#', 'lake', 2)
+    ('broker', 8883, '$share/lake/phones/#', 'lake', 2)
     """
     scheme = next((one for one in MQTT_SCHEMES if url.startswith(one)), None)
     if scheme is None:

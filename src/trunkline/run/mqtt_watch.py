@@ -9,6 +9,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +17,10 @@ from trunkline.brokers import Message
 from trunkline.brokers.mqtt_address import MqttAddress, mqtt_address
 from trunkline.brokers.once import Marked, OnceLog
 from trunkline.contracts.records import Receipt
-from trunkline.errors import BusyError, UnavailableError
+from trunkline.errors import BusyError, InputError, UnavailableError
 from trunkline.ingest import Target
 from trunkline.ingest.derived import refresh_tables
+from trunkline.ingest.own_device import OwnDevice
 from trunkline.ingest.streams import TopicIntake, topic_of
 from trunkline.ingest.unfolding import unfolded
 from trunkline.run.taking import dataset_of
@@ -28,7 +30,7 @@ from trunkline.spec.sources import TopicSource
 if TYPE_CHECKING:
     from trunkline.brokers.mqtt import MqttReceiver, Received
     from trunkline.run.workspace import Workspace
-    from trunkline.spec import UseCase
+    from trunkline.spec import Unwrap, UseCase
 
 __all__ = ["CRASH_POINTS", "watch_mqtt"]
 
@@ -67,21 +69,16 @@ def watch_mqtt(
         WorldError: Lake, log or broker did not work; start the watch again, nothing is lost.
     """
     from trunkline.brokers.mqtt import MqttReceiver
+    from trunkline.serve import DEVICES
+    from trunkline.serve.devices import DeviceRegistry
 
     address = mqtt_address(declared.url.get_secret_value(), declared.options)
     dataset = dataset_of(usecase, declared.dataset)
     name = _name(address, usecase=usecase.name, dataset=dataset)
     topic = f"{topic_of(usecase.name, dataset)[:60]}.mqtt-{name}"
-    contracts = [contract for one in workspace.installed().usecases.values() for contract in one.contracts.values()]
     with ExitStack() as closing:
         slot = closing.enter_context(_slot(workspace.folder("locks"), name, address))
-        log = OnceLog(
-            workspace.folder("log") / "log.db",
-            settings=workspace.settings.broker,
-            clock=workspace.clock,
-            keys=workspace.keys,
-            seals=workspace.keys.is_encrypted(*contracts),
-        )
+        log = _log(workspace)
         closing.callback(log.close)
         intake = TopicIntake(
             log,
@@ -94,8 +91,14 @@ def watch_mqtt(
         receiver = MqttReceiver(
             address, client_id=address.client_id or f"trunkline-{name}-{slot}", timeout_s=declared.timeout_s
         )
-        unwrap = usecase.envelopes.get(dataset)
-        hop = _Hop(receiver, log, topic, unfold=lambda value: unfolded(value, unwrap=unwrap))
+        registry = DeviceRegistry(workspace.root / DEVICES, clock=workspace.clock)
+        closing.callback(registry.close)
+        own = OwnDevice(usecase.datasets[dataset], mapping=declared.columns)
+        _refuse_level(address, own)
+        lines = partial(
+            _lines, unwrap=usecase.envelopes.get(dataset), level=address.device_level, own=own, saw=registry.saw
+        )
+        hop = _Hop(receiver, log, topic, lines=lines)
         receiver.start()
         closing.callback(receiver.close)
         hop.start()
@@ -104,6 +107,8 @@ def watch_mqtt(
         is_mine, turn = False, 0
         while True:
             ending = stop.is_set() or (once and hop.is_quiet)
+            if once and hop.away_s > declared.timeout_s:
+                raise UnavailableError("the MQTT broker has gone", where=address.where, next_step="start it again")
             if ending:
                 hop.stop()  # what came before is in the log now
             is_mine = is_mine or _take_over(mine, workspace.folder("locks") / f"mqtt-{name}.lake.lock")
@@ -135,12 +140,14 @@ def watch_mqtt(
 class _Hop(threading.Thread):
     """Brings messages from a subscription into the log, and acknowledges them."""
 
-    def __init__(self, receiver: "MqttReceiver", log: OnceLog, topic: str, *, unfold: Callable[[bytes], bytes]) -> None:
+    def __init__(
+        self, receiver: "MqttReceiver", log: OnceLog, topic: str, *, lines: "Callable[[Received], bytes]"
+    ) -> None:
         super().__init__(name="mqtt", daemon=True)
         self._receiver = receiver
         self._log = log
         self._topic = topic
-        self._unfold = unfold
+        self._lines = lines
         self._ending = threading.Event()
         self._idle_turns = 0
         self._failure: Exception | None = None
@@ -149,6 +156,11 @@ class _Hop(threading.Thread):
     def is_quiet(self) -> bool:
         """Whether nothing came for a while, from a broker that answers."""
         return self._receiver.is_connected and self._idle_turns * _LOOK_S >= _QUIET_S
+
+    @property
+    def away_s(self) -> float:
+        """For how long the broker has not answered, seconds."""
+        return 0.0 if self._receiver.is_connected else self._idle_turns * _LOOK_S
 
     def refuse_broken(self) -> None:
         """Raise what ended the thread."""
@@ -173,9 +185,7 @@ class _Hop(threading.Thread):
 
     def _keep(self, messages: "Sequence[Received]") -> None:
         point("mqtt.before_log")
-        marked = [
-            Marked(Message(self._unfold(one.payload), one.topic.encode()), one.marks) for one in messages if one.payload
-        ]
+        marked = [Marked(Message(self._lines(one), one.topic.encode()), one.marks) for one in messages if one.payload]
         while marked:
             try:
                 self._log.publish_once(self._topic, marked)
@@ -186,6 +196,30 @@ class _Hop(threading.Thread):
         point("mqtt.after_log")
         self._receiver.done(messages)
         point("mqtt.after_acknowledgement")
+
+
+def _log(workspace: "Workspace") -> OnceLog:
+    """The durable log of the workspace, sealed where any contract protects personal data, as a server opens it."""
+    contracts = [contract for one in workspace.installed().usecases.values() for contract in one.contracts.values()]
+    return OnceLog(
+        workspace.folder("log") / "log.db",
+        settings=workspace.settings.broker,
+        clock=workspace.clock,
+        keys=workspace.keys,
+        seals=workspace.keys.is_encrypted(*contracts),
+    )
+
+
+def _lines(
+    message: "Received", *, unwrap: "Unwrap | None", level: int, own: OwnDevice, saw: Callable[[str], None]
+) -> bytes:
+    """The records of a message, a line each; those of another device than its topic names are none."""
+    found = unfolded(message.payload, unwrap=unwrap)
+    levels = message.topic.split("/")
+    if not 0 < level <= len(levels):
+        return found
+    saw(levels[level - 1])
+    return own.kept(found, levels[level - 1])
 
 
 def _name(address: MqttAddress, *, usecase: str, dataset: str) -> str:
@@ -220,6 +254,16 @@ def _slot(locks: Path, name: str, address: MqttAddress) -> Iterator[int]:
         where=address.where,
         next_step=f"share it between several: $share/GROUP/{address.filter}",
     )
+
+
+def _refuse_level(address: MqttAddress, own: OwnDevice) -> None:
+    """Refuse to compare a level with a field that the contract does not have.
+
+    Raises:
+        InputError: It has none.
+    """
+    if address.device_level and not own.field:
+        raise InputError("records of this dataset are of no device", where="option device_level", allowed=("0",))
 
 
 def _take_over(stack: ExitStack, path: Path) -> bool:

@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from trunkline.brokers import Broker, GroupCommit, open_broker
@@ -24,6 +24,7 @@ from trunkline.ingest import Target
 from trunkline.ingest.streams import TopicIntake, TopicIntakes, topic_of
 from trunkline.serve.access import Access
 from trunkline.serve.deployments import Deployment
+from trunkline.serve.devices import DeviceRegistry
 from trunkline.serve.documentation import PAGE_HEADERS, documentation_page
 from trunkline.serve.edge import IngestEndpoint
 from trunkline.serve.flusher import Flusher, FlushState
@@ -35,6 +36,7 @@ from trunkline.serve.openapi import describe
 from trunkline.serve.plain import OutcomesEndpoint, PredictEndpoint
 from trunkline.serve.refusals import RefusedRequestError, refusal
 from trunkline.serve.service import Endpoint, Service
+from trunkline.serve.streaming import IngestStream
 from trunkline.settings.brokers import BrokerSettings
 from trunkline.settings.ingest import IngestSettings
 from trunkline.settings.serve import ServeSettings
@@ -43,7 +45,10 @@ from trunkline.spec import UseCase
 if TYPE_CHECKING:
     from trunkline.lake import Keyring, Lake
 
-__all__ = ["create_app"]
+__all__ = ["DEVICES", "create_app"]
+
+DEVICES: Final = Path("devices", "devices.db")
+"""The registry of devices in a workspace."""
 
 _logger = logging.getLogger(__name__)
 
@@ -109,6 +114,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
         metrics=Metrics(waiting=lambda: running.flush_state.waiting, sources=sources),
         clock=clock,
         broken=broken or {},
+        devices=DeviceRegistry(workspace / DEVICES, clock=clock),
     )
     app = _Application(
         service.access,
@@ -121,6 +127,9 @@ def create_app(  # noqa: PLR0913 - what one server needs
     for path, endpoint in _hot_endpoints(service, usecases).items():
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
         app.hot[path] = endpoint
+        if isinstance(endpoint, IngestEndpoint):
+            stream = IngestStream(endpoint, access=service.access)
+            app.router.routes.append(WebSocketRoute(f"{path}/stream", stream))
     _add_health(app, service, running)
     _add_models(app, service)
     add_refusals(app, service, usecases=usecases)
@@ -230,6 +239,8 @@ class _Running:
         async with AsyncExitStack() as closing:  # the last first; what fails stops none of the others
             closing.callback(gc.unfreeze)
             closing.callback(log.close)
+            if service.devices is not None:
+                closing.callback(service.devices.close)
             closing.push_async_callback(asyncio.to_thread, self._flusher.stop)
             closing.push_async_callback(self._close_log, service)
             closing.push_async_callback(self._end_watching, watching)

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from trunkline.errors import BusyError, InputError
 from trunkline.serve.access import refuse_open_binding
+from trunkline.serve.tls import server_context
 from trunkline.settings.serve import ServeSettings
 
 __all__ = ["listen"]
@@ -36,6 +37,7 @@ def listen(app: FastAPI, *, settings: ServeSettings, announce: Callable[[str], N
     from trunkline.serve.one_write import OneWriteProtocol
 
     refuse_open_binding(settings.host, keys=settings.api_keys)
+    context = server_context(settings)
     bound = _bind(settings)
     # The flusher's few milliseconds of Python a second shall not hold up an answer for the default 5 ms at a time.
     sys.setswitchinterval(_SWITCH_S)
@@ -47,13 +49,15 @@ def listen(app: FastAPI, *, settings: ServeSettings, announce: Callable[[str], N
         log_level="warning",
         server_header=False,
         proxy_headers=False,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=int(settings.max_body_mb * (1 << 20)),
+        ssl_context_factory=None if context is None else lambda _config, _default: context,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
         limit_concurrency=settings.max_connections,
     )
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    announce(f"http://{host}:{bound.getsockname()[1]}")
+    announce(f"{'http' if context is None else 'https'}://{host}:{bound.getsockname()[1]}")
     uvicorn.Server(config).run(sockets=[bound])
 
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from trunkline.serve.devices.asking import CERTIFICATE
 from trunkline.serve.refusals import Answer
+from trunkline.serve.tls import certificate_sha256
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, HTTPScope
@@ -119,6 +121,9 @@ class OneWriteProtocol(HttpToolsProtocol):
         self._hot: Mapping[str, _Endpoint] = getattr(self.app, "hot", {})
         self._offered: tuple[RequestResponseCycle, _Endpoint] | None = None
         super().connection_made(self._joining)
+        fingerprint = certificate_sha256(transport.get_extra_info("ssl_object"))
+        if fingerprint is not None:  # for each request of this connection, and for its WebSocket
+            self.app_state = {**self.app_state, CERTIFICATE: fingerprint}
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         scope = cycle.scope

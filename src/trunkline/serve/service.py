@@ -24,6 +24,7 @@ from trunkline.contracts.kinds import Scalar
 from trunkline.errors import UnavailableError, UnknownNameError
 from trunkline.serve.access import Access
 from trunkline.serve.deployments import Deployment, Loaded
+from trunkline.serve.devices import DeviceRegistry
 from trunkline.serve.metrics import Metrics
 from trunkline.serve.options import refuse_unknown_options
 from trunkline.serve.recording import PREDICTIONS, RequestIds, prediction_lines
@@ -68,6 +69,7 @@ class Service:
         metrics: Counters.
         clock: Gives the present instant, UTC.
         broken: Use cases that are installed and cannot be served, and why.
+        devices: The devices that may write; None where there is no registry.
         log: Appends to the durable log; there while the server runs.
         request_id: Gives the id of the next request.
         together: Scores and logs single rows.
@@ -79,6 +81,7 @@ class Service:
     metrics: Metrics
     clock: Callable[[], datetime]
     broken: Mapping[str, str] = field(default_factory=dict)
+    devices: DeviceRegistry | None = None
     log: GroupCommit | None = None
     request_id: RequestIds = field(default_factory=RequestIds)
     together: Together = field(init=False)
@@ -271,11 +274,19 @@ class Endpoint(ABC):
     async def answer(self, scope: Scope, body: bytes) -> Answer:
         """Answer one request; any exception becomes a refusal."""
 
+    def admit(self, scope: Scope) -> None:
+        """Let a request pass.
+
+        Raises:
+            RefusedRequestError: 401 without a known key, 403 when its role is not enough.
+        """
+        self.service.access.require(self.role, headers=scope["headers"])
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         begun = perf_counter()
         try:
-            self.service.access.require(self.role, headers=scope["headers"])
+            self.admit(scope)
             if scope["query_string"]:
                 refuse_unknown_options(scope, self._options)
             body = await self._body(receive)
@@ -320,7 +331,7 @@ class Endpoint(ABC):
         try:
             access, headers = self.service.access, scope["headers"]
             access.refuse_strangers(headers)
-            access.require(self.role, headers=headers)
+            self.admit(scope)
             return self.take(scope, body, answered)
         except Exception as error:  # noqa: BLE001 - every error is an answer, told and counted
             answered(refused(error))
@@ -332,6 +343,19 @@ class Endpoint(ABC):
         Any exception becomes a refusal.
         """
         return False
+
+    def refuse_large(self, size: int) -> None:
+        """Refuse a body of so many bytes if it is too large.
+
+        Raises:
+            RefusedRequestError: It is.
+        """
+        if size > self._max_bytes:
+            raise RefusedRequestError(
+                "the request is too large",
+                status=413,
+                next_step=f"send at most {self.service.settings.max_body_mb:g} MiB at once",
+            )
 
     async def _body(self, receive: Receive) -> bytes | None:
         """Read the body; None when the client has gone.
@@ -346,12 +370,7 @@ class Endpoint(ABC):
                 return None
             part: bytes = message.get("body", b"")
             body = body + part if body else part
-            if len(body) > self._max_bytes:
-                raise RefusedRequestError(
-                    "the request is too large",
-                    status=413,
-                    next_step=f"send at most {self.service.settings.max_body_mb:g} MiB at once",
-                )
+            self.refuse_large(len(body))
             if not message.get("more_body"):
                 return body
 

@@ -1,6 +1,7 @@
 """Settings of the prediction server. Units stand in each field's description."""
 
 import hashlib
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
@@ -46,6 +47,17 @@ class ServeSettings(BaseModel, frozen=True, extra="forbid"):
 
     host: str = Field("127.0.0.1", description="Address to bind; anything wider than loopback needs an API key.")
     port: int = Field(8321, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
+    tls_certificate: Path | None = Field(
+        None, description="The server's certificate with its chain (PEM file); with it the server speaks HTTPS alone."
+    )
+    tls_key: Path | None = Field(None, description="The key of tls_certificate (PEM file).")
+    tls_key_password: SecretStr | None = Field(None, description="The password of tls_key, where it has one.")
+    tls_client_ca: Path | None = Field(
+        None, description="Whose client certificates are taken (PEM file); by them devices may be known."
+    )
+    tls_client_required: bool = Field(
+        default=False, description="Whether a client without a certificate is refused by TLS itself."
+    )
     api_keys: tuple[ApiKey, ...] = Field(
         (), description="Keys that are asked for, as JSON in the environment; with none, loopback is open to all."
     )
@@ -60,3 +72,13 @@ class ServeSettings(BaseModel, frozen=True, extra="forbid"):
     reload_every_s: float = Field(
         1.0, gt=0, description="How often the server looks for a newly promoted model (seconds)."
     )
+
+    @model_validator(mode="after")
+    def _whole_tls(self) -> "ServeSettings":
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("`tls_certificate` and `tls_key` belong together")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("`tls_client_ca` needs `tls_certificate`")
+        if self.tls_client_required and self.tls_client_ca is None:
+            raise ValueError("`tls_client_required` needs `tls_client_ca`")
+        return self
