@@ -1,5 +1,7 @@
 """``publish``: tables of a use case to databases, stores, topics and hooks."""
 
+import hashlib
+import re
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["publish"]
 
-_ONCE: Final = "to"
+_ONCE: Final = "to_"
 
 
 def publish(
@@ -71,7 +73,9 @@ def _given(to: str | None, sink: tuple[str, ...], only: tuple[str, ...]) -> dict
         )
     said: dict[str, object] = {}
     if to is not None:
-        said = {"sinks": {_ONCE: {"url": to, "tables": only}}, "only": (_ONCE, *sink)}
+        # what a place has is known by the sink's name: one for each place, however its password is spelled
+        name = _ONCE + hashlib.sha256(re.sub(r"//[^/@]*@", "//", to).encode()).hexdigest()[:8]
+        said = {"sinks": {name: {"url": to, "tables": only}}, "only": (name, *sink)}
     elif sink:
         said = {"only": sink}
     return {"publish": said} if said else {}

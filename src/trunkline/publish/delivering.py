@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -114,7 +114,7 @@ class Publisher:
             sink = self.opening(said, settings=self.settings, memory=Memory(self.outbox, name))
             try:
                 for one in self._wanted(said, usecase):
-                    until = self._until(usecase, one)
+                    until = self._until(sink, usecase, one)
                     state: Literal["delivered", "unchanged", "absent"] = "absent" if until is None else "unchanged"
                     rows, statements = 0, list[str]()
                     if until is not None:
@@ -209,7 +209,7 @@ class Publisher:
         rows, delivered = 0, False
         asking = Asking(self.settings.who, said.reidentify)
         for finishing in (True, False):
-            begun = self._begun(name, usecase, one) if finishing else None
+            begun = self._begun(name, sink, usecase, one) if finishing else None
             plan = begun if finishing else self._next(name, sink, usecase, one, run_id)
             if plan is None:
                 continue
@@ -223,18 +223,18 @@ class Publisher:
             delivered = True
         if delivered:
             return result.model_copy(update={"state": "delivered", "rows": rows})
-        if self._until(usecase, one) is None:
+        if self._until(sink, usecase, one) is None:
             return result.model_copy(update={"state": "absent"})
         self.outbox.settle(name, usecase.name, one.name, position=None, at=self.clock())  # it failed once, and has all
         return result
 
-    def _begun(self, name: str, usecase: UseCase, one: Planned) -> Plan | None:
+    def _begun(self, name: str, sink: Sink, usecase: UseCase, one: Planned) -> Plan | None:
         """Give the delivery that was begun and not finished, as long as the same rows can be made again."""
         for owed in self.outbox.owed(usecase=usecase.name):
             if (owed.sink, owed.publication) != (name, one.name) or owed.plan is None:
                 continue
             until = owed.plan.until
-            same = until.recipe == recipe(usecase, one) and all(
+            same = until.recipe == _recipe(sink, usecase, one) and all(
                 self.lake.exists(table) and self.lake.identity(table) == identity
                 for table, identity in until.identities.items()
             )
@@ -252,12 +252,18 @@ class Publisher:
         return True
 
     def _next(self, name: str, sink: Sink, usecase: UseCase, one: Planned, run_id: str) -> Plan | None:
-        until = self._until(usecase, one)
+        until = self._until(sink, usecase, one)
         if until is None:
             return None
         position = self.outbox.position(name, usecase.name, one.name)
         since = _since(position, until)
-        stands = not sink.capabilities.keeps or bool(one.dated_by) or sink.stands(one.target)
+        # a table that was dropped, or came back from a backup, holds another batch than the one that was delivered
+        stands = (
+            position is None
+            or not sink.capabilities.remembers
+            or bool(one.dated_by)
+            or sink.held(one.target) == position.batch_id
+        )
         if since is not None and not stands:
             _logger.warning(
                 "the table %s is not there any more as it was delivered: it is filled from the lake",
@@ -269,20 +275,20 @@ class Publisher:
             return None
         return self._plan(usecase, one, until, since, run_id=run_id)
 
-    def _until(self, usecase: UseCase, one: Planned) -> Position | None:
+    def _until(self, sink: Sink, usecase: UseCase, one: Planned) -> Position | None:
         tables = reads(usecase, one)
         versions = versions_of(self.lake, tables)
         if set(versions) != set(tables):
             return None
         identities = {table: self.lake.identity(table) for table in tables}
-        return Position(recipe(usecase, one), identities, versions)
+        return Position(_recipe(sink, usecase, one), identities, versions)
 
     def _plan(
         self, usecase: UseCase, one: Planned, until: Position, since: "dict[str, int] | None", *, run_id: str
     ) -> Plan:
         said = [usecase.name, one.name, one.target.name, until.to_json(), since]
         batch_id = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
-        return Plan(batch_id, since, until, run_id, self.clock())
+        return Plan(since, replace(until, batch_id=batch_id), run_id, self.clock())
 
     def _deliver(self, sink: Sink, usecase: UseCase, one: Planned, plan: Plan, asking: Asking) -> int:
         count = 0
@@ -346,6 +352,14 @@ def refuse_unknown(settings: PublishSettings, usecase: UseCase) -> None:
                     where=f"[publish.sinks.{name}] of the settings",
                     allowed=known,
                 )
+
+
+def _recipe(sink: Sink, usecase: UseCase, one: Planned) -> str:
+    """Hash of what the rows look like; a sink that cannot say what it has begins anew where it moved."""
+    said = recipe(usecase, one)
+    if sink.capabilities.remembers:
+        return said
+    return f"{said}-{hashlib.sha256(sink.shown.encode()).hexdigest()[:8]}"
 
 
 def _since(position: Position | None, until: Position) -> "dict[str, int] | None":

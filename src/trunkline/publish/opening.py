@@ -48,7 +48,15 @@ def _sql(said: SinkSettings, settings: PublishSettings, _: Memory) -> Sink:
     return SqlSink(said.url.get_secret_value(), prefix=prefix, timeout_s=settings.timeout_s)
 
 
+def _search(said: SinkSettings, settings: PublishSettings, _: Memory) -> Sink:
+    from trunkline.publish.search import SearchSink
+
+    options = {name: value.get_secret_value() for name, value in said.options.items()}
+    return SearchSink(said.url.get_secret_value(), options=options, timeout_s=settings.timeout_s)
+
+
 SCHEMES: Final[Mapping[str, Opening]] = {
     **dict.fromkeys(("mariadb", "mysql", "postgresql", "postgres", "sqlite"), _sql),
+    **dict.fromkeys(("elasticsearch", "opensearch"), _search),
 }
 """What opens a sink, by the scheme of its URL."""

@@ -33,16 +33,23 @@ class Position:
         recipe: Hash of what was declared of it.
         identities: Delta's names of the tables: others of the same name begin anew.
         versions: Their versions.
+        batch_id: The delivery that brought it there; empty before it is planned.
     """
 
     recipe: str
     identities: Mapping[str, str]
     versions: Mapping[str, int]
+    batch_id: str = ""
 
     def to_json(self) -> str:
         """Give it as text."""
         return json.dumps(
-            {"recipe": self.recipe, "identities": dict(self.identities), "versions": dict(self.versions)},
+            {
+                "recipe": self.recipe,
+                "identities": dict(self.identities),
+                "versions": dict(self.versions),
+                "batch_id": self.batch_id,
+            },
             sort_keys=True,
         )
 
@@ -50,7 +57,8 @@ class Position:
     def from_json(cls, text: str) -> "Position":
         """Read it from text."""
         said = json.loads(text)
-        return cls(str(said["recipe"]), dict(said["identities"]), {k: int(v) for k, v in said["versions"].items()})
+        versions = {name: int(version) for name, version in said["versions"].items()}
+        return cls(str(said["recipe"]), dict(said["identities"]), versions, str(said["batch_id"]))
 
 
 @dataclass(frozen=True)
@@ -58,24 +66,26 @@ class Plan:
     """One delivery, before it begins.
 
     Attributes:
-        batch_id: Names it for good.
         since: Versions after which rows are new; None delivers all rows as a whole.
         until: Where the sink will be then.
         run_id: The run that planned it.
         made_at: When.
     """
 
-    batch_id: str
     since: Mapping[str, int] | None
     until: Position
     run_id: str
     made_at: datetime
 
+    @property
+    def batch_id(self) -> str:
+        """Names the delivery for good."""
+        return self.until.batch_id
+
     def to_json(self) -> str:
         """Give it as text."""
         return json.dumps(
             {
-                "batch_id": self.batch_id,
                 "since": None if self.since is None else dict(self.since),
                 "until": self.until.to_json(),
                 "run_id": self.run_id,
@@ -90,7 +100,6 @@ class Plan:
         said = json.loads(text)
         since = said["since"]
         return cls(
-            batch_id=str(said["batch_id"]),
             since=None if since is None else {name: int(version) for name, version in since.items()},
             until=Position.from_json(said["until"]),
             run_id=str(said["run_id"]),

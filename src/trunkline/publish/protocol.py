@@ -163,12 +163,13 @@ class Sink(Protocol):
         """Ask whether it can be reached and written to."""
         ...
 
-    def stands(self, target: Target) -> bool:
-        """Say whether what was delivered to a target is still there; else it has to be filled as a whole."""
-        ...
+    def held(self, target: Target) -> str | None:
+        """Say which batch a target holds.
 
-    def holds(self, delivery: Delivery) -> bool:
-        """Say whether a delivery has arrived whole; False where the sink cannot say."""
+        Returns:
+            The id of the newest delivery that arrived; None where the target is not there, has other columns, or the
+            sink does not remember.
+        """
         ...
 
     def deliver(self, delivery: Delivery, rows: Rows) -> int:

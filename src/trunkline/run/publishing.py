@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.errors import InputError
-from trunkline.publish import Outbox, Published, Publisher, planned
+from trunkline.publish import Memory, Outbox, Published, Publisher, open_sink, planned
+from trunkline.publish.delivering import refuse_unknown
 from trunkline.run.steps import StepContext
 from trunkline.settings import SETTINGS_FILE
 
@@ -80,8 +81,8 @@ def refuse_nothing_to_publish(workspace: "Workspace", usecase_name: str) -> None
         usecase_name: The use case.
 
     Raises:
-        InputError: There is nothing to publish, or no sink takes it.
-        UnknownNameError: There is no such use case.
+        InputError: There is nothing to publish, no sink takes it, or the URL of one is malformed.
+        UnknownNameError: There is no such use case, or the settings name a sink or table that is not there.
     """
     names = publishes(workspace, usecase_name)
     if not names:
@@ -91,10 +92,15 @@ def refuse_nothing_to_publish(workspace: "Workspace", usecase_name: str) -> None
             next_step="declare a Publication there (docs/publish.md)",
         )
     settings = workspace.settings.publish
-    if not any(not one.usecases or usecase_name in one.usecases for one in settings.sinks.values()):
+    taking = {name: one for name, one in settings.sinks.items() if not one.usecases or usecase_name in one.usecases}
+    refuse_unknown(settings, workspace.usecase(usecase_name))
+    if not taking:
         raise InputError(
             f"no sink takes the tables of {usecase_name!r}: {', '.join(names)}",
             where=f"[publish] of {SETTINGS_FILE}",
             next_step=f"trunkline publish {usecase_name} --to sqlite:///published.db, or declare a sink: "
             "[publish.sinks.NAME] with `url` (docs/publish.md)",
         )
+    for name, one in taking.items():
+        if not settings.only or name in settings.only:
+            open_sink(one, settings=settings, memory=Memory(outbox_of(workspace), name)).close()

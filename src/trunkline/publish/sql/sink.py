@@ -80,34 +80,23 @@ class SqlSink:
         with self._session():
             pass
 
-    def stands(self, target: Target) -> bool:
-        """Say whether what was delivered to a table is still there, with its columns."""
+    def held(self, target: Target) -> str | None:
+        """Say which batch a table holds; None where it is not there, or has other columns."""
         import sqlalchemy as sa
 
         with self._session(target.name) as connection:
             self._recover(connection, target)
             if not tables.exists(connection, target.name):
-                return False
+                return None
             listed, _ = tables.ledger(self._prefix)
             found = connection.execute(
-                sa.select(listed.c.fingerprint).where(listed.c.name == target.name, listed.c.usecase == target.usecase)
+                sa.select(listed.c.batch_id).where(
+                    listed.c.name == target.name,
+                    listed.c.usecase == target.usecase,
+                    listed.c.fingerprint == target.fingerprint,
+                )
             ).scalar()
-            return found == target.fingerprint
-
-    def holds(self, delivery: Delivery) -> bool:
-        """Say whether a delivery has arrived."""
-        import sqlalchemy as sa
-
-        target = delivery.target
-        with self._session(target.name) as connection:
-            self._recover(connection, target)
-            if not tables.exists(connection, target.name):
-                return False
-            listed, _ = tables.ledger(self._prefix)
-            held = connection.execute(
-                sa.select(listed.c.batch_id).where(listed.c.name == target.name, listed.c.usecase == target.usecase)
-            ).scalar()
-            return held == delivery.batch_id
+            return None if found is None else str(found)
 
     def deliver(self, delivery: Delivery, rows: Rows) -> int:
         """Bring rows into a table.
@@ -116,9 +105,9 @@ class SqlSink:
             InputError: Rights or types are wrong, or somebody else's table has that name.
             UnavailableError: The database did not answer, or its disk is full.
         """
-        if self.holds(delivery):
-            return 0
         target = delivery.target
+        if self.held(target) == delivery.batch_id:
+            return 0
         with self._session(target.name) as connection:
             point("publish.sql.begun")
             self._refuse_foreign(connection, target)

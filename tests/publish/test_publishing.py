@@ -1,0 +1,223 @@
+"""What reaches a database: what is new, once, masked; what is owed when a sink is down; what is told of faults."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("sqlalchemy", reason="the extra sql is not installed")
+
+from trunkline.checks import arrow_schema
+from trunkline.contracts.records import REIDENTIFICATIONS, Reidentification
+from trunkline.run import Workspace, outbox_of
+from trunkline.settings import load_settings
+
+Trunkline = Callable[..., tuple[int, str, str]]
+Put = Callable[[str, Sequence[str]], None]
+
+LINES = ("msisdn,email,plan,seconds", "0170 1,a@x.org,gold,10", "0170 2,,,20")
+CALLS = ("call_id,caller,minutes,called_on", "c1,0170 1,3,2026-01-01", "c2,0170 2,4,2026-01-02")
+
+
+def there(path: Path, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def published(trunkline: Trunkline, path: Path, *more: object) -> dict[str, tuple[str, int]]:
+    """Publish to a file; gives the state of each publication and the rows that went."""
+    code, out, err = trunkline("publish", "lines", "--to", f"sqlite:///{path}", "--json", *more)
+    assert code == 0, err
+    return {one["publication"]: (one["state"], one["rows"]) for one in json.loads(out)["publish"]["published"]}
+
+
+@pytest.mark.slow
+def test_what_is_new_is_delivered_once(folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path) -> None:
+    out = tmp_path / "out.db"
+    put("lines", LINES)
+    put("calls", CALLS)
+    assert published(trunkline, out) == {
+        "subscribers": ("delivered", 2),
+        "call_log": ("delivered", 2),
+        "callers": ("delivered", 2),
+        "calls": ("delivered", 2),
+    }
+    assert {state for state, _ in published(trunkline, out).values()} == {"unchanged"}
+    put("calls", (CALLS[0], "c2,0170 2,4,2026-01-02", "c3,0170 1,9,2026-01-02"))
+    put("lines", (LINES[0], "0170 2,,,99", "0170 3,,red,1"))
+    with Workspace(load_settings()) as workspace:
+        for table in ("lines.calls", "lines.lines"):
+            workspace.lake.compact(table)  # rows that only move to other files are not new
+    found = published(trunkline, out)
+    assert found["call_log"] == ("delivered", 1)
+    assert found["subscribers"] == ("delivered", 2)
+    assert found["calls"] == ("delivered", 2)  # the day that changed, whole
+    assert there(out, "SELECT call_id, minutes, called_on FROM call_log ORDER BY 1") == [
+        ("c1", 3, "2026-01-01"),
+        ("c2", 4, "2026-01-02"),
+        ("c3", 9, "2026-01-02"),
+    ]
+    assert there(out, "SELECT seconds FROM subscribers ORDER BY 1") == [(1,), (10,), (99,)]
+    assert there(out, "SELECT minutes FROM callers ORDER BY 1") == [(4,), (12,)]
+    assert there(out, "SELECT call_id FROM calls_20260101") == [("c1",)]
+    assert there(out, "SELECT call_id FROM latest_calls ORDER BY 1") == [("c2",), ("c3",)]
+
+
+@pytest.mark.slow
+def test_a_lake_that_changes_while_nobody_publishes_is_caught_up_with(
+    folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.db"
+    put("calls", CALLS)
+    put("lines", LINES)
+    published(trunkline, out)
+    for number in range(4):
+        put("calls", (CALLS[0], f"d{number},0170 1,1,2026-01-03"))
+    assert published(trunkline, out)["call_log"] == ("delivered", 4)
+    assert there(out, "SELECT count(*), count(DISTINCT call_id) FROM call_log") == [(6, 6)]
+
+
+def test_nobody_is_named_and_masked_columns_say_nothing(
+    folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.db"
+    put("lines", LINES)
+    published(trunkline, out)
+    rows = there(out, "SELECT msisdn, email, plan FROM subscribers ORDER BY seconds")
+    assert [plan for *_, plan in rows] == ["***", None]
+    assert all(msisdn.startswith("hmac:") for msisdn, *_ in rows)
+    held = out.read_bytes()
+    for original in (b"+49170", b"0170", b"a@x.org", b"gold"):
+        assert original not in held
+
+
+@pytest.mark.slow
+def test_a_purpose_opens_the_vault_and_is_written_down(
+    folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("lines", LINES)
+    put("calls", CALLS)
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__CRM__URL", f"sqlite:///{tmp_path}/crm.db")
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__CRM__REIDENTIFY", "campaign 7 of May")
+    code, _, err = trunkline("publish", "lines", "--json")
+    assert code == 0, err
+    rows = there(tmp_path / "crm.db", "SELECT msisdn, email FROM subscribers ORDER BY seconds")
+    assert [msisdn for msisdn, _ in rows] == ["+491701", "+491702"]
+    assert rows[0][1].startswith("hmac:")  # kept as a pseudonym alone: nobody has the original
+    assert there(tmp_path / "crm.db", "SELECT caller FROM callers ORDER BY 1") == [("+491701",), ("+491702",)]
+    with Workspace(load_settings()) as workspace:
+        asked = workspace.lake.arrow(REIDENTIFICATIONS, schema=arrow_schema(Reidentification)).to_pylist()
+    assert {(one["who"], one["why"]) for one in asked} == {("trunkline publish", "campaign 7 of May")}
+
+
+@pytest.mark.slow
+def test_a_sink_that_is_down_is_owed_and_stops_nobody(
+    folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("lines", LINES)
+    put("calls", CALLS)
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__NEAR__URL", f"sqlite:///{tmp_path}/near.db")
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__FAR__URL", "mysql://nobody:n0t-shown@127.0.0.1:9/none")
+    code, out, err = trunkline("publish", "lines", "--json")
+    assert code == 1
+    assert "4 published tables have not reached their sink" in err
+    assert "n0t-shown" not in out + err
+    states = {(one["sink"], one["state"]) for one in json.loads(out)["publish"]["published"]}
+    assert states == {("near", "delivered"), ("far", "owed")}
+    with Workspace(load_settings()) as workspace:
+        assert {(one.sink, one.attempts) for one in outbox_of(workspace).owed()} == {("far", 1)}
+    put("calls", (CALLS[0], "c3,0170 1,9,2026-01-02"))
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__FAR__URL", f"sqlite:///{tmp_path}/far.db")
+    code, _, err = trunkline("publish", "lines", "--json")
+    assert code == 0, err
+    for name in ("call_log", "callers", "subscribers", "latest_calls"):
+        query = f"SELECT * FROM {name} ORDER BY 1"
+        assert there(tmp_path / "far.db", query) == there(tmp_path / "near.db", query) != []
+    with Workspace(load_settings()) as workspace:
+        assert outbox_of(workspace).owed() == ()
+
+
+@pytest.mark.slow
+def test_a_dropped_table_is_filled_again(folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path) -> None:
+    out = tmp_path / "out.db"
+    put("calls", CALLS)
+    put("lines", LINES)
+    published(trunkline, out)
+    with closing(sqlite3.connect(out)) as connection:
+        connection.execute("DROP TABLE call_log")
+        connection.execute("DROP TABLE subscribers")
+        connection.commit()
+    found = published(trunkline, out)
+    assert (found["call_log"], found["subscribers"]) == (("delivered", 2), ("delivered", 2))
+    assert found["callers"] == ("unchanged", 0)
+
+
+def test_a_table_of_somebody_else_is_not_touched(folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path) -> None:
+    out = tmp_path / "out.db"
+    put("calls", CALLS)
+    put("lines", LINES)
+    with closing(sqlite3.connect(out)) as connection:
+        connection.execute("CREATE TABLE callers (mine TEXT)")
+        connection.commit()
+    code, text, _ = trunkline("publish", "lines", "--to", f"sqlite:///{out}", "--json")
+    assert code == 1
+    told = {one["publication"]: one for one in json.loads(text)["publish"]["published"]}
+    assert told["callers"]["state"] == "refused"
+    assert "was not made by Trunkline" in told["callers"]["error"]
+    assert "prefix" in told["callers"]["next_step"]
+    assert told["call_log"]["state"] == "delivered"
+    assert there(out, "SELECT sql FROM sqlite_master WHERE name = 'callers'") == [("CREATE TABLE callers (mine TEXT)",)]
+
+
+def test_a_prefix_keeps_two_apart(
+    folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.db"
+    put("calls", CALLS)
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__PREFIX", "dwh_")
+    found = published(trunkline, out)
+    assert found["subscribers"] == ("absent", 0)
+    names = {name for (name,) in there(out, "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
+    assert {"dwh_call_log", "dwh_latest_calls", "dwh_trunkline_tables", "dwh_trunkline_version"} <= names
+    assert all(name.startswith(("dwh_", "sqlite_")) for name in names)
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
+    folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.db"
+    put("calls", CALLS)
+    code, text, err = trunkline("publish", "lines", "--to", f"sqlite:///{out}", "--dry-run", "--json")
+    assert code == 0, err
+    told = {one["publication"]: one for one in json.loads(text)["published"]}
+    assert told["call_log"]["rows"] == 2
+    assert told["subscribers"]["state"] == "absent"
+    assert "CREATE TABLE" in told["call_log"]["would"][0]
+    assert not out.exists()
+    published(trunkline, out)
+    code, text, _ = trunkline("publish", "lines", "--to", f"sqlite:///{out}", "--dry-run", "--json")
+    assert {one["state"] for one in json.loads(text)["published"]} == {"unchanged", "absent"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(("lines",), "no sink takes the tables", id="no sink"),
+        pytest.param(("nothing",), "nothing", id="no use case"),
+        pytest.param(("lines", "--to", "nowhere"), "names no scheme", id="no scheme"),
+        pytest.param(("lines", "--to", "ftp://host/x"), "nothing can be published to 'ftp'", id="unknown scheme"),
+        pytest.param(("lines", "--only", "callers"), "--only needs --to", id="only without to"),
+        pytest.param(("lines", "--sink", "mars"), "no sink", id="unknown sink"),
+        pytest.param(("lines", "--to", "sqlite:////no/such/folder/x.db"), "folder", id="no folder"),
+    ],
+)
+def test_bad_input_is_told(folder: Path, trunkline: Trunkline, put: Put, arguments: tuple[str, ...], said: str) -> None:
+    put("calls", CALLS)
+    code, out, err = trunkline("publish", *arguments)
+    assert code == 2
+    assert said in out + err
+    assert "Traceback" not in err
