@@ -13,12 +13,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from trunkline.contracts.keys import joined_key
 from trunkline.contracts.kinds import KindName
-from trunkline.errors import InputError, MissingExtraError, UnavailableError
+from trunkline.errors import InputError, MissingExtraError, TrunklineError, UnavailableError
 from trunkline.publish.protocol import Capabilities, Delivery, Latest, Rows, Target
 from trunkline.settings.drills import point
 
@@ -195,7 +195,7 @@ class SearchSink:
         answer = self._ask("POST", f"/{index}/_bulk", content=lines.encode(), kind="application/x-ndjson")
         if answer.get("errors"):
             failed = [item["index"] for item in answer["items"] if item["index"].get("status", 200) >= 400]
-            self._refuse(failed[0]["status"], failed[0].get("error", {}), where=index)
+            raise self._refusal(failed[0]["status"], failed[0].get("error", {}), where=index)
 
     def _swap(self, alias: str, *, to: str, instead_of: tuple[str, ...]) -> None:
         """Give an alias to another index; what was behind it goes in the same moment."""
@@ -214,7 +214,7 @@ class SearchSink:
         )
         if answer.get("failures"):
             failure = answer["failures"][0]
-            self._refuse(failure.get("status", 400), failure.get("cause", {}), where=target.name)
+            raise self._refusal(failure.get("status", 400), failure.get("cause", {}), where=target.name)
         if delivery.whole:  # of a table that several use cases share: what this one has there and did not deliver now
             older = [{"term": {"usecase": target.usecase}}, {"range": {"_seq_no": {"lte": before}}}]
             query = {"query": {"bool": {"filter": older}}}
@@ -249,24 +249,26 @@ class SearchSink:
             told = answer.json().get("error", {})
         except (ValueError, AttributeError):
             told = {}
-        self._refuse(answer.status_code, told if isinstance(told, dict) else {}, where=path.partition("?")[0])
+        raise self._refusal(answer.status_code, told if isinstance(told, dict) else {}, where=path.partition("?")[0])
 
-    def _refuse(self, status: int, told: Mapping[str, Any], *, where: str) -> NoReturn:
+    def _refusal(self, status: int, told: Mapping[str, Any], *, where: str) -> TrunklineError:
         """Say what a refusal means, in the server's word for it and without values of rows."""
         kind = str(told.get("type", ""))[:60]
         place = f"{self.shown}, {where}"
         said = f"{status} {kind}".strip()
         if status in _BUSY or kind in ("cluster_block_exception", "es_rejected_execution_exception"):
-            raise UnavailableError(f"the search server is busy, or has no room ({said})", where=place, next_step=_AGAIN)
+            return UnavailableError(
+                f"the search server is busy, or has no room ({said})", where=place, next_step=_AGAIN
+            )
         if status in (401, 403):
-            raise InputError(
+            return InputError(
                 f"the search server refused the login, or the right to write ({said})",
                 where=place,
                 next_step="check user, password or `api_key`: it needs to make, fill and delete indices and templates",
             )
         if status >= 500:
-            raise UnavailableError(f"the search server failed ({said})", where=place, next_step=_AGAIN)
-        raise InputError(
+            return UnavailableError(f"the search server failed ({said})", where=place, next_step=_AGAIN)
+        return InputError(
             f"the search server refused to write that ({said})",
             where=place,
             next_step="delete the index there, it is filled again; or set another `prefix`",
