@@ -12,6 +12,7 @@ from trunkline.errors import BusyError, InputError, TrunklineError
 from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.watching import Taken, watch
 from trunkline.lake.locks import held
+from trunkline.run.notifying import announce
 from trunkline.run.taking import Handed, dataset_of, take
 from trunkline.run.windowing import refresh_windows
 from trunkline.spec.sources import FolderSource
@@ -84,9 +85,11 @@ def watch_folder(
         refresh_tables(
             usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
         )
-        refresh_windows(
+        refreshed = refresh_windows(
             usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
         )
+        if any(one.alerts for one in refreshed):
+            announce(workspace)
 
     digest = hashlib.sha256(str(declared.path.resolve()).encode()).hexdigest()[:_DIGITS]
     lock = workspace.folder("locks") / f"watch-{usecase.name}-{digest}.lock"

@@ -2,7 +2,7 @@
 
 Looks at the platform's own tables, so nothing is told that the lake does not hold, whoever wrote it: the run of this
 process, a scheduler's job, a server. What was told to whom stands in ``platform.notifications``; one process at a time
-looks, and another that comes meanwhile leaves it to that one. A target that does not answer costs a run some seconds
+looks, and another that comes meanwhile waits for it. A target that does not answer costs a run some seconds
 and never its success: the notice is tried again at the next look, and is a dead letter when nobody took it in time.
 
 A process that is killed between a call and its record makes the same call again: a target may be told twice, and is
@@ -50,6 +50,7 @@ EVENTS: Final = "events"
 _ALERTS: Final = "platform.alerts"
 _RUNS: Final = "platform.runs"
 _LONGEST_PAUSE_S: Final = 5.0
+_LONGEST_WAIT_S: Final = 60.0
 _State = Literal["sent", "failed", "repeated", "waits", "dead"]
 _logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def notify(workspace: "Workspace", *, dry_run: bool = False) -> tuple[Told, ...]
         dry_run: Only say what would be told.
 
     Returns:
-        What became of each notice that is not done with; nothing where another process looks at the same moment.
+        What became of each notice that is not done with; nothing where others look for longer than this one waits.
 
     Raises:
         InputError: A target's URL is none that Apprise knows.
@@ -104,7 +105,8 @@ def notify(workspace: "Workspace", *, dry_run: bool = False) -> tuple[Told, ...]
     if not workspace.root.exists():
         return ()
     try:
-        with held(workspace.folder("locks") / "notify.lock", what="the notices", clock=workspace.clock):
+        lock = workspace.folder("locks") / "notify.lock"
+        with held(lock, what="the notices", timeout_s=_LONGEST_WAIT_S, clock=workspace.clock):
             return _Round(workspace, dry_run=dry_run).told()
     except BusyError:
         return ()

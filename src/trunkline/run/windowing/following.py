@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from trunkline.errors import BusyError, TrunklineError
+from trunkline.run.notifying import announce
 from trunkline.run.windowing.refreshing import Refreshed, refresh_windows
 from trunkline.run.workspace import Workspace
 
@@ -131,10 +132,20 @@ def window_thread(settings: "Settings", usecases: "Mapping[str, UseCase]", *, ru
         run_id: What windows and alerts carry as their run.
     """
     workspace = Workspace(settings)
+
+    def tell() -> None:
+        with Workspace(settings) as another:  # a lake belongs to one thread
+            announce(another)
+
+    def told(refreshed: Refreshed) -> None:
+        if refreshed.alerts:  # beside the windows: a target that is slow to answer must hold up none
+            threading.Thread(target=tell, name="notices").start()
+
     return WindowThread(
         usecases,
         lake=lambda: Workspace(settings).lake,
         locks=workspace.folder("locks"),
         run_id=run_id,
         clock=workspace.clock,
+        told=told,
     )
