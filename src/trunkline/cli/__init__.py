@@ -27,6 +27,7 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("rollout", "trunkline.cli.steps:rollout", "Make a registered version the champion."),
     ("predict", "trunkline.cli.steps:predict", "Score the lake's rows, or a file."),
     ("monitor", "trunkline.cli.steps:monitor", "Read drift and performance of the champion."),
+    ("alarms", "trunkline.cli.alarming:alarms", "Find what is unusual without labels, and keep its alarms."),
     ("report", "trunkline.cli.steps:report", "Write the page of a run."),
     ("publish", "trunkline.cli.publishing:publish", "Bring tables to databases, stores and hooks."),
     ("notify", "trunkline.cli.notifying:notify", "Tell what became of runs, gates and alerts."),

@@ -17,6 +17,7 @@ from trunkline.spec.gates import (
 from trunkline.spec.publish import Publication
 from trunkline.spec.sources import Schedule
 from trunkline.spec.usecase import Simulation, Simulator, Unwrap, UseCase, Watch
+from trunkline.spec.watched import Meaning, WatchedSeries
 from trunkline.spec.windows import Ewma, Lookup, Windowed, WindowRule, Windows
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Incremental",
     "Latency",
     "Lookup",
+    "Meaning",
     "MinimumMetric",
     "NoLeakage",
     "NotWorseThanChampion",
@@ -44,6 +46,7 @@ __all__ = [
     "Unwrap",
     "UseCase",
     "Watch",
+    "WatchedSeries",
     "WindowRule",
     "Windowed",
     "Windows",

@@ -17,6 +17,7 @@ from trunkline.spec.gates import Gate
 from trunkline.spec.publish import Publication, refuse_unpublishable
 from trunkline.spec.references import refuse_dangling
 from trunkline.spec.sources import Schedule
+from trunkline.spec.watched import WatchedSeries
 from trunkline.spec.windows import Windowed, refuse_unwindowable
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class UseCase:
             personal data.
         schedule: When the whole plan runs, where a scheduler is on; None only when somebody asks for it. The settings
             win (`scheduler.runs`).
+        watched: Series that are watched for anomalies without labels; None where there are none.
         documentation: Path of the README inside the use case's package.
         choices: What an operator may set of it under ``[usecases.NAME]``; None where there is nothing to set.
         chosen: Makes the use case from them; goes with ``choices``.
@@ -142,6 +144,7 @@ class UseCase:
     publish: tuple[Publication, ...] = ()
     segments: tuple[str, ...] = ()
     schedule: Schedule | None = None
+    watched: WatchedSeries | None = None
     documentation: str = "README.md"
     choices: type[BaseModel] | None = None
     chosen: "Callable[..., UseCase] | None" = None
@@ -166,6 +169,8 @@ class UseCase:
             raise UseCaseError(
                 f"{self.main!r} has a key, which names the entity", where=where, next_step="take entity out"
             )
+        if self.watched is not None and self.watched.dataset not in self.datasets:
+            raise UseCaseError("what is watched is no dataset", where=where, allowed=self.datasets)
         refuse_underivable(self.datasets, self.derived, where=where)
         refuse_unwindowable(self.datasets, self.windows, taken=self.derived, where=where)
         for name, contract in self.contracts.items():

@@ -22,13 +22,13 @@ from trunkline.tasks.anomaly.grouped import Floats
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
-__all__ = ["DETECTORS", "MOST", "Ecod", "Oddness", "Tail"]
+__all__ = ["DETECTORS", "SURE", "Ecod", "Oddness", "Tail"]
 
 DETECTORS: Final = ("largest", "ecod", "forest")
 """In the order of the columns of :meth:`Oddness.figures`."""
 
-MOST: Final = 6.0
-"""Highest score of a row: beyond one in a million, what lasts counts for more than what is larger."""
+SURE: Final = 6.0
+"""Score from which on it grows slowly: beyond one in a million, what lasts counts for more than what is larger."""
 
 _TAIL_SHARE: Final = 0.01
 _USUAL_SHARE: Final = 0.9
@@ -63,8 +63,8 @@ class Tail:
         """Give ``-log10`` of the share of rows with such a figure or a larger one.
 
         >>> tail = Tail.learn(np.arange(1000.0))
-        >>> [round(float(found), 2) for found in tail.rarity(np.array([0.0, 900.0, 2000.0]))]
-        [0.0, 1.0, 90.42]
+        >>> [round(float(found), 2) for found in tail.rarity(np.array([1.0, 900.0, 2000.0]))]
+        [0.0, 1.0, 81.98]
         """
         count = len(self.figures)
         above = count - np.searchsorted(self.figures, figures, side="left")
@@ -160,5 +160,6 @@ class Oddness:
             return np.zeros(0)
         figures = self.figures(deviations)
         rarities = [tail.rarity(figures[:, at]) for at, tail in enumerate(self.tails)]
-        found = np.minimum(np.mean(rarities, axis=0), MOST)
+        found = np.mean(rarities, axis=0)
+        found = np.where(found > SURE, SURE + np.log1p(np.maximum(found - SURE, 0.0)), found)
         return np.asarray(found, dtype=np.float64)

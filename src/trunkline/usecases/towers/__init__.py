@@ -19,8 +19,11 @@ from trunkline.spec import (
     OnnxEqual,
     Publication,
     UseCase,
+    WatchedSeries,
 )
 from trunkline.tasks import Classification
+from trunkline.tasks.anomaly import Budget
+from trunkline.usecases.towers.anomalies import MEANINGS, OF_COUNTERS, diagnosed, indicator_rows
 from trunkline.usecases.towers.contracts import CellCounters, CellFault, CellPeriod, Customer, Usage
 from trunkline.usecases.towers.features import FEATURES, cell_periods
 from trunkline.usecases.towers.indicators import Profile, watched
@@ -123,6 +126,14 @@ def towers(choices: Choices) -> UseCase:
             NoLeakage(max_single_feature=0.95, metric="f1"),
             OnnxEqual(),
             Latency(),
+        ),
+        watched=WatchedSeries(
+            dataset="counters",
+            rows=indicator_rows,
+            declared=OF_COUNTERS,
+            # a quarter of the cells a day
+            budget=Budget(per_week=1.75),
+            meaning=lambda deviations, rows: MEANINGS[diagnosed(deviations, rows=rows)],
         ),
         simulate=simulate,
         simulated_rows=200,

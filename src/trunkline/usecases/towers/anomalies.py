@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from trunkline.features.kpi import kpis
+from trunkline.spec import Meaning
 from trunkline.tasks.anomaly import Anomalies
 from trunkline.usecases.towers.features import MEASURED, cell_periods
 from trunkline.usecases.towers.indicators import MEASURES
@@ -15,7 +16,16 @@ from trunkline.usecases.towers.indicators import MEASURES
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-__all__ = ["OF_COUNTERS", "OF_THRESHOLDS", "WATCHED_KPIS", "FaultKind", "diagnosed", "indicator_rows", "threshold_rows"]
+__all__ = [
+    "MEANINGS",
+    "OF_COUNTERS",
+    "OF_THRESHOLDS",
+    "WATCHED_KPIS",
+    "FaultKind",
+    "diagnosed",
+    "indicator_rows",
+    "threshold_rows",
+]
 
 FaultKind = Literal["sleeping", "interference", "congestion", "hardware", "reset", "other"]
 """What an alert probably means."""
@@ -82,6 +92,16 @@ _SIGNATURES: Final[Mapping[FaultKind, Mapping[str, float]]] = {
     "congestion": {"lte_rrc_setup_success": -2.0, "lte_ip_throughput_dl": -2.0, "rrc_attempts": 1.0},
     "hardware": {"lte_cell_availability": -2.0, "lte_ip_throughput_dl": -1.0, "lte_ip_throughput_ul": -1.0},
 }
+MEANINGS: Final[Mapping[FaultKind, Meaning]] = {
+    "sleeping": Meaning("sleeping cell", "qualityOfServiceAlarm", "performanceDegraded", stops_service=True),
+    "interference": Meaning("interference", "communicationsAlarm", "degradedSignal"),
+    "congestion": Meaning("congestion", "qualityOfServiceAlarm", "congestion"),
+    "hardware": Meaning("hardware degradation", "equipmentAlarm", "equipmentMalfunction"),
+    "reset": Meaning("counter reset", "processingErrorAlarm", "applicationSubsystemFailure"),
+    "other": Meaning("unusual performance", "qualityOfServiceAlarm", "performanceDegraded"),
+}
+"""What each kind of fault means for an alarm; probable causes of X.733, table 2."""
+
 _MOST: Final = 8.0
 _LEAST: Final = 2.0
 _RESET_ROWS: Final = 6

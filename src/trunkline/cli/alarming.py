@@ -1,0 +1,72 @@
+"""``alarms``: find what is unusual without labels, raise and clear its alarms, list those that stand."""
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
+
+from trunkline.cli.output import Common, emit, opened, progress, table
+from trunkline.errors import InputError
+
+if TYPE_CHECKING:
+    from trunkline.run.alarming import Evaluated
+    from trunkline.tasks.anomaly.alarms import Alarm
+
+_SHOWN: Final = 20
+_RANK: Final = ("critical", "major", "minor", "warning", "indeterminate")
+
+
+def alarms(
+    usecase: str,
+    /,
+    *,
+    budget: Annotated[
+        float | None, Parameter(help="Alerts per object and week; the use case's own budget by default.")
+    ] = None,
+    dry_run: Annotated[bool, Parameter(name="--list", help="Evaluate nothing, list what stands.", negative="")] = False,
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Find what is unusual in the series that a use case watches, and keep its alarms.
+
+    What is usual is learned from the rows of the lake, without labels. Alarms are rows of the lake's table
+    USECASE.alarms, one per change. With --json those that stand are printed in the shape of TMF642 as well.
+
+    Args:
+        usecase: The use case.
+        budget: Alerts per object and week; the use case's own budget by default.
+        dry_run: Evaluate nothing, list what stands.
+        common: Options of every command.
+    """
+    from trunkline.run.alarming import evaluate_alarms, standing_alarms
+    from trunkline.tasks.anomaly.alarms import tmf642
+
+    if budget is not None and not 0 < budget <= 1_000:
+        raise InputError("the budget is a number above 0, at most 1000", where="--budget", next_step="e.g. --budget 1")
+    with opened(common) as workspace:
+        found = workspace.usecase(usecase)
+        evaluated = None
+        if not dry_run:
+            with progress() as told:
+                evaluated = evaluate_alarms(workspace, found, per_week=budget, progress=told)
+        standing = [one for one in standing_alarms(workspace, found) if one.state != "cleared"]
+    standing.sort(key=lambda alarm: (_RANK.index(alarm.severity), -alarm.score, alarm.object_id, alarm.problem))
+    document = {
+        "usecase": usecase,
+        "evaluated": None if evaluated is None else evaluated.model_dump(mode="json"),
+        "alarms": [tmf642(alarm, source="trunkline") for alarm in standing],
+    }
+    emit(document, common=common, text=lambda: _show(evaluated, standing))
+    return 0
+
+
+def _show(evaluated: "Evaluated | None", standing: "list[Alarm]") -> None:
+    if evaluated is not None:
+        print(
+            f"{evaluated.objects:,} objects of {evaluated.dataset}: {evaluated.alerts:,} alerts; "
+            f"{evaluated.raised:,} alarms raised, {evaluated.updated:,} updated, {evaluated.cleared:,} cleared"
+        )
+    if not standing:
+        print("no alarm stands")
+        return
+    title = f"standing alarms, {min(len(standing), _SHOWN)} of {len(standing):,}"
+    rows = [[one.severity, one.object_id, one.problem, f"{one.raised_at:%F %H:%M}", one.details] for one in standing]
+    table(title, ["severity", "object", "problem", "raised (UTC)", "why"], rows[:_SHOWN])

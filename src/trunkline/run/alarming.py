@@ -1,0 +1,214 @@
+"""Watch a use case's series: learn what is usual, find what is not, and keep its alarms in the lake.
+
+One evaluation reads the whole watched table as it stands. Its alarms are appended to ``USECASE.alarms``, one row per
+change; the newest row of an alarm says how it stands. The same rows evaluated again write nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from trunkline.checks import arrow_schema
+from trunkline.errors import SourceError, UseCaseError
+from trunkline.lake import held
+from trunkline.lake.reading import newest
+from trunkline.tasks.anomaly import AnomalyModel, Budget, gathered, learn, reason
+from trunkline.tasks.anomaly.alarms import Alarm, Found, advance, severity_of
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from trunkline.run.workspace import Workspace
+    from trunkline.spec import UseCase
+    from trunkline.spec.watched import WatchedSeries
+
+__all__ = ["ALARMS", "Evaluated", "evaluate_alarms", "standing_alarms"]
+
+ALARMS: Final = "alarms"
+"""Name of the table within the use case."""
+
+_REASONS: Final = 3
+_LEAST_TOLD: Final = 2.0
+
+
+class Evaluated(BaseModel):
+    """What an evaluation found.
+
+    Attributes:
+        usecase: The use case.
+        dataset: What was watched.
+        objects: Objects that were looked at.
+        threshold: Score from which on periods are odd.
+        alerts: Episodes within the budget.
+        raised: Alarms that are new.
+        updated: Alarms that go on.
+        cleared: Alarms that are over.
+        standing: Alarms that stand now, by severity.
+        problems: Alerts by problem.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    usecase: str
+    dataset: str
+    objects: int
+    threshold: float
+    alerts: int
+    raised: int
+    updated: int
+    cleared: int
+    standing: Mapping[str, int]
+    problems: Mapping[str, int]
+
+
+def evaluate_alarms(
+    workspace: "Workspace",
+    usecase: "UseCase",
+    *,
+    per_week: float | None = None,
+    progress: Callable[[str, float], None] = lambda _phase, _share: None,
+) -> Evaluated:
+    """Evaluate what a use case watches, and write the alarms that follow.
+
+    Args:
+        workspace: The workspace.
+        usecase: The use case.
+        per_week: Alerts per object and week; None takes the use case's own budget.
+        progress: Told what is being done and which share of it, in [0, 1].
+
+    Raises:
+        UseCaseError: The use case watches nothing.
+        SourceError: The lake has no rows of what is watched.
+        BusyError: Another evaluation is going on.
+    """
+    watched = usecase.watched
+    if watched is None:
+        raise UseCaseError(
+            f"the use case {usecase.name!r} watches no series", next_step="see `trunkline usecases` for others"
+        )
+    with held(workspace.folder("locks") / f"alarms-{usecase.name}.lock", what=f"alarms of {usecase.name}"):
+        return _evaluated(workspace, usecase, watched, per_week, progress)
+
+
+def standing_alarms(workspace: "Workspace", usecase: "UseCase") -> "list[Alarm]":
+    """Read the newest row of each alarm, the cleared ones among them, by id."""
+    name = usecase.table_name(ALARMS)
+    if not workspace.lake.exists(name):
+        return []
+    rows = workspace.lake.read(name, schema=arrow_schema(Alarm))
+    found = newest(rows, key=("alarm_id",), newest_by=("changed_at",), table=name)
+    listed = workspace.lake.engine.arrow(found.order_by("alarm_id")).to_pylist()
+    return [Alarm.model_construct(**row) for row in listed]
+
+
+def _evaluated(
+    workspace: "Workspace",
+    usecase: "UseCase",
+    watched: "WatchedSeries",
+    per_week: float | None,
+    progress: Callable[[str, float], None],
+) -> Evaluated:
+    lake, engine = workspace.lake, workspace.engine
+    name = usecase.table_name(watched.dataset)
+    if not lake.exists(name):
+        raise SourceError(
+            f"the lake has no rows of {name}",
+            where=str(workspace.root),
+            next_step=f"trunkline ingest {usecase.name} FILE --dataset {watched.dataset}",
+        )
+    table = usecase.contract_of(watched.dataset).table
+    rows = lake.read(name)
+    if table.key:
+        order = [*([table.event_at] if table.event_at else []), "_ingested_at", "_row"]
+        rows = newest(rows, key=table.key, newest_by=order, table=name)
+    things = gathered(watched.rows(rows), watched.declared)
+    progress("learn what is usual", 0.0)
+    budget = watched.budget if per_week is None else watched.budget.model_copy(update={"per_week": per_week})
+    model = _learned(workspace, watched, things, budget)
+    progress("find what is not", 0.3)
+    schema = things.schema().to_pyarrow()
+    alerts = engine.arrow(engine.mapped(things, model.alerted, model.alerted_schema(schema)))
+    entity, at = watched.declared.entity, watched.declared.at
+    ends = engine.arrow(things.select(entity, end=things[at].maxs()))
+    until = {str(key): _utc(end) for key, end in zip(*(one.to_pylist() for one in ends.columns), strict=True)}
+    found = [_found(row, watched) for row in alerts.to_pylist()]
+    before = standing_alarms(workspace, usecase)
+    now = workspace.clock()
+    changed = advance(
+        before,
+        found,
+        evaluated_until=until,
+        now=now,
+        clear_after=watched.clear_after,
+        object_type=watched.object_type,
+    )
+    progress("write alarms", 0.9)
+    if changed:
+        _write(workspace, usecase, changed)
+    last = {alarm.alarm_id: alarm for alarm in (*before, *changed)}
+    stands = [alarm.severity for alarm in last.values() if alarm.state != "cleared"]
+    return Evaluated(
+        usecase=usecase.name,
+        dataset=watched.dataset,
+        objects=len(until),
+        threshold=model.threshold,
+        alerts=len(found),
+        raised=sum(alarm.state == "raised" for alarm in changed),
+        updated=sum(alarm.state == "updated" for alarm in changed),
+        cleared=sum(alarm.state == "cleared" for alarm in changed),
+        standing={severity: stands.count(severity) for severity in sorted(set(stands))},
+        problems={one: sum(f.problem == one for f in found) for one in sorted({f.problem for f in found})},
+    )
+
+
+def _learned(workspace: "Workspace", watched: "WatchedSeries", things: "ir.Table", budget: Budget) -> AnomalyModel:
+    """Learn from a sample drawn by the names of the objects, so that it is the same every time."""
+    engine, declared = workspace.engine, watched.declared
+    names = engine.arrow(things.select(declared.entity).order_by(declared.entity)).column(0)
+    sample = things
+    if len(names) > declared.sampled:
+        import numpy as np
+
+        rng = np.random.default_rng(workspace.settings.seed)
+        chosen = np.sort(rng.choice(len(names), declared.sampled, replace=False))
+        sample = things.filter(things[declared.entity].isin(names.take(chosen).to_pylist()))
+    return learn(engine.arrow(sample), declared, budget=budget, seed=workspace.settings.seed)
+
+
+def _found(row: Mapping[str, Any], watched: "WatchedSeries") -> Found:
+    declared, deviations = watched.declared, [float(one) for one in row["deviations"]]
+    meaning = watched.meaning(deviations, int(row["rows"]))
+    farthest = sorted(range(len(deviations)), key=lambda at: -abs(deviations[at]))[:_REASONS]
+    told = [
+        reason(
+            declared.title(declared.values[at]), deviation=deviations[at], thing=watched.object_type, hour=row["hour"]
+        )
+        for at in farthest
+        if abs(deviations[at]) >= _LEAST_TOLD
+    ]
+    score = float(row["score"])
+    return Found(
+        object_id=str(row[declared.entity]),
+        problem=meaning.problem,
+        alarm_type=meaning.alarm_type,
+        probable_cause=meaning.probable_cause,
+        severity=severity_of(int(row["rows"]), score=score, stops_service=meaning.stops_service),
+        details="; ".join(told) or "several numbers together are unusual for the hour",
+        score=score,
+        first_at=_utc(row["first_at"]),
+        last_at=_utc(row["last_at"]),
+        is_open=bool(row["is_open"]),
+    )
+
+
+def _write(workspace: "Workspace", usecase: "UseCase", changed: "list[Alarm]") -> None:
+    import pyarrow as pa
+
+    rows = pa.Table.from_pylist([alarm.model_dump() for alarm in changed], schema=arrow_schema(Alarm))
+    workspace.lake.append(usecase.table_name(ALARMS), rows)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)

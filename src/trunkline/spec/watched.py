@@ -1,0 +1,54 @@
+"""What of a use case is watched for anomalies without labels, and what an alert of it means; pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from trunkline.tasks.anomaly import Anomalies, Budget
+    from trunkline.tasks.anomaly.alarms import AlarmKind
+
+__all__ = ["Meaning", "WatchedSeries"]
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What an alert probably means.
+
+    Attributes:
+        problem: Specific problem, a word; one object has one alarm of each.
+        alarm_type: Event type of X.733.
+        probable_cause: Of X.733.
+        stops_service: Whether nobody is served while it lasts.
+    """
+
+    problem: str
+    alarm_type: "AlarmKind"
+    probable_cause: str
+    stops_service: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchedSeries:
+    """A dataset whose rows are watched.
+
+    Attributes:
+        dataset: The dataset; ``declared.at`` is an instant of its rows.
+        rows: Makes the rows that are watched, lazily.
+        declared: Which columns of them.
+        budget: Alerts that people can look at, unless they ask for others.
+        meaning: From the median deviations of an alert (in the order of ``declared.values``) and its number of rows.
+        object_type: What alarms are about.
+        clear_after: How long an object must be as usual before its alarm is cleared.
+    """
+
+    dataset: str
+    rows: "Callable[[ir.Table], ir.Table]"
+    declared: "Anomalies"
+    budget: "Budget"
+    meaning: "Callable[[Sequence[float], int], Meaning]"
+    object_type: str = "cell"
+    clear_after: timedelta = field(default=timedelta(hours=1))
