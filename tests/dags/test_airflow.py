@@ -1,30 +1,128 @@
-"""A real Airflow reads what is rendered."""
+"""A real Airflow reads what is rendered, and runs it in one process."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from trunkline.plugins import usecase_names
+
 pytestmark = pytest.mark.airflow
+
+Asked = Callable[..., Mapping[str, Any]]
 
 _BAG = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
 bag = DagBag(sys.argv[1])
 print(json.dumps({"errors": bag.import_errors, "dags": {
-    dag.dag_id: {task.task_id: sorted(task.upstream_task_ids) for task in dag.tasks} for dag in bag.dags.values()}}))
+    dag.dag_id: {
+        "tasks": {task.task_id: sorted(task.upstream_task_ids) for task in dag.tasks},
+        "outlets": sorted(asset.name for task in dag.tasks for asset in task.outlets),
+        "retries": sorted({task.retries for task in dag.tasks}),
+        "longest": sorted({task.execution_timeout.total_seconds() for task in dag.tasks if task.execution_timeout}),
+        "pushes": sorted({task.do_xcom_push for task in dag.tasks}),
+        "owner": dag.owner, "tags": sorted(dag.tags), "documented": bool(dag.doc_md),
+        "deadline": dag.deadline[0].interval.total_seconds() if dag.deadline else None,
+        "timetable": type(dag.timetable).__name__,
+    } for dag in bag.dags.values()}}))
 """
+
+_TEST = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag(sys.argv[1])
+assert not bag.import_errors, bag.import_errors
+conf, found = json.loads(sys.argv[2]), {}
+for name in sys.argv[3:]:
+    run = bag.dags[name].test(run_conf=conf)
+    found[name] = {"state": str(run.state), "tasks": {one.task_id: str(one.state) for one in run.get_task_instances()}}
+print()
+print(json.dumps(found))
+"""
+
+PIPELINES = ("ingest", "train", "evaluate", "predict", "report")
 
 
 def test_a_dag_bag_takes_the_dags_of_all_use_cases(
-    rendered: Callable[..., str], ask_airflow: Callable[..., Mapping[str, object]], tmp_path: Path
+    rendered: Callable[..., str], ask_airflow: Asked, tmp_path: Path
 ) -> None:
     file = tmp_path / "trunkline_dags.py"
-    file.write_text(rendered(), encoding="utf-8")
-    found = ask_airflow(_BAG, str(file))
+    folder = {"kind": "folder", "usecase": "churn", "path": str(tmp_path)}
+    file.write_text(
+        rendered(
+            sources={"inbox": folder},
+            scheduler={"runs": {"churn": {"cron": "0 6 * * 1-5", "zone": "Europe/Rome"}, "towers": {"every": "PT1H"}}},
+            dags={"owner": "marketing", "tags": ["north"], "deadline": "PT6H", "longest": "PT2H", "retries": 3},
+        ),
+        encoding="utf-8",
+    )
+    found = ask_airflow(_BAG, file, home=tmp_path)
     assert found["errors"] == {}
     dags = found["dags"]
-    assert isinstance(dags, dict)
-    pipelines = ("ingest", "train", "evaluate", "predict", "report")
-    assert {f"{usecase}_{name}" for usecase in ("churn", "house_prices") for name in pipelines} <= set(dags)
-    assert dags["churn_evaluate"]["promote.rollout"] == ["promote.register"]
+    assert {f"{name}_{one}" for name in usecase_names() for one in ("ingest", "report")} <= set(dags)
+    assert {f"{name}_{one}" for name in ("churn", "house_prices") for one in PIPELINES} <= set(dags)
+    for name, dag in dags.items():
+        assert (dag["owner"], dag["documented"], dag["deadline"], dag["pushes"]) == ("marketing", True, 21600, [False])
+        assert {"trunkline", "north"} <= set(dag["tags"])
+        assert 3 in dag["retries"]
+        assert len(dag["outlets"]) == 1, f"{name} announces one asset"
+    assert dags["churn_evaluate"]["tasks"]["promote.rollout"] == ["promote.register"]
+    assert dags["churn_train"]["longest"] == [600, 7200]
+    assert {name: dags[name]["timetable"] for name in ("churn_ingest", "towers_ingest", "churn_train")} == {
+        "churn_ingest": "AssetOrTimeSchedule",
+        "towers_ingest": "DeltaTriggerTimetable",
+        "churn_train": "AssetTriggeredTimetable",
+    }
+    towers = dags["towers_ingest"]["tasks"]
+    assert towers["transform.customers_thresholds"] == ["validate.ingest"]
+    assert towers["transform.customer_service_metrics"] == ["transform.customers_services"]
+
+
+def test_the_five_run_one_use_case_on_real_data(
+    deployed: Callable[..., None],
+    fresh_home: Callable[[Path], Path],
+    ask_airflow: Asked,
+    few_rows: Callable[[Path, int, Path], Path],
+    data_dir: Path,
+    tmp_path: Path,
+) -> None:
+    source = few_rows(data_dir / "housing" / "kc_house_data.csv", 1_200, tmp_path / "houses.csv")
+    home = fresh_home(tmp_path / "airflow")
+    file = home / "dags" / "trunkline_dags.py"
+    deployed("house_prices", folder=tmp_path, out=file)
+    names = [f"house_prices_{one}" for one in PIPELINES]
+    conf = json.dumps({"run_id": "tested", "sources": [str(source)]})
+    found = ask_airflow(_TEST, file, conf, *names, home=home)
+    assert {name: found[name]["state"] for name in names} == dict.fromkeys(names, "success")
+    states = {task: state for name in names for task, state in found[name]["tasks"].items()}
+    assert states.pop("alert") == "skipped"
+    assert set(states.values()) == {"success"}
+    assert (tmp_path / "workspace" / "runs" / "tested" / "report.html").is_file()
+
+    # what is done is not done twice: a step that is repeated finds it done
+    again = ask_airflow(_TEST, file, conf, "house_prices_train", "house_prices_evaluate", home=home)
+    assert {one["state"] for one in again.values()} == {"success"}
+
+
+def test_a_task_that_fails_raises_an_alert_and_bad_input_is_not_tried_again(
+    deployed: Callable[..., None], fresh_home: Callable[[Path], Path], ask_airflow: Asked, tmp_path: Path
+) -> None:
+    home = fresh_home(tmp_path / "airflow")
+    file = home / "dags" / "trunkline_dags.py"
+    deployed("house_prices", folder=tmp_path, out=file)
+    conf = json.dumps({"run_id": "broken", "sources": [str(tmp_path / "{{ nowhere }}'; touch bad; '.csv")]})
+    found = ask_airflow(_TEST, file, conf, "house_prices_ingest", home=home)["house_prices_ingest"]
+    assert found["state"] == "failed"
+    assert found["tasks"] == {"validate.ingest": "failed", "announce": "upstream_failed", "alert": "success"}
+    assert not list(tmp_path.rglob("bad")), "what a source is called is no command"
+
+    from trunkline.run import Workspace
+    from trunkline.settings import load_settings
+
+    with Workspace(load_settings(workspace=tmp_path / "workspace")) as workspace:
+        (alert,) = workspace.lake.arrow("platform.alerts").to_pylist()
+    assert (alert["usecase"], alert["run_id"], alert["severity"]) == ("house_prices", "broken", "major")
+    assert "validate.ingest" in alert["text"]

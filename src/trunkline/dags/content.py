@@ -81,9 +81,11 @@ def _pipeline(workspace: "Workspace", usecase: "UseCase", pipeline: Pipeline, pr
         "doc": [
             f"### {usecase.title}: {pipeline.name}",
             "",
-            f"{usecase.question} This DAG does its part: {pipeline.title}.",
+            usecase.question,
             "",
-            *(f"- `{task.name}`: {task.title} (`trunkline {' '.join(task.arguments)}`)" for task in pipeline.tasks),
+            f"This DAG does one part: {pipeline.title}.",
+            "",
+            *(f"- `{task.name}`: {task.title}" for task in pipeline.tasks),
             "",
             "Every task is a command of Trunkline that can be repeated: what is done is not done twice.",
             *(_links(settings, usecase)),

@@ -53,7 +53,7 @@ def _flat(value: Value) -> str:
         return "{" + ", ".join(f"{_text(key)}: {_flat(item)}" for key, item in value.items()) + "}"
     if isinstance(value, Sequence):
         return "[" + ", ".join(map(_flat, value)) + "]"
-    return repr(value)
+    return repr(value).replace("e+", "e")
 
 
 def _text(value: str) -> str:

@@ -1,6 +1,7 @@
 """The file that Airflow reads: data of the plans, and the few functions that make DAGs of them.
 
-The functions stand in ``airflow_file.txt``, which is no module: Trunkline runs without Airflow.
+The functions stand in ``airflow_file.txt``, which is no module: Trunkline runs without Airflow. Those for batches of
+Dataproc, which import Google's operators, stand in ``dataproc_file.txt`` and go in where the settings ask for them.
 """
 
 from importlib.resources import files
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["render", "write"]
 
 _PLACE: Final = "__PLAN__"
+_BATCHES: Final = "# BATCHES\n"
 _ASSIGNED: Final = len("PLAN = ")
 
 
@@ -32,7 +34,12 @@ def render(workspace: "Workspace", usecases: tuple[str, ...] = ()) -> str:
         InputError: The settings ask for what Airflow cannot do.
     """
     names = tuple(dict.fromkeys(usecases)) or workspace.usecases()
-    text = files("trunkline.dags").joinpath("airflow_file.txt").read_text(encoding="utf-8")
+    folder = files("trunkline.dags")
+    text = folder.joinpath("airflow_file.txt").read_text(encoding="utf-8")
+    batches = ""
+    if workspace.settings.dags.dataproc is not None:
+        batches = folder.joinpath("dataproc_file.txt").read_text(encoding="utf-8")
+    text = text.replace(_BATCHES, batches, 1)
     return text.replace(_PLACE, literal(content_of(workspace, names), before=_ASSIGNED), 1)
 
 

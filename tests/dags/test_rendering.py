@@ -1,0 +1,237 @@
+"""The rendered file: data and a few functions, valid, formatted, the same for the same input, without a secret."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.dags import render, write
+from trunkline.dags.literals import Value, literal
+from trunkline.errors import InputError, UnknownNameError
+from trunkline.run import Workspace
+from trunkline.settings import load_settings
+
+Rendered = Callable[..., str]
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=60),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=30), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def plan_in(text: str) -> dict[str, Any]:
+    """The value of PLAN, read as a literal."""
+    (assigned,) = [
+        node
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "PLAN"
+    ]
+    found = ast.literal_eval(assigned.value)
+    assert isinstance(found, dict)
+    return found
+
+
+def imported(text: str) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(str(node.module))
+    return names
+
+
+def ruff(*arguments: str, text: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ruff",
+            *arguments,
+            "--isolated",
+            "--line-length",
+            "120",
+            "--stdin-filename",
+            "d.py",
+            "-",
+        ],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_nothing_is_imported_but_the_sdk(rendered: Rendered) -> None:
+    text = rendered()
+    assert imported(text) == {"airflow.sdk"}
+    calls = {
+        node.func.id
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert not calls & {"__import__", "exec", "eval", "open", "compile"}
+
+
+def test_the_plan_is_literal_data_that_says_what_a_run_does(rendered: Rendered) -> None:
+    (churn,) = plan_in(rendered("churn"))["usecases"]
+    arguments = [task["arguments"] for pipeline in churn["pipelines"] for task in pipeline["tasks"]]
+    assert ["train", "churn"] in arguments
+    ids = [pipeline["dag_id"] for pipeline in churn["pipelines"]]
+    assert ids == [f"churn_{name}" for name in ("ingest", "train", "evaluate", "predict", "report")]
+    assert churn["arrivals"] is None
+
+
+def test_the_file_is_formatted_and_without_a_fault(rendered: Rendered) -> None:
+    text = rendered(dags={"dataproc": {"project": "telco-ml", "region": "europe-west8", "main": "gs://lake/step.py"}})
+    assert ruff("format", "--check", "--quiet", text=text).returncode == 0
+    checked = ruff("check", "--select", "E,F,W,I,B,UP,SIM,RET,PIE", "--ignore", "E501", text=text)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_same_input_gives_the_same_bytes(rendered: Rendered, tmp_path: Path) -> None:
+    assert rendered() == rendered()
+    assert rendered("churn") != rendered("churn", dags={"owner": "marketing"})
+
+
+@given(VALUES)
+def test_a_literal_is_the_value_and_stays_as_it_is_formatted(value: Value) -> None:
+    text = literal(value, before=len("PLAN = "))
+    assert ast.literal_eval(text) == value
+
+
+@pytest.mark.slow
+@given(VALUES)
+def test_a_literal_is_written_as_the_formatter_would(value: Value) -> None:
+    text = f"PLAN = {literal(value, before=len('PLAN = '))}\n"
+    assert ruff("format", "--quiet", text=text).stdout == text
+
+
+def test_no_secret_goes_into_the_file(rendered: Rendered, tmp_path: Path) -> None:
+    text = rendered(
+        "churn",
+        sources={
+            "crm": {
+                "kind": "sql",
+                "usecase": "churn",
+                "url": "postgresql+psycopg://me:hunter2@db/crm",
+                "table": "subscribers",
+                "schedule": {"cron": "5 4 * * *", "zone": "Europe/Rome"},
+            }
+        },
+    )
+    assert "hunter2" not in text
+    (churn,) = plan_in(text)["usecases"]
+    assert churn["schedule"] == {"cron": ["5 4 * * *"], "zone": "Europe/Rome"}
+
+
+def source(name: str, **schedule: object) -> dict[str, object]:
+    return {
+        name: {
+            "kind": "objects",
+            "usecase": "churn",
+            "url": f"file:///in/{name}/*.csv",
+            **({"schedule": schedule} if schedule else {}),
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "expected"),
+    [
+        pytest.param({}, None, id="nothing"),
+        pytest.param({"sources": source("a")}, None, id="source without"),
+        pytest.param({"sources": source("a", every="PT15M")}, {"every_s": 900}, id="interval"),
+        pytest.param(
+            {
+                "sources": {
+                    **source("a", cron="1 * * * *"),
+                    **source("b", cron="2 * * * *"),
+                    **source("c", cron="1 * * * *"),
+                }
+            },
+            {"cron": ["1 * * * *", "2 * * * *"], "zone": "UTC"},
+            id="cron lines of one zone",
+        ),
+        pytest.param(
+            {"sources": source("a", every="PT15M"), "scheduler": {"runs": {"churn": {"cron": "0 6 * * *"}}}},
+            {"cron": ["0 6 * * *"], "zone": "UTC"},
+            id="the whole plan wins",
+        ),
+    ],
+)
+def test_the_schedule_is_that_of_the_built_in_scheduler(
+    rendered: Rendered, given_settings: dict[str, object], expected: object
+) -> None:
+    (churn,) = plan_in(rendered("churn", **given_settings))["usecases"]
+    assert churn["schedule"] == expected
+
+
+def test_schedules_that_airflow_cannot_put_into_one_are_refused(rendered: Rendered) -> None:
+    with pytest.raises(InputError) as refused:
+        rendered("churn", sources={**source("a", every="PT15M"), **source("b", cron="1 * * * *")})
+    assert "scheduler.runs.churn" in refused.value.next_step
+
+
+def test_watched_folders_make_a_dag_that_waits_for_files(rendered: Rendered, tmp_path: Path) -> None:
+    folder = {"kind": "folder", "usecase": "churn", "path": str(tmp_path), "pattern": "*.csv", "settle_s": 3}
+    (churn,) = plan_in(rendered("churn", sources={"inbox": folder}, dags={"poll": "PT20S"}))["usecases"]
+    arrivals = churn["arrivals"]
+    assert (arrivals["dag_id"], arrivals["poll_s"]) == ("churn_arrivals", 20)
+    (watched,) = arrivals["folders"]
+    assert (watched["source"], watched["address"], watched["settle_s"]) == ("inbox", str(tmp_path), 3.0)
+
+
+def test_settings_reach_every_task(rendered: Rendered) -> None:
+    text = rendered(
+        "churn",
+        dags={
+            "prefix": "north_",
+            "workspace": "/mnt/lake",
+            "longest": timedelta(hours=1),
+            "longest_of": {"train": timedelta(minutes=90)},
+            "deadline": None,
+        },
+    )
+    plan = plan_in(text)
+    (churn,) = plan["usecases"]
+    assert (plan["workspace"], plan["deadline_s"]) == ("/mnt/lake", None)
+    longest = {task["name"]: task["longest_s"] for pipeline in churn["pipelines"] for task in pipeline["tasks"]}
+    assert longest["train"] == 5400
+    assert set(longest.values()) == {3600, 5400}
+    assert all(pipeline["dag_id"].startswith("north_churn_") for pipeline in churn["pipelines"])
+    assert all(pipeline["leaves"].startswith("north_churn.") for pipeline in churn["pipelines"])
+
+
+def test_a_longest_time_of_a_step_that_does_not_exist_is_refused(rendered: Rendered) -> None:
+    with pytest.raises(InputError, match="there is no step 'fly'"):
+        rendered("churn", dags={"longest_of": {"fly": "PT1H"}})
+
+
+def test_an_unknown_use_case_is_refused(tmp_path: Path) -> None:
+    with Workspace(load_settings(workspace=tmp_path / "w")) as workspace, pytest.raises(UnknownNameError):
+        render(workspace, ("nothing",))
+    assert not (tmp_path / "w").exists(), "rendering makes no workspace"
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("dags.txt", "Python files"),
+        ("nowhere/dags.py", "does not exist"),
+        ("folder.py", "a folder stands"),
+    ],
+)
+def test_a_place_that_takes_no_file_is_refused(tmp_path: Path, out: str, said: str) -> None:
+    (tmp_path / "folder.py").mkdir()
+    with pytest.raises(InputError, match=said):
+        write("PLAN = {}\n", tmp_path / out)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.py"]
