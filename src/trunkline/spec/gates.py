@@ -3,6 +3,7 @@
 Each gate is a frozen model with a ``name`` that appears in the output of the command line and in the ledger.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -109,13 +110,13 @@ class FairDecisions(_Gate):
         max_odds_gap: Largest accepted equalised-odds gap: of the true or the false positive rates, the larger, in
             [0, 1].
         max_selection_gap: Largest accepted demographic-parity gap: of the selection rates, in [0, 1].
-        without: Columns of slices that the gate leaves alone; they are reported nevertheless.
+        explained: Columns whose gap is accepted, each with the written reason; it is reported nevertheless.
     """
 
     name: Literal["fair_decisions"] = "fair_decisions"
     max_odds_gap: float = Field(default=0.20, ge=0, le=1)
     max_selection_gap: float = Field(default=0.20, ge=0, le=1)
-    without: tuple[str, ...] = ()
+    explained: Mapping[str, str] = {}
 
 
 class NoLeakage(_Gate):

@@ -11,6 +11,8 @@ no heavy library, and SciPy and scikit-learn are loaded by the functions that ca
 * ``classification``: the headline of a classifier or a regressor, confusion matrix, report per class, curves
 * ``profit``: profit by threshold, cumulative gains and lift
 * ``slices``: the same model judged by parts of the population
+* ``fairness``: whom decisions favour, and the gaps of demographic parity and equalised odds
+* ``uplift``: a campaign against the group that was never contacted
 * ``profiles``: what training keeps of a column, so that drift needs no training rows
 * ``drift``: distances and tests between a profile and a batch
 * ``streaming``: anomaly scores that follow a stream, with a state that is kept beside each value

@@ -78,8 +78,8 @@ def fairness_report(
     Assumes independent rows that the model was not fitted on. A largest difference among groups is too large by chance
     alone, and the more so the more groups there are; its interval is therefore the basic bootstrap's, which takes the
     resampled excess off again (Davison and Hinkley (1997), doi:10.1017/CBO9780511802843, section 5.2). Resampled are
-    the four cells of class and decision inside each group, its number of rows fixed. Sources: equalised odds: Hardt, Price
-    and Srebro (2016), doi:10.48550/arXiv.1610.02413; demographic parity: Dwork et al. (2012),
+    the four cells of class and decision inside each group, its number of rows fixed. Sources: equalised odds: Hardt,
+    Price and Srebro (2016), doi:10.48550/arXiv.1610.02413; demographic parity: Dwork et al. (2012),
     doi:10.1145/2090236.2090255; the definitions are those of Fairlearn: Bird et al. (2020).
 
     Args:

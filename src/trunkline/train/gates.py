@@ -283,20 +283,21 @@ def _fair_decisions(gate: FairDecisions, evidence: Evidence) -> GateResult:
     gaps = [
         (gap.low / limit if limit else (inf if gap.low > 0 else 0.0), said, column, gap, limit)
         for column, report in evidence.rows.fairness.items()
-        if column not in gate.without
+        if not gate.explained.get(column)
         for said, gap, limit in (
             ("equalised odds", report.equalised_odds_gap, gate.max_odds_gap),
             ("selection rates", report.demographic_parity_gap, gate.max_selection_gap),
         )
         if gap is not None
     ]
+    explained = [
+        f"{name} is explained: {why}" for name, why in gate.explained.items() if name in evidence.rows.fairness
+    ]
     if not gaps:
-        return _not_applicable(gate.name, "no two slices are large enough", gate.max_odds_gap)
+        return _not_applicable(gate.name, "; ".join(["no two slices are large enough", *explained]), gate.max_odds_gap)
     _, said, column, gap, limit = max(gaps, key=lambda one: one[0])
-    detail = (
-        f"gap of {said} by {column}: {gap.value:.3f} [{gap.low:.3f}, {gap.high:.3f}], its lower end against the limit"
-    )
-    return _at_most(gate.name, gap.low, limit, detail)
+    detail = f"gap of {said} by {column} {gap.value:.3f} [{gap.low:.3f}, {gap.high:.3f}]; the lower end is judged"
+    return _at_most(gate.name, gap.low, limit, "; ".join([detail, *explained]))
 
 
 def _no_leakage(gate: NoLeakage, evidence: Evidence) -> GateResult:
@@ -311,17 +312,19 @@ def _no_leakage(gate: NoLeakage, evidence: Evidence) -> GateResult:
             limit=ceiling,
             detail=f"{gate.metric} is above the best score possible",
         )
-    if gate.too_good is not None and found is not None and found.value > gate.too_good:
+    if gate.too_good is not None and found is not None and found.value > gate.too_good and not gate.explained:
         knows = sorted(single.scores.items(), key=lambda one: (-one[1], one[0]))[:3]
         named = ", ".join(f"{name} ({score:.2f} alone)" for name, score in knows)
-        if not gate.explained:
-            return GateResult(
-                name=gate.name,
-                passed=False,
-                value=found.value,
-                limit=gate.too_good,
-                detail=f"{gate.metric} is too good to be true until somebody explains it; look first at {named}",
-            )
+        return GateResult(
+            name=gate.name,
+            passed=False,
+            value=found.value,
+            limit=gate.too_good,
+            detail=f"{gate.metric} is too good to be true until somebody explains it; look first at {named}",
+        )
     if not single.strongest:
         return _not_applicable(gate.name, "no feature could be judged alone", gate.max_single_feature)
-    return _at_most(gate.name, single.score, gate.max_single_feature, f"strongest single feature is {single.strongest}")
+    detail = f"strongest single feature is {single.strongest}"
+    if gate.explained and gate.too_good is not None and found is not None and found.value > gate.too_good:
+        detail += f"; {gate.metric} {found.value:.3f} is above {gate.too_good:g}, explained: {gate.explained}"
+    return _at_most(gate.name, single.score, gate.max_single_feature, detail)

@@ -1,8 +1,8 @@
 """The label where it is not known, the bands that bias is looked for in, and arithmetic on one subscriber's row.
 
 Where a row has the instant of its observation, an upgrade is one of the 90 days after it. An extract has none, and the
-proxy is taken: among subscribers with more than six months of service, an upgrade is a handset of at most 90 days that is at
-least their second one. Both halves are needed: the first handset of a young subscriber is new without being an upgrade.
+proxy is taken: among subscribers with more than six months of service, an upgrade is a handset of at most 90 days that
+is at least their second one. Both halves are needed: the first handset of a subscriber is new without being an upgrade.
 Everybody else of the cohort has not upgraded; who is outside of the cohort, or whose handset is unknown, has no label:
 no model learns from the row, and it is scored like any other.
 """

@@ -42,25 +42,25 @@ def simulate(*, rows: int, seed: int) -> Simulation:
     tenure = COHORT_MONTHS + 1 + rng.gamma(1.6, 10.0, rows).astype(np.int64)
     plan = rng.choice([30.0, 45.0, 60.0, 85.0], rows, p=[0.3, 0.35, 0.25, 0.1])
     minutes = np.round(rng.gamma(2.0, 4.5 * plan, rows), 1)
-    beyond = np.maximum(minutes - 9.0 * plan, 0.0)
-    overage = np.round(beyond * rng.uniform(0.1, 0.4, rows), 1)
+    overage = np.round(rng.gamma(0.7, 45.0, rows), 1)
     dropped = np.round(rng.gamma(1.1, 4.0, rows), 1)
     care = np.round(rng.gamma(0.6, 2.5, rows), 1)
-    age = np.where(rng.random(rows) < 0.2, 0, rng.integers(18, 85, rows))
+    age = rng.integers(18, 85, rows)
+    told = rng.random(rows) < 0.8
     income = rng.integers(0, 10, rows)
     credit = rng.choice(np.arange(1, 8), rows, p=[0.2, 0.3, 0.2, 0.1, 0.12, 0.05, 0.03])
     unique = 1 + rng.poisson(0.6, rows)
     mailed = rng.random(rows) < 0.35
     log_odds = (
-        0.30 * np.minimum(overage / 40.0, 4.0)
-        + 0.10 * np.minimum(dropped, 20.0)
-        + 0.16 * np.minimum(care, 8.0)
-        - 0.022 * np.where(age > 0, age - 45.0, 0.0)
-        + 0.10 * income
-        - 0.22 * credit
-        + 0.35 * (unique - 1)
-        + 0.55 * mailed
-        + 0.012 * np.minimum(tenure, 60)
+        0.010 * overage
+        + 0.11 * dropped
+        + 0.17 * care
+        - 0.008 * np.where(told, age - 51.0, 0.0)
+        + 0.03 * income
+        - 0.08 * credit
+        + 0.40 * (unique - 1)
+        + 0.65 * mailed
+        + 0.012 * tenure
     )
     probability = logistic(shifted_to_rate(log_odds, rate=UPGRADE_RATE))
     upgraded = draw_labels(probability, rng)
@@ -83,7 +83,7 @@ def simulate(*, rows: int, seed: int) -> Simulation:
             "unique_subscriptions": pa.array(unique),
             "active_subscriptions": pa.array(1 + rng.binomial(unique - 1, 0.7)),
             "credit_rating": pa.array(credit),
-            "age_first_years": pa.array(age),
+            "age_first_years": pa.array(age, mask=~told),
             "income_group": pa.array(income),
             "responds_to_mail": pa.array(mailed),
             "marital_status": pa.array(rng.choice(["married", "single", "unknown"], rows)),
