@@ -12,6 +12,7 @@ from trunkline.contracts.kinds import Flag, Instant, Integer, Number, Text
 __all__ = [
     "EXPORTS",
     "NOTIFICATIONS",
+    "MESSAGES",
     "QUARANTINE",
     "RECEIPTS",
     "RECORDS",
@@ -19,6 +20,8 @@ __all__ = [
     "VAULT",
     "Alert",
     "Export",
+    "AudienceMember",
+    "CustomerMessage",
     "Notification",
     "Outcome",
     "PredictionLog",
@@ -146,6 +149,47 @@ class Outcome(Contract):
 
 
 class VaultEntry(Contract):
+class AudienceMember(Contract):
+    """One row per member of an audience and campaign: whom a use case would contact with what, or never does."""
+
+    table: ClassVar[Table] = Table(key=("member_id",), event_at="decided_at")
+
+    member_id: Text = field("Campaign and entity")
+    usecase: Text = field()
+    campaign: Text = field("The run that made the audience")
+    entity_key: Text = field("As in PredictionLog")
+    segment: Text = field()
+    offer: Text = field()
+    score: Number = field("What the use case predicts for the entity", minimum=0, maximum=1)
+    stays: Number | None = field(
+        "Probability to stay, from the companion's champion; null where it was not asked", minimum=0, maximum=1
+    )
+    expected_value: Number = field("Of contacting the member, its cost taken off", unit="currency")
+    cost: Number = field("Of a contact", unit="currency", minimum=0)
+    holdout: Flag = field("Never contacted, to measure what contacts bring")
+    model_version: Text = field("Version whose score it is")
+    companion_version: Text | None = field("Version that says who stays; null where none was asked")
+    decided_at: Instant = field()
+
+
+class CustomerMessage(Contract):
+    """One row per member of an audience that was decided about: who gets what, and who nothing, and why."""
+
+    table: ClassVar[Table] = Table(key=("message_id",), event_at="decided_at")
+
+    message_id: Text = field("Of use case, campaign, channel and entity")
+    usecase: Text = field()
+    campaign: Text = field("As in AudienceMember")
+    entity_key: Text = field("As in PredictionLog")
+    segment: Text = field()
+    offer: Text = field()
+    channel: Text = field("Channel that consent was given for, e.g. push")
+    state: Literal["sent", "withheld"] = field("sent: handed over as an event; withheld: see reason")
+    reason: Text | None = field("Why nothing is sent: holdout, no_consent, expired, capped; null where it is sent")
+    valid_until: Instant = field("Until when the offer stands")
+    decided_at: Instant = field()
+
+
     """One row per identifier whose original is kept, and key that it was hashed under."""
 
     table: ClassVar[Table] = Table(key=("pseudonym",), event_at="kept_at")
@@ -264,6 +308,9 @@ RECORDS: Final[dict[str, type[Contract]]] = {
     RECEIPTS: Receipt,
     QUARANTINE: QuarantinedRow,
     "platform.runs": RunRecord,
+MESSAGES: Final = "platform.messages"
+"""Lake table of who was sent what, and who was not."""
+
     "platform.steps": StepRecord,
     "platform.predictions": PredictionLog,
     "platform.outcomes": Outcome,
@@ -275,3 +322,4 @@ RECORDS: Final[dict[str, type[Contract]]] = {
     NOTIFICATIONS: Notification,
 }
 """Lake table to contract."""
+    MESSAGES: CustomerMessage,

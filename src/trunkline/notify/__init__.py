@@ -2,17 +2,19 @@
 
 Read downwards: ``notices`` makes them from the platform's records, ``choosing`` decides who is told what now,
 ``words`` puts it into words, ``sending`` is the door to Apprise, and ``cloud_events`` the form for machines. The state
-is kept by the caller (:mod:`trunkline.run.notifying`).
+is kept by the caller (:mod:`trunkline.run.notifying`). ``contacts`` decides who of an audience is sent a message.
 """
 
 from trunkline.notify.choosing import Choice, choose, wants
 from trunkline.notify.cloud_events import CONTENT_TYPE, cloud_event, event_bytes
+from trunkline.notify.contacts import REASONS, decided, message_id
 from trunkline.notify.notices import SEVERITIES, Notice, notice_of_alert, notice_of_run
 from trunkline.notify.sending import Sender
 from trunkline.notify.words import Words, words_of
 
 __all__ = [
     "CONTENT_TYPE",
+    "REASONS",
     "SEVERITIES",
     "Choice",
     "Notice",
@@ -20,7 +22,9 @@ __all__ = [
     "Words",
     "choose",
     "cloud_event",
+    "decided",
     "event_bytes",
+    "message_id",
     "notice_of_alert",
     "notice_of_run",
     "wants",

@@ -26,6 +26,7 @@ from trunkline.settings.lake import LakeSettings
 from trunkline.settings.landing import LandingSettings
 from trunkline.settings.lineage import LineageSettings
 from trunkline.settings.log import LogSettings
+from trunkline.settings.messages import MessageSettings
 from trunkline.settings.notify import NotifySettings
 from trunkline.settings.privacy import PrivacySettings
 from trunkline.settings.publish import PublishSettings, SinkSettings
@@ -94,6 +95,7 @@ class Settings(BaseSettings):
     lake: LakeSettings = Field(LakeSettings(), description="Retention, locks and compaction of tables.")
     lineage: LineageSettings = Field(LineageSettings(), description="Where OpenLineage events go.")
     log: LogSettings = Field(LogSettings(), description="Form and level of the log.")
+    messages: MessageSettings = Field(MessageSettings(), description="Messages to customers; see docs/contacts.md.")
     notify: NotifySettings = Field(NotifySettings(), description="Who is told what; see docs/notify.md.")
     privacy: PrivacySettings = Field(PrivacySettings(), description="Keys of pseudonyms and of encryption.")
     publish: PublishSettings = Field(PublishSettings(), description="What leaves, and to whom; see docs/publish.md.")
