@@ -10,18 +10,19 @@ from trunkline.contracts.contract import Contract, Table, field
 from trunkline.contracts.kinds import Flag, Instant, Integer, Number, Text
 
 __all__ = [
+    "AUDIENCES",
     "EXPORTS",
-    "NOTIFICATIONS",
     "MESSAGES",
+    "NOTIFICATIONS",
     "QUARANTINE",
     "RECEIPTS",
     "RECORDS",
     "REIDENTIFICATIONS",
     "VAULT",
     "Alert",
-    "Export",
     "AudienceMember",
     "CustomerMessage",
+    "Export",
     "Notification",
     "Outcome",
     "PredictionLog",
@@ -148,7 +149,6 @@ class Outcome(Contract):
     recorded_at: Instant = field("When Trunkline learned of it")
 
 
-class VaultEntry(Contract):
 class AudienceMember(Contract):
     """One row per member of an audience and campaign: whom a use case would contact with what, or never does."""
 
@@ -190,6 +190,7 @@ class CustomerMessage(Contract):
     decided_at: Instant = field()
 
 
+class VaultEntry(Contract):
     """One row per identifier whose original is kept, and key that it was hashed under."""
 
     table: ClassVar[Table] = Table(key=("pseudonym",), event_at="kept_at")
@@ -301,25 +302,29 @@ REIDENTIFICATIONS: Final = "platform.reidentifications"
 EXPORTS: Final = "platform.exports"
 """Lake table of what was handed out."""
 
+AUDIENCES: Final = "platform.audiences"
+"""Lake table of whom use cases would contact."""
+
 NOTIFICATIONS: Final = "platform.notifications"
 """Lake table of what was told to whom."""
+
+MESSAGES: Final = "platform.messages"
+"""Lake table of who was sent what, and who was not."""
 
 RECORDS: Final[dict[str, type[Contract]]] = {
     RECEIPTS: Receipt,
     QUARANTINE: QuarantinedRow,
     "platform.runs": RunRecord,
-MESSAGES: Final = "platform.messages"
-"""Lake table of who was sent what, and who was not."""
-
     "platform.steps": StepRecord,
     "platform.predictions": PredictionLog,
     "platform.outcomes": Outcome,
+    AUDIENCES: AudienceMember,
     "platform.readings": Reading,
     "platform.alerts": Alert,
     VAULT: VaultEntry,
     REIDENTIFICATIONS: Reidentification,
     EXPORTS: Export,
     NOTIFICATIONS: Notification,
+    MESSAGES: CustomerMessage,
 }
 """Lake table to contract."""
-    MESSAGES: CustomerMessage,
