@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks.pseudonyms import PseudonymKey, pseudonym_of_canonical
 from trunkline.contracts import Column
-from trunkline.contracts.records import VAULT
+from trunkline.contracts.records import AUDIENCES, VAULT
 from trunkline.errors import BusyError, InputError
 from trunkline.lake import vault
 from trunkline.lake.keys import ENCRYPTION
@@ -35,7 +35,7 @@ __all__ = ["CRASH_POINTS", "Rotated", "rotate_keys"]
 CRASH_POINTS: Final = ("rotate.after_key", "rotate.after_vault", "rotate.after_table", "rotate.after_log")
 """Points at which a drill may kill a rotation."""
 
-_KEYED_TABLES: Final = ("platform.predictions", "platform.outcomes")
+_KEYED_TABLES: Final = ("platform.predictions", "platform.outcomes", AUDIENCES)
 _HASH: Final = "[A-Za-z0-9_-]{43}"
 
 

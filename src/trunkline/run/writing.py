@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import StepRecord
 from trunkline.plan import StepName
+from trunkline.run.audiences import AudienceDocument, audience
 from trunkline.run.predicting import PredictDocument
 from trunkline.run.records import STEPS_TABLE, PastRun, past_run
 from trunkline.run.steps import IngestDocument, RegisterDocument, RolloutDocument, StepContext
@@ -29,20 +30,23 @@ class ReportDocument(BaseModel):
     Attributes:
         path: Below the workspace.
         sha256: Hash of the page.
+        audience: Whom the run would contact; None where the use case has no audience, or nothing was scored.
     """
 
     model_config = ConfigDict(frozen=True)
 
     path: str
     sha256: str
+    audience: AudienceDocument | None = None
 
 
 def report(context: StepContext) -> ReportDocument:
-    """Render the run's page into ``runs/<run_id>/report.html``."""
+    """Render the run's page into ``runs/<run_id>/report.html``, and that of its audience beside it."""
     import hashlib
 
     from trunkline.report import render
 
+    addressed = audience(context)
     context.progress("report", 0.0)
     page = render(gather(context)).encode()
     folder = context.workspace.folder(f"runs/{context.run_id}")
@@ -50,7 +54,7 @@ def report(context: StepContext) -> ReportDocument:
     part.write_bytes(page)
     part.replace(path)
     relative = path.relative_to(context.workspace.root.resolve())
-    return ReportDocument(path=str(relative), sha256=hashlib.sha256(page).hexdigest())
+    return ReportDocument(path=str(relative), sha256=hashlib.sha256(page).hexdigest(), audience=addressed)
 
 
 def gather(context: StepContext) -> "ReportContent":

@@ -1,5 +1,6 @@
 """The UseCase object and its protocols: what a plug-in author writes."""
 
+from trunkline.spec.audience import Audience, Offer, Segment
 from trunkline.spec.derived import Derived, Full, Incremental
 from trunkline.spec.gates import (
     Calibrated,
@@ -39,10 +40,12 @@ __all__ = [
     "NoLeakage",
     "NotWorseThanChampion",
     "OnnxEqual",
+    "Offer",
     "Publication",
     "Schedule",
     "Simulation",
     "Simulator",
+    "Segment",
     "Unwrap",
     "UseCase",
     "Watch",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from trunkline.contracts import Contract
 from trunkline.errors import InputError, UseCaseError
+from trunkline.spec.audience import Audience, refuse_unaddressable
 from trunkline.spec.derived import Derived, refuse_underivable
 from trunkline.spec.gates import Gate
 from trunkline.spec.publish import Publication, refuse_unpublishable
@@ -114,6 +115,8 @@ class UseCase:
         segments: Columns that name a subscriber's segment in published predictions, features of the model without
             personal data.
         schedule: When the whole plan runs, where a scheduler is on; None only when somebody asks for it. The settings
+        audience: Whom it would contact with what; None where nobody is (docs/audiences.md).
+        retrain: When a run learns a new champion; None: every run does.
             win (`scheduler.runs`).
         watched: Series that are watched for anomalies without labels; None where there are none.
         documentation: Path of the README inside the use case's package.
@@ -144,6 +147,8 @@ class UseCase:
     publish: tuple[Publication, ...] = ()
     segments: tuple[str, ...] = ()
     schedule: Schedule | None = None
+    audience: Audience | None = None
+    retrain: Retrain | None = None
     watched: WatchedSeries | None = None
     documentation: str = "README.md"
     choices: type[BaseModel] | None = None
@@ -180,6 +185,8 @@ class UseCase:
         if named := private & set(self.segments):
             raise UseCaseError(f"the segment {min(named)!r} is personal data", where=where)
         if self.observation_at is not None and self.table_features is not None:
+        if self.audience is not None:
+            refuse_unaddressable(self.audience, self.contract, self.datasets, where=where)
             raise UseCaseError(
                 "table features are not yet cut at observation_at, so nothing would keep them from looking ahead",
                 where=where,

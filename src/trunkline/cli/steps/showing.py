@@ -58,6 +58,8 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
         }
     if "report" in parts:
         document["report"] = {"path": str(root / parts["report"]["path"])}
+        if addressed := parts["report"].get("audience"):
+            document["audience"] = {**addressed, "path": str(root / addressed["path"])}
     if "publish" in parts:
         document["publish"] = parts["publish"]
     document["seconds"] = round(result.seconds, 3)
@@ -117,6 +119,7 @@ def _show_ends(document: dict[str, object]) -> None:
     written = document.get("report")
     if isinstance(written, dict):
         print(f"report   {written['path']}")
+    _show_audience(document.get("audience"))
     brought = document.get("publish")
     if isinstance(brought, dict):
         for one in brought["published"]:
@@ -125,6 +128,17 @@ def _show_ends(document: dict[str, object]) -> None:
             if one["error"]:
                 print(f"         {one['error']}")
                 print(f"         next: {one['next_step']}")
+
+
+def _show_audience(addressed: object) -> None:
+    if not isinstance(addressed, dict):
+        return
+    print(
+        f"audience {addressed['members']} members, {addressed['held_out']} of them never contacted; expected value "
+        f"{addressed['expected_value']:,.0f}, spend {addressed['spend']:,.0f}"
+    )
+    print(f"         {addressed['note']}")
+    print(f"         {addressed['path']}")
 
 
 def show_metrics(title: str, document: dict[str, object]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.contracts import Column
-from trunkline.contracts.records import QUARANTINE, VAULT
+from trunkline.contracts.records import AUDIENCES, QUARANTINE, VAULT
 from trunkline.errors import InputError
 from trunkline.run.erasing.archives import erase_archives
 from trunkline.run.erasing.log import erase_log
@@ -101,7 +101,12 @@ def _erased(
     erase_copies(workspace, late, found)
     receipts += late
     sources, models = sources_of(receipts, found), models_of(workspace, receipts)
-    for table, identity in (("platform.predictions", "prediction_id"), ("platform.outcomes", "outcome_id")):
+    answered = (
+        ("platform.predictions", "prediction_id"),
+        ("platform.outcomes", "outcome_id"),
+        (AUDIENCES, "member_id"),
+    )
+    for table, identity in answered:
         erase_answers(workspace, table, identity, keyed, wanted, found)
     if quarantined:
         found.count(QUARANTINE, workspace.lake.erase(QUARANTINE, "quarantine_id", quarantined).rows)

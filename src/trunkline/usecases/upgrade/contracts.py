@@ -141,3 +141,18 @@ class Subscriber(Contract):
     travels_abroad: Flag | None = field(aliases=("NonUSTravel",))
     new_phone_user: Flag | None = field(aliases=("NewCellphoneUser",))
     not_new_phone_user: Flag | None = field(aliases=("NotNewCellphoneUser",))
+
+
+class CampaignResult(Contract):
+    """One row per subscriber and campaign: whether they were contacted, what they did, what they brought."""
+
+    table: ClassVar[Table] = Table(key=("subscriber_id", "campaign"), event_at="observed_at")
+
+    subscriber_id: Text = field(
+        "Identifier of the subscriber", max_length=64, pii="subscriber", aliases=("CustomerID", "customer_id")
+    )
+    campaign: Text = field("The run that made the audience", max_length=80)
+    contacted: Flag = field("False for whom no channel reached, and for the holdout group")
+    responded: Flag = field("Took a new handset, whoever was contacted")
+    revenue: Number = field("What the subscriber brought beyond the usual bill", unit="currency")
+    observed_at: Instant = field("When the result was known")
