@@ -15,7 +15,16 @@ from trunkline.ingest.files import content_sha256, split_sheet
 from trunkline.ingest.landing import Landed
 from trunkline.lake import Transaction
 
-__all__ = ["Batch", "Target", "batch_of"]
+__all__ = ["Batch", "Target", "batch_of", "receipt_transaction"]
+
+
+def receipt_transaction(batch_id: str) -> Transaction:
+    """Under which the receipt of a batch is committed.
+
+    Args:
+        batch_id: The batch.
+    """
+    return Transaction(f"receipt:{batch_id}", 1)
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Batch:
     @property
     def receipt_transaction(self) -> Transaction:
         """Under which its receipt is committed."""
-        return Transaction(f"receipt:{self.batch_id}", 1)
+        return receipt_transaction(self.batch_id)
 
     @property
     def quarantine_transaction(self) -> Transaction:

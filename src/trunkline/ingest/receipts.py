@@ -9,7 +9,7 @@ from typing import Final
 from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.errors import RowsRefusedError
-from trunkline.ingest.identity import Batch
+from trunkline.ingest.identity import Batch, receipt_transaction
 from trunkline.lake import Lake
 
 __all__ = ["known_receipts", "receipt_of", "receipt_of_piece", "refusal_of", "taken_pieces", "write_receipts"]
@@ -20,7 +20,8 @@ _MOST_REASONS: Final = 6
 
 def known_receipts(lake: Lake, batch_ids: Collection[str]) -> dict[str, Receipt]:
     """Look up the receipts of batches, by the batches' ids; those that were never completed have none."""
-    if not batch_ids or not lake.exists(RECEIPTS):
+    # each is committed under its batch's transaction; asking the log for it costs a tenth of looking through the rows
+    if not lake.transaction_versions(RECEIPTS, [receipt_transaction(batch_id).app_id for batch_id in batch_ids]):
         return {}
     rows = lake.arrow(
         RECEIPTS, schema=arrow_schema(Receipt), where=lambda table: table["batch_id"].isin(list(batch_ids))

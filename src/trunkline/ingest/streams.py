@@ -39,7 +39,7 @@ GROUP: Final = "lake"
 """The consumer group of the lake."""
 
 _NEXT: Final = f"{GROUP}.next"
-_MOST_RECORDS: Final = 20_000
+_MOST_RECORDS: Final = 50_000
 _MOST_BYTES: Final = 32 << 20
 
 

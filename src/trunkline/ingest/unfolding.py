@@ -35,6 +35,8 @@ def unfolded(value: bytes, *, unwrap: "Unwrap | None" = None) -> bytes:
         if len(lines) < 2:
             return _text(value)
         return b"\n".join(map(partial(unfolded, unwrap=unwrap), lines))
+    if type(message) is dict and b"\n" not in value and (unwrap is None or unwrap(message) is None):
+        return value  # a line already
     return b"\n".join(_line(record) for record in _records(message, unwrap)) or _text(value)
 
 

@@ -7,14 +7,14 @@ each device are computed of them, scored, and announced where a rule says so.
 from trunkline.spec import UseCase
 from trunkline.usecases.sensors.contracts import Device, Reading
 from trunkline.usecases.sensors.envelope import unwrap
-from trunkline.usecases.sensors.windows import minutes
+from trunkline.usecases.sensors.windows import movement, travel
 
 usecase = UseCase(
     name="sensors",
     title="Sensors",
     question="What do handsets and network equipment sense right now?",
     datasets={"readings": Reading, "devices": Device},
-    windows={"minutes": minutes},
+    windows={"movement": movement, "travel": travel},
     main="readings",
     task=None,
     metric="",

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from trunkline.contracts import Contract, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
 
-__all__ = ["Device", "DeviceWindow", "Reading"]
+__all__ = ["Device", "Movement", "Reading", "Travel"]
 
 
 class Reading(Contract):
@@ -58,8 +58,8 @@ class Device(Contract):
     subscriber_id: Text | None = field("Whose it is", max_length=64, pii="subscriber")
 
 
-class DeviceWindow(Contract):
-    """One row per device and minute; minutes begin every ten seconds and overlap."""
+class Movement(Contract):
+    """How a device moved: one row per device and ten seconds."""
 
     table: ClassVar[Table] = Table(key=("device_id", "window_start_at"))
 
@@ -71,6 +71,20 @@ class DeviceWindow(Contract):
     activity_energy: Number | None = field("Mean square of the acceleration without gravity", unit="m2/s4", minimum=0)
     rotation_energy: Number | None = field("Mean square of the rate of turning", unit="rad2/s2", minimum=0)
     longest_gap_s: Number | None = field("Longest time between two readings of the accelerometer", unit="s", minimum=0)
+    site: Text | None = field("Where the device stood when the window ended", max_length=64)
+    kind: Text | None = field("What the device was then", max_length=40)
+    activity_score: Number | None = field("Standard deviations of the activity off its moving average")
+
+
+class Travel(Contract):
+    """Where a device went and what its battery lost: one row per device and minute; minutes begin every 20 seconds."""
+
+    table: ClassVar[Table] = Table(key=("device_id", "window_start_at"))
+
+    device_id: Text = field("The device", max_length=64, pii="device")
+    window_start_at: Instant = field("Begin; it is in the window")
+    window_end_at: Instant = field("End; it is in the next one")
+    places: Integer = field("Places that the device told", minimum=0)
     speed_max_mps: Number | None = field("Fastest that the device said it was", unit="m/s", minimum=0)
     travelled_m: Number | None = field("Way between the places, along the Earth", unit="m", minimum=0)
     speed_mean_mps: Number | None = field("That way by the time between the places", unit="m/s", minimum=0)
@@ -78,4 +92,4 @@ class DeviceWindow(Contract):
     battery_drop: Number | None = field("Difference of most and least share", minimum=0, maximum=1)
     site: Text | None = field("Where the device stood when the window ended", max_length=64)
     kind: Text | None = field("What the device was then", max_length=40)
-    activity_score: Number | None = field("Standard deviations of the activity off its moving average")
+    speed_score: Number | None = field("Standard deviations of the mean speed off its moving average")
