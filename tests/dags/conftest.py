@@ -41,6 +41,12 @@ def rendered(tmp_path: Path) -> Callable[..., str]:
     return make
 
 
+@pytest.fixture
+def quiet_environment() -> Callable[[Path], dict[str, str]]:
+    """Give the variables of an Airflow by its folder."""
+    return environment
+
+
 def environment(home: Path) -> dict[str, str]:
     """The variables of a small, quiet Airflow whose folder is ``home``; nothing of the caller's own settings."""
     quiet = {

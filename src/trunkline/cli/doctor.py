@@ -26,11 +26,12 @@ class _Finding:
 
 
 _NOT_FOR_USERS = ("all", "dev")
+_AIRFLOW = 3
 
 
 def doctor(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
     """Say what is installed, reachable, missing, and the command that mends it."""
-    findings = [*_machine(), *_workspace(common), *_extras()]
+    findings = [*_machine(), *_workspace(common), _airflow(), *_extras()]
     broken = any(finding.state == "broken" for finding in findings)
     emit(
         {"findings": [vars(finding) for finding in findings], "healthy": not broken},
@@ -127,6 +128,18 @@ def _engine(settings: EngineSettings) -> _Finding:
     if not _installed("pyspark"):
         return _Finding("engine", "broken", "pyspark is not installed", "pip install 'trunkline[spark]'")
     return _Finding("engine", "ok", f"spark at {settings.url}; {there}", "")
+
+
+def _airflow() -> _Finding:
+    """Say whether Airflow is in this environment; it need not be, since its tasks start the command."""
+    try:
+        version = importlib.metadata.version("apache-airflow")
+    except importlib.metadata.PackageNotFoundError:
+        said = "not in this environment, and it need not be: `trunkline dags` renders for one that stands elsewhere"
+        return _Finding("airflow", "absent", said, "")
+    if int(version.partition(".")[0]) < _AIRFLOW:
+        return _Finding("airflow", "old", f"{version}; rendered DAGs need Airflow {_AIRFLOW}", "upgrade it")
+    return _Finding("airflow", "ok", f"{version}; `trunkline dags --out FILE` renders DAGs for it", "")
 
 
 def _existing(path: Path) -> Path:
