@@ -31,6 +31,8 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("report", "trunkline.cli.steps:report", "Write the page of a run."),
     ("publish", "trunkline.cli.publishing:publish", "Bring tables to databases, stores and hooks."),
     ("notify", "trunkline.cli.notifying:notify", "Tell what became of runs, gates and alerts."),
+    ("contact", "trunkline.cli.contacting:contact", "Decide who of an audience is sent a message."),
+    ("push", "trunkline.cli.pushing:push", "Take messages to customers, and make pushes of them."),
     ("models", "trunkline.cli.models:app", "List, show, promote, roll back and retire versions."),
     ("serve", "trunkline.cli.serving:serve", "Start the API and the console."),
     ("lineage", "trunkline.cli.lineage:lineage", "Say what an answer, a version or a run rests on."),

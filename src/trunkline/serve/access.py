@@ -14,7 +14,7 @@ from trunkline.errors import InputError
 from trunkline.serve.refusals import RefusedRequestError
 from trunkline.settings.serve import ApiKey, Role
 
-__all__ = ["Access", "Holder", "refuse_open_binding"]
+__all__ = ["Access", "Holder", "is_loopback", "refuse_open_binding"]
 
 _MOST_HOSTS: Final = 64
 _RANK: Final[dict[Role, int]] = {"reader": 1, "operator": 2, "admin": 3}
@@ -83,7 +83,7 @@ class Access:
         """Remember a host header that names loopback; refuse others."""
         text = value.decode("latin-1").lower()
         host = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
-        if not _is_loopback(host):
+        if not is_loopback(host):
             raise RefusedRequestError(
                 "without API keys this server answers only under a loopback name",
                 status=421,
@@ -135,7 +135,7 @@ def refuse_open_binding(host: str, *, keys: Sequence[ApiKey]) -> None:
     Raises:
         InputError: The address is wider than loopback and there is no key.
     """
-    if keys or _is_loopback(host):
+    if keys or is_loopback(host):
         return
     raise InputError(
         "binding wider than loopback needs an API key",
@@ -145,7 +145,8 @@ def refuse_open_binding(host: str, *, keys: Sequence[ApiKey]) -> None:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches an address."""
     if host == "localhost":
         return True
     try:

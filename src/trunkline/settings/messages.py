@@ -1,8 +1,42 @@
-"""Settings of messages to customers: through which channel, how often, for how long an offer stands."""
+"""Settings of messages to customers: by which channel, how often, for how long an offer stands, and their pushing."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
-__all__ = ["MessageSettings"]
+__all__ = ["MessageSettings", "PushSettings"]
+
+
+class PushSettings(BaseModel, frozen=True, extra="forbid"):
+    """What `trunkline push` does with the messages that it is handed."""
+
+    url: SecretStr | None = Field(
+        None,
+        description="Apprise URL of the push service, with `{entity_key}` where it names the customer, e.g. "
+        "`jsons://push.example.org/devices/{entity_key}`; none pushes nothing.",
+    )
+    host: str = Field("127.0.0.1", description="Where it listens; wider than loopback only with `audience`.")
+    port: int = Field(8322, ge=0, le=65535, description="Its port; 0 takes a free one.")
+    audience: str = Field(
+        "", description="Audience that the signed token of a Pub/Sub push must name; empty asks for no token."
+    )
+    email: str = Field("", description="Service account that the token must be of; empty takes any of that audience.")
+    keys_url: str = Field(
+        "https://www.googleapis.com/oauth2/v3/certs",
+        pattern=r"^https?://\S+$",
+        description="Where the keys are (JWKS) that tokens are signed by.",
+    )
+    title: str = Field("{{ offer }}", description="First line of a push: Jinja over the fields of a message.")
+    text: str = Field("{{ offer }}, until {{ valid_until }}", description="What follows: likewise.")
+    attempts: int = Field(3, ge=1, le=10, description="Tries of one push before it is left to the sender to try again.")
+    give_up_after: int = Field(
+        20, ge=1, le=1000, description="Deliveries of one message after which it is a dead letter."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _names_the_customer(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and "{entity_key}" not in url.get_secret_value():
+            raise ValueError("it must hold {entity_key}, or every customer would get every push")
+        return url
 
 
 class MessageSettings(BaseModel, frozen=True, extra="forbid"):
@@ -19,3 +53,4 @@ class MessageSettings(BaseModel, frozen=True, extra="forbid"):
     sinks: tuple[str, ...] = Field(
         (), description="Sinks of `[publish.sinks]` that get the messages as events: webhooks, Pub/Sub; none gets none."
     )
+    push: PushSettings = Field(PushSettings(), description="What `trunkline push` does.")

@@ -19,15 +19,15 @@ from trunkline.spec import (
 from trunkline.tasks import Classification, Profit, features_of
 from trunkline.usecases.upgrade.audience import AUDIENCE
 from trunkline.usecases.upgrade.columns import GROUPS, HANDSET, JUSTIFIED, PostDated, left_out
-from trunkline.usecases.upgrade.contracts import CampaignResult, Subscriber
+from trunkline.usecases.upgrade.contracts import CampaignResult, Consent, Subscriber
 from trunkline.usecases.upgrade.features import BANDS, HORIZON_DAYS, ROW_FEATURES, labelled
 from trunkline.usecases.upgrade.learners import LEARNERS
 from trunkline.usecases.upgrade.simulate import simulate
 
 EXPLAINED_GAPS: Final = {
     "credit_rating": "of subscribers with a low rating twice as many upgrade as of those with a high one (17 % against "
-    "8 %), and the scores say so: each rating's mean score is within 0.03 of its share; who is picked more often is not "
-    "who is better off, and no credit is granted by this model",
+    "8 %), and the scores say so: each rating's mean score is within 0.03 of its share; to be picked is to be sent an "
+    "offer, and no credit is granted or refused by this model",
 }
 """Columns whose parts are picked so differently that the gate would refuse, and why that is accepted."""
 
@@ -50,7 +50,7 @@ def chosen(choices: Choices) -> UseCase:
         name="upgrade",
         title="Device upgrade",
         question="Which subscribers will take a new handset within the next 90 days?",
-        datasets={"subscribers": Subscriber, "campaign_results": CampaignResult},
+        datasets={"subscribers": Subscriber, "campaign_results": CampaignResult, "consents": Consent},
         main="subscribers",
         table_features=labelled,
         task=Classification(

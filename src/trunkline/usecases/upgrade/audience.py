@@ -37,6 +37,7 @@ AUDIENCE: Final = Audience(
     holdout_share=0.05,
     companion="churn",
     least_stays=0.6,
+    consents="consents",
     results="campaign_results",
 )
 """``stays`` is one less the probability that the champion of ``churn`` gives."""

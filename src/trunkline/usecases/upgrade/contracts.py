@@ -156,3 +156,16 @@ class CampaignResult(Contract):
     responded: Flag = field("Took a new handset, whoever was contacted")
     revenue: Number = field("What the subscriber brought beyond the usual bill", unit="currency")
     observed_at: Instant = field("When the result was known")
+
+
+class Consent(Contract):
+    """One row each time that a subscriber agrees to be contacted through a channel, or takes that back."""
+
+    table: ClassVar[Table] = Table(key=("subscriber_id", "channel", "said_at"), event_at="said_at")
+
+    subscriber_id: Text = field(
+        "Identifier of the subscriber", max_length=64, pii="subscriber", aliases=("CustomerID", "customer_id")
+    )
+    channel: Text = field("push, sms, email ...", pattern="[a-z][a-z0-9_]*")
+    given: Flag = field("Agreed, or taken back")
+    said_at: Instant = field("When")

@@ -1,0 +1,64 @@
+"""``contact``: decide who of an audience is sent a message, and hand the messages over as events."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from trunkline.cli.output import Common, emit, opened
+
+if TYPE_CHECKING:
+    from trunkline.run.contacting import Contacted
+
+__all__ = ["contact"]
+
+
+def contact(
+    usecase: str,
+    *,
+    campaign: Annotated[
+        str | None, Parameter(help="The run that made the audience; the newest one by default.")
+    ] = None,
+    dry_run: Annotated[bool, Parameter(help="Only decide, and write nothing.", negative="")] = False,
+    out: Annotated[
+        Path | None, Parameter(help="Write who gets what, and who nothing and why, to this CSV file.")
+    ] = None,
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Decide who of an audience is sent a message: by consent, holdout, frequency cap and age, each member once.
+
+    Messages leave as events to the sinks of ``messages.sinks``; those who get nothing stand in the lake table
+    ``platform.messages`` with the reason, too.
+
+    Args:
+        usecase: The use case.
+        campaign: The run that made the audience; the newest one by default.
+        dry_run: Only decide, and write nothing.
+        out: Write who gets what, and who nothing and why, to this CSV file.
+        common: Options of every command.
+    """
+    from trunkline.run.contacting import contact as decide
+
+    with opened(common) as workspace:
+        found, rows = decide(workspace, usecase, campaign=campaign, dry_run=dry_run)
+        if out is not None:
+            from pyarrow import csv
+
+            csv.write_csv(rows, out)
+    emit(found.model_dump(mode="json"), common=common, text=lambda: _show(found, dry_run=dry_run, out=out))
+    return 0
+
+
+def _show(found: "Contacted", *, dry_run: bool, out: Path | None) -> None:
+    would = "would be" if dry_run else "was" if found.sent == 1 else "were"
+    print(
+        f"campaign {found.campaign}, channel {found.channel}: {found.sent:,} of {found.members:,} members {would} contacted"
+    )
+    for reason, members in found.withheld.items():
+        print(f"  {reason:<12} {members:>9,}")
+    if found.known:
+        print("decided before: nobody was decided about again")
+    if not found.sinks and found.sent:
+        print("no sink is named in messages.sinks: the messages stand in platform.messages, and nobody gets them yet")
+    if out is not None:
+        print(f"who gets what: {out}")

@@ -1,0 +1,65 @@
+"""Who of an audience is contacted, by the real command over a real lake."""
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.run.pushing.conftest import Campaigns
+
+
+def contact(campaigns: "Campaigns", *options: str) -> dict[str, object]:
+    code, out, err = campaigns.trunkline("contact", "upgrade", *options, "--workspace", campaigns.root, "--json")
+    assert code == 0, err
+    found: dict[str, object] = json.loads(out)
+    return found
+
+
+def test_a_campaign_is_decided_once_and_a_dry_run_decides_nothing(campaigns: "Campaigns", tmp_path: Path) -> None:
+    campaigns.audience("run-1", ["a", "b", "c", "d"], holdout=["d"])
+    campaigns.consents(tmp_path, ("a", True), ("b", False), ("d", True))
+    would = contact(campaigns, "--dry-run", "--out", str(tmp_path / "who.csv"))
+    assert (would["sent"], would["withheld"], would["known"]) == (1, {"holdout": 1, "no_consent": 2}, False)
+    rows = {row["entity_key"]: row["reason"] for row in csv.DictReader((tmp_path / "who.csv").read_text().splitlines())}
+    assert rows == {"a": "", "b": "no_consent", "c": "no_consent", "d": "holdout"}
+    with campaigns.open() as workspace:
+        assert not workspace.lake.exists("platform.messages")
+    first = contact(campaigns)
+    assert (first["sent"], first["known"]) == (1, False)
+    campaigns.consents(tmp_path, ("b", True), at="2026-02-01T00:00:00Z")
+    again = contact(campaigns)
+    assert (again["sent"], again["known"]) == (1, True), "decided once, whatever is said later"
+    with campaigns.open() as workspace:
+        assert workspace.lake.arrow("platform.messages").num_rows == 4
+
+
+def test_the_newest_word_on_the_channel_counts(campaigns: "Campaigns", tmp_path: Path) -> None:
+    campaigns.audience("run-1", ["a", "b"])
+    campaigns.consents(tmp_path, ("a", True), ("b", True))
+    campaigns.consents(tmp_path, ("a", False), at="2026-02-01T00:00:00Z")
+    campaigns.consents(tmp_path, ("b", False), channel="sms", at="2026-03-01T00:00:00Z")
+    assert contact(campaigns)["withheld"] == {"no_consent": 1}
+
+
+def test_the_cap_holds_over_campaigns(campaigns: "Campaigns", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUNKLINE_MESSAGES__CAP", "1")
+    campaigns.audience("run-1", ["a", "b"], days_old=1)
+    campaigns.audience("run-2", ["b", "c"])
+    campaigns.consents(tmp_path, ("a", True), ("b", True), ("c", True))
+    assert contact(campaigns, "--campaign", "run-1")["sent"] == 2
+    newest = contact(campaigns)
+    assert (newest["campaign"], newest["sent"], newest["withheld"]) == ("run-2", 1, {"capped": 1})
+
+
+def test_what_cannot_be_is_said(campaigns: "Campaigns") -> None:
+    for asked, said in (
+        (("contact", "upgrade"), "has no audience yet"),
+        (("contact", "house_prices"), "has no audience"),
+        (("contact", "nothing"), "no use case"),
+    ):
+        code, _, err = campaigns.trunkline(*asked, "--workspace", campaigns.root)
+        assert code == 2
+        assert said in " ".join(err.split())
