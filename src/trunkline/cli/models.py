@@ -74,11 +74,11 @@ def show(usecase: str, version: str = "champion", /, *, common: Common = Common(
         version: Version or alias.
         common: Options of every command.
     """
-    from trunkline.tasks import Model
+    from trunkline.tasks import load_model
 
     with opened(common) as workspace:
         found = workspace.registry.get(usecase, version)
-        info = Model.load(workspace.registry.folder(usecase, found.version)).info
+        info = load_model(workspace.registry.folder(usecase, found.version)).info
         history = [
             entry.model_dump(mode="json")
             for entry in workspace.registry.ledger.entries()
@@ -88,9 +88,8 @@ def show(usecase: str, version: str = "champion", /, *, common: Common = Common(
 
     def text() -> None:
         print(f"{usecase} version {found.version} {' '.join(found.aliases)}")
-        print(f"  learners     {', '.join(f'{part.name} ({part.weight:.2f})' for part in info.learners)}")
-        print(f"  features     {len(info.features)} columns, {len(info.row_features)} row features")
-        print(f"  trained on   {info.trained_rows} rows, seed {info.seed}")
+        for name, said in info.told():
+            print(f"  {name:<12} {said}")
         for name, value in info.lineage.items():
             print(f"  {name:<12} {value}")
         for entry in history:

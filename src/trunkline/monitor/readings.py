@@ -14,7 +14,7 @@ from trunkline.contracts.records import Alert, Reading
 from trunkline.spec import Watch
 from trunkline.stats.drift import CategoryDrift, NumberDrift, category_drift, number_drift
 from trunkline.stats.profiles import NumberProfile
-from trunkline.tasks.info import ModelInfo
+from trunkline.tasks.info import ModelCard, ModelInfo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,7 @@ class Window:
         )
 
 
-def drift_readings(info: ModelInfo, rows: "pa.Table", *, window: Window, watch: Watch) -> tuple[Reading, ...]:
+def drift_readings(info: ModelCard, rows: "pa.Table", *, window: Window, watch: Watch) -> tuple[Reading, ...]:
     """Compare each feature with its profile at training.
 
     Args:

@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.contracts.records import Alert, Reading, Receipt
 from trunkline.spec.facts import FieldFacts, UseCaseFacts
-from trunkline.tasks import ModelInfo, TrainingReport
+from trunkline.tasks import AnyCard, AnyReport, ForecastReport, ModelInfo, TrainingReport
 from trunkline.train import EvaluateDocument
 
 __all__ = [
+    "FanSummary",
     "FieldFacts",
     "Lineage",
     "ModelFacts",
@@ -60,20 +61,52 @@ class ModelFacts(_Record):
     previous: str | None = None
 
 
-class PredictionsSummary(_Record):
-    """What the run scored.
+class FanSummary(_Record):
+    """The hours ahead of one server.
 
     Attributes:
-        rows: Rows scored.
-        model_version: Version that scored them.
+        server: The server.
+        limit: What warnings are given for; None where there is none.
+        past: Values of the hours before, the newest last; None where unknown.
+        q10: By hour ahead, one in ten lies below.
+        q50: Median.
+        q90: One in ten lies above.
+        exceeds: Probability of a value above the limit; None without one.
+    """
+
+    server: str
+    limit: float | None = None
+    past: tuple[float | None, ...] = ()
+    q10: tuple[float, ...]
+    q50: tuple[float, ...]
+    q90: tuple[float, ...]
+    exceeds: tuple[float | None, ...] = ()
+
+
+class PredictionsSummary(_Record):
+    """What the run scored, or forecast.
+
+    Attributes:
+        rows: Rows scored, or forecasts made.
+        model_version: Version that answered.
         mean_score: Mean score, or mean prediction.
-        decided: Rows at or above the threshold; None for a regression.
+        decided: Rows at or above the threshold; None for a regression and for forecasts.
+        made_at: Newest hour that forecasts rest on; None for rows.
+        hours: Hours for which forecasts were made; 0 for rows.
+        degraded: Servers that lacked their newest value.
+        unit: Unit of the values.
+        fans: What is ahead of the first servers.
     """
 
     rows: int
     model_version: str
     mean_score: float
     decided: int | None = None
+    made_at: datetime | None = None
+    hours: int = 0
+    degraded: tuple[str, ...] = ()
+    unit: str = ""
+    fans: tuple[FanSummary, ...] = ()
 
 
 class Lineage(_Record):
@@ -126,11 +159,26 @@ class ReportContent(_Record):
     receipts: tuple[Receipt, ...] = ()
     simulated: bool = False
     best_score: float | None = None
-    training: TrainingReport | None = None
-    info: ModelInfo | None = None
+    training: AnyReport | None = None
+    info: AnyCard | None = None
     evaluation: EvaluateDocument | None = None
     model: ModelFacts | None = None
     predictions: PredictionsSummary | None = None
     readings: tuple[Reading, ...] = ()
     alerts: tuple[Alert, ...] = ()
     lineage: Lineage = Lineage()
+
+    @property
+    def of_rows(self) -> TrainingReport | None:
+        """The training report, where the task learns rows."""
+        return self.training if isinstance(self.training, TrainingReport) else None
+
+    @property
+    def of_series(self) -> ForecastReport | None:
+        """The training report, where the task learns series."""
+        return self.training if isinstance(self.training, ForecastReport) else None
+
+    @property
+    def rows_info(self) -> ModelInfo | None:
+        """What the model says of itself, where it scores rows."""
+        return self.info if isinstance(self.info, ModelInfo) else None

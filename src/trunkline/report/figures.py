@@ -124,6 +124,24 @@ _METRICS: Final[Mapping[str, Metric]] = {
             lower_is_better=True,
             unit="target",
         ),
+        *(
+            Metric(
+                f"mase_h{hours}",
+                f"MASE {hours} h ahead",
+                "Mean absolute error by the mean absolute difference of a day; yesterday's value had 1 in training.",
+                lower_is_better=True,
+            )
+            for hours in range(1, 25)
+        ),
+        Metric(
+            "mase",
+            "MASE",
+            "Mean absolute error by the mean absolute difference of a day, mean over the hours ahead.",
+            lower_is_better=True,
+        ),
+        Metric(
+            "coverage_80", "Coverage", "Share of truths between the 10 and 90 % quantiles; 80 % is meant.", unit="share"
+        ),
         Metric("psi", "PSI", "Population stability index: how far a distribution has moved since training."),
         Metric("ks", "KS distance", "Largest gap between two cumulative distributions, in [0, 1]."),
         Metric("mean_shift", "Shift of the mean", "In standard deviations of the training rows."),

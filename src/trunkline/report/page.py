@@ -5,7 +5,8 @@ The same content gives the same bytes: no clock, no random ids, drawings include
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 from markupsafe import Markup
 
 from trunkline.contracts.records import Reading, Receipt
-from trunkline.report import charts, figures, summary
+from trunkline.report import charts, figures, series, summary
 from trunkline.report.content import ReportContent
-from trunkline.report.drawing import Drawing, draw
+from trunkline.report.drawing import Chart, draw
 from trunkline.tasks.learners import Parameter
 from trunkline.tasks.preprocessing import Preprocessing
 from trunkline.tasks.report import TrainingReport, Trial, TuningReport
@@ -55,6 +56,21 @@ _QUALITY_CHARTS: Final = (
 _LEARNER_METRICS: Final = ("roc_auc", "average_precision", "neg_log_loss", "neg_brier_score", "f1")
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What the page of a kind of learning is put together from.
+
+    Attributes:
+        sections: Anchor and title of each section, in order.
+        charts: Drawings of the training and of what was answered.
+        facts: What its sections read beside the content.
+    """
+
+    sections: tuple[tuple[str, str], ...]
+    charts: Callable[[ReportContent], Iterable[Chart]]
+    facts: Callable[[ReportContent], Mapping[str, object]]
+
+
 def render(content: ReportContent) -> str:
     """Render the page of a run.
 
@@ -64,29 +80,46 @@ def render(content: ReportContent) -> str:
     Returns:
         A complete HTML document.
     """
-    drawings = _drawings(content)
-    training = content.training
+    layout = _layout(content)
+    wanted = [*charts.monitoring_charts(content.readings, metric_name=content.usecase.metric), *layout.charts(content)]
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
             content=content,
-            sections=SECTIONS,
+            sections=layout.sections,
             style=style(),
-            drawings=drawings,
+            drawings={chart.name: draw(chart) for chart in wanted},
             verdict=summary.verdict(content),
-            tiles=summary.tiles(content),
-            limits=summary.limits(content),
             justified=summary.justified(content),
             against_champion=summary.against_champion(content.evaluation.paired if content.evaluation else None),
-            quality_charts=_QUALITY_CHARTS,
-            learner_metrics=_learner_metrics(training),
-            main_learner=_main_learner(training),
             reading_tables=_reading_tables(content.readings),
             lineage_tables=_lineage_tables(content),
-            target_unit=content.usecase.field(training.label).unit if training else "",
+            **layout.facts(content),
         )
     )
+
+
+def _layout(content: ReportContent) -> Layout:
+    """The layout of the kind of task; that of rows where nothing was learned."""
+    kind = content.training.task if content.training is not None else "classification"
+    return _LAYOUTS[kind]
+
+
+def _row_charts(content: ReportContent) -> Iterable[Chart]:
+    return () if content.of_rows is None else charts.training_charts(content.of_rows)
+
+
+def _row_facts(content: ReportContent) -> Mapping[str, object]:
+    training = content.of_rows
+    return {
+        "tiles": summary.tiles(content),
+        "limits": summary.limits(content),
+        "quality_charts": _QUALITY_CHARTS,
+        "learner_metrics": _learner_metrics(training),
+        "main_learner": _main_learner(training),
+        "target_unit": content.usecase.field(training.label).unit if training else "",
+    }
 
 
 @cache
@@ -140,13 +173,6 @@ def environment(*folders: Path) -> "jinja2.Environment":
 def style() -> Markup:
     """Read the style sheet, ready to stand in a ``<style>`` element."""
     return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
-
-
-def _drawings(content: ReportContent) -> dict[str, Drawing]:
-    wanted = [*charts.monitoring_charts(content.readings, metric_name=content.usecase.metric)]
-    if content.training is not None:
-        wanted += charts.training_charts(content.training)
-    return {chart.name: draw(chart) for chart in wanted}
 
 
 def _learner_metrics(training: TrainingReport | None) -> tuple[str, ...]:
@@ -260,3 +286,11 @@ def _preparation(prepared: Preprocessing) -> str:
     if prepared.without:
         said.append(f"without {', '.join(prepared.without)}")
     return "; ".join(said) or figures.NOTHING
+
+
+_ROWS: Final = Layout(SECTIONS, _row_charts, _row_facts)
+_LAYOUTS: Final[Mapping[str, Layout]] = {
+    "classification": _ROWS,
+    "regression": _ROWS,
+    "forecasting": Layout(series.SECTIONS, series.charts_of, series.facts_of),
+}

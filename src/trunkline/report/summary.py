@@ -12,7 +12,7 @@ from trunkline.report.content import ReportContent
 from trunkline.report.figures import count, metric, number, share, shown, signed, words
 from trunkline.train import PairedEvidence
 
-__all__ = ["Tile", "Verdict", "against_champion", "justified", "limits", "tiles", "verdict"]
+__all__ = ["Tile", "Verdict", "against_champion", "justified", "limits", "run_tiles", "tiles", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,12 @@ def tiles(content: ReportContent) -> tuple[Tile, ...]:
 
 
 def _tiles(content: ReportContent) -> Iterator[Tile]:
-    training = content.training
+    yield from _training_tiles(content)
+    yield from run_tiles(content)
+
+
+def _training_tiles(content: ReportContent) -> Iterator[Tile]:
+    training = content.of_rows
     if training is not None:
         errors = ("neg_root_mean_squared_error", "neg_mean_absolute_error") if training.task == "regression" else ()
         for name in dict.fromkeys((content.usecase.metric, training.metric, *errors)):
@@ -142,6 +147,10 @@ def _tiles(content: ReportContent) -> Iterator[Tile]:
             )
         if training.curves is not None and training.champion.threshold is not None:
             yield from _decision_tile(content)
+
+
+def run_tiles(content: ReportContent) -> Iterator[Tile]:
+    """Give the figures that runs of every kind have: rows read, rows answered."""
     if content.receipts:
         read = sum(receipt.read for receipt in content.receipts)
         refused = sum(receipt.quarantined for receipt in content.receipts)
@@ -162,7 +171,7 @@ def _tiles(content: ReportContent) -> Iterator[Tile]:
 
 
 def _decision_tile(content: ReportContent) -> Iterator[Tile]:
-    training = content.training
+    training = content.of_rows
     assert training is not None
     assert training.curves is not None
     confusion = training.curves.confusion
@@ -199,7 +208,7 @@ def limits(content: ReportContent) -> tuple[str, ...]:
 
 
 def _limits(content: ReportContent) -> Iterator[str]:
-    training = content.training
+    training = content.of_rows
     if training is None:
         return
     yield (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
 
-__all__ = ["Evaluated", "evaluate_files"]
+__all__ = ["Evaluated", "evaluate_files", "evaluate_rows"]
 
 
 class Evaluated(BaseModel):
@@ -65,6 +65,15 @@ def evaluate_files(
         RowsRefusedError: No row fits the contract.
         LabelError: No row that is new to the champion has a label, or all have the same.
     """
+    from trunkline.run.kinds import conduct_of
+
+    return conduct_of(usecase).evaluate(workspace, usecase, files, mapping)
+
+
+def evaluate_rows(
+    workspace: "Workspace", usecase: "UseCase", files: tuple[Path, ...], mapping: Mapping[str, str]
+) -> Evaluated:
+    """Score a champion of rows, see :func:`evaluate_files`."""
     import pyarrow.compute as pc
 
     from trunkline.stats.calibration import ece_noise_floor

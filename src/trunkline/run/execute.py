@@ -168,6 +168,7 @@ def execute(  # noqa: PLR0913 - the options of one command
         dataset=dataset,
         mapping=mapping or {},
         reasons=reasons,
+        only=only,
         code_version=code_version(),
     )
     try:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,24 +23,62 @@ if TYPE_CHECKING:
 
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
-    from trunkline.tasks import Model
+    from trunkline.tasks import Learned, Model
 
-__all__ = ["PredictDocument", "ScoredFile", "predict", "predict_file"]
+__all__ = [
+    "Fan",
+    "PredictDocument",
+    "ScoredFile",
+    "live_learned",
+    "live_model",
+    "predict",
+    "predict_file",
+    "predict_rows",
+]
 
 PREDICTIONS: Final = "platform.predictions"
 OUT_SUFFIXES: Final = (".csv", ".parquet", ".ndjson")
 _SHORT: Final = 12
 
 
-class PredictDocument(BaseModel):
-    """What was scored.
+class Fan(BaseModel):
+    """The hours ahead of one server, with the hours before them.
 
     Attributes:
-        rows: Rows scored.
-        model_version: Version that scored them.
-        table_version: Version of the predictions table that holds them.
+        server: The server.
+        limit: What warnings are given for; None where there is none.
+        past: Values of the hours before, the newest last; None where unknown.
+        q10: By hour ahead, one in ten lies below.
+        q50: Median.
+        q90: One in ten lies above.
+        exceeds: Probability of a value above the limit; None without one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    server: str
+    limit: float | None
+    past: tuple[float | None, ...]
+    q10: tuple[float, ...]
+    q50: tuple[float, ...]
+    q90: tuple[float, ...]
+    exceeds: tuple[float | None, ...]
+
+
+class PredictDocument(BaseModel):
+    """What was answered.
+
+    Attributes:
+        rows: Rows scored, or forecasts made.
+        model_version: Version that answered.
+        table_version: Version of the table that holds the answers.
         mean_score: Mean score, or mean prediction.
-        decided: Rows at or above the threshold; None for regression.
+        decided: Rows at or above the threshold; None for regression and forecasts.
+        made_at: Newest hour that forecasts rest on; None for rows.
+        hours: Hours for which forecasts were made, those that were missed included; 0 for rows.
+        degraded: Servers that lacked their newest value.
+        unit: Unit of the values.
+        fans: What is ahead of the first servers.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +88,11 @@ class PredictDocument(BaseModel):
     table_version: int
     mean_score: float
     decided: int | None
+    made_at: datetime | None = None
+    hours: int = 0
+    degraded: tuple[str, ...] = ()
+    unit: str = ""
+    fans: tuple[Fan, ...] = ()
 
 
 class ScoredFile(BaseModel):
@@ -90,9 +134,37 @@ def live_model(workspace: "Workspace", usecase: "UseCase", alias: str = "champio
 
     Raises:
         UnknownNameError: No version has that alias.
+        InputError: It learns something else than rows.
         TamperedError: Its folder is not what was written.
     """
     from trunkline.tasks import Model
+
+    version, model = live_learned(workspace, usecase, alias)
+    if not isinstance(model, Model):
+        raise InputError(
+            f"the model of {usecase.name!r} scores no rows: its task is {model.info.task}",
+            where=f"use case {usecase.name!r}, version {version}",
+            next_step=f"trunkline run {usecase.name}; what it says stands in tables of the lake",
+        )
+    return version, model
+
+
+def live_learned(workspace: "Workspace", usecase: "UseCase", alias: str = "champion") -> "tuple[str, Learned]":
+    """Load a live model of any kind.
+
+    Args:
+        workspace: The workspace.
+        usecase: The use case.
+        alias: ``champion`` or ``challenger``.
+
+    Returns:
+        Its version, and the model.
+
+    Raises:
+        UnknownNameError: No version has that alias.
+        TamperedError: Its folder is not what was written.
+    """
+    from trunkline.tasks import load_model
 
     live = workspace.registry.live(usecase.name).aliases.get(alias)  # type: ignore[call-overload]  # any text may be asked for
     if live is None:
@@ -101,10 +173,17 @@ def live_model(workspace: "Workspace", usecase: "UseCase", alias: str = "champio
             where=str(workspace.root),
             next_step=f"train one: trunkline run {usecase.name} --source FILE",
         )
-    return live.version, Model.load(workspace.registry.folder(usecase.name, alias))
+    return live.version, load_model(workspace.registry.folder(usecase.name, alias))
 
 
 def predict(context: StepContext) -> PredictDocument:
+    """Let the champion answer, as the kind of the use case's task does."""
+    from trunkline.run.kinds import conduct_of
+
+    return conduct_of(context.usecase).predict(context)
+
+
+def predict_rows(context: StepContext) -> PredictDocument:
     """Score the run's rows by the champion and log every answer under the run id."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from trunkline.spec import UseCase
     from trunkline.tasks import Model, ModelInfo
 
-__all__ = ["MonitorDocument", "monitor"]
+__all__ = ["ALERTS", "READINGS", "MonitorDocument", "monitor", "monitor_rows", "store_readings"]
 
 OUTCOMES: Final = "platform.outcomes"
 READINGS: Final = "platform.readings"
@@ -71,6 +71,13 @@ class MonitorDocument(BaseModel):
 
 
 def monitor(context: StepContext) -> MonitorDocument:
+    """Watch the champion, as the kind of the use case's task does."""
+    from trunkline.run.kinds import conduct_of
+
+    return conduct_of(context.usecase).monitor(context)
+
+
+def monitor_rows(context: StepContext) -> MonitorDocument:
     """Read drift and performance of the champion and the health of its sources, store the readings, raise alerts.
 
     The window is what the run itself scored; in a run that scored nothing, the source's rows where one is given, and
@@ -109,7 +116,7 @@ def monitor(context: StepContext) -> MonitorDocument:
         *alerts_of(readings, window=window),
         *source_alerts(health, run_id=context.run_id, raised_at=now),
     )
-    _store(context, readings, alerts)
+    store_readings(context, readings, alerts)
     return MonitorDocument(
         model_version=version,
         rows=rows.num_rows,
@@ -226,7 +233,14 @@ def _matured(
     return found.column("value").to_numpy(), found.column("score").to_numpy()
 
 
-def _store(context: StepContext, readings: tuple[Reading, ...], alerts: tuple[Alert, ...]) -> None:
+def store_readings(context: StepContext, readings: tuple[Reading, ...], alerts: tuple[Alert, ...]) -> None:
+    """Write the readings and alerts of a run, once.
+
+    Args:
+        context: Names the run.
+        readings: All readings.
+        alerts: All alerts.
+    """
     from trunkline.lake import Transaction
 
     lake = context.workspace.lake

@@ -74,7 +74,7 @@ def gather(context: StepContext) -> "ReportContent":
         StepTime,
         UseCaseFacts,
     )
-    from trunkline.tasks import Model
+    from trunkline.tasks import load_model
 
     workspace = context.workspace
     taken = _parsed(context, "ingest", IngestDocument)
@@ -91,7 +91,7 @@ def gather(context: StepContext) -> "ReportContent":
             if registered
             else workspace.root / trained.folder
         )
-        info = Model.load(Path(folder)).info
+        info = load_model(Path(folder)).info
     past = past_run(workspace, context.run_id)
     return ReportContent(
         usecase=(trained.usecase if trained else None) or UseCaseFacts.of(context.usecase),

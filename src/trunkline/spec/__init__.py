@@ -16,6 +16,7 @@ from trunkline.spec.gates import (
     OnnxEqual,
 )
 from trunkline.spec.publish import Publication
+from trunkline.spec.retraining import Retrain
 from trunkline.spec.sources import Schedule
 from trunkline.spec.usecase import Simulation, Simulator, Unwrap, UseCase, Watch
 from trunkline.spec.watched import Meaning, WatchedSeries
@@ -42,6 +43,7 @@ __all__ = [
     "OnnxEqual",
     "Offer",
     "Publication",
+    "Retrain",
     "Schedule",
     "Simulation",
     "Simulator",

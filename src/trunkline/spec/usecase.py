@@ -17,6 +17,7 @@ from trunkline.spec.derived import Derived, refuse_underivable
 from trunkline.spec.gates import Gate
 from trunkline.spec.publish import Publication, refuse_unpublishable
 from trunkline.spec.references import refuse_dangling
+from trunkline.spec.retraining import Retrain
 from trunkline.spec.sources import Schedule
 from trunkline.spec.watched import WatchedSeries
 from trunkline.spec.windows import Windowed, refuse_unwindowable

@@ -5,6 +5,7 @@ caller knows (commit, contract fingerprints, table versions, run id) goes into `
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -79,6 +80,15 @@ class ModelCard(_Record):
     recipe: Mapping[str, object]
     lineage: Mapping[str, object] = {}
 
+    @property
+    def seen_until(self) -> datetime | None:
+        """Newest event that training has seen; None where rows carry no time."""
+        return None
+
+    def told(self) -> tuple[tuple[str, str], ...]:
+        """What a person reads first, as (name, text)."""
+        return (("trained on", f"{self.trained_rows} rows, seed {self.seed}"),)
+
 
 class ModelInfo(ModelCard):
     """What a model of rows is and how it came about.
@@ -108,3 +118,11 @@ class ModelInfo(ModelCard):
     test_metrics: Mapping[str, Interval]
     positives: int | None = None
     score_profile: Profile | None = None
+
+    def told(self) -> tuple[tuple[str, str], ...]:
+        """What a person reads first, as (name, text)."""
+        return (
+            ("learners", ", ".join(f"{part.name} ({part.weight:.2f})" for part in self.learners)),
+            ("features", f"{len(self.features)} columns, {len(self.row_features)} row features"),
+            *super().told(),
+        )

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from trunkline.tasks.folds import Places
-    from trunkline.tasks.info import ModelCard
-    from trunkline.tasks.kinds import AnyReport
+    from trunkline.tasks.kinds import AnyCard, AnyReport
 
 __all__ = ["Learned", "Progress", "Task", "Trained"]
 
@@ -24,7 +23,7 @@ class Learned(Protocol):
     """A model of any kind, as far as the platform keeps and moves it."""
 
     @property
-    def info(self) -> "ModelCard":
+    def info(self) -> "AnyCard":
         """What it says of itself."""
         ...
 

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-__all__ = ["SEEN_FILE", "TrainDocument", "entity_hashes", "entity_keys", "main_table", "train_candidate", "unseen_rows"]
+__all__ = [
+    "SEEN_FILE",
+    "TrainDocument",
+    "entity_hashes",
+    "entity_keys",
+    "feature_table",
+    "main_table",
+    "train_candidate",
+    "unseen_rows",
+]
 
 SEEN_FILE: Final = "seen.parquet"
 """File of a model folder with the hashes of the entities it was fitted to (``entity``, uint64); none where the model
@@ -45,6 +54,7 @@ class TrainDocument(BaseModel):
         contract_fingerprints: Dataset to fingerprint.
         report: The task's own report.
         usecase: What the use case said of itself; None in documents of versions that did not note it.
+        kept: The champion whose training this was, where nothing was learned because it is not due.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +67,7 @@ class TrainDocument(BaseModel):
     contract_fingerprints: Mapping[str, str]
     report: AnyReport
     usecase: UseCaseFacts | None = None
+    kept: str | None = None
 
 
 def main_table(
@@ -80,6 +91,31 @@ def main_table(
     """
     import ibis
 
+    features, versions = feature_table(usecase, lake, batches=batches, without=without)
+    order = [ibis.asc(name) for name in (BATCH, "_row") if name in features.columns]
+    rows = lake.engine.arrow(features.order_by(order) if order else features)
+    if rows.num_rows == 0:
+        raise SourceError(f"no rows to learn from or score in {usecase.table_name()!r}")
+    return rows, versions
+
+
+def feature_table(
+    usecase: UseCase, lake: Lake, *, batches: Sequence[str] = (), without: Sequence[str] = ()
+) -> "tuple[ir.Table, dict[str, int]]":
+    """Give the rows of :func:`main_table` as an expression, so that some of them can be asked for.
+
+    Args:
+        usecase: The use case.
+        lake: The lake.
+        batches: As in :func:`main_table`.
+        without: As in :func:`main_table`.
+
+    Returns:
+        The expression, and the version of each table that it reads.
+
+    Raises:
+        SourceError: The main table is not there.
+    """
     versions: dict[str, int] = {}
     tables = {}
     for dataset, contract in usecase.contracts.items():
@@ -98,17 +134,13 @@ def main_table(
             order = [*([contract.table.event_at] if contract.table.event_at else []), "_ingested_at", "_row"]
             table = newest(table, key=contract.table.key, newest_by=order, table=name)
         tables[dataset] = table
-    if usecase.main not in tables:
+    whole = usecase.task is not None and usecase.task.reads_history
+    if usecase.main not in tables and not (whole and tables):
         raise SourceError(
             f"the lake holds no rows of {usecase.table_name()!r}",
             next_step=f"take some in: trunkline ingest {usecase.name} FILE",
         )
-    features = usecase.table_features(tables) if usecase.table_features else tables[usecase.main]
-    order = [ibis.asc(name) for name in (BATCH, "_row") if name in features.columns]
-    rows = lake.engine.arrow(features.order_by(order) if order else features)
-    if rows.num_rows == 0:
-        raise SourceError(f"no rows to learn from or score in {usecase.table_name()!r}")
-    return rows, versions
+    return (usecase.table_features(tables) if usecase.table_features else tables[usecase.main]), versions
 
 
 def _newest(rows: "ir.Table", contract: type[Contract], batches: Sequence[str]) -> "ir.Table":

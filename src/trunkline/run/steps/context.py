@@ -28,6 +28,7 @@ class StepContext:
         mapping: Source column to field name.
         code_version: Package version and commit.
         reasons: Reasons per scored row; 0 gives none.
+        only: The step that was asked for alone; None for a whole run.
     """
 
     workspace: Workspace
@@ -39,6 +40,7 @@ class StepContext:
     mapping: Mapping[str, str] = field(default_factory=dict)
     code_version: str = ""
     reasons: int = 0
+    only: StepName | None = None
     _documents: dict[str, str] | None = field(default=None, repr=False)
 
     def document(self, step: StepName) -> str | None:

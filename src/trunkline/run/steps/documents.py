@@ -21,6 +21,7 @@ class IngestDocument(_Document):
         derived: One per derived table that was refreshed.
         simulated: Whether the rows come from the simulator.
         best_score: The best score possible on simulated rows.
+        unreachable: Declared sources that could not be reached, where the run goes on with what the lake has.
     """
 
     receipts: tuple[Receipt, ...]
@@ -29,6 +30,7 @@ class IngestDocument(_Document):
     derived: tuple[Receipt, ...] = ()
     simulated: bool = False
     best_score: float | None = None
+    unreachable: tuple[str, ...] = ()
 
     @property
     def totals(self) -> dict[str, int]:

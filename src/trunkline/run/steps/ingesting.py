@@ -34,7 +34,10 @@ def ingest(context: StepContext) -> IngestDocument:
     sources = context.sources or declared_names(workspace, usecase.name, dataset=context.dataset)
     handed = resolve(workspace, usecase, sources, dataset=context.dataset, mapping=context.mapping)
     best_score = None
-    if not handed and has_real_rows(workspace, usecase, dataset):
+    whole = usecase.task is not None and usecase.task.reads_history
+    if not handed and any(
+        has_real_rows(workspace, usecase, one) for one in (usecase.datasets if whole else (dataset,))
+    ):
         return IngestDocument(receipts=(), known=(), batches=(), derived=_refreshed(context))
     simulated = not handed
     if simulated:

@@ -24,6 +24,8 @@ def register(context: StepContext) -> RegisterDocument:
     """
     workspace, usecase = context.workspace, context.usecase
     trained = TrainDocument.model_validate_json(context.needed("train"))
+    if trained.kept is not None:
+        return RegisterDocument(version=trained.kept, unchanged=True)
     judged = EvaluateDocument.model_validate_json(context.needed("evaluate"))
     refuse_failed(judged, usecase=usecase.name, run_id=context.run_id)
     candidate, registry = workspace.root / trained.folder, workspace.registry
@@ -76,6 +78,9 @@ def rollout(context: StepContext) -> RolloutDocument:
             back: the evidence no longer speaks of what is live.
     """
     workspace, usecase = context.workspace, context.usecase
+    trained = TrainDocument.model_validate_json(context.needed("train"))
+    if trained.kept is not None:
+        return RolloutDocument(version=trained.kept, alias="champion", previous=None)
     version = RegisterDocument.model_validate_json(context.needed("register")).version
     judged = EvaluateDocument.model_validate_json(context.needed("evaluate"))
     workspace.registry.promote(

@@ -7,6 +7,7 @@ from trunkline.errors import LabelError
 from trunkline.plugins.code import code_sha256
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
+from trunkline.run.steps.keeping import kept_training
 from trunkline.run.steps.simulated import simulated_batches
 from trunkline.spec.facts import UseCaseFacts
 from trunkline.train import TrainDocument, main_table, train_candidate
@@ -18,10 +19,15 @@ __all__ = ["candidate_folder", "scored_rows", "train"]
 
 
 def train(context: StepContext) -> TrainDocument:
-    """Learn a candidate from the run's batches, or from the whole current table without an ingest step."""
+    """Learn a candidate from the run's batches, or from the whole current table without an ingest step.
+
+    A kind of learning that rests on history always reads the whole table; a champion that is not due is kept.
+    """
     workspace, usecase = context.workspace, context.usecase
-    taken = context.document("ingest")
-    batches = IngestDocument.model_validate_json(taken).batches if taken else ()
+    kept = kept_training(context)
+    if kept is not None:
+        return kept
+    batches = _batches(context)
     left_out = simulated_batches(workspace, usecase, batches=batches)
     rows, versions = main_table(usecase, workspace.lake, batches=batches, without=left_out)
     fingerprints = {name: contract.fingerprint for name, contract in usecase.contracts.items()}
@@ -57,6 +63,14 @@ def train(context: StepContext) -> TrainDocument:
     )
 
 
+def _batches(context: StepContext) -> tuple[str, ...]:
+    """Batches that the run is about; none where it is about all rows."""
+    taken, task = context.document("ingest"), context.usecase.task
+    if taken is None or (task is not None and task.reads_history):
+        return ()
+    return IngestDocument.model_validate_json(taken).batches
+
+
 def candidate_folder(context: StepContext) -> Path:
     """Where the candidate of a run lies until it is registered."""
     return context.workspace.folder("candidates") / context.run_id
@@ -64,7 +78,6 @@ def candidate_folder(context: StepContext) -> Path:
 
 def scored_rows(context: StepContext) -> "pa.Table":
     """The rows a predict step scores: the run's batches, or every current row; simulated ones as in training."""
-    taken = context.document("ingest")
-    batches = IngestDocument.model_validate_json(taken).batches if taken else ()
+    batches = _batches(context)
     left_out = simulated_batches(context.workspace, context.usecase, batches=batches)
     return main_table(context.usecase, context.workspace.lake, batches=batches, without=left_out)[0]

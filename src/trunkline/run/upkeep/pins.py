@@ -17,7 +17,7 @@ __all__ = ["is_old", "pinned_versions"]
 
 def pinned_versions(workspace: "Workspace") -> tuple[dict[str, set[int]], tuple[str, ...]]:
     """Give the versions that must stay, by table, and what was found damaged on the way, a sentence each."""
-    from trunkline.tasks import Model
+    from trunkline.tasks import load_model
 
     pins: dict[str, set[int]] = {}
     problems: list[str] = []
@@ -38,7 +38,7 @@ def pinned_versions(workspace: "Workspace") -> tuple[dict[str, set[int]], tuple[
         for alias, model in shown.items():
             needed.add(model.run_id)
             try:
-                lineage = Model.load(workspace.registry.folder(usecase, alias)).info.lineage
+                lineage = load_model(workspace.registry.folder(usecase, alias)).info.lineage
             except TrunklineError as error:
                 problems.append(str(error))
                 continue

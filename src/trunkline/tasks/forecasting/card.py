@@ -79,6 +79,11 @@ class ForecastCard(ModelCard):
     trained_from: datetime
     trained_until: datetime
 
+    @property
+    def seen_until(self) -> datetime:
+        """Newest hour that training has seen."""
+        return self.trained_until
+
     def told(self) -> tuple[tuple[str, str], ...]:
         """What a person reads first, as (name, text)."""
         models = tuple(

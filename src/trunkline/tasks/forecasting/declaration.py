@@ -29,7 +29,7 @@ def _search() -> dict[str, SearchRange]:
         "min_child_weight": SearchRange(low=5, high=80, log=True),
         "subsample": SearchRange(low=0.5, high=1.0),
         "colsample_bytree": SearchRange(low=0.3, high=0.9),
-        "rounds": SearchRange(low=100, high=300, whole=True),
+        "rounds": SearchRange(low=80, high=220, whole=True),
     }
 
 
@@ -86,8 +86,8 @@ class Forecasting(BaseModel):
         "rounds": 150,
     }
     search: Mapping[str, SearchRange] = Field(default_factory=_search)
-    trials: int = Field(default=6, ge=1)
-    tuning_rows: int = Field(default=8_000, ge=500)
+    trials: int = Field(default=5, ge=1)
+    tuning_rows: int = Field(default=5_000, ge=500)
     most_rows: int = Field(default=200_000, ge=1_000)
     refit_hours: int = Field(default=168, ge=24)
     evaluation_days: int = Field(default=28, ge=2)

@@ -1,0 +1,87 @@
+"""Candidate against champion where both score rows: on unseen rows where they are enough, else refitted."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from trunkline.run.steps.context import StepContext
+from trunkline.run.steps.sameness import differ_in_run_alone
+from trunkline.spec import NotWorseThanChampion
+from trunkline.train import PairedEvidence, TrainDocument, main_table
+
+if TYPE_CHECKING:
+    from trunkline.tasks import Model
+
+__all__ = ["MINIMUM_UNSEEN", "paired_evidence"]
+
+MINIMUM_UNSEEN: Final = 500
+"""Unseen labelled rows below which candidate and champion are refitted in the same folds instead."""
+
+
+def paired_evidence(context: StepContext, trained: TrainDocument, champion: str) -> dict[str, PairedEvidence]:
+    """Compare the candidate with the champion for each gate that asks, on unseen rows where they are enough."""
+    workspace, usecase = context.workspace, context.usecase
+    asked = [gate for gate in usecase.gates if isinstance(gate, NotWorseThanChampion)]
+    if usecase.task is None or not asked:
+        return {}
+    import pyarrow.compute as pc
+
+    from trunkline.tasks import Model
+    from trunkline.tasks.comparison import compare, compare_refitted
+    from trunkline.train import unseen_rows
+
+    rows, _ = main_table(usecase, workspace.lake, batches=trained.batches, without=trained.left_out)
+    rows = rows.filter(pc.is_valid(rows.column(usecase.task.label)))
+    candidate_at = workspace.root / trained.folder
+    champion_at = workspace.registry.folder(usecase.name, champion)
+    champion_model, candidate_model = Model.load(champion_at), Model.load(candidate_at)
+    unseen = unseen_rows(usecase, rows, [candidate_at, champion_at])
+    enough = unseen.num_rows >= MINIMUM_UNSEEN
+    seed = workspace.settings.seed
+    if not enough and _same_recipe(candidate_model, champion_model, candidate_at, champion_at):
+        return {
+            gate.metric: PairedEvidence(
+                metric=gate.metric,
+                champion=champion,
+                difference=0.0,
+                low=0.0,
+                high=0.0,
+                rows=rows.num_rows,
+                unseen=False,
+                same_recipe=True,
+            )
+            for gate in asked
+        }
+    evidence = {}
+    for gate in asked:
+        if enough:
+            found = compare(
+                candidate_model, champion_model, unseen, metric=gate.metric, seed=seed, confidence=gate.confidence
+            )
+        else:
+            found = compare_refitted(
+                candidate_model.info,
+                champion_model.info,
+                rows,
+                metric=gate.metric,
+                seed=seed,
+                threads=workspace.threads,
+                confidence=gate.confidence,
+            )
+        evidence[gate.metric] = PairedEvidence(
+            metric=gate.metric,
+            champion=champion,
+            difference=found.difference.value,
+            low=found.difference.low,
+            high=found.difference.high,
+            rows=found.rows,
+            unseen=enough,
+        )
+    return evidence
+
+
+def _same_recipe(candidate: "Model", champion: "Model", candidate_at: Path, champion_at: Path) -> bool:
+    """Whether a refit would compare one recipe with itself; the champion, learned once more, rightly equals itself."""
+    from trunkline.tasks.comparison import recipe_of
+
+    settled, known = (recipe_of(model.info).model_dump(mode="json") for model in (candidate, champion))
+    return settled == known and not differ_in_run_alone(candidate_at, champion_at)
