@@ -13,7 +13,7 @@ from trunkline.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
-OPEN = ("sources", "scheduler.runs")
+OPEN = ("sources", "scheduler.runs", "notify.targets", "notify.templates", "publish.sinks")
 """Tables whose keys are names that a user gives."""
 
 
@@ -55,7 +55,7 @@ def wrong(text: str) -> list[str]:
     for variable in re.findall(r"\bTRUNKLINE_[A-Z0-9_]+\b", text):
         name = variable.removeprefix("TRUNKLINE_").lower().replace("__", ".")
         name = name.removesuffix(".x").removesuffix(".")  # any setting of a table
-        if "__" in variable and name not in KNOWN and not name.startswith("scheduler.runs."):
+        if "__" in variable and name not in KNOWN and not name.startswith(tuple(f"{one}." for one in OPEN)):
             found.append(variable)
     return found
 
