@@ -173,6 +173,7 @@ def test_predictions_outcomes_and_readings_are_those_of_the_lake(url: str, tmp_p
     readings = {row["reading_id"]: row["value"] for row in ask(url, "SELECT * FROM pf_trunkline_readings")}
     assert readings == {row["reading_id"]: row["value"] for row in given["readings"]}
 
+    newest: dict[str, float] = {}
     for day in range(DAYS):
         date = f"{NOW + timedelta(days=day):%Y%m%d}"
         dated = {r["entity_key"]: r["score"] for r in ask(url, f"SELECT * FROM pf_churn_predictions_{date}")}

@@ -68,17 +68,24 @@ def current(lake: LakeReader, one: Readable, *, key: Sequence[str] = ()) -> "ir.
         one: The table.
         key: Its key; that of the contract by default.
     """
-    rows = one.rows(lake)
-    return _newest(one, rows, key)
+    return newest_among(one, one.rows(lake), key)
 
 
-def _newest(one: Readable, rows: "ir.Table", key: Sequence[str]) -> "ir.Table":
+def newest_among(one: Readable, rows: "ir.Table", key: Sequence[str]) -> "ir.Table":
+    """Give of each key the newest of some rows; of two that are as new the later one of the contract's own key.
+
+    Args:
+        one: The table they are from.
+        rows: The rows.
+        key: What names a row; that of the contract if empty.
+    """
     contract = one.contract
     key = key or (contract.table.key if contract is not None else ())
     if not key or contract is None:
         return rows
     event_at = contract.table.event_at
     order = [*([event_at] if event_at else []), *(name for name in _LINEAGE if name in rows.columns)]
+    order += [name for name in contract.table.key if name not in (*key, *order)]
     return newest(rows, key=key, newest_by=order, table=one.table) if order else rows.distinct(on=list(key))
 
 
@@ -118,7 +125,7 @@ def newest_of(lake: LakeReader, one: Readable, rows: "ir.Table", *, key: Sequenc
     """
     keys = rows.select(*key).distinct()
     every = one.rows(lake)
-    return _newest(one, every.semi_join(keys, list(key)), key)
+    return newest_among(one, every.semi_join(keys, list(key)), key)
 
 
 def days_of(rows: "ir.Table", column: str) -> "ir.Table":

@@ -5,7 +5,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
@@ -14,7 +14,7 @@ from trunkline.engine import FilesVanishedError
 from trunkline.errors import SchemaError
 from trunkline.lake import Lake
 from trunkline.lake.vault import reidentify
-from trunkline.publish.changes import Readable, added, current, day_of, days_of, newest_of
+from trunkline.publish.changes import Readable, added, current, day_of, days_of, newest_among, newest_of
 from trunkline.publish.protocol import Rows, Target
 from trunkline.publish.targets import MASK, Planned
 from trunkline.spec import UseCase
@@ -165,18 +165,9 @@ def _dated(
         rows = every.filter(day_of(every, one.dated_by) == day)
         if one.target.key:
             named = rows.filter(*(rows[name].notnull() for name in one.target.key))
-            contract = readable.contract or one.contract
-            order = [name for name in (contract.table.event_at, *contract.table.key) if name]
-            rows = _first(named, one.target.key, order)
+            rows = newest_among(readable, named, one.target.key)
         found.append(Composed(replace(one.target, name=f"{one.target.name}_{day}"), _leaving(one, rows), whole=True))
     return tuple(found)
-
-
-def _first(rows: "ir.Table", key: Sequence[str], order: Sequence[str]) -> "ir.Table":
-    import ibis
-
-    rank = ibis.row_number().over(group_by=list(key), order_by=[rows[name].desc() for name in order])
-    return rows.filter(rank == 0)
 
 
 def _segmented(usecase: UseCase, rows: "ir.Table") -> "ir.Table":

@@ -21,7 +21,7 @@ from trunkline.publish.composing import Asking, Composed, composed, reads, recip
 from trunkline.publish.opening import open_sink
 from trunkline.publish.outbox import Memory, Outbox, Plan, Position
 from trunkline.publish.protocol import Delivery, Latest, Sink
-from trunkline.publish.targets import Planned, planned
+from trunkline.publish.targets import Planned, fitted, planned
 from trunkline.settings.drills import point
 from trunkline.settings.publish import PublishSettings, SinkSettings
 from trunkline.spec import UseCase
@@ -113,7 +113,7 @@ class Publisher:
         for name, said in self._sinks(usecase):
             sink = self.opening(said, settings=self.settings, memory=Memory(self.outbox, name))
             try:
-                for one in self._wanted(said, usecase):
+                for one in self._fitting(sink, self._wanted(said, usecase)):
                     until = self._until(sink, usecase, one)
                     state: Literal["delivered", "unchanged", "absent"] = "absent" if until is None else "unchanged"
                     rows, statements = 0, list[str]()
@@ -155,6 +155,10 @@ class Publisher:
         every = planned(usecase, prefix=prefix, reidentifies=bool(said.reidentify))
         return tuple(one for one in every if not said.tables or one.name in said.tables)
 
+    def _fitting(self, sink: Sink | None, wanted: tuple[Planned, ...]) -> tuple[Planned, ...]:
+        """Give publications in a mode that the sink follows: as a whole, or as what is new."""
+        return wanted if sink is None else tuple(fitted(one, sink.capabilities) for one in wanted)
+
     def _to(self, name: str, said: SinkSettings, usecase: UseCase, run_id: str) -> list[Published]:
         wanted = self._wanted(said, usecase)
         sink: Sink | None = None
@@ -167,7 +171,7 @@ class Publisher:
             except TrunklineError as error:
                 down = error
             shown = sink.shown if sink is not None else ""
-            for one in wanted:
+            for one in self._fitting(sink, wanted):
                 result = Published(sink=name, to=shown, publication=one.name, target=one.target.name, state="unchanged")
                 if sink is None or down is not None:
                     found.append(self._failed(result, down, usecase))

@@ -55,8 +55,46 @@ def _search(said: SinkSettings, settings: PublishSettings, _: Memory) -> Sink:
     return SearchSink(said.url.get_secret_value(), options=options, timeout_s=settings.timeout_s)
 
 
+def _files(said: SinkSettings, _: PublishSettings, __: Memory) -> Sink:
+    from trunkline.publish.files import FileSink
+
+    return FileSink(said.url.get_secret_value(), said.options)
+
+
+def _webhook(said: SinkSettings, settings: PublishSettings, memory: Memory) -> Sink:
+    from trunkline.publish.webhook import WebhookSink
+
+    return WebhookSink(
+        said.url.get_secret_value(),
+        memory=memory,
+        secret="" if said.secret is None else said.secret.get_secret_value(),
+        headers=_plain(said),
+        timeout_s=settings.timeout_s,
+    )
+
+
+def _pubsub(said: SinkSettings, settings: PublishSettings, memory: Memory) -> Sink:
+    from trunkline.publish.pubsub import PubSubSink
+
+    return PubSubSink(said.url.get_secret_value(), memory=memory, options=_plain(said), timeout_s=settings.timeout_s)
+
+
+def _bigquery(said: SinkSettings, settings: PublishSettings, _: Memory) -> Sink:
+    from trunkline.publish.bigquery import BigQuerySink
+
+    return BigQuerySink(said.url.get_secret_value(), options=_plain(said), timeout_s=settings.timeout_s)
+
+
+def _plain(said: SinkSettings) -> dict[str, str]:
+    return {name: value.get_secret_value() for name, value in said.options.items()}
+
+
 SCHEMES: Final[Mapping[str, Opening]] = {
     **dict.fromkeys(("mariadb", "mysql", "postgresql", "postgres", "sqlite"), _sql),
+    **dict.fromkeys(("file", "s3", "gs", "abfss", "abfs"), _files),
+    **dict.fromkeys(("https", "http"), _webhook),
+    "pubsub": _pubsub,
+    "bigquery": _bigquery,
     **dict.fromkeys(("elasticsearch", "opensearch"), _search),
 }
 """What opens a sink, by the scheme of its URL."""

@@ -37,6 +37,7 @@ class Capabilities:
             then never there twice. Otherwise rows or messages carry ids by which a repeated one is known.
         views: Whether it can show the newest of dated targets under one name.
         keeps: Whether rows stay there; of messages nobody can say later what a target holds.
+        shares: Whether several use cases write to one table of the platform; else each has its own, ``NAME_USECASE``.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Capabilities:
     remembers: bool
     views: bool
     keeps: bool
+    shares: bool = False
 
 
 @dataclass(frozen=True)

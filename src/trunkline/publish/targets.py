@@ -4,17 +4,17 @@ Of personal data only leaves what the contract keeps in clear; a protected colum
 original only where the sink is told a purpose and the vault has it. A masked column shows no value at all.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from trunkline.contracts import Contract, Flag, Instant, Number, Table, Text, field
 from trunkline.contracts.columns import Column
 from trunkline.contracts.records import Outcome, Reading
-from trunkline.publish.protocol import Target, TargetColumn, TargetMode
+from trunkline.publish.protocol import Capabilities, Target, TargetColumn, TargetMode
 from trunkline.spec import UseCase
 from trunkline.spec.publish import Publication
 
-__all__ = ["MASK", "Planned", "PublishedPrediction", "planned"]
+__all__ = ["MASK", "Planned", "PublishedPrediction", "fitted", "planned"]
 
 MASK: Final = "***"
 """What a masked text shows."""
@@ -73,6 +73,26 @@ def planned(usecase: UseCase, *, prefix: str = "", reidentifies: bool = False) -
     """
     own = [_planned(usecase, one, prefix=prefix, reidentifies=reidentifies) for one in usecase.publish]
     return (*own, *(_platform(usecase, prefix=prefix, reidentifies=reidentifies) if usecase.task else ()))
+
+
+def fitted(one: Planned, able: Capabilities) -> Planned:
+    """Give a publication in a mode that a sink follows.
+
+    Where rows have no place of their own (files), those by key are replaced as a whole; where nothing can be replaced
+    (messages), what is new is sent.
+
+    Args:
+        one: The publication.
+        able: What the sink can.
+    """
+    target = one.target
+    if target.shared and not able.shares:
+        target = replace(target, name=f"{target.name}_{target.usecase}", shared=False)
+    if target.mode in able.modes:
+        return replace(one, target=target)
+    if "replace" in able.modes:
+        return replace(one, target=replace(target, mode="replace"))
+    return replace(one, target=replace(target, mode="append"), dated_by="", view="")
 
 
 def _planned(usecase: UseCase, one: Publication, *, prefix: str, reidentifies: bool) -> Planned:

@@ -63,6 +63,7 @@ class SqlSink:
             remembers=True,
             views=True,
             keeps=True,
+            shares=True,
         )
 
     @property
@@ -168,7 +169,11 @@ class SqlSink:
                 if self._address.database == "sqlite":
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
                 self._is_migrated = True
-            yield connection
+            try:
+                yield connection
+            except BaseException:
+                connection.invalidate()  # closed as it is: the server rolls back, and one that is down is not asked to
+                raise
 
     @contextmanager
     def _alone(self, connection: "Connection") -> Iterator[None]:

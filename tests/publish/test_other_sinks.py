@@ -1,0 +1,516 @@
+"""The conformance suite over files (a folder, an S3 server), a webhook, Pub/Sub's and BigQuery's emulators."""
+
+import importlib.util
+import itertools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import SecretStr
+
+from trunkline.errors import InputError, UnavailableError
+from trunkline.publish import Delivery, Latest, Memory, Outbox, Sink, Target, TargetColumn
+from trunkline.publish.files import FileSink
+from trunkline.testing import SINK_CHECKS, SinkCheck, SinkStage
+
+if TYPE_CHECKING:
+    from google.cloud.bigquery import Client
+
+_NUMBERS = itertools.count()
+_ROOT = Path(__file__).parents[2]
+_AT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def _python(value: object, kind: str) -> object:
+    if not isinstance(value, str):
+        return value.astimezone(UTC) if isinstance(value, datetime) else value
+    if kind == "day":
+        return date.fromisoformat(value)
+    return datetime.fromisoformat(value).astimezone(UTC) if kind == "instant" else value
+
+
+def _rows(found: Sequence[dict[str, Any]], columns: Sequence[TargetColumn]) -> Sequence[dict[str, object]]:
+    kinds = {column.name: column.kind for column in columns}
+    return [{name: _python(row[name], kinds[name]) for name in row} for row in found]
+
+
+@dataclass
+class Stage:
+    """What all stages have; each says how it reads and where nothing is."""
+
+    opening: Callable[[], Sink]
+    away: Callable[[], Sink]
+    reading: Callable[[str, Sequence[TargetColumn]], Sequence[dict[str, object]] | None]
+    dropping: Callable[[str], None] = lambda _: None
+    opened: list[Sink] = field(default_factory=list)
+    number: int = field(default_factory=lambda: next(_NUMBERS))
+
+    def open(self) -> Sink:
+        self.opened.append(self.opening())
+        return self.opened[-1]
+
+    def name(self, name: str) -> str:
+        return f"c{self.number}_{name}"
+
+    def rows(self, target: Target) -> Sequence[dict[str, object]] | None:
+        return self.reading(target.name, target.columns)
+
+    def shown(self, latest: Latest) -> Sequence[dict[str, object]] | None:
+        return self.reading(latest.name, latest.target.columns)
+
+    def drop(self, target: Target) -> None:
+        self.dropping(target.name)
+
+    def unavailable(self) -> Sink:
+        return self.away()
+
+
+# -- files
+
+
+@pytest.fixture
+def folder_stage(tmp_path: Path) -> Stage:
+    place = tmp_path / "out"
+
+    def read(name: str, columns: Sequence[TargetColumn]) -> Sequence[dict[str, object]] | None:
+        files = [place / f"{name}.parquet"] if (place / f"{name}.parquet").exists() else []
+        files += sorted((place / name).glob("*.parquet"))
+        if not files:
+            return None
+        return _rows([row for file in files for row in pq.read_table(file).to_pylist()], columns)
+
+    def away() -> Sink:
+        (tmp_path / "a file").write_text("")
+        return FileSink(f"file://{tmp_path}/a file/below", {})
+
+    return Stage(
+        opening=lambda: FileSink(f"file://{place}", {}),
+        away=away,
+        reading=read,
+        dropping=lambda name: (place / f"{name}.parquet").unlink(),
+    )
+
+
+@pytest.mark.parametrize("check", SINK_CHECKS, ids=lambda check: check.__name__)
+def test_a_folder_holds_every_promise(check: SinkCheck, folder_stage: Stage) -> None:
+    stage: SinkStage = folder_stage
+    check(stage)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_stage(s3: str) -> Stage:
+    from pyarrow.fs import FileSelector, FileType, S3FileSystem
+
+    said = {"access_key": "AKIAEXAMPLE", "secret_key": "n0t-shown", "region": "us-east-1", "endpoint_override": s3}
+    store = S3FileSystem(**said, allow_bucket_creation=True)
+    bucket = f"b{uuid.uuid4().hex[:12]}"
+    store.create_dir(bucket)
+    options = {name: SecretStr(value) for name, value in said.items()}
+
+    def read(name: str, columns: Sequence[TargetColumn]) -> Sequence[dict[str, object]] | None:
+        found = store.get_file_info(FileSelector(f"{bucket}/dwh", allow_not_found=True, recursive=True))
+        wanted = (f"{bucket}/dwh/{name}.parquet", f"{bucket}/dwh/{name}/")
+        files = [one.path for one in found if one.type == FileType.File and one.path.startswith(wanted)]
+        if not files:
+            return None
+        rows = [row for path in sorted(files) for row in pq.read_table(path, filesystem=store).to_pylist()]
+        return _rows(rows, columns)
+
+    gone = options | {"endpoint_override": SecretStr("http://127.0.0.1:9")}
+    return Stage(
+        opening=lambda: FileSink(f"s3://{bucket}/dwh", options),
+        away=lambda: FileSink(f"s3://{bucket}/dwh", gone),
+        reading=read,
+        dropping=lambda name: store.delete_file(f"{bucket}/dwh/{name}.parquet"),
+    )
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("check", SINK_CHECKS, ids=lambda check: check.__name__)
+def test_an_object_store_holds_every_promise(check: SinkCheck, s3_stage: Stage) -> None:
+    stage: SinkStage = s3_stage
+    check(stage)
+
+
+def _delivery(name: str, *, batch: str = "b1", whole: bool = True) -> Delivery:
+    columns = (
+        TargetColumn("id", "text", nullable=False, description="Names it"),
+        TargetColumn("mb", "number", nullable=True, unit="MB"),
+        TargetColumn("at", "instant", nullable=True),
+    )
+    return Delivery(
+        Target(name, "calls", columns, ("id",), "replace" if whole else "append"), batch, whole, "r", {}, _AT
+    )
+
+
+def _batches(*names: str, pieces: int = 1) -> Callable[[], Iterator[pa.RecordBatch]]:
+    schema = pa.schema([("id", pa.string()), ("mb", pa.float64()), ("at", pa.timestamp("us", tz="UTC"))])
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        size = -(-len(names) // pieces)
+        for start in range(0, len(names), size):
+            part = names[start : start + size]
+            yield pa.RecordBatch.from_pylist([{"id": name, "mb": 0.5, "at": _AT} for name in part], schema=schema)
+
+    return rows
+
+
+def test_readers_of_files_learn_what_columns_mean(tmp_path: Path) -> None:
+    sink = FileSink(f"file://{tmp_path}", {"format": SecretStr("csv")})
+    sink.deliver(_delivery("sizes"), _batches("a", 'b "quoted", ö'))
+    lines = (tmp_path / "sizes.csv").read_text().splitlines()
+    assert lines == [
+        "id,mb,at",
+        "a,0.5,2026-03-01T00:00:00.000000Z",
+        '"b ""quoted"", ö",0.5,2026-03-01T00:00:00.000000Z',
+    ]
+    note = json.loads((tmp_path / "_trunkline" / "sizes.json").read_text())
+    assert note["columns"][1] == {"name": "mb", "kind": "number", "description": "", "unit": "MB"}
+    assert (note["rows"], note["batch_id"]) == (2, "b1")
+    with pytest.raises(InputError, match="no such form"):
+        FileSink(f"file://{tmp_path}", {"format": SecretStr("xlsx")})
+
+
+# -- a webhook
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes what is posted; fails as often as it is told to, before or after it has taken it."""
+
+    def do_POST(self) -> None:
+        server = self.server
+        assert isinstance(server, Hook)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = server.statuses.pop(0) if server.statuses else 200
+        if status < 300 or status == 599:  # 599: taken, and the answer is lost
+            server.taken.append((dict(self.headers), body))
+        self.send_response(503 if status == 599 else status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as inherited
+        """Say nothing."""
+
+
+class Hook(ThreadingHTTPServer):
+    """A receiver on loopback."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Receiver)
+        self.taken: list[tuple[dict[str, str], bytes]] = []
+        self.statuses: list[int] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/hook?token=n0t-shown"
+
+    def kept(self) -> list[dict[str, Any]]:
+        """What a receiver has that looks at the idempotency keys."""
+        by_key = {headers["Idempotency-Key"]: json.loads(body) for headers, body in self.taken}
+        return list(by_key.values())
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    server = Hook()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def webhook(url: str, folder: Path, **more: Any) -> Sink:  # noqa: ANN401 - options of the sink
+    pytest.importorskip("httpx2", reason="the extra rest is not installed")
+    from trunkline.publish.webhook import WebhookSink
+
+    return WebhookSink(url, memory=Memory(Outbox(folder / "outbox.db"), "hook"), timeout_s=5, **more)
+
+
+@pytest.fixture
+def webhook_stage(hook: Hook, tmp_path: Path) -> Stage:
+    def read(name: str, columns: Sequence[TargetColumn]) -> Sequence[dict[str, object]] | None:
+        said = [one for one in hook.kept() if one["target"] == name]
+        return _rows([row for one in said for row in one["rows"]], columns) if said else None
+
+    return Stage(
+        opening=lambda: webhook(hook.url, tmp_path),
+        away=lambda: webhook("http://127.0.0.1:9/hook", tmp_path),
+        reading=read,
+    )
+
+
+@pytest.mark.parametrize("check", SINK_CHECKS, ids=lambda check: check.__name__)
+def test_a_webhook_holds_every_promise(check: SinkCheck, webhook_stage: Stage) -> None:
+    stage: SinkStage = webhook_stage
+    check(stage)
+
+
+def test_what_is_posted_is_signed_and_goes_once(hook: Hook, tmp_path: Path) -> None:
+    import hashlib
+    import hmac
+
+    sink = webhook(hook.url, tmp_path, secret="shared", headers={"X-API-Key": "k"}, now=lambda: 1_700_000_000.5)
+    hook.statuses = [200, 503]
+    with pytest.raises(UnavailableError, match="status 503"):
+        sink.deliver(_delivery("calls", whole=False), _batches("a", "b", "c", pieces=3))
+    again = webhook(hook.url, tmp_path, secret="shared")
+    hook.statuses = [599]  # it took the second piece, and we did not learn of it
+    with pytest.raises(UnavailableError):
+        again.deliver(_delivery("calls", whole=False), _batches("a", "b", "c", pieces=3))
+    assert again.deliver(_delivery("calls", whole=False), _batches("a", "b", "c", pieces=3)) == 2
+    keys = [headers["Idempotency-Key"] for headers, _ in hook.taken]
+    assert keys == ["b1-0", "b1-1", "b1-1", "b1-2"]
+    assert [row["id"] for one in hook.kept() for row in one["rows"]] == ["a", "b", "c"]
+    headers, body = hook.taken[0]
+    assert headers["X-API-Key"] == "k"
+    at = headers["Trunkline-Timestamp"]
+    assert at == "1700000000"
+    signed = hmac.new(b"shared", f"{at}.{keys[0]}.".encode() + body, hashlib.sha256).hexdigest()
+    assert headers["Trunkline-Signature"] == f"sha256={signed}"
+
+
+def test_a_receiver_that_refuses_is_not_asked_again(hook: Hook, tmp_path: Path) -> None:
+    hook.statuses = [403]
+    with pytest.raises(InputError, match="status 403") as refused:
+        webhook(hook.url, tmp_path).deliver(_delivery("calls", whole=False), _batches("a"))
+    assert "n0t-shown" not in str(refused.value)
+    with pytest.raises(InputError, match="without TLS"):
+        webhook("http://example.org/hook", tmp_path)
+
+
+# -- Pub/Sub
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def pubsub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``host:port`` of Google's own emulator, or of what ``PUBSUB_EMULATOR_HOST`` names."""
+    pytest.importorskip("google.cloud.pubsub_v1", reason="the extra pubsub is not installed")
+    if named := os.environ.get("PUBSUB_EMULATOR_HOST"):
+        yield named
+        return
+    gcloud = shutil.which("gcloud")
+    homes = [Path("/usr/lib/google-cloud-sdk"), *([Path(gcloud).resolve().parents[1]] if gcloud else [])]
+    jars = [jar for home in homes for jar in home.glob("platform/pubsub-emulator/lib/*-all.jar")]
+    java = shutil.which("java")
+    if not jars or java is None:
+        pytest.skip("Pub/Sub's emulator is not installed: gcloud components install pubsub-emulator, and java")
+    port = _free_port()
+    log = tmp_path_factory.mktemp("pubsub") / "log"
+    with log.open("wb") as stream:
+        server = subprocess.Popen(
+            [java, "-Xmx256m", "-jar", jars[0], "--host=127.0.0.1", f"--port={port}"],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        until = time.monotonic() + 90
+        while "Server started" not in log.read_text(errors="replace"):
+            assert server.poll() is None, log.read_text(errors="replace")[-2000:]
+            assert time.monotonic() < until, log.read_text(errors="replace")[-2000:]
+            threading.Event().wait(0.1)
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+@dataclass
+class Topic:
+    """A topic with a subscription, read by hand."""
+
+    emulator: str
+    name: str = field(default_factory=lambda: f"topic-{uuid.uuid4().hex[:10]}")
+    seen: dict[str, tuple[dict[str, str], dict[str, Any]]] = field(default_factory=dict)
+    deliveries: int = 0
+
+    def __post_init__(self) -> None:
+        import grpc
+        from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+        from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+        from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+        channel = grpc.insecure_channel(self.emulator)
+        publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+        self.subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+        path = f"projects/local/topics/{self.name}"
+        publisher.create_topic(name=path, timeout=20)
+        self.subscription = f"projects/local/subscriptions/{self.name}"
+        self.subscriber.create_subscription(name=self.subscription, topic=path, timeout=20)
+
+    def kept(self) -> list[tuple[dict[str, str], dict[str, Any]]]:
+        """Pull what is there; a subscriber that looks at ids has each message once."""
+        from google.api_core.exceptions import DeadlineExceeded
+
+        while True:
+            try:
+                found = self.subscriber.pull(subscription=self.subscription, max_messages=100, timeout=1.0)
+            except DeadlineExceeded:
+                break
+            if not found.received_messages:
+                break
+            for one in found.received_messages:
+                self.deliveries += 1
+                said = dict(one.message.attributes)
+                self.seen.setdefault(said["id"], (said, json.loads(one.message.data)))
+            ids = [one.ack_id for one in found.received_messages]
+            self.subscriber.acknowledge(subscription=self.subscription, ack_ids=ids, timeout=20)
+        return list(self.seen.values())
+
+
+def pubsub_sink(emulator: str, topic: str, folder: Path) -> Sink:
+    from trunkline.publish.pubsub import PubSubSink
+
+    memory = Memory(Outbox(folder / "outbox.db"), "topic")
+    return PubSubSink(f"pubsub://local/{topic}", memory=memory, options={"emulator": emulator}, timeout_s=5)
+
+
+@pytest.fixture
+def pubsub_stage(pubsub: str, tmp_path: Path) -> Stage:
+    topic = Topic(pubsub)
+
+    def read(name: str, columns: Sequence[TargetColumn]) -> Sequence[dict[str, object]] | None:
+        found = [row for said, row in topic.kept() if said["target"] == name]
+        return _rows(found, columns) if found else None
+
+    return Stage(
+        opening=lambda: pubsub_sink(pubsub, topic.name, tmp_path),
+        away=lambda: pubsub_sink("127.0.0.1:9", topic.name, tmp_path),
+        reading=read,
+    )
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("check", SINK_CHECKS, ids=lambda check: check.__name__)
+def test_a_topic_holds_every_promise(check: SinkCheck, pubsub_stage: Stage) -> None:
+    stage: SinkStage = pubsub_stage
+    check(stage)
+
+
+@pytest.mark.servers
+def test_messages_that_were_acknowledged_are_not_sent_again(pubsub: str, tmp_path: Path) -> None:
+    topic = Topic(pubsub)
+    delivery = _delivery("calls", whole=False)
+
+    def broken() -> Iterator[pa.RecordBatch]:
+        yield next(_batches("a", "b", pieces=2)())
+        raise UnavailableError("the lake went away")
+
+    with pytest.raises(UnavailableError):
+        pubsub_sink(pubsub, topic.name, tmp_path).deliver(delivery, broken)
+    assert pubsub_sink(pubsub, topic.name, tmp_path).deliver(delivery, _batches("a", "b", pieces=2)) == 1
+    assert sorted(row["id"] for _, row in topic.kept()) == ["a", "b"]
+    assert topic.deliveries == 2
+    said, _ = topic.kept()[0]
+    assert (said["usecase"], said["batch_id"], said["key"]) == ("calls", "b1", "a")
+    with pytest.raises(InputError, match="topic is not there"):
+        pubsub_sink(pubsub, "no-such-topic", tmp_path).check()
+
+
+# -- BigQuery
+
+
+def _emulator_fixture() -> Any:  # noqa: ANN401 - a fixture
+    """Lend the emulator's fixture of the tests of the source."""
+    path = _ROOT / "tests" / "ingest" / "bigquery" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("tests_ingest_bigquery", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.emulator
+
+
+emulator = _emulator_fixture()
+
+
+def _client(endpoint: str) -> "Client":
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery
+
+    client: Client = bigquery.Client(
+        "local",
+        AnonymousCredentials(),  # type: ignore[no-untyped-call]  # it has no types
+        client_options={"api_endpoint": endpoint},
+    )
+    return client
+
+
+def bigquery_sink(endpoint: str) -> Sink:
+    from trunkline.publish.bigquery import BigQuerySink
+
+    return BigQuerySink("bigquery://local/dwh", options={"endpoint": endpoint}, timeout_s=5)
+
+
+@pytest.fixture
+def bigquery_stage(emulator: Any) -> Stage:  # noqa: ANN401 - of another module
+    from google.api_core.exceptions import NotFound
+
+    client = _client(emulator.endpoint)
+    client.create_dataset("dwh", exists_ok=True, timeout=10)
+
+    def read(name: str, columns: Sequence[TargetColumn]) -> Sequence[dict[str, object]] | None:
+        try:
+            found = client.query(f"SELECT * FROM `local.dwh.{name}`", job_retry=None).result(timeout=20)
+        except NotFound:
+            return None
+        return _rows([dict(row.items()) for row in found], columns)
+
+    return Stage(
+        opening=lambda: bigquery_sink(emulator.endpoint),
+        away=lambda: bigquery_sink("http://127.0.0.1:9"),
+        reading=read,
+        dropping=lambda name: client.delete_table(f"local.dwh.{name}", timeout=10),
+    )
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("check", SINK_CHECKS, ids=lambda check: check.__name__)
+def test_bigquery_holds_every_promise(check: SinkCheck, bigquery_stage: Stage) -> None:
+    stage: SinkStage = bigquery_stage
+    check(stage)
+
+
+def test_what_bigquery_would_be_told_is_its_sql() -> None:
+    pytest.importorskip("google.cloud.bigquery", reason="the extra bigquery is not installed")
+    import sqlglot
+
+    sink = bigquery_sink("http://127.0.0.1:9")
+    for mode, whole in (("replace", True), ("append", False), ("upsert", False)):
+        given = _delivery("calls", whole=whole)
+        target = Target("calls", "calls", given.target.columns, ("id",), mode)  # type: ignore[arg-type]  # one of the modes
+        said = sink.would(Delivery(target, "b1", whole, "r", {}, _AT))
+        statements = [line for line in said if not line.startswith("load job")]
+        kinds = [type(sqlglot.parse_one(line, dialect="bigquery")).__name__ for line in statements]
+        assert kinds == (["Create", "Merge"] if mode == "upsert" else ["Create"])
