@@ -5,12 +5,23 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import ibis
 import pyarrow as pa
 import pytest
 
 from trunkline.engine import Engine, open_engine
 from trunkline.errors import UnknownNameError, UseCaseError
-from trunkline.features.kpi import COUNTERS, KPIS, column_of, converted, increments, kpis, missed_periods, unusable
+from trunkline.features.kpi import (
+    COUNTERS,
+    KPIS,
+    column_of,
+    converted,
+    increments,
+    kpis,
+    missed_periods,
+    row_kpis,
+    unusable,
+)
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -175,6 +186,24 @@ def test_nothing_gives_null(engine: Engine, name: str) -> None:
     if KPIS[name].formula.__class__.__name__ in {"Ratio", "Product"} and "granularity_s" not in counters:
         zeros = dict.fromkeys(counters, (0.0, 0.0))
         assert one(engine, name, zeros, seconds=(0, 0)) is None
+
+
+def test_by_rows_it_is_what_it_is_by_groups_of_one(engine: Engine) -> None:
+    counters: dict[str, tuple[float | None, ...]] = {}
+    for values, _ in BY_HAND.values():
+        counters.update(values)
+    given = rows(engine, counters).mutate(place=ibis.row_number())
+    held = engine.table(engine.arrow(given))
+    names = sorted(KPIS)
+    grouped = engine.arrow(kpis(held, names, by=["place"]).order_by("place").select(*names)).to_pylist()
+    alone = engine.arrow(row_kpis(held, names).order_by("place").select(*names)).to_pylist()
+    assert len(alone) == 2
+    for one, other in zip(alone, grouped, strict=True):
+        known = {name: value for name, value in other.items() if value is not None}
+        assert {name: value for name, value in one.items() if value is not None} == pytest.approx(known, rel=1e-12)
+        assert len(known) > len(names) // 2
+    with pytest.raises(UnknownNameError, match="indicator"):
+        row_kpis(held, ["no_such"])
 
 
 def test_every_counter_is_described_and_has_a_column_of_its_own() -> None:

@@ -5,7 +5,7 @@ one row per group with a column per indicator. An indicator of a longer time or 
 never the mean of ratios; where its denominator is zero, or a counter is missing, it is null.
 """
 
-from trunkline.features.kpi.computing import converted, increments, kpis, missed_periods, unusable
+from trunkline.features.kpi.computing import converted, increments, kpis, missed_periods, row_kpis, unusable
 from trunkline.features.kpi.counters import COUNTERS, Counter, column_of
 from trunkline.features.kpi.formulas import KPIS, Kpi, Maximum, Mean, Product, Ratio, Total
 
@@ -24,5 +24,6 @@ __all__ = [
     "increments",
     "kpis",
     "missed_periods",
+    "row_kpis",
     "unusable",
 ]

@@ -12,7 +12,7 @@ from trunkline.features.kpi.formulas import KPIS, PERIOD, Formula, Maximum, Mean
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-__all__ = ["converted", "increments", "kpis", "missed_periods", "unusable"]
+__all__ = ["converted", "increments", "kpis", "missed_periods", "row_kpis", "unusable"]
 
 _NEAR: Final = 0.1
 """A running total has wrapped where it went from the last tenth of its range to the first; else it began anew."""
@@ -45,6 +45,37 @@ def kpis(rows: "ir.Table", names: Sequence[str], *, by: Sequence[str], period: s
     values = {name: _value(rows, KPIS[name].formula, period) * KPIS[name].scale for name in usable}
     grouped = rows.group_by(*by).aggregate(**values)
     return grouped.mutate(**{name: ibis.null("float64") for name in lacking}).select(*by, *names)
+
+
+def row_kpis(rows: "ir.Table", names: Sequence[str], *, period: str = "granularity_s") -> "ir.Table":
+    """Compute indicators of each row by itself, where a row is all there is of an object and period.
+
+    What :func:`kpis` gives grouped by object and period, without the grouping.
+
+    Args:
+        rows: One row per measured object and period; columns as :func:`column_of` names them.
+        names: Indicators, of :data:`KPIS`.
+        period: Column with the length of the period (seconds).
+
+    Returns:
+        The rows with a 64-bit float per indicator; null as in :func:`kpis`.
+
+    Raises:
+        UnknownNameError: There is no such indicator.
+    """
+    if unknown := [name for name in names if name not in KPIS]:
+        raise UnknownNameError(f"there is no indicator {unknown[0]!r}", allowed=KPIS)
+    import ibis
+
+    lacking = unusable(rows, names)
+    return rows.mutate(
+        **{
+            name: ibis.null("float64")
+            if name in lacking
+            else _value(rows, KPIS[name].formula, period, by_row=True) * KPIS[name].scale
+            for name in names
+        }
+    )
 
 
 def unusable(rows: "ir.Table", names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
@@ -170,12 +201,16 @@ def _number(rows: "ir.Table", counter: str) -> "ir.FloatingValue":
     return cast("ir.FloatingValue", rows[column_of(counter)].cast("float64"))
 
 
-def _value(rows: "ir.Table", formula: Formula, period: str) -> "ir.FloatingValue":
+def _value(rows: "ir.Table", formula: Formula, period: str, *, by_row: bool = False) -> "ir.FloatingValue":
+    import ibis
+
     def number(counter: str) -> "ir.FloatingValue":
         return cast("ir.FloatingValue", rows[period].cast("float64")) if counter == PERIOD else _number(rows, counter)
 
     def total(weights: Mapping[str, float], where: "ir.BooleanValue") -> "ir.FloatingValue":
         terms = (number(name) * weight for name, weight in weights.items())
+        if by_row:
+            return cast("ir.FloatingValue", where.ifelse(reduce(add, terms), ibis.null("float64")))
         return cast("ir.FloatingValue", reduce(add, terms).sum(where=where))
 
     def whole(names: Sequence[str]) -> "ir.BooleanValue":
@@ -186,12 +221,18 @@ def _value(rows: "ir.Table", formula: Formula, period: str) -> "ir.FloatingValue
             where = whole((*above, *below))
             return cast("ir.FloatingValue", total(above, where) / total(below, where).nullif(0.0))
         case Product(ratios):
-            return cast("ir.FloatingValue", reduce(mul, (_value(rows, ratio, period) for ratio in ratios)))
+            return cast(
+                "ir.FloatingValue", reduce(mul, (_value(rows, ratio, period, by_row=by_row) for ratio in ratios))
+            )
         case Mean(counter):
+            if by_row:
+                return cast(
+                    "ir.FloatingValue", number(PERIOD).nullif(0.0).isnull().ifelse(ibis.null(), number(counter))
+                )
             where = whole((counter, PERIOD))
             weighted = (number(counter) * number(PERIOD)).sum(where=where)
             return cast("ir.FloatingValue", weighted / number(PERIOD).sum(where=where).nullif(0.0))
         case Maximum(counter):
-            return cast("ir.FloatingValue", number(counter).max())
+            return number(counter) if by_row else cast("ir.FloatingValue", number(counter).max())
         case Total(counters):
             return total(counters, whole(tuple(counters)))

@@ -145,12 +145,12 @@ def probation(rows: int) -> int:
     return int(_PROBATION_SHARE * min(rows, _MOST_PROBATION_ROWS))
 
 
-def nab_score(series: Sequence[Ranged], *, profile: NabProfile = NabProfile()) -> NabScore:  # noqa: B008 - frozen
+def nab_score(series: Sequence[Ranged], *, profile: NabProfile = NabProfile()) -> NabScore:
     """Score detections by how early in a window they are.
 
     Of a window the earliest detection counts, by a sigmoid of its place; a detection outside costs the more, the
     farther it is behind the last window. Source: Lavin and Ahmad (2015), doi:10.1109/ICMLA.2015.141. The one threshold
-    is the best over all series, as NAB has it: the score says what the scores allow, not what a choice beforehand gives.
+    is the best over all series, as NAB has it: it says what the scores allow, not what a choice beforehand gives.
 
     Args:
         series: The series; their first rows (:func:`probation`) are not judged.

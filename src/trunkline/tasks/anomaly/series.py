@@ -77,7 +77,7 @@ def _deviations(values: Floats, window: int, warm_up: int) -> Floats:
     spread = np.sqrt(np.maximum((squares[places] - squares[begins]) / count - mean * mean, 0.0))
     found = (centred - mean) / (spread + 1e-9 * np.maximum(np.abs(values), 1.0))
     found[:warm_up] = 0.0
-    return np.clip(found, -_MOST, _MOST)
+    return np.asarray(np.clip(found, -_MOST, _MOST), dtype=np.float64)
 
 
 def _trailing_mean(values: Floats, window: int) -> Floats:

@@ -7,7 +7,7 @@ follow from them. The kind of fault is the one whose signature is nearest to the
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from trunkline.features.kpi import kpis
+from trunkline.features.kpi import row_kpis
 from trunkline.spec import Meaning
 from trunkline.tasks.anomaly import Anomalies
 from trunkline.usecases.towers.features import MEASURED, cell_periods
@@ -120,13 +120,16 @@ def indicator_rows(counters: "ir.Table") -> "ir.Table":
     """
     import ibis
 
-    cases = {f"_of_{name}": counters[column] for name, column in _CASES.items()}
-    named = counters.mutate(**{name: counters[column] for name, column in _AMOUNTS.items()}, **cases)
-    found = kpis(named, WATCHED_KPIS, by=["cell_name", "begin_at", *_AMOUNTS, *cases])
+    # a row is all there is of a cell's period: its indicators need no sums
+    found = row_kpis(counters, WATCHED_KPIS)
     # of few cases a share says little
-    enough = {name: (found[f"_of_{name}"] >= _FEWEST).ifelse(found[name], ibis.null("float64")) for name in _CASES}
-    found = found.mutate(**enough).drop(*cases)
-    return found.mutate(hour=cast("ir.TimestampValue", found["begin_at"]).hour())
+    told = {
+        name: (found[column] >= _FEWEST).ifelse(found[name], ibis.null("float64")) for name, column in _CASES.items()
+    }
+    told |= {name: found[name] for name in WATCHED_KPIS if name not in told}
+    told |= {name: found[column] for name, column in _AMOUNTS.items()}
+    hour = cast("ir.TimestampValue", found["begin_at"]).hour()
+    return found.select("cell_name", "begin_at", hour=hour, **told)
 
 
 def threshold_rows(thresholds: "ir.Table") -> "ir.Table":
