@@ -58,7 +58,9 @@ def _show(found: "Contacted", *, dry_run: bool, out: Path | None) -> None:
         print(f"  {reason:<12} {members:>9,}")
     if found.known:
         print("decided before: nobody was decided about again")
-    if not found.sinks and found.sent:
-        print("no sink is named in messages.sinks: the messages stand in platform.messages, and nobody gets them yet")
+    for one in found.published:
+        print(f"  {one.sink}: {one.rows:,} {one.state}{': ' if one.error else ''}{one.error}")
+    if not found.published and found.sent and not dry_run:
+        print("no sink is named in messages.sinks: the messages stand in the lake, and nobody gets them yet")
     if out is not None:
         print(f"who gets what: {out}")

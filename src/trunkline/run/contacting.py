@@ -1,8 +1,9 @@
 """Contacts the audience of a campaign: who gets a message, who does not and why, each decided once.
 
 Nobody is contacted by a run: this is asked for. Decisions go to ``platform.messages``, all of a campaign and channel in
-one commit, so that asking again decides nothing twice; what is to be sent leaves as events to the sinks of the settings
-by the publications of the lake, with their outbox. One process at a time decides, for the cap holds over all use cases.
+one commit, so that asking again decides nothing twice. What is to be sent also goes to the table ``USECASE.messages``,
+which the use case publishes: it leaves to the sinks of the settings by the way of all publications, with their outbox.
+One process at a time decides, for the cap holds over all use cases.
 """
 
 from collections import Counter
@@ -18,6 +19,8 @@ from trunkline.contracts.records import AUDIENCES, MESSAGES, AudienceMember, Cus
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.lake import Transaction, held
 from trunkline.notify import decided
+from trunkline.publish import Published
+from trunkline.run.publishing import publisher_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -42,7 +45,7 @@ class Contacted(BaseModel):
         sent: Messages.
         withheld: Reason to members who get nothing.
         known: The campaign was decided before, and nothing was decided now.
-        sinks: Where the messages go; none where the settings name no sink.
+        published: What became of the messages at each sink; nothing where the settings name none, or in a dry run.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,7 +57,7 @@ class Contacted(BaseModel):
     sent: int
     withheld: Mapping[str, int]
     known: bool
-    sinks: tuple[str, ...]
+    published: tuple[Published, ...]
 
 
 def contact(
@@ -91,8 +94,8 @@ def contact(
         if rows is None:
             rows = _decided(workspace, usecase, members)
             if not dry_run:
-                transaction = Transaction(f"messages:{usecase.name}:{name}:{workspace.settings.messages.channel}", 1)
-                workspace.lake.append(MESSAGES, rows, transaction=transaction)
+                workspace.lake.append(MESSAGES, rows, transaction=_transaction(workspace, usecase, name))
+        published = () if dry_run else _handed_over(workspace, usecase, rows, campaign=name)
     withheld = Counter(reason for reason in rows.column("reason").to_pylist() if reason is not None)
     document = Contacted(
         usecase=usecase.name,
@@ -102,9 +105,31 @@ def contact(
         sent=rows.num_rows - withheld.total(),
         withheld=dict(sorted(withheld.items())),
         known=known,
-        sinks=workspace.settings.messages.sinks,
+        published=published,
     )
     return document, rows
+
+
+def _transaction(workspace: "Workspace", usecase: "UseCase", campaign: str) -> Transaction:
+    return Transaction(f"messages:{usecase.name}:{campaign}:{workspace.settings.messages.channel}", 1)
+
+
+def _handed_over(
+    workspace: "Workspace", usecase: "UseCase", rows: "pa.Table", *, campaign: str
+) -> tuple[Published, ...]:
+    """Put what is to be sent where it is published from, once, and publish it where the settings name sinks."""
+    import pyarrow.compute as pc
+
+    chosen = rows.filter(pc.equal(rows.column("state"), "sent"))
+    if chosen.num_rows:
+        workspace.lake.append(
+            usecase.table_name("messages"), chosen, transaction=_transaction(workspace, usecase, campaign)
+        )
+    sinks = workspace.settings.messages.sinks
+    if not sinks:
+        return ()
+    found = publisher_of(workspace, only=sinks).publish(usecase, run_id=campaign)
+    return tuple(one for one in found if one.publication == "messages")
 
 
 def _members(workspace: "Workspace", usecase: "UseCase", campaign: str | None) -> "pa.Table":

@@ -53,12 +53,13 @@ def preview_publish(workspace: "Workspace", usecase_name: str) -> tuple[tuple[Pu
     return publisher_of(workspace).preview(usecase)
 
 
-def publisher_of(workspace: "Workspace") -> Publisher:
-    """Give what publishes from a workspace."""
+def publisher_of(workspace: "Workspace", *, only: tuple[str, ...] = ()) -> Publisher:
+    """Give what publishes from a workspace, to some sinks alone where they are named."""
+    settings = workspace.settings.publish
     return Publisher(
         lake=workspace.lake,
         outbox=outbox_of(workspace),
-        settings=workspace.settings.publish,
+        settings=settings.model_copy(update={"only": only}) if only else settings,
         clock=workspace.clock,
     )
 

@@ -2,13 +2,16 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from tests.run.pushing.conftest import Campaigns
+    from tests.run.pushing.conftest import Campaigns, PushService
 
 
 def contact(campaigns: "Campaigns", *options: str) -> dict[str, object]:
@@ -63,3 +66,37 @@ def test_what_cannot_be_is_said(campaigns: "Campaigns") -> None:
         code, _, err = campaigns.trunkline(*asked, "--workspace", campaigns.root)
         assert code == 2
         assert said in " ".join(err.split())
+
+
+@pytest.mark.slow
+def test_messages_leave_to_the_sinks_and_become_pushes(
+    campaigns: "Campaigns", tmp_path: Path, service: "PushService", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the decision over a webhook to the push service: all parts are the real ones, on loopback."""
+    campaigns.audience("run-1", ["a", "b", "c"], holdout=["c"])
+    campaigns.consents(tmp_path, ("a", True), ("b", True), ("c", True))
+    monkeypatch.setenv("TRUNKLINE_MESSAGES__PUSH__PORT", "0")
+    command = [sys.executable, "-m", "trunkline", "push", "--workspace", str(campaigns.root)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            url = server.stderr.readline().split()[-1]
+            assert url.startswith("http://127.0.0.1:")
+            monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__PUSH__URL", url)
+            monkeypatch.setenv("TRUNKLINE_MESSAGES__SINKS", '["push"]')
+            service.refuses.add("b")
+            monkeypatch.setenv("TRUNKLINE_PUBLISH__ATTEMPTS", "1")
+            (owed,) = contact(campaigns)["published"]  # type: ignore[misc]  # the JSON of the command
+            assert owed["state"] == "owed"
+            assert [customer for customer, _ in service.pushed] == ["a"]
+            service.refuses.clear()
+            (delivered,) = contact(campaigns)["published"]  # type: ignore[misc]  # likewise
+            assert (delivered["state"], delivered["rows"]) == ("delivered", 2)
+            (unchanged,) = contact(campaigns)["published"]  # type: ignore[misc]  # likewise
+            assert unchanged["state"] == "unchanged"
+            assert sorted(customer for customer, _ in service.pushed) == ["a", "b"], (
+                "each once, and not who is held out"
+            )
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(60)

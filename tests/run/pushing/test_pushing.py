@@ -154,7 +154,7 @@ def test_a_claim_of_a_killed_process_runs_out(ledger: PushLedger) -> None:
         (b"5", "an object"),
         (b'{"message_id": "m"}', "usecase: Field required"),
         (b'{"message": {"data": "%%"}}', "not JSON in Base64"),
-        (json.dumps([{}] * 1_001).encode(), "more than 1000"),
+        (json.dumps([{}] * 20_001).encode(), "more than 20000"),
         (json.dumps(message("a", valid_until="2026-01-01T00:00:00")).encode(), "timezone"),
     ],
 )

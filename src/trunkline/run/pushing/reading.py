@@ -15,7 +15,7 @@ from trunkline.errors import InputError
 
 __all__ = ["Message", "messages_in"]
 
-_MOST: Final = 1_000
+_MOST: Final = 20_000
 
 
 class Message(BaseModel):

@@ -4,6 +4,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from trunkline.contracts.records import CustomerMessage
 from trunkline.spec import (
     Calibrated,
     FairDecisions,
@@ -13,6 +14,7 @@ from trunkline.spec import (
     NoLeakage,
     NotWorseThanChampion,
     OnnxEqual,
+    Publication,
     UseCase,
     Watch,
 )
@@ -81,6 +83,7 @@ def chosen(choices: Choices) -> UseCase:
         simulated_rows=20_000,
         horizon_days=HORIZON_DAYS,
         audience=AUDIENCE,
+        publish=(Publication(name="messages", table="upgrade.messages", contract=CustomerMessage, mode="append"),),
         label_delay_days=7,
         justified={name: JUSTIFIED[group] for group in choices.also for name in GROUPS[group]},
         choices=Choices,
