@@ -1,0 +1,345 @@
+"""Towers: the performance tables against the usual four PySpark jobs, scores of a large fleet, and how good they are.
+
+Cases: ``tables, duckdb`` and ``tables, spark`` (whole processes, from the files to both tables as Parquet; the peer is
+the four jobs of ``peers/towers_spark.py`` one after the other), ``fleet`` (9.6 million rows of counters to indicators,
+scores and alerts; made beforehand), ``faults`` (precision and recall of alerts by kind of fault), ``unusual`` (F1 on
+the real file with whole cells held out, by kind of split and without the decimals that tell labels apart), ``nab``.
+``TRUNKLINE_BENCH_CELLS`` and ``TRUNKLINE_BENCH_CASES`` make it smaller; data is looked for in ``TRUNKLINE_DATA``.
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from trunkline.tasks.anomaly import AnomalyModel
+
+HERE = Path(__file__).parent
+DATA = Path(os.environ.get("TRUNKLINE_DATA", HERE.parents[1] / "shared" / "data"))
+CELLS = int(os.environ.get("TRUNKLINE_BENCH_CELLS", "100000"))
+REPEATS = int(os.environ.get("TRUNKLINE_BENCH_REPEATS", "3"))
+BUDGET = 1.75
+
+
+def say(case: str, **facts: object) -> None:
+    """Print one line."""
+    print(json.dumps({"bench": "towers", "case": case, **facts}), flush=True)
+
+
+def usual_tables(folder: Path) -> "dict[str, pa.Table]":
+    """The files under the names and types of the contracts, with the order in which rows came."""
+    import pyarrow.csv as pa_csv
+
+    from trunkline.checks import arrow_schema
+    from trunkline.plugins import load_usecase
+
+    files = {
+        "thresholds": pa_csv.read_csv(folder / "service_threshold_data.csv"),
+        "customers": pq.read_table(folder / "cust_raw_data").drop_columns(["customerID"]),
+        "usage": pq.read_table(folder / "telecom_surrogate_from_cell2cell.parquet"),
+    }
+    found = {}
+    for dataset, table in files.items():
+        contract = load_usecase("towers").datasets[dataset]
+        names = {alias: column.name for column in contract.columns for alias in (column.name, *column.aliases)}
+        names |= {alias.lower(): name for alias, name in names.items()}
+        columns = {}
+        for field in arrow_schema(contract):
+            source = next(
+                (one for one in table.column_names if names.get(one, names.get(one.lower())) == field.name), ""
+            )
+            if not source:
+                columns[field.name] = pa.nulls(table.num_rows, field.type)
+            elif pa.types.is_boolean(field.type) and pa.types.is_string(table[source].type):
+                columns[field.name] = pa.compute.equal(table[source], "Yes")
+            else:
+                columns[field.name] = table[source].cast(field.type)
+        columns["_ingested_at"] = pa.array(np.zeros(table.num_rows, "datetime64[us]"), pa.timestamp("us", tz="UTC"))
+        columns["_row"] = pa.array(np.arange(table.num_rows))
+        found[dataset] = pa.table(columns)
+    return found
+
+
+def make_tables(engine_name: str, out: Path) -> None:
+    """Both tables, from the files to Parquet."""
+    from trunkline.engine import open_engine
+    from trunkline.plugins import load_usecase
+
+    usecase = load_usecase("towers")
+    with open_engine(engine_name, threads=2) as engine:
+        known = {name: engine.table(rows) for name, rows in usual_tables(DATA / "towers").items()}
+        for name in ("customer_service_metrics", "cell_tower_performance"):
+            rows = engine.arrow(usecase.derived[name].rows(known))
+            pq.write_table(rows, out / f"{name}.parquet")
+            known[name] = engine.table(rows)
+
+
+def peers(out: Path) -> float:
+    """Seconds of the four jobs."""
+    began = time.perf_counter()
+    for step in "1234":
+        command = [sys.executable, str(HERE / "peers" / "towers_spark.py"), step, str(DATA / "towers"), str(out)]
+        subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def tables() -> None:
+    """Time both sides as whole processes, and see that they say the same of every cell."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        (out / "ours").mkdir()
+        theirs = [peers(out / "peer") for _ in range(REPEATS)]
+        for engine in ("duckdb", "spark"):
+            runs = []
+            for _ in range(REPEATS):
+                began = time.perf_counter()
+                command = [sys.executable, __file__, "--tables", engine, str(out / "ours")]
+                subprocess.run(command, check=True, capture_output=True)
+                runs.append(time.perf_counter() - began)
+            ours = pq.read_table(out / "ours" / "cell_tower_performance.parquet").to_pandas().set_index("CellName")
+            peer = pq.read_table(out / "peer" / "4").to_pandas().set_index("CellName").loc[ours.index]
+            for name in ("PRBUsageUL", "drop_vce_Mean", "peak_vce_Mean"):
+                assert np.allclose(ours[f"avg_{name}"], peer[f"avg_{name}"])
+            seconds, usual = statistics.median(runs), statistics.median(theirs)
+            say(f"tables, {engine}", seconds=round(seconds, 2), ratio={"four PySpark jobs": round(seconds / usual, 4)},
+                peer_seconds=round(usual, 1), times_faster=round(usual / seconds, 1))  # fmt: skip
+        in_process(statistics.median(theirs))
+
+
+def in_process(usual: float) -> None:
+    """The same on DuckDB in a process that is there already, as a server or a scheduler is."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = []
+        for _ in range(REPEATS + 1):
+            began = time.perf_counter()
+            make_tables("duckdb", Path(folder))
+            runs.append(time.perf_counter() - began)
+    seconds = statistics.median(runs[1:])
+    say("tables, duckdb, running process", seconds=round(seconds, 2), peer_seconds=round(usual, 1),
+        ratio={"four PySpark jobs": round(seconds / usual, 4)}, times_faster=round(usual / seconds, 1))  # fmt: skip
+
+
+def simulated(folder: Path, cells: int, seed: int = 0) -> Mapping[str, Path]:
+    """Files of a simulated fleet."""
+    from trunkline.plugins import load_usecase
+    from trunkline.run import simulate_files
+
+    return simulate_files(load_usecase("towers"), rows=cells, seed=seed, out=folder)[0]
+
+
+def scored(counters: Path, out: Path | None, *, per_week: float = BUDGET) -> "tuple[AnomalyModel, pa.Table, int]":
+    """Indicators, scores of every row into a file, and the alerts."""
+    from trunkline.engine import open_engine
+    from trunkline.tasks.anomaly import Budget, gathered, learn
+    from trunkline.usecases.towers.anomalies import OF_COUNTERS, indicator_rows
+
+    with open_engine("duckdb", threads=2, memory_limit_mb=2_000) as engine:
+        rows = engine.parquet([str(counters)], pq.read_schema(counters))
+        things = gathered(indicator_rows(rows), OF_COUNTERS)
+        names = engine.arrow(rows.select("cell_name").distinct().order_by("cell_name")).column(0)
+        chosen = np.sort(np.random.default_rng(0).choice(len(names), min(2_000, len(names)), replace=False))
+        sample = rows.filter(rows["cell_name"].isin(names.take(pa.array(chosen)).to_pylist()))
+        budget = Budget(per_week=per_week)
+        model = learn(engine.arrow(gathered(indicator_rows(sample), OF_COUNTERS)), OF_COUNTERS, budget=budget, seed=0)
+        schema, count, alerts = things.schema().to_pyarrow(), 0, []
+        writer = pq.ParquetWriter(out, model.scored_schema(schema)) if out else None
+        for batch in engine.batches(things, rows=4_096):
+            for found in model.scored([batch]):
+                count += found.num_rows
+                if writer:
+                    writer.write_batch(found)
+            alerts += list(model.alerted([batch]))
+        if writer:
+            writer.close()
+    return model, pa.Table.from_batches(alerts), count
+
+
+def fleet() -> None:
+    """Time the large fleet in a process of its own, whose largest memory is told."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = simulated(Path(folder), CELLS)
+        command = [sys.executable, __file__, "--fleet", str(files["counters"]), str(Path(folder) / "scored.parquet")]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        print(said, end="", flush=True)
+
+
+def faults(cells: int = 3_000) -> None:
+    """Precision of alerts and recall by kind of fault, with a budget below the number of faults and one above."""
+    for per_week in (BUDGET, 2.5):
+        judge_faults(cells, per_week)
+
+
+def judge_faults(cells: int, per_week: float) -> None:
+    """Hold the alerts of one budget against what was injected."""
+    from trunkline.usecases.towers.anomalies import diagnosed
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = simulated(Path(folder), cells, seed=7)
+        _, alerts, _ = scored(files["counters"], None, per_week=per_week)
+        truth = {row["cell_name"]: row for row in pq.read_table(files["faults"]).to_pylist()}
+    hits: Counter[str] = Counter()
+    named: Counter[str] = Counter()
+    right: Counter[str] = Counter()
+    found: set[str] = set()
+    for alert in alerts.to_pylist():
+        fault = truth.get(alert["cell_name"])
+        kind = diagnosed(alert["deviations"], rows=alert["rows"])
+        late = timedelta(minutes=45)  # a score looks back over three periods
+        is_hit = fault and alert["first_at"] < fault["end_at"] + late and alert["last_at"] >= fault["begin_at"]
+        hits["hit" if is_hit else "false"] += 1
+        named[kind] += 1
+        if fault and is_hit:
+            right[kind] += kind == fault["kind"]
+            found.add(alert["cell_name"])
+    kinds = Counter(row["kind"] for row in truth.values())
+    got = Counter(truth[cell]["kind"] for cell in found)
+    say("faults", cells=cells, budget_per_cell_and_week=per_week, alerts=alerts.num_rows, faults=sum(kinds.values()),
+        precision=round(hits["hit"] / max(alerts.num_rows, 1), 3),
+        recall={kind: round(got[kind] / count, 3) for kind, count in sorted(kinds.items())},
+        precision_by_kind={kind: round(right[kind] / count, 3) for kind, count in sorted(named.items())})  # fmt: skip
+
+
+def unusual() -> None:
+    """F1 for Unusual by what the model sees and how rows are split; the threshold of a fold comes from the others."""
+    from sklearn.ensemble import IsolationForest
+    from sklearn.metrics import average_precision_score, f1_score
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    from trunkline.engine import open_engine
+    from trunkline.tasks.anomaly import Budget, gathered, learn
+    from trunkline.tasks.classification_training import best_f1_threshold
+    from trunkline.usecases.towers.anomalies import OF_THRESHOLDS, threshold_rows
+    from trunkline.usecases.towers.features import FEATURES, MEASURED, cell_periods
+    from trunkline.usecases.towers.learners import LEARNERS
+
+    steps = dict(zip(MEASURED, (0.5, 0.5, 0.05, 0.005, 0.5, 0.1, 0.05, 0.05, 1, 1, 1), strict=True))
+    with open_engine("duckdb", threads=2) as engine:
+        given = usual_tables(DATA / "towers")["thresholds"]
+        coarse = given
+        for name, step in steps.items():
+            values = np.round(given[name].to_numpy() / step) * step
+            coarse = coarse.set_column(coarse.schema.get_field_index(name), name, pa.array(values))
+        rows, coarse_rows = (
+            engine.arrow(cell_periods({"thresholds": engine.table(one)}).order_by("_row")) for one in (given, coarse)
+        )
+        things = engine.arrow(gathered(threshold_rows(engine.table(given)), OF_THRESHOLDS))
+        model = learn(things, OF_THRESHOLDS, budget=Budget(persistence=1), seed=0)
+        (batch,) = things.combine_chunks().to_batches()
+        without = pa.Table.from_batches(list(model.scored([batch]))).to_pandas()
+    target = rows["is_unusual"].to_numpy(zero_copy_only=False).astype(int)
+    cells = rows["cell_name"].to_pandas().to_numpy()
+
+    def judged(table: pa.Table, *, names: list[str], grouped: bool) -> float:
+        from lightgbm import LGBMClassifier
+
+        matrix = np.column_stack([table[name].to_numpy().astype(np.float32) for name in names])
+        parameters: dict[str, Any] = next(dict(one.parameters) for one in LEARNERS if one.kind == "lightgbm")
+        kind = StratifiedGroupKFold if grouped else StratifiedKFold
+        scores, fold = np.zeros(len(target)), np.zeros(len(target), int)
+        for number, (train, judge) in enumerate(kind(5, shuffle=True, random_state=0).split(matrix, target, cells)):
+            learner = LGBMClassifier(**parameters, random_state=0, n_jobs=2, verbose=-1).fit(
+                matrix[train], target[train]
+            )
+            scores[judge], fold[judge] = np.asarray(learner.predict_proba(matrix[judge]))[:, 1], number
+        cuts = [best_f1_threshold(target[fold != one].astype(float), scores[fold != one]) for one in range(5)]
+        return float(f1_score(target, scores >= np.array(cuts)[fold]))
+
+    every = [feature.name for feature in FEATURES]
+    say("unusual, whole cells held out", f1=round(judged(rows, names=every, grouped=True), 4))
+    say("unusual, random split (optimistic)", f1=round(judged(rows, names=every, grouped=False), 4))
+    deviations = [name for name in every if name.endswith(("_off_cell", "_off_hour", "minute_of_day"))]
+    say("unusual, whole cells, deviations alone", f1=round(judged(rows, names=deviations, grouped=True), 4))
+    say("unusual, whole cells, values rounded coarsely", f1=round(judged(coarse_rows, names=every, grouped=True), 4))
+    place = rows["minute_of_day"].to_numpy() * 1_000_000_000 + rows["_row"].to_numpy()
+    labels = dict(zip(zip(cells, place, strict=True), target, strict=True))
+    known = np.array([labels[key] for key in zip(without["cell_name"], without["place"], strict=True)])
+    raw = np.column_stack([rows[name].to_numpy() for name in MEASURED])
+    plain = -IsolationForest(random_state=0).fit(raw).score_samples(raw)
+    say("unusual, without labels", average_precision=round(float(average_precision_score(known, without["score"])), 3),
+        plain_isolation_forest=round(float(average_precision_score(target, plain)), 3),
+        share_unusual=round(float(target.mean()), 3))  # fmt: skip
+
+
+def nab() -> None:
+    """VUS-PR and NAB score over the NAB series there are."""
+    import pandas as pd
+
+    from trunkline.tasks.anomaly.judging import Ranged, nab_score, vus_pr
+    from trunkline.tasks.anomaly.series import first_told, series_scores
+
+    folder = DATA / "anomaly" / "NAB"
+    windows = json.loads((folder / "labels" / "combined_windows.json").read_text())
+    rng = np.random.default_rng(0)
+    volumes: dict[str, list[float]] = {"ours": [], "random": []}
+    series: dict[str, list[Ranged]] = {"ours": [], "random": []}
+    began, seconds = time.perf_counter(), 0.0
+    for path in sorted(folder.glob("data/*/*.csv")):
+        rows = pd.read_csv(path, parse_dates=["timestamp"])
+        at = rows["timestamp"].to_numpy()
+        places = [
+            (
+                int(np.searchsorted(at, np.datetime64(one))),
+                int(np.searchsorted(at, np.datetime64(two), side="right")) - 1,
+            )
+            for one, two in windows[str(path.relative_to(folder / "data"))]
+        ]
+        labels = np.zeros(len(rows), bool)
+        for first, last in places:
+            labels[first : last + 1] = True
+        began = time.perf_counter()
+        scores = series_scores(rows["value"].to_numpy(np.float64))
+        seconds += time.perf_counter() - began
+        chance = rng.random(len(rows))
+        series["ours"].append(Ranged(first_told(scores), places))
+        series["random"].append(Ranged(chance, places))
+        if labels.any():
+            volumes["ours"].append(vus_pr(labels, scores))
+            volumes["random"].append(vus_pr(labels, chance))
+    for name, ranged in series.items():
+        score = nab_score(ranged)
+        say(f"nab, {name}", series=len(ranged), vus_pr=round(float(np.mean(volumes[name])), 3),
+            nab_score=round(score.score, 1), found=score.found, windows=score.windows, false=score.false,
+            seconds=round(seconds, 2) if name == "ours" else None)  # fmt: skip
+
+
+CASES: Mapping[str, Callable[[], None]] = {
+    "nab": nab,
+    "faults": faults,
+    "unusual": unusual,
+    "tables": tables,
+    "fleet": fleet,
+}
+
+
+def main() -> None:
+    """Run all cases, or those that are named."""
+    if sys.argv[1:2] == ["--tables"]:
+        make_tables(sys.argv[2], Path(sys.argv[3]))
+        return
+    if sys.argv[1:2] == ["--fleet"]:
+        began = time.perf_counter()
+        _, alerts, rows = scored(Path(sys.argv[2]), Path(sys.argv[3]))
+        seconds, most = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        say("fleet", rows=rows, alerts=alerts.num_rows, seconds=round(seconds, 1), per_second=round(rows / seconds),
+            processor_seconds=round(time.process_time(), 1), most_memory_gb=round(most, 2))  # fmt: skip
+        return
+    for name in os.environ.get("TRUNKLINE_BENCH_CASES", ",".join(CASES)).split(","):
+        CASES[name]()
+
+
+if __name__ == "__main__":
+    main()
