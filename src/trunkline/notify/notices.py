@@ -1,4 +1,4 @@
-"""What there is to tell: runs that ended, candidates that the gates refused, alerts.
+"""What there is to tell: runs that ended, candidates that the gates refused, alerts, audiences.
 
 Made from the platform's own records, so that nothing is told that the lake does not know, and one thing has one id
 however often it is looked at. Pure.
@@ -6,7 +6,7 @@ however often it is looked at. Pure.
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from trunkline.contracts.records import Alert, RunRecord
 from trunkline.settings.notify import NoticeKind, Severity
 
-__all__ = ["SEVERITIES", "Notice", "notice_of_alert", "notice_of_run"]
+__all__ = ["SEVERITIES", "Notice", "notice_of_alert", "notice_of_audience", "notice_of_run"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "minor", "major", "critical")
 """From the least grave to the gravest."""
@@ -85,6 +85,29 @@ def notice_of_run(record: RunRecord) -> Notice | None:
         text=_why(record.state, json.loads(record.document), took=record.changed_at - record.started_at),
         at=record.changed_at,
         run_id=record.run_id,
+    )
+
+
+def notice_of_audience(usecase: str, campaign: str, *, members: int, held_out: int, at: datetime) -> Notice:
+    """Tell that an audience is there to be contacted.
+
+    Args:
+        usecase: The use case.
+        campaign: The run that made it.
+        members: Members, those held out included.
+        held_out: Members who are never contacted.
+        at: When it was made, UTC.
+    """
+    return Notice(
+        notice_id=f"audience:{usecase}:{campaign}",
+        kind="audience.ready",
+        usecase=usecase,
+        severity="info",
+        title=f"{usecase}: an audience of {members:,} is ready",
+        text=f"{held_out:,} of them are held out. `trunkline contact {usecase} --campaign {campaign} --dry-run` says who "
+        "would get what.",
+        at=at,
+        run_id=campaign,
     )
 
 

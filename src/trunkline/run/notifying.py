@@ -23,7 +23,7 @@ from trunkline.brokers import Broker, Message
 from trunkline.brokers.opening import open_broker
 from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.contracts import Contract
-from trunkline.contracts.records import NOTIFICATIONS, Alert, Notification, RunRecord
+from trunkline.contracts.records import AUDIENCES, NOTIFICATIONS, Alert, AudienceMember, Notification, RunRecord
 from trunkline.errors import BusyError, TrunklineError
 from trunkline.lake import held
 from trunkline.notify import (
@@ -34,11 +34,14 @@ from trunkline.notify import (
     choose,
     event_bytes,
     notice_of_alert,
+    notice_of_audience,
     notice_of_run,
     words_of,
 )
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
     from trunkline.run.workspace import Workspace
     from trunkline.settings.notify import NotifySettings
 
@@ -218,7 +221,23 @@ class _Round:
         alerts = [Alert.model_construct(**row) for row in self._rows(_ALERTS, Alert, "raised_at", since)]
         runs = [RunRecord.model_construct(**row) for row in self._rows(_RUNS, RunRecord, "changed_at", since)]
         ended = [notice_of_run(run) for run in runs]
-        return [*map(notice_of_alert, alerts), *(notice for notice in ended if notice is not None)]
+        told = [notice for notice in ended if notice is not None]
+        return [*map(notice_of_alert, alerts), *told, *self._audiences(since)]
+
+    def _audiences(self, since: datetime) -> list[Notice]:
+        if not self._lake.exists(AUDIENCES):
+            return []
+
+        def counted(rows: "ir.Table") -> "ir.Table":
+            import ibis
+
+            recent = rows.filter(rows["decided_at"] >= ibis.literal(since))
+            return recent.group_by(["usecase", "campaign"]).aggregate(
+                members=recent.count(), held_out=recent["holdout"].cast("int64").sum(), at=recent["decided_at"].max()
+            )
+
+        found = self._lake.collect(counted, AUDIENCES, schemas={AUDIENCES: arrow_schema(AudienceMember)})
+        return [notice_of_audience(**row) for row in cast("list[dict[str, Any]]", found.to_pylist())]
 
     def _ledger(self, since: datetime) -> list[Notification]:
         """What became of earlier notices; of one notice and target only the newest state."""

@@ -100,3 +100,14 @@ def test_messages_leave_to_the_sinks_and_become_pushes(
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(60)
+
+
+def test_an_audience_that_is_ready_is_told(
+    campaigns: "Campaigns", service: "PushService", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_NOTIFY__TARGETS__TEAM__URL", f"json://127.0.0.1:{service.port}/team")
+    monkeypatch.setenv("TRUNKLINE_NOTIFY__TARGETS__TEAM__LEAST", "info")
+    campaigns.audience("run-1", ["a", "b", "c"], holdout=["c"])
+    for _ in range(2):
+        assert campaigns.trunkline("notify", "--workspace", campaigns.root)[0] == 0
+    assert service.pushed == [("team", "upgrade: an audience of 3 is ready")]
