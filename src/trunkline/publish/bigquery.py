@@ -135,6 +135,7 @@ class BigQuerySink:
         self._refuse_foreign(target, labels)
         if self.held(target) == delivery.batch_id:
             return 0
+        self._widen(target, labels)
         attempt = labels.get("trunkline_batch", "none")  # a table that was dropped is loaded again, by another job
         with tempfile.TemporaryDirectory(prefix="trunkline-publish-") as folder:
             path = Path(folder) / "rows.parquet"
@@ -225,6 +226,20 @@ class BigQuerySink:
         config.create_disposition = "CREATE_IF_NEEDED"
         config.schema = _fields(target)
         return config
+
+    def _widen(self, target: Target, labels: Mapping[str, str]) -> None:
+        """Add the columns that a table lacks."""
+        if not labels or labels.get("trunkline_columns") == target.fingerprint:
+            return
+        with self._faults():
+            table = self._client.get_table(self._table(target.name), timeout=self._timeout_s, retry=self._retry)
+            there = {one.name for one in table.schema}
+            missing = [one for one in target.columns if one.name not in there]
+            for one in missing:
+                kind = _TYPES.get(one.kind, "STRING")
+                statement = f"ALTER TABLE `{self._table(target.name)}` ADD COLUMN IF NOT EXISTS `{one.name}` {kind}"
+                job = self._client.query(statement, job_retry=None, retry=self._retry)
+                job.result(timeout=self._timeout_s * 20)
 
     def _labels(self, target: Target) -> dict[str, str]:
         from google.api_core.exceptions import NotFound

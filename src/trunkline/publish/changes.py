@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-__all__ = ["Readable", "added", "current"]
+__all__ = ["Readable", "added", "current", "day_of", "days_of", "newest_among", "newest_of", "versions_of"]
 
 _LINEAGE = ("_ingested_at", "_row")
 

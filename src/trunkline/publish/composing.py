@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
+from trunkline.checks import arrow_schema
 from trunkline.contracts.records import RECORDS
 from trunkline.engine import FilesVanishedError
 from trunkline.errors import SchemaError
@@ -18,12 +19,13 @@ from trunkline.publish.changes import Readable, added, current, day_of, days_of,
 from trunkline.publish.protocol import Rows, Target
 from trunkline.publish.targets import MASK, Planned
 from trunkline.spec import UseCase
+from trunkline.spec.publish import contract_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-__all__ = ["Asking", "Composed", "composed", "reads", "recipe"]
+__all__ = ["Asking", "Composed", "composed", "needed", "reads", "recipe", "streamed"]
 
 _PREDICTIONS: Final = "platform.predictions"
 _STEPS: Final = "platform.steps"
@@ -68,6 +70,18 @@ def reads(usecase: UseCase, one: Planned) -> tuple[str, ...]:
     return (*names, _STEPS) if one.dated_by and _PREDICTIONS in names else tuple(names)
 
 
+def needed(usecase: UseCase, one: Planned) -> tuple[str, ...]:
+    """Name those of them that have to be there: of several inputs whose contract is known, one may not be there yet.
+
+    Args:
+        usecase: The use case.
+        one: The publication.
+    """
+    if one.publication.rows is None:
+        return reads(usecase, one)
+    return tuple(name for name in one.publication.reads if contract_of(name, usecase.contracts) is None)
+
+
 def recipe(usecase: UseCase, one: Planned) -> str:
     """Hash what the rows look like, whatever the lake holds.
 
@@ -79,13 +93,11 @@ def recipe(usecase: UseCase, one: Planned) -> str:
 
     said: list[object] = [one.target.fingerprint, one.dated_by, one.view, usecase.segments, *reads(usecase, one)]
     if one.publication.rows is not None:
-        from trunkline.checks import arrow_schema
-
-        contracts = usecase.contracts
+        found = {name: contract_of(name, usecase.contracts) for name in one.publication.reads}
         tables = {
-            name: ibis.table(ibis.Schema.from_pyarrow(arrow_schema(contracts[name])), name=name)
-            for name in one.publication.reads
-            if name in contracts
+            name: ibis.table(ibis.Schema.from_pyarrow(arrow_schema(contract)), name=name)
+            for name, contract in found.items()
+            if contract is not None
         }
         if len(tables) == len(one.publication.reads):
             said.append(str(ibis.to_sql(one.publication.rows(tables), dialect="duckdb")))
@@ -111,6 +123,8 @@ def composed(
         return (Composed(one.target, _leaving(one, _whole(lake, usecase, one, versions)), whole=True),)
     table = reads(usecase, one)[0]
     readable = _readable(usecase, table, versions[table])
+    if readable.contract is None:
+        readable = replace(readable, contract=one.contract)
     fresh = None
     if since is not None and table in since:
         try:
@@ -132,13 +146,19 @@ def _readable(usecase: UseCase, table: str, version: int) -> Readable:
     place, _, name = table.partition(".")
     if place == "platform":
         return Readable(table, RECORDS.get(table), usecase.name, version)
-    return Readable(table, usecase.contracts.get(name) if place == usecase.name else None, "", version)
+    known = usecase.contracts.get(name) if place == usecase.name else None
+    return Readable(table, known or contract_of(table, usecase.contracts), "", version)
 
 
 def _whole(lake: Lake, usecase: UseCase, one: Planned, versions: Mapping[str, int]) -> "ir.Table":
     tables = {}
     for name in one.publication.reads:
         table = name if "." in name else usecase.table_name(name)
+        if table not in versions:  # of several inputs one may not be there yet
+            contract = contract_of(name, usecase.contracts)
+            assert contract is not None, "what nothing is known of has to be there"
+            tables[name] = lake.engine.parquet([], arrow_schema(contract))
+            continue
         readable = _readable(usecase, table, versions[table])
         if readable.contract is None and one.publication.rows is None:
             readable = replace(readable, contract=one.contract)
@@ -186,8 +206,6 @@ def _segmented(usecase: UseCase, rows: "ir.Table") -> "ir.Table":
 def _leaving(one: Planned, rows: "ir.Table") -> "ir.Table":
     """Select what leaves, of the kinds that the contract says."""
     import ibis
-
-    from trunkline.checks import arrow_schema
 
     kinds = ibis.Schema.from_pyarrow(arrow_schema(one.contract))
     missing = [name for name in one.target.names if name not in rows.columns]

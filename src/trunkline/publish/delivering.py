@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from trunkline.errors import TrunklineError, UnavailableError, UnknownNameError
 from trunkline.lake import Lake
 from trunkline.publish.changes import versions_of
-from trunkline.publish.composing import Asking, Composed, composed, reads, recipe, streamed
+from trunkline.publish.composing import Asking, Composed, composed, needed, reads, recipe, streamed
 from trunkline.publish.opening import open_sink
 from trunkline.publish.outbox import Memory, Outbox, Plan, Position
 from trunkline.publish.protocol import Delivery, Latest, Sink
@@ -282,9 +282,9 @@ class Publisher:
     def _until(self, sink: Sink, usecase: UseCase, one: Planned) -> Position | None:
         tables = reads(usecase, one)
         versions = versions_of(self.lake, tables)
-        if set(versions) != set(tables):
+        if not versions or any(table not in versions for table in needed(usecase, one)):
             return None
-        identities = {table: self.lake.identity(table) for table in tables}
+        identities = {table: self.lake.identity(table) for table in versions}
         return Position(_recipe(sink, usecase, one), identities, versions)
 
     def _plan(

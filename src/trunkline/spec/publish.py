@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from trunkline.contracts import Contract
+from trunkline.contracts.forecasts import Forecast, ForecastAccuracy
 from trunkline.contracts.records import RECORDS
 from trunkline.errors import UseCaseError
 from trunkline.spec.derived import Expression
 
-__all__ = ["PUBLISHABLE_RECORDS", "Mode", "Publication", "refuse_unpublishable"]
+__all__ = ["PUBLISHABLE_RECORDS", "SERIES_TABLES", "Mode", "Publication", "contract_of", "refuse_unpublishable"]
 
 Mode = Literal["append", "upsert", "replace", "dated"]
 """How a target follows its rows. ``append``: rows that are new are added. ``upsert``: the newest row of each key takes
@@ -26,6 +27,9 @@ PUBLISHABLE_RECORDS: Final = {
     name: RECORDS[f"platform.{name}"] for name in ("predictions", "outcomes", "readings", "alerts", "receipts", "runs")
 }
 """Tables of the platform whose rows may leave, as ``platform.NAME``; each use case publishes its own rows of them."""
+
+SERIES_TABLES: Final[Mapping[str, type[Contract]]] = {"forecasts": Forecast, "accuracy": ForecastAccuracy}
+"""Tables that use cases of series have, as ``USECASE.NAME``."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _OWN: Final = "trunkline_"
@@ -78,10 +82,7 @@ class Publication:
         """
         if self.contract is not None:
             return self.contract
-        if self.table in contracts:
-            return contracts[self.table]
-        place, _, name = self.table.partition(".")
-        return PUBLISHABLE_RECORDS.get(name) if place == "platform" else None
+        return contract_of(self.table, contracts)
 
     def leaving(self, contract: type[Contract]) -> tuple[str, ...]:
         """Name the columns that leave.
@@ -104,6 +105,19 @@ class Publication:
             return self.key
         leaving = self.leaving(contract)
         return contract.table.key if set(contract.table.key) <= set(leaving) else ()
+
+
+def contract_of(table: str, contracts: Mapping[str, type[Contract]]) -> type[Contract] | None:
+    """Find the contract of a table by its name in a publication; None where nothing is known of it.
+
+    Args:
+        table: A dataset or derived table of the use case, ``platform.NAME``, or ``USECASE.forecasts`` and the like.
+        contracts: Those of the use case's tables.
+    """
+    if table in contracts:
+        return contracts[table]
+    place, _, name = table.partition(".")
+    return (PUBLISHABLE_RECORDS if place == "platform" else SERIES_TABLES).get(name)
 
 
 def refuse_unpublishable(

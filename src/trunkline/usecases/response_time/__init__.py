@@ -25,6 +25,7 @@ from trunkline.usecases.response_time.contracts import (
     ServerMetric,
 )
 from trunkline.usecases.response_time.features import long_form, percentiles
+from trunkline.usecases.response_time.published import PUBLISHED
 from trunkline.usecases.response_time.simulate import simulate
 from trunkline.usecases.response_time.unwrapping import metric_data
 
@@ -88,6 +89,7 @@ def response_time(choices: Choices) -> UseCase:
         simulate=simulate,
         simulated_rows=1_800,
         envelopes={"metrics": metric_data},
+        publish=PUBLISHED,
         retrain=Retrain(after_days=choices.retrain_days, on_drift=choices.retrain_on_drift),
         choices=Choices,
         chosen=response_time,
