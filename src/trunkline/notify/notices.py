@@ -104,8 +104,8 @@ def notice_of_audience(usecase: str, campaign: str, *, members: int, held_out: i
         usecase=usecase,
         severity="info",
         title=f"{usecase}: an audience of {members:,} is ready",
-        text=f"{held_out:,} of them are held out. `trunkline contact {usecase} --campaign {campaign} --dry-run` says who "
-        "would get what.",
+        text=f"{held_out:,} of them are held out. Who would get what: trunkline contact {usecase} --campaign {campaign} "
+        "--dry-run",
         at=at,
         run_id=campaign,
     )

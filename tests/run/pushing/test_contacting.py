@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from tests.run.pushing.conftest import Campaigns, PushService
 
 
-def contact(campaigns: "Campaigns", *options: str) -> dict[str, object]:
+def contact(campaigns: "Campaigns", *options: str) -> dict[str, Any]:
     code, out, err = campaigns.trunkline("contact", "upgrade", *options, "--workspace", campaigns.root, "--json")
     assert code == 0, err
-    found: dict[str, object] = json.loads(out)
+    found: dict[str, Any] = json.loads(out)
     return found
 
 
@@ -86,13 +86,13 @@ def test_messages_leave_to_the_sinks_and_become_pushes(
             monkeypatch.setenv("TRUNKLINE_MESSAGES__SINKS", '["push"]')
             service.refuses.add("b")
             monkeypatch.setenv("TRUNKLINE_PUBLISH__ATTEMPTS", "1")
-            (owed,) = contact(campaigns)["published"]  # type: ignore[misc]  # the JSON of the command
+            (owed,) = contact(campaigns)["published"]
             assert owed["state"] == "owed"
             assert [customer for customer, _ in service.pushed] == ["a"]
             service.refuses.clear()
-            (delivered,) = contact(campaigns)["published"]  # type: ignore[misc]  # likewise
+            (delivered,) = contact(campaigns)["published"]
             assert (delivered["state"], delivered["rows"]) == ("delivered", 2)
-            (unchanged,) = contact(campaigns)["published"]  # type: ignore[misc]  # likewise
+            (unchanged,) = contact(campaigns)["published"]
             assert unchanged["state"] == "unchanged"
             assert sorted(customer for customer, _ in service.pushed) == ["a", "b"], (
                 "each once, and not who is held out"
