@@ -87,7 +87,12 @@ SUITES = {
     ),
     "properties": Suite(300, workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}, narrowed_to="hypothesis"),
     "slow": Suite(1500, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "brief"}),
-    "servers": Suite(350, mark="servers", extras=("sql", "kafka"), system=("postgresql", "mariadb", "java")),
+    "servers": Suite(
+        350,
+        mark="servers",
+        extras=("sql", "kafka", "mqtt", "rabbitmq"),
+        system=("postgresql", "mariadb", "java", "mosquitto", "rabbitmq"),
+    ),
     "spark": Suite(420, mark="spark", extras=("spark",), system=("java",)),
     "airflow": Suite(180, mark="airflow"),  # its tests make .venv-airflow: scripts/airflow.sh
     "browser": Suite(300, mark="browser", system=("chromium",)),

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install Debian or Ubuntu packages when what they bring is missing.
 #
-#   scripts/system.sh WHAT...      WHAT is one of: venv openmp java chromium postgresql mariadb
+#   scripts/system.sh WHAT...      WHAT is one of: venv openmp java chromium postgresql mariadb mosquitto rabbitmq haproxy
 #
 # Does nothing, and asks for no rights, when all is there already.
 set -eu
@@ -16,8 +16,11 @@ has() {
   chromium) command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ;;
   postgresql) ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null ;;
   mariadb) PATH=$PATH:/usr/sbin command -v mariadbd >/dev/null ;;
+  mosquitto) PATH=$PATH:/usr/sbin command -v mosquitto >/dev/null ;;
+  rabbitmq) [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] ;;
+  haproxy) PATH=$PATH:/usr/sbin command -v haproxy >/dev/null ;;
   *)
-    echo "system.sh: unknown: $1; allowed: venv openmp java chromium postgresql mariadb" >&2
+    echo "system.sh: unknown: $1; allowed: venv openmp java chromium postgresql mariadb mosquitto rabbitmq haproxy" >&2
     exit 2
     ;;
   esac
@@ -31,6 +34,9 @@ packages_for() {
   chromium) echo chromium ;;
   postgresql) echo postgresql ;;
   mariadb) echo mariadb-server ;;
+  mosquitto) echo mosquitto ;;
+  rabbitmq) echo rabbitmq-server ;;
+  haproxy) echo haproxy ;;
   esac
 }
 

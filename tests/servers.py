@@ -287,7 +287,7 @@ def _run(command: Sequence[object], user: int | None, folder: Path) -> None:
 @contextmanager
 def _running(
     command: Sequence[object], user: int | None, folder: Path, *, ready: Callable[[], None], end: signal.Signals
-) -> Iterator[None]:
+) -> "Iterator[subprocess.Popen[bytes]]":
     """Run a server for a ``with`` block that begins when it answers."""
     log = folder / "log"
     with log.open("wb") as stream:
@@ -302,7 +302,7 @@ def _running(
         )
     try:
         _wait_for(server, ready, log)
-        yield
+        yield server
     finally:
         server.send_signal(end)
         try:
@@ -346,6 +346,7 @@ class Mosquitto:
         self._program = program
         self._user = user
         self._running: ExitStack | None = None
+        self._server: subprocess.Popen[bytes] | None = None
         self.configure(said or ("allow_anonymous true",))
 
     def configure(self, said: Sequence[str]) -> None:
@@ -370,7 +371,7 @@ class Mosquitto:
         def ready() -> None:
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
 
-        self._running.enter_context(
+        self._server = self._running.enter_context(
             _running(command, self._user, self.folder, ready=ready, end=signal.SIGKILL)  # also: kill -9
         )
 
@@ -379,6 +380,11 @@ class Mosquitto:
         if self._running is not None:
             self._running.close()
             self._running = None
+
+    def reload(self) -> None:
+        """Let it read its lists again."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGHUP)
 
 
 @pytest.fixture
@@ -460,3 +466,113 @@ def _make_certificates(folder: Path) -> None:
         made(name, (named("ca"), authority))
     other = made("other", None)
     made("stranger", (named("other"), other))
+
+
+class RabbitMq:
+    """A RabbitMQ of one node that can be killed and started again on its ports, with what it keeps.
+
+    Attributes:
+        port: Its port on 127.0.0.1.
+    """
+
+    def __init__(self, program: str, folder: Path, user: int | None) -> None:
+        self.port = _free_port()
+        self._program = program
+        self._folder = folder
+        self._user = user
+        self._epmd, self._between = _free_port(), _free_port()
+        self._running: ExitStack | None = None
+        (folder / "plugins").write_text("[].\n")
+        (folder / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{self.port}\n")
+        if user is not None:
+            for name in ("plugins", "rabbitmq.conf"):
+                os.chown(folder / name, user, -1)
+
+    @property
+    def url(self) -> str:
+        """Its address, with the user that RabbitMQ lets in from loopback alone."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Start it; returns when it answers."""
+        said = {
+            "HOME": self._folder,
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": self._epmd,
+            "RABBITMQ_NODENAME": f"t{self.port}@localhost",
+            "RABBITMQ_DIST_PORT": self._between,
+            "RABBITMQ_MNESIA_BASE": self._folder / "data",
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_CONFIG_FILE": self._folder / "rabbitmq.conf",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": self._folder / "plugins",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1",
+        }
+        environment = [f"{name}={value}" for name, value in said.items()]
+        self._running = ExitStack()
+
+        def ready() -> None:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
+                probe.sendall(b"AMQP\0\0\x09\x01")
+                assert probe.recv(1)
+
+        self._running.callback(self._end_epmd)
+        self._running.enter_context(
+            _running(["env", *environment, self._program], self._user, self._folder, ready=ready, end=signal.SIGKILL)
+        )
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        if self._running is not None:
+            for process in self._processes("beam.smp", f"t{self.port}@localhost"):
+                os.kill(process, signal.SIGKILL)
+            self._running.close()
+            self._running = None
+
+    def restart(self) -> None:
+        """End it in order, and start it again: what it keeps of its streams is on the disk then."""
+        if self._running is not None:
+            for process in self._processes("beam.smp", f"t{self.port}@localhost"):
+                os.kill(process, signal.SIGTERM)
+                until = time.monotonic() + _READY_WITHIN_S
+                while Path(f"/proc/{process}/environ").exists() and self._processes("beam.smp", f"t{self.port}@"):
+                    assert time.monotonic() < until
+                    threading.Event().wait(_ASK_EVERY_S)
+            self.kill()
+        self.start()
+
+    def _end_epmd(self) -> None:
+        """End the port mapper that the node has started, which is this node's alone."""
+        for process in self._processes("epmd", f"ERL_EPMD_PORT={self._epmd}"):
+            os.kill(process, signal.SIGKILL)
+
+    @staticmethod
+    def _processes(program: str, mark: str) -> list[int]:
+        """Processes of a program that this node has started, told by its command line or environment."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                try:
+                    command = (folder / "cmdline").read_bytes()
+                    around = (folder / "environ").read_bytes()
+                except OSError:
+                    continue
+                if program.encode() in command.split(b"\0")[0] and mark.encode() in command + around:
+                    found.append(int(folder.name))
+        return found
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMq]:
+    """A running RabbitMQ; a test that kills it starts it again."""
+    pytest.importorskip("aio_pika", reason="the extra rabbitmq is not installed")
+    program = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the one on the PATH wants to be root
+    if not program.exists():
+        pytest.skip("rabbitmq-server is not installed: scripts/system.sh rabbitmq")
+    with _folder("rabbitmq") as (folder, user):
+        broker = RabbitMq(str(program), folder, user)
+        broker.start()
+        try:
+            yield broker
+        finally:
+            broker.kill()

@@ -1,16 +1,19 @@
 """The suite of ``trunkline.testing`` over every broker there is, and over one that breaks its promises."""
 
+import asyncio
 import socket
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from pydantic import SecretStr
 
 from trunkline.brokers import Broker, EmbeddedLog, Message
 from trunkline.brokers.kafka import KafkaBroker
+from trunkline.brokers.rabbitmq import RabbitBroker
 from trunkline.settings.brokers import BrokerSettings
 from trunkline.testing import BROKER_CHECKS, BrokerCheck, BrokerStage
 
@@ -85,6 +88,55 @@ class KafkaStage:
         return KafkaBroker(self._settings.model_copy(update={"url": SecretStr(url), "timeout_s": 0.5}))
 
 
+class Rabbit(Protocol):
+    """What ``tests/servers.py`` lends."""
+
+    url: str
+
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class RabbitStage:
+    """Streams of a server that belong to one test: their names begin with its own prefix."""
+
+    def __init__(self, url: str) -> None:
+        self._settings = BrokerSettings.model_validate(
+            {"url": url, "prefix": f"t{uuid.uuid4().hex[:12]}.", "timeout_s": 20}
+        )
+        self._opened: list[Broker] = []
+
+    def open(self) -> Broker:
+        self._opened.append(RabbitBroker(self._settings))
+        return self._opened[-1]
+
+    def topic(self, name: str) -> str:
+        return f"suite.{name}"
+
+    def remake(self, topic: str) -> None:
+        assert self._settings.url is not None
+        asyncio.run(_remove(self._settings.url.get_secret_value(), self._settings.prefix + topic))
+
+    def close(self) -> None:
+        while self._opened:
+            self._opened.pop().close()
+
+    def unavailable(self) -> Broker:
+        with socket.socket() as nobody:  # a port of which nobody listens
+            nobody.bind(("127.0.0.1", 0))
+            url = f"amqp://127.0.0.1:{nobody.getsockname()[1]}"
+        return RabbitBroker(self._settings.model_copy(update={"url": SecretStr(url), "timeout_s": 5}))
+
+
+async def _remove(url: str, queue: str) -> None:
+    import aio_pika
+
+    connection = await aio_pika.connect(url)
+    channel = await connection.channel()
+    await channel.queue_delete(queue)
+    await connection.close()
+
+
 checked = pytest.mark.parametrize("check", BROKER_CHECKS, ids=lambda check: check.__name__)
 
 
@@ -102,6 +154,16 @@ def test_the_embedded_log_keeps_every_promise(check: BrokerCheck, tmp_path: Path
 @checked
 def test_kafka_keeps_every_promise(check: BrokerCheck, partitions: int, kafka_servers: str) -> None:
     stage: BrokerStage = KafkaStage(kafka_servers, partitions=partitions)
+    try:
+        check(stage)
+    finally:
+        stage.close()
+
+
+@pytest.mark.servers
+@checked
+def test_rabbitmq_keeps_every_promise(check: BrokerCheck, rabbitmq: Rabbit) -> None:
+    stage: BrokerStage = RabbitStage(rabbitmq.url)
     try:
         check(stage)
     finally:

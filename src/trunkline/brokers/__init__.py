@@ -1,4 +1,4 @@
-"""Durable logs behind one protocol: one SQLite file here, or Kafka."""
+"""Durable logs behind one protocol: one SQLite file here, Kafka, or RabbitMQ."""
 
 from trunkline.brokers.embedded import EmbeddedLog
 from trunkline.brokers.group_commit import GroupCommit

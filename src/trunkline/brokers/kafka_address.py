@@ -61,7 +61,11 @@ def kafka_address(url: str, options: Mapping[str, SecretStr] | None = None) -> K
     ('one:9092,two:9092', 'readings', {'security.protocol': 'SSL'})
     """
     if not url.startswith(_SCHEME):
-        raise InputError("this is no address of a Kafka cluster", where="broker.url", allowed=(_FORM,))
+        raise InputError(
+            "this is no address of a Kafka cluster",
+            where="broker.url",
+            allowed=(_FORM, "amqp://host", "none, for the embedded log"),
+        )
     rest, _, query = url.removeprefix(_SCHEME).partition("?")
     place, _, topic = rest.partition("/")
     secret, _, hosts = place.rpartition("@")

@@ -1,4 +1,4 @@
-"""The broker that the settings name: one URL takes a workspace from the embedded log to Kafka."""
+"""The broker that the settings name: one URL takes a workspace from the embedded log to Kafka or RabbitMQ."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.brokers.embedded import EmbeddedLog
 from trunkline.brokers.protocol import Broker
+from trunkline.brokers.rabbitmq_address import AMQP_SCHEMES
 from trunkline.settings.brokers import BrokerSettings
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ def open_broker(
     """
     if settings.url is None:
         return EmbeddedLog(path, settings=settings, clock=clock, keys=keys, seals=seals)
+    if settings.url.get_secret_value().startswith(AMQP_SCHEMES):
+        from trunkline.brokers.rabbitmq import RabbitBroker
+
+        return RabbitBroker(settings, keys=keys, seals=seals)
     from trunkline.brokers.kafka import KafkaBroker
 
     return KafkaBroker(settings, keys=keys, seals=seals)

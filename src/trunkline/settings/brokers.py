@@ -10,15 +10,17 @@ __all__ = ["BrokerSettings"]
 
 
 class BrokerSettings(BaseModel, frozen=True, extra="forbid"):
-    """Where records wait for the lake: a file of this host, or Kafka."""
+    """Where records wait for the lake: a file of this host, Kafka, or RabbitMQ."""
 
     url: SecretStr | None = Field(
         None,
-        description="The broker: kafka://host:9092[,host2:9092][?security.protocol=SASL_SSL&...]; none is the embedded "
-        "log, a file of the workspace.",
+        description="The broker: kafka://host:9092[,host2:9092][?security.protocol=SASL_SSL&...], or "
+        "amqp[s]://user:password@host[:port][/vhost] for RabbitMQ; none is the embedded log, a file of the workspace.",
     )
     options: Mapping[str, SecretStr] = Field(
-        {}, description="Options of Kafka's client beside those of the URL: security.*, sasl.*, ssl.*, socket.* etc."
+        {},
+        description="Options of the client beside those of the URL: Kafka's security.*, sasl.*, ssl.*, socket.* etc.; "
+        "RabbitMQ's tls.ca, tls.certificate, tls.key, tls.key_password.",
     )
     prefix: str = Field(
         "",
@@ -26,9 +28,11 @@ class BrokerSettings(BaseModel, frozen=True, extra="forbid"):
         description="Begins the name of every topic and group of this workspace on a broker that others use as well.",
     )
     partitions: int = Field(
-        4, ge=1, le=1000, description="Partitions of topics made on Kafka; the embedded log has one (partitions)."
+        4, ge=1, le=1000, description="Partitions of topics made on Kafka; the others have one (partitions)."
     )
-    timeout_s: float = Field(10.0, gt=0, le=300, description="Longest wait for an answer of Kafka (seconds).")
+    timeout_s: float = Field(
+        10.0, gt=0, le=300, description="Longest wait for an answer of Kafka or RabbitMQ (seconds)."
+    )
     synchronous: Literal["NORMAL", "FULL"] = Field(
         "NORMAL",
         description="What an acknowledged record survives: NORMAL the death of the process (kill -9), FULL also a "

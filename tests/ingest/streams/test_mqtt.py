@@ -3,8 +3,12 @@
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +16,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from trunkline.cli import main
 from trunkline.engine import open_engine
 from trunkline.ingest.streams import CRASH_POINTS
 from trunkline.lake import Lake
@@ -33,20 +38,37 @@ class Mosquitto(Protocol):
     def configure(self, said: Sequence[str]) -> None: ...
     def start(self) -> None: ...
     def kill(self) -> None: ...
+    def reload(self) -> None: ...
 
 
 class Sender:
     """A device's client: QoS 1, its own session; keeps what was not acknowledged, as devices do."""
 
-    def __init__(self, port: int, name: str = "sender", *, will: tuple[str, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        name: str = "sender",
+        *,
+        will: tuple[str, bytes] | None = None,
+        password: str = "",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         from paho.mqtt.client import Client, MQTTv5
         from paho.mqtt.enums import CallbackAPIVersion
 
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTv5)
         if will is not None:
             self._client.will_set(will[0], will[1], qos=1)
+        if password:
+            self._client.username_pw_set(name, password)
+        if tls is not None:
+            self._client.tls_set_context(tls)
         self._client.max_queued_messages_set(0)
         self._client.reconnect_delay_set(min_delay=1, max_delay=1)
+        self._answers: list[bool] = []
+        self._client.on_connect = lambda _client, _data, _flags, reason, _properties: self._answers.append(
+            reason.is_failure
+        )
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         self._sent: list[Any] = []
@@ -74,7 +96,16 @@ class Sender:
         """Wait until the broker has acknowledged all."""
         for one in self._sent:
             one.wait_for_publish(timeout=60)
+            assert one.is_published()
         self._sent.clear()
+
+    def is_welcome(self) -> bool:
+        """Whether the broker lets this client in; it is asked until it answers."""
+        until = time.monotonic() + 30
+        while not self._answers:
+            assert time.monotonic() < until
+            threading.Event().wait(0.02)
+        return not self._answers[0]
 
     def die(self) -> None:
         """Cut the connection without a word, so that the last will is published."""
@@ -177,3 +208,234 @@ def test_killed_anywhere_a_consumer_takes_each_message_once(
     sender.wait()
     drained(tmp_path, url)
     balanced(tmp_path, read=82, accepted=80)
+
+
+def test_a_sender_that_names_its_messages_may_send_them_again(
+    url: str, sender: Sender, tmp_path: Path, reading: Reading
+) -> None:
+    drained(tmp_path, url)
+    names = [f"m{number}" for number in range(20)]
+    for _ in range(2):  # a device that was cut off before its acknowledgement came
+        sender.send([*map(reading, range(20))], ids=names)
+    sender.wait()
+    drained(tmp_path, url)
+    sender.send([*map(reading, range(20))], ids=names)
+    sender.send([reading(20)], ids=["m0"], topic="phones/other/readings")  # the same name of another's
+    sender.wait()
+    drained(tmp_path, url)
+    balanced(tmp_path, read=21, accepted=21)
+
+
+def test_what_was_retained_comes_once_and_a_last_will_is_a_message(
+    url: str, mosquitto: Mosquitto, sender: Sender, tmp_path: Path, reading: Reading
+) -> None:
+    sender.send([reading(0)], topic="phones/d0/readings", retain=True)
+    sender.send([reading(1)], topic="phones/d1/readings", retain=True)
+    sender.wait()
+    assert sum(batch["read"] for batch in drained(tmp_path, url)["batches"]) == 2
+    dying = Sender(mosquitto.port, "dying", will=("phones/d2/readings", json.dumps(reading(2)).encode()))
+    assert dying.is_welcome()
+    dying.die()
+    sender.send([reading(3)], topic="phones/d3/readings", retain=True)  # live, and kept by the broker as well
+    sender.send([b""], topic="phones/d0/readings", retain=True)  # taken back: no row
+    sender.wait()
+    live = drained(tmp_path, url)
+    assert sum(batch["read"] for batch in live["batches"]) == 2
+    forgetful = (
+        f"{url}?client_id=another"  # as if the broker had forgotten the session: all that is retained comes again
+    )
+    assert drained(tmp_path, forgetful)["batches"] == []
+    balanced(tmp_path, read=4, accepted=4)
+
+
+def test_a_killed_broker_doubles_nothing_and_the_consumer_finds_it_again(
+    url: str, mosquitto: Mosquitto, sender: Sender, tmp_path: Path, reading: Reading
+) -> None:
+    drained(tmp_path, url)
+    consumer = watching(tmp_path, f"{url}?keep_alive_s=5")
+    try:
+        sent = 0
+        for _ in range(3):
+            names = [f"m{number}" for number in range(sent, sent + 100)]
+            values = [*map(reading, range(sent, sent + 100))]
+            sender.send(values, ids=names)
+            mosquitto.kill()  # messages are on their way in both directions
+            mosquitto.start()
+            sender.wait()
+            # What Mosquitto acknowledged and had not written down when it died is lost to it: a device that cares
+            # names its messages, and sends them again.
+            sender.send(values, ids=names)
+            sender.wait()
+            sent += 100
+        assert consumer.stdout is not None
+        assert "accepted" in consumer.stdout.readline()
+        consumer.send_signal(signal.SIGTERM)
+        _, err = consumer.communicate(timeout=60)
+        assert consumer.returncode == 0, err
+    finally:
+        consumer.kill()
+        consumer.communicate()
+    drained(tmp_path, url)
+    balanced(tmp_path, read=sent, accepted=sent)
+
+
+def test_processes_share_a_subscription_and_one_takes_over_the_lake(
+    url: str, mosquitto: Mosquitto, sender: Sender, tmp_path: Path, reading: Reading
+) -> None:
+    shared = url.replace(FILTER, f"$share/lake/{FILTER}")
+    processes = [watching(tmp_path, shared) for _ in range(2)]
+    try:
+        sent = 0
+        log = tmp_path / "locks"
+        until = time.monotonic() + 60
+        while len([*log.glob("mqtt-*-1.lock"), *log.glob("mqtt-*.lake.lock")]) < 2:
+            assert time.monotonic() < until
+            threading.Event().wait(0.1)
+        for round_ in range(6):
+            sender.send([*map(reading, range(sent, sent + 50))])
+            sent += 50
+            if round_ == 3:
+                processes[0].kill()  # what it has not acknowledged waits in its session, for the one that is next
+            threading.Event().wait(0.3)
+        sender.wait()
+        processes[1].send_signal(signal.SIGTERM)
+        _, err = processes[1].communicate(timeout=60)
+        assert processes[1].returncode == 0, err
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    heirs = [watching(tmp_path, shared, "--once") for _ in range(2)]  # one for each session
+    for heir in heirs:
+        _, err = heir.communicate(timeout=120)
+        assert heir.returncode == 0, err
+    drained(tmp_path, shared)
+    balanced(tmp_path, read=sent, accepted=sent)
+
+
+def test_one_subscription_that_is_not_shared_has_one_reader(url: str, tmp_path: Path) -> None:
+    first = watching(tmp_path, url)
+    try:
+        until = time.monotonic() + 60
+        while not [*(tmp_path / "locks").glob("mqtt-*.lake.lock")]:
+            assert time.monotonic() < until
+            threading.Event().wait(0.1)
+        second = watching(tmp_path, url, "--once")
+        _, err = second.communicate(timeout=60)
+        assert second.returncode == 2
+        assert "$share/GROUP/" in err
+    finally:
+        first.send_signal(signal.SIGTERM)
+        _, err = first.communicate(timeout=60)
+    assert first.returncode == 0, err
+
+
+def test_a_broker_that_is_away_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as nobody:  # a port of which nobody listens
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+    place = ["--once", "--workspace", str(tmp_path)]
+    assert main(["watch", "sensors", f"mqtt://ann:hidden@127.0.0.1:{port}/a", *place]) == 1
+    told = capsys.readouterr().err
+    assert "did not answer" in told
+    assert "hidden" not in told
+    assert main(["watch", "sensors", f"mqtt://127.0.0.1:{port}/a", "--delete", *place]) == 2
+    assert "a topic has no files" in capsys.readouterr().err
+
+
+def _listed(workspace: Path, mosquitto: Mosquitto) -> None:
+    place = ["--workspace", str(workspace), "--topic", "phones/{device}/#"]
+    assert main(["devices", "mosquitto", str(mosquitto.folder), *place]) == 0
+
+
+def test_devices_with_keys_write_their_own_topics_until_they_are_revoked(
+    mosquitto: Mosquitto, tmp_path: Path, reading: Reading, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys: dict[str, str] = {}
+    for name in ("d1", "d2", "platform"):
+        options = ["--reads"] if name == "platform" else []
+        assert main(["devices", "add", name, *options, "--workspace", str(tmp_path), "--json"]) == 0
+        keys[name] = json.loads(capsys.readouterr().out)["key"]
+    _listed(tmp_path, mosquitto)
+    files = (f"password_file {mosquitto.folder}/passwords", f"acl_file {mosquitto.folder}/rights")
+    mosquitto.configure(("allow_anonymous false", *files))
+    mosquitto.start()
+    (tmp_path / "trunkline.toml").write_text(
+        f'[sources.phones]\nkind = "topic"\nusecase = "sensors"\nurl = "mqtt://127.0.0.1:{mosquitto.port}/{FILTER}"\n'
+        f'options = {{ username = "platform", password = "{keys["platform"]}", device_level = "2" }}\n'
+    )
+    drained(tmp_path, "phones")
+    assert not Sender(mosquitto.port, "d1", password="guessed").is_welcome()
+    assert not Sender(mosquitto.port, "nobody", password=keys["d1"]).is_welcome()
+    first = Sender(mosquitto.port, "d1", password=keys["d1"])
+    assert first.is_welcome()
+    own, other = {**reading(0), "device_id": "d1"}, {**reading(1), "device_id": "d2"}
+    first.send([own, other], topic="phones/d1/readings")
+    first.send([other], topic="phones/d2/readings")  # acknowledged, as MQTT wants it, and given to nobody
+    first.close()
+    drained(tmp_path, "phones")
+    balanced(tmp_path, read=2, accepted=1)
+    assert [row["device_id"] for row in table(tmp_path, "sensors.readings")] == ["d1"]
+    assert main(["devices", "list", "--workspace", str(tmp_path), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert [one["seen_at"] is not None for one in document["devices"]] == [True, False, False]
+    assert main(["devices", "revoke", "d1", "--workspace", str(tmp_path)]) == 0
+    _listed(tmp_path, mosquitto)
+    mosquitto.reload()
+    assert not Sender(mosquitto.port, "d1", password=keys["d1"]).is_welcome()
+    assert Sender(mosquitto.port, "d2", password=keys["d2"]).is_welcome()
+
+
+@pytest.mark.parametrize("profile", ["aws-iot-core", "azure-event-grid"])
+def test_clouds_ask_for_certificates_and_so_does_this_broker(
+    mosquitto: Mosquitto,
+    tmp_path: Path,
+    reading: Reading,
+    make_certificates: Callable[[Path], None],
+    profile: str,
+) -> None:
+    files = tmp_path / "certificates"
+    files.mkdir()
+    make_certificates(files)
+    make_certificates(mosquitto.folder)  # a second authority: what the folder of the broker begins with
+    for file in files.iterdir():
+        (mosquitto.folder / file.name).write_bytes(file.read_bytes())
+        (mosquitto.folder / file.name).chmod(0o644)
+    for name in ("d1", "platform"):
+        options = ["--reads"] if name == "platform" else []
+        certificate = ["--certificate", str(files / f"{name}.pem"), *options]
+        assert main(["devices", "add", name, *certificate, "--workspace", str(tmp_path)]) == 0
+    _listed(tmp_path, mosquitto)
+    folder = mosquitto.folder
+    pairs = (f"cafile {folder}/ca.pem", f"certfile {folder}/server.pem", f"keyfile {folder}/server.key")
+    asks = ("require_certificate true", "use_identity_as_username true", f"acl_file {folder}/rights")
+    mosquitto.configure(("allow_anonymous false", *pairs, *asks))
+    mosquitto.start()
+
+    def declared(name: str) -> str:
+        return (
+            f'[sources.phones]\nkind = "topic"\nusecase = "sensors"\n'
+            f'url = "mqtts://127.0.0.1:{mosquitto.port}/{FILTER}?profile={profile}"\n[sources.phones.options]\n'
+            f'"tls.ca" = "{files}/ca.pem"\n"tls.certificate" = "{files}/{name}.pem"\n"tls.key" = "{files}/{name}.key"\n'
+        )
+
+    settings = tmp_path / "trunkline.toml"
+    settings.write_text(declared("stranger"))
+    process = watching(tmp_path, "phones", "--once")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (1, 2), err
+    assert "TLS" in err or "certificate" in err
+    settings.write_text(declared("platform"))
+    drained(tmp_path, "phones")
+
+    def tls(name: str) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=files / "ca.pem")
+        context.load_cert_chain(files / f"{name}.pem", files / f"{name}.key")
+        return context
+
+    for name in ("d1", "unknown"):  # the authority vouches for both; the registry knows one
+        device = Sender(mosquitto.port, name, tls=tls(name))
+        device.send([{**reading(0), "device_id": name}], topic=f"phones/{name}/readings")
+        device.close()
+    drained(tmp_path, "phones")
+    assert [row["device_id"] for row in table(tmp_path, "sensors.readings")] == ["d1"]
