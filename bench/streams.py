@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
@@ -169,7 +169,9 @@ def served(folder: Path, name: str) -> Iterator[tuple[Path, int, int]]:
 
 def edge(folder: Path, written: dict[str, Path], *, rounds: int, requests: int) -> None:
     """From the edge into the lake, beside the usual design."""
-    ours, usual, lists = [], [], []
+    ours: list[float] = []
+    usual: list[float] = []
+    lists: list[float] = []
     with served(folder, "edge") as (workspace, port, pid):
         load(port, PATH, written["batch"], connections=2, requests=20)
         kept = settled_rows = 20 * BATCH
@@ -306,7 +308,8 @@ def from_kafka(folder: Path, written: dict[str, Path], *, records: int, consumer
             show("Kafka to lake", skipped="no Kafka: scripts/kafka.sh fetches it, with Java; see docs/streams.md")
             return
         from confluent_kafka import Producer
-        from confluent_kafka.admin import AdminClient, NewTopic
+        from confluent_kafka.admin import AdminClient
+        from confluent_kafka.cimpl import NewTopic
 
         admin = AdminClient({"bootstrap.servers": servers})
         admin.create_topics([NewTopic("phones", PARTITIONS, 1)])["phones"].result(30)
@@ -320,7 +323,8 @@ def from_kafka(folder: Path, written: dict[str, Path], *, records: int, consumer
             if number % 50_000 == 0:
                 producer.flush()
         producer.flush()
-        curve, spent = {}, {}
+        curve: dict[int, int] = {}
+        spent: dict[int, float] = {}
         for count in consumers:
             workspace = folder / f"kafka-{count}"
             workspace.mkdir()
@@ -368,7 +372,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as name:
         folder = Path(name)
         written = bodies(folder)
-        parts = {
+        parts: dict[str, Callable[[], None]] = {
             "edge": lambda: edge(folder, written, rounds=given.rounds, requests=given.requests),
             "single": lambda: single(folder, written),
             "fresh": lambda: fresh(folder, written, seconds=given.seconds),
