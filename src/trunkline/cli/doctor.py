@@ -81,6 +81,7 @@ def _workspace(common: Common) -> list[_Finding]:
                 found.append(_Finding("workspace", "absent", "made by the first run", "trunkline run churn"))
             installed = workspace.installed()
             found += _keys(workspace, installed)
+            found += _sinks(workspace)
             found.append(_Finding("use cases", "ok", ", ".join(installed.usecases), ""))
             for name, error in installed.broken.items():
                 at = f" ({error.where})" if error.where else ""
@@ -109,6 +110,31 @@ def _keys(workspace: "Workspace", installed: "Installed") -> list[_Finding]:
         return [_Finding("keys", "broken", f"others may read {', '.join(open_to)}", f"chmod 600 {folder}/*")]
     uses = ", ".join(sorted({one.use for one in facts}))
     return [_Finding("keys", "ok", f"{len(facts)} keys ({uses}) in {folder}; keep a copy elsewhere", "")]
+
+
+def _sinks(workspace: "Workspace") -> list[_Finding]:
+    """Say of each sink of published tables whether it can be reached, and what it is owed."""
+    from trunkline.errors import TrunklineError
+    from trunkline.publish import Memory, open_sink
+    from trunkline.run import outbox_of
+
+    settings, outbox = workspace.settings.publish, outbox_of(workspace)
+    owed = outbox.owed()
+    found = []
+    for name, said in settings.sinks.items():
+        waiting = sum(one.sink == name for one in owed)
+        behind = f"; {waiting} tables are owed: trunkline publish USECASE" if waiting else ""
+        try:
+            sink = open_sink(said, settings=settings, memory=Memory(outbox, name))
+            try:
+                sink.check()
+                found.append(_Finding(f"sink {name}", "ok", f"{sink.shown}{behind}", ""))
+            finally:
+                sink.close()
+        except TrunklineError as error:
+            at = f" ({error.where})" if error.where else ""
+            found.append(_Finding(f"sink {name}", "broken", f"{error.what}{at}{behind}", error.next_step))
+    return found
 
 
 def _engine(settings: EngineSettings) -> _Finding:

@@ -105,6 +105,7 @@ def _erase(said: str, common: Common) -> int:
             ("sources that had brought the person", found.sources),
             ("raw copies that cannot be read", found.unread),
             ("topics of the broker, until its own retention", found.brokers),
+            ("sinks of published rows by key, added rows and messages", found.sinks),
         ):
             if left:
                 print(f"out of reach, {title}: {', '.join(left)}")

@@ -78,8 +78,18 @@ class FileSink:
         return self._address
 
     def check(self) -> None:
-        """Write a small file."""
-        self._put(b"{}\n", f"{_NOTES}/.reached")
+        """Ask for the folder; nothing is written."""
+        import pyarrow.fs as pafs
+
+        if self._local is not None:
+            there = next(place for place in (self._local, *self._local.parents) if place.exists())
+            if not there.is_dir() or not os.access(there, os.W_OK):
+                raise UnavailableError(
+                    "the folder cannot be written to", where=str(there), next_step=f"check it, and its rights; {_AGAIN}"
+                )
+            return
+        with self._faults("the store cannot be asked"):
+            self._store.get_file_info(pafs.FileSelector(f"{self._folder}/{_NOTES}", allow_not_found=True))
 
     def held(self, target: Target) -> str | None:
         """Say which batch the files of a table hold; None where one of them is gone, or the columns are others."""

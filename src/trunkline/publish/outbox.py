@@ -16,6 +16,7 @@ from typing import Final
 __all__ = ["Memory", "Outbox", "Owed", "Plan", "Position"]
 
 _WAIT_S: Final = 10.0
+_KEPT_DAYS: Final = 30
 _TABLES: Final = (
     """CREATE TABLE IF NOT EXISTS positions (sink TEXT, usecase TEXT, publication TEXT, position TEXT NOT NULL,
     delivered_at TEXT NOT NULL, PRIMARY KEY (sink, usecase, publication))""",
@@ -247,9 +248,17 @@ class Outbox:
         with self._writing() as connection:
             connection.execute("INSERT OR IGNORE INTO sent VALUES (?, ?, ?)", (sink, batch_id, part))
 
+    def sinks(self) -> tuple[str, ...]:
+        """Name the sinks to which something was delivered."""
+        return tuple(str(name) for (name,) in self._read("SELECT DISTINCT sink FROM positions ORDER BY 1", ()))
+
     def versions(self) -> Iterator[tuple[str, int]]:
-        """Name tables and versions that deliveries to come rest on."""
-        for (text,) in self._read("SELECT position FROM positions", ()):
+        """Name tables and versions that deliveries to come rest on; a sink that gets nothing for long is let go of."""
+        for (text,) in self._read(
+            "SELECT position FROM positions"
+            " WHERE julianday(delivered_at) > (SELECT max(julianday(delivered_at)) FROM positions) - ?",
+            (_KEPT_DAYS,),
+        ):
             yield from Position.from_json(str(text)).versions.items()
         for (text,) in self._read("SELECT plan FROM owed WHERE plan IS NOT NULL", ()):
             plan = Plan.from_json(str(text))

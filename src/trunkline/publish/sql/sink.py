@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import InputError
@@ -72,14 +73,16 @@ class SqlSink:
         return self._address.shown
 
     def check(self) -> None:
-        """Log in, and bring the platform's tables there to the newest version.
+        """Log in, and look at the version of the platform's tables; nothing is written.
 
         Raises:
             InputError: The login is wrong, or a newer Trunkline made the tables.
             UnavailableError: The server did not answer.
         """
-        with self._session():
-            pass
+        if self._address.database == "sqlite" and not _file(self._address).exists():
+            return
+        with told(self._address), self._engine.connect() as connection:
+            migrations.refuse_newer(connection, prefix=self._prefix, shown=self.shown)
 
     def held(self, target: Target) -> str | None:
         """Say which batch a table holds; None where it is not there, or has other columns."""
@@ -342,6 +345,10 @@ class SqlSink:
                 published_at=at,
             )
         )
+
+
+def _file(address: Address) -> Path:
+    return Path(address.shown.removeprefix("sqlite:///"))
 
 
 def _engine(address: Address, timeout_s: float) -> "Engine":

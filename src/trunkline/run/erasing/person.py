@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.contracts import Column
 from trunkline.contracts.records import AUDIENCES, QUARANTINE, VAULT
 from trunkline.errors import InputError
+from trunkline.publish import Outbox
 from trunkline.run.erasing.archives import erase_archives
 from trunkline.run.erasing.log import erase_log
 from trunkline.run.erasing.origins import (
@@ -129,6 +130,7 @@ def _erased(
         sources=tuple(sorted(sources)),
         unread=tuple(sorted([path for path in found.unread if Path(path).exists()] + found.archives_unread)),
         brokers=() if workspace.settings.broker.url is None else ("broker.url",),
+        sinks=Outbox(workspace.root / "publish" / "outbox.db").sinks(),
     )
 
 

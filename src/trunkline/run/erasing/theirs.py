@@ -33,6 +33,8 @@ class Erased(BaseModel):
             encrypted, damaged, or of a form whose reader is not installed.
         brokers: Brokers that hold records by themselves, e.g. Kafka: nothing is taken out of their topics, and what
             they hold of the person goes with their own retention.
+        sinks: Sinks that rows were published to. Tables that are replaced as a whole lose the person with the next
+            `trunkline publish`; rows by key, added rows and messages stay there until somebody takes them out.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +48,7 @@ class Erased(BaseModel):
     sources: tuple[str, ...]
     unread: tuple[str, ...]
     brokers: tuple[str, ...] = ()
+    sinks: tuple[str, ...] = ()
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Versions of tables that something still needs: a live model, or a run that goes on, or may be gone on with."""
+"""Versions of tables that something still needs: a live model, a run that goes on or may be gone on with, a sink."""
 
 import json
 from datetime import datetime
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import StepRecord
 from trunkline.errors import TrunklineError
+from trunkline.publish import Outbox
 from trunkline.run.records import STEPS_TABLE, newest_states
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def pinned_versions(workspace: "Workspace") -> tuple[dict[str, set[int]], tuple[
             for name, version in lineage.items():
                 if name.startswith("table:"):
                     pins.setdefault(name.removeprefix("table:"), set()).add(int(str(version)))
+    for table, version in Outbox(workspace.root / "publish" / "outbox.db").versions():
+        pins.setdefault(table, set()).add(version)  # what is new for a sink is what came after the version that it has
     for table, version in _trained_on(workspace, runs=needed, usecases=unclear):
         pins.setdefault(table, set()).add(version)
     return pins, tuple(problems)

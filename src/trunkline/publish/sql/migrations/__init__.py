@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-__all__ = ["VERSION_TABLE", "has_version", "migrate", "newest_version"]
+__all__ = ["VERSION_TABLE", "has_version", "migrate", "newest_version", "refuse_newer"]
 
 VERSION_TABLE: Final = "trunkline_version"
 """Name of the table that holds the version, without prefix."""
@@ -58,22 +58,10 @@ def migrate(connection: "Connection", *, prefix: str, shown: str) -> bool:
     from alembic.operations import Operations
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
-    from alembic.script.revision import ResolutionError
-    from alembic.util import CommandError
 
-    script = ScriptDirectory.from_config(_config())
-    found = has_version(connection, prefix=prefix)
-    if found == script.get_current_head():
+    if refuse_newer(connection, prefix=prefix, shown=shown) == newest_version():
         return False
-    try:
-        script.get_revision(found or "base")
-    except (CommandError, ResolutionError):
-        raise InputError(
-            f"the tables there were made by a newer Trunkline: their version is {str(found)[:20]!r}",
-            where=f"{shown}, table {prefix}{VERSION_TABLE}",
-            allowed=[str(one.revision) for one in script.walk_revisions()][::-1],
-            next_step="publish with that Trunkline or a newer one, or set another `prefix`",
-        ) from None
+    script = ScriptDirectory.from_config(_config())
     context = MigrationContext.configure(
         connection,
         opts={
@@ -85,6 +73,38 @@ def migrate(connection: "Connection", *, prefix: str, shown: str) -> bool:
     with Operations.context(context):
         context.run_migrations(prefix=prefix)
     return True
+
+
+def refuse_newer(connection: "Connection", *, prefix: str, shown: str) -> str | None:
+    """Refuse tables whose version is not known here.
+
+    Args:
+        connection: To the database.
+        prefix: Begins the names of tables.
+        shown: The database, for messages.
+
+    Returns:
+        Their version; None where there are none.
+
+    Raises:
+        InputError: They were made by a newer Trunkline.
+    """
+    from alembic.script import ScriptDirectory
+    from alembic.script.revision import ResolutionError
+    from alembic.util import CommandError
+
+    script = ScriptDirectory.from_config(_config())
+    found = has_version(connection, prefix=prefix)
+    try:
+        script.get_revision(found or "base")
+    except (CommandError, ResolutionError):
+        raise InputError(
+            f"the tables there were made by a newer Trunkline: their version is {str(found)[:20]!r}",
+            where=f"{shown}, table {prefix}{VERSION_TABLE}",
+            allowed=[str(one.revision) for one in script.walk_revisions()][::-1],
+            next_step="publish with that Trunkline or a newer one, or set another `prefix`",
+        ) from None
+    return found
 
 
 def _config() -> "Config":
