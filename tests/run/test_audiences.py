@@ -184,6 +184,7 @@ def test_results_become_outcomes_and_are_held_against_the_holdout_group(
             yes = key in responded
             print(f"{key},first,true,{str(yes).lower()},{40 if yes else 0},2026-12-01T00:00:00Z", file=stream)
         print("L0-stranger,first,true,true,900,2026-12-01T00:00:00Z", file=stream)
+    out = ""
     for _ in range(2):  # twice taken in, once counted
         code, _, err = command("ingest", "takers", "--dataset", "results", results, "--workspace", alone[0])
         assert code == 0, err

@@ -103,10 +103,7 @@ def _charts(parts: Sequence[AudiencePart], results: Sequence[CampaignResult]) ->
                 "Score, probability to stay where it is known, and the offer's value, less what the contacts cost; "
                 "without those who are held out.",
                 bars(
-                    [
-                        {"label": f"{part.segment}: {part.offer}", "value": part.expected_value, "colour": "var(--one)"}
-                        for part in parts
-                    ],
+                    [{"label": part.offer, "value": part.expected_value, "colour": "var(--one)"} for part in parts],
                     "Expected value",
                 ),
             )

@@ -21,6 +21,7 @@ from trunkline.run.steps import StepContext, scored_rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from trunkline.engine import Engine
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
     from trunkline.tasks import Learned, Model
@@ -39,6 +40,8 @@ __all__ = [
 PREDICTIONS: Final = "platform.predictions"
 OUT_SUFFIXES: Final = (".csv", ".parquet", ".ndjson")
 _SHORT: Final = 12
+_JSON_ROWS: Final = 100_000
+_PLACE: Final = "_place"
 
 
 class Fan(BaseModel):
@@ -194,7 +197,7 @@ def predict_rows(context: StepContext) -> PredictDocument:
     version, model = live_model(workspace, usecase)
     rows = scored_rows(context)
     context.progress("predict", 0.0)
-    answers = model.predict(rows)
+    answers = model.predict(rows, threads=workspace.threads)
     log = _log(
         workspace,
         usecase,
@@ -239,34 +242,71 @@ def _log(  # noqa: PLR0913 - what every logged row says
 ) -> "pa.Table":
     """Make the rows of the log; those of a file have its hash in their ids, since a run id may have several files."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     from trunkline.train import entity_keys
 
     count, named = rows.num_rows, run_id if batch is None else f"{run_id}-{batch[:_SHORT]}"
     names = [name for name in model.info.columns if name in rows.column_names]
-    features = [json.dumps(row, default=str) for row in rows.select(names).to_pylist()]
-    keys = entity_keys(usecase, rows) if usecase.entity_key else [None] * count
-    columns = {
-        "prediction_id": [f"{named}-{position}" for position in range(count)],
-        "request_id": [run_id] * count,
-        "usecase": [usecase.name] * count,
-        "entity_key": keys,
-        "model_version": [version] * count,
-        "alias": ["champion"] * count,
-        "channel": ["batch"] * count,
-        "score": answers.column(0),
-        "decision": answers.column("decision") if "decision" in answers.column_names else [None] * count,
-        "features": features,
-        "reasons": [None] * count if reasons is None else reasons,
-        "predicted_at": [workspace.clock()] * count,
-    }
     schema = arrow_schema(PredictionLog)
-    return pa.table(
-        {
-            name: (values if isinstance(values, pa.ChunkedArray) else pa.array(values, schema.field(name).type))
-            for name, values in columns.items()
-        }
-    ).cast(schema)
+    places = pa.array(range(count), pa.int64()).cast(pa.string())
+    columns = {
+        "prediction_id": pc.binary_join_element_wise(f"{named}-", places, ""),
+        "request_id": run_id,
+        "usecase": usecase.name,
+        "entity_key": entity_keys(usecase, rows) if usecase.entity_key else None,
+        "model_version": version,
+        "alias": "champion",
+        "channel": "batch",
+        "score": answers.column(0),
+        "decision": answers.column("decision") if "decision" in answers.column_names else None,
+        "features": json_rows(workspace.engine, rows.select(names)),
+        "reasons": reasons,
+        "predicted_at": workspace.clock(),
+    }
+    return pa.table({name: _filled(values, count, schema.field(name).type) for name, values in columns.items()})
+
+
+def _filled(values: object, count: int, kind: "pa.DataType") -> "pa.Array | pa.ChunkedArray":
+    """A column of the log: its values, or one value for all rows."""
+    import pyarrow as pa
+
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values.cast(kind)
+    if isinstance(values, list):
+        return pa.array(values, kind)
+    return pa.repeat(pa.scalar(values, kind), count)
+
+
+def json_rows(engine: "Engine", rows: "pa.Table") -> "pa.Array | pa.ChunkedArray":
+    """Write each row as one JSON object, a block of rows at once.
+
+    Args:
+        engine: Writes them.
+        rows: Typed rows.
+
+    Returns:
+        Text, in the order of the rows; an object without members where there are no columns.
+    """
+    import ibis
+    import pyarrow as pa
+    from pyarrow import types
+
+    if not rows.column_names or not rows.num_rows:
+        return pa.array(["{}"] * rows.num_rows, pa.string())
+    if engine.capabilities.distributed:  # the rows are here, and would have to travel
+        return pa.array([json.dumps(row, default=str) for row in rows.to_pylist()], pa.string())
+    for place, column in enumerate(rows.schema):
+        if types.is_temporal(column.type) or types.is_decimal(column.type):
+            texts = [None if value is None else str(value) for value in rows.column(place).to_pylist()]
+            rows = rows.set_column(place, column.name, pa.array(texts, pa.string()))
+    chunks: list[pa.Array] = []
+    for start in range(0, rows.num_rows, _JSON_ROWS):
+        block = rows.slice(start, _JSON_ROWS)
+        table = engine.table(block.append_column(_PLACE, pa.array(range(block.num_rows), pa.int64())))
+        written = ibis.struct({name: table[name] for name in rows.column_names}).cast("json").cast("string")
+        chunks += engine.arrow(table.select(_PLACE, written=written).order_by(_PLACE)).column("written").chunks
+    return pa.chunked_array(chunks, pa.string())
 
 
 def predict_file(

@@ -249,7 +249,7 @@ def profiles(
         watched: Further columns.
 
     Returns:
-        A profile by feature; row features are left out, they follow from the others.
+        A profile by column; row features are left out, they follow from the others.
     """
     found: dict[str, NumberProfile | CategoryProfile] = {}
     for at, feature in enumerate(base.features):

@@ -15,6 +15,7 @@ from trunkline.report.charts.comparison import (
     slices_chart,
     tuning_chart,
 )
+from trunkline.report.charts.fairness import fairness_charts
 from trunkline.report.charts.intake import (
     DayRows,
     Freshness,
@@ -68,6 +69,7 @@ def _training_charts(report: TrainingReport) -> Iterator[Chart]:
     slices = slices_chart(report)
     if slices is not None:
         yield slices
+    yield from fairness_charts(report)
     if report.importances:
         yield importance_chart(report.importances)
     if report.leakage.scores:

@@ -20,7 +20,7 @@ from trunkline.spec import (
 )
 from trunkline.tasks import Classification, Profit, features_of
 from trunkline.usecases.upgrade.audience import AUDIENCE
-from trunkline.usecases.upgrade.columns import GROUPS, HANDSET, JUSTIFIED, PostDated, left_out
+from trunkline.usecases.upgrade.columns import GROUPS, JUSTIFIED, PostDated, left_out
 from trunkline.usecases.upgrade.contracts import CampaignResult, Consent, Subscriber
 from trunkline.usecases.upgrade.features import BANDS, HORIZON_DAYS, ROW_FEATURES, labelled
 from trunkline.usecases.upgrade.learners import LEARNERS
@@ -64,7 +64,7 @@ def chosen(choices: Choices) -> UseCase:
             slices=BANDS,
             # a contact with an offer costs 5, a handset sold to somebody contacted brings 40
             profit=Profit(value=40.0, cost=5.0),
-            watched=tuple(name for name in (*GROUPS["handset_age"], *HANDSET) if name in without),
+            watched=tuple(name for name in ("current_equipment_days", "handsets") if name in without),
             leakage_limit=0.70,
         ),
         metric="roc_auc",

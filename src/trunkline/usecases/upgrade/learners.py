@@ -1,4 +1,8 @@
-"""The learners of upgrades: one linear yardstick and two boosters, with parameters settled on other splits."""
+"""The learners of upgrades: a linear yardstick and a booster, with parameters settled on other splits.
+
+A LightGBM beside them (600 trees) reached 0.746 where XGBoost has 0.750, and 0.0004 more in a blend with it, for twice
+the time of training: it was left out.
+"""
 
 from trunkline.tasks import Learner, Preprocessing
 
@@ -18,21 +22,6 @@ LEARNERS: tuple[Learner, ...] = (
             "min_child_weight": 10.0,
             "subsample": 0.7,
             "colsample_bynode": 0.3,
-            "reg_lambda": 10.0,
-        },
-        preprocessing=_TREES,
-    ),
-    Learner(
-        name="lightgbm",
-        kind="lightgbm",
-        parameters={
-            "n_estimators": 600,
-            "learning_rate": 0.03,
-            "num_leaves": 40,
-            "min_child_samples": 40,
-            "subsample": 0.7,
-            "subsample_freq": 1,
-            "colsample_bytree": 0.3,
             "reg_lambda": 10.0,
         },
         preprocessing=_TREES,
