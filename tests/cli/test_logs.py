@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from trunkline.cli import main
-from trunkline.cli.logs import JsonLines, set_up_log
+from trunkline.cli.logs import set_up_log
+from trunkline.run.run_log import JsonLines
 from trunkline.settings.log import LogSettings
 
 
@@ -95,3 +96,30 @@ def test_only_known_members_and_the_class_of_an_exception_are_written() -> None:
     said = json.loads(JsonLines().format(record))
     assert (said["text"], said["run_id"], said["error"]) == ("it broke", "r1", "ValueError")
     assert "+49" not in json.dumps(said)
+
+
+def test_runs_are_logged_in_files_that_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUNKLINE_LOG__FILES", "3")
+    monkeypatch.setenv("TRUNKLINE_LOG__FILE_MB", "0.0005")  # about two lines
+    monkeypatch.chdir(tmp_path)
+    source, folder = tmp_path / "rows.csv", tmp_path / "w" / "logs"
+    source.write_text("customerID,tenure,MonthlyCharges\nSECRET-1,3,29.5\n")
+    for run in ("first", "second", "third"):
+        assert main(["ingest", "churn", str(source), "--workspace", str(tmp_path / "w"), "--run-id", run]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["churn.jsonl", "churn.jsonl.1", "churn.jsonl.2"]
+    said = lines("\n".join(path.read_text() for path in folder.iterdir()))
+    assert {line["run_id"] for line in said} <= {"second", "third"}, "the oldest lines have gone"
+    assert "SECRET" not in str(said)
+    newest = lines((folder / "churn.jsonl").read_text())[-1]
+    assert (newest["text"], newest["run_id"], newest["state"]) == ("run ends", "third", "finished")
+
+
+def test_a_log_that_cannot_be_written_stops_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "rows.csv"
+    source.write_text("customerID,tenure,MonthlyCharges\nSECRET-1,3,29.5\n")
+    (tmp_path / "w" / "logs" / "churn.jsonl").mkdir(parents=True)
+    assert main(["ingest", "churn", str(source), "--workspace", str(tmp_path / "w")]) == 0
+    monkeypatch.setenv("TRUNKLINE_LOG__FILES", "0")
+    assert main(["ingest", "churn", str(source), "--workspace", str(tmp_path / "none")]) == 0
+    assert not (tmp_path / "none" / "logs").exists()

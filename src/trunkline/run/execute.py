@@ -19,6 +19,7 @@ from trunkline.run import predicting, publishing, steps, watching, writing
 from trunkline.run.code import code_version
 from trunkline.run.notifying import announce
 from trunkline.run.records import PastRun, Recorder, latest_run_id, past_run, refuse_malformed
+from trunkline.run.run_log import run_log
 from trunkline.run.steps import IngestDocument, StepContext
 from trunkline.run.taking import recorded, resolve
 from trunkline.run.workspace import Workspace
@@ -172,7 +173,7 @@ def execute(  # noqa: PLR0913 - the options of one command
         code_version=code_version(),
     )
     try:
-        with workspace.run_lock(usecase.name):
+        with workspace.run_lock(usecase.name), run_log(workspace, usecase.name, context.run_id):
             documents, refused = _under_lock(context, plan, until=until, only=only, again=again)
     except KeyboardInterrupt as stopped:
         stopped.add_note(f"to go on: trunkline {only or 'run'} {usecase.name} --run-id {context.run_id}")
