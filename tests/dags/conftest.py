@@ -1,5 +1,6 @@
 """Rendered files, and an Airflow of its own to read them: never the environment that Trunkline runs in."""
 
+import gzip
 import json
 import os
 import shutil
@@ -125,12 +126,12 @@ def deployed() -> Callable[..., None]:
 
 @pytest.fixture
 def few_rows() -> Callable[[Path, int, Path], Path]:
-    """Copy the first rows of a file of real data."""
+    """Copy the first rows of a file of real data, unpacked."""
 
     def copy(source: Path, rows: int, target: Path) -> Path:
         if not source.is_file():
             pytest.skip(f"the real data is not here: no file {source}")
-        with source.open(encoding="utf-8") as lines:
+        with gzip.open(source, "rt") if source.suffix == ".gz" else source.open(encoding="utf-8") as lines:
             target.write_text("".join(islice(lines, rows + 1)), encoding="utf-8")
         return target
 

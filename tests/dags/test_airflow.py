@@ -5,9 +5,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pytest
 
-from trunkline.plugins import usecase_names
+from trunkline.plugins import load_usecase, usecase_names
+from trunkline.run import Workspace
+from trunkline.settings import load_settings
 
 pytestmark = pytest.mark.airflow
 
@@ -81,7 +86,7 @@ def test_a_dag_bag_takes_the_dags_of_all_use_cases(
     assert towers["transform.customer_service_metrics"] == ["transform.customers_services"]
 
 
-def test_the_five_run_one_use_case_on_real_data(
+def test_the_five_run_the_device_upgrade_on_real_data(
     deployed: Callable[..., None],
     fresh_home: Callable[[Path], Path],
     ask_airflow: Asked,
@@ -89,22 +94,65 @@ def test_the_five_run_one_use_case_on_real_data(
     data_dir: Path,
     tmp_path: Path,
 ) -> None:
-    source = few_rows(data_dir / "housing" / "kc_house_data.csv", 1_200, tmp_path / "houses.csv")
+    source = few_rows(data_dir / "cell2cell" / "train.csv.gz", 3_000, tmp_path / "subscribers.csv")
     home = fresh_home(tmp_path / "airflow")
     file = home / "dags" / "trunkline_dags.py"
-    deployed("house_prices", folder=tmp_path, out=file)
-    names = [f"house_prices_{one}" for one in PIPELINES]
+    deployed("upgrade", folder=tmp_path, out=file)
+    names = [f"upgrade_{one}" for one in PIPELINES]
     conf = json.dumps({"run_id": "tested", "sources": [str(source)]})
     found = ask_airflow(_TEST, file, conf, *names, home=home)
     assert {name: found[name]["state"] for name in names} == dict.fromkeys(names, "success")
     states = {task: state for name in names for task, state in found[name]["tasks"].items()}
     assert states.pop("alert") == "skipped"
-    assert set(states.values()) == {"success"}
+    passed = documents(tmp_path / "workspace")["evaluate"]["passed"]
+    skipped = set() if passed else {"promote.register", "promote.rollout", "score.predict", "watch.monitor"}
+    assert {task for task, state in states.items() if state == "skipped"} == skipped
+    assert set(states.values()) <= {"success", "skipped"}
     assert (tmp_path / "workspace" / "runs" / "tested" / "report.html").is_file()
 
     # what is done is not done twice: a step that is repeated finds it done
-    again = ask_airflow(_TEST, file, conf, "house_prices_train", "house_prices_evaluate", home=home)
-    assert {one["state"] for one in again.values()} == {"success"}
+    again = ask_airflow(_TEST, file, conf, "upgrade_train", home=home)
+    assert again["upgrade_train"]["state"] == "success"
+
+
+def documents(folder: Path) -> dict[str, Any]:
+    """What each step of the only run of a workspace has left."""
+    with Workspace(load_settings(workspace=folder)) as workspace:
+        rows = workspace.lake.arrow("platform.steps").to_pylist()
+    return {row["step"]: json.loads(row["document"]) for row in rows}
+
+
+def test_a_refused_candidate_is_not_promoted_and_the_run_goes_on_to_its_report(
+    deployed: Callable[..., None],
+    fresh_home: Callable[[Path], Path],
+    ask_airflow: Asked,
+    repository: Path,
+    tmp_path: Path,
+) -> None:
+    plugins = repository / "tests" / "plugins"
+    simulate = load_usecase("leavers", plugin_dir=plugins).simulate
+    assert simulate is not None
+    rows = simulate(rows=300, seed=5).tables["subscribers"]
+    noise = pa.array(np.random.default_rng(1).random(rows.num_rows) < 0.4)
+    source = tmp_path / "rows.csv"
+    pa_csv.write_csv(rows.set_column(rows.column_names.index("left"), "left", noise), source)
+    home = fresh_home(tmp_path / "airflow")
+    file = home / "dags" / "trunkline_dags.py"
+    deployed("leavers", folder=tmp_path, out=file, settings=f'plugin_dir = "{plugins}"')
+    names = [f"leavers_{one}" for one in PIPELINES]
+    conf = json.dumps({"run_id": "refused", "sources": [str(source)]})
+    found = ask_airflow(_TEST, file, conf, *names, home=home)
+    assert {name: found[name]["state"] for name in names} == dict.fromkeys(names, "success")
+    assert found["leavers_evaluate"]["tasks"] == {
+        "judge.evaluate": "success",
+        "promote.register": "skipped",
+        "promote.rollout": "skipped",
+        "announce": "success",
+        "alert": "skipped",
+    }
+    skipped = {"score.predict": "skipped", "watch.monitor": "skipped", "announce": "success", "alert": "skipped"}
+    assert found["leavers_predict"]["tasks"] == skipped, "there is no champion yet"
+    assert "refused" in (tmp_path / "workspace" / "runs" / "refused" / "report.html").read_text()
 
 
 def test_a_task_that_fails_raises_an_alert_and_bad_input_is_not_tried_again(
@@ -118,9 +166,6 @@ def test_a_task_that_fails_raises_an_alert_and_bad_input_is_not_tried_again(
     assert found["state"] == "failed"
     assert found["tasks"] == {"validate.ingest": "failed", "announce": "upstream_failed", "alert": "success"}
     assert not list(tmp_path.rglob("bad")), "what a source is called is no command"
-
-    from trunkline.run import Workspace
-    from trunkline.settings import load_settings
 
     with Workspace(load_settings(workspace=tmp_path / "workspace")) as workspace:
         (alert,) = workspace.lake.arrow("platform.alerts").to_pylist()
