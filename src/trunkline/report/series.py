@@ -72,7 +72,7 @@ def _tiles(content: ReportContent) -> Iterator[Tile]:
             "spikes foreseen",
             f"Given from a probability of {share(spikes.warn_at, digits=0)} on"
             + (
-                f", {number(spikes.mean_lead_hours)} hours ahead on average."
+                f", {number(spikes.mean_lead_hours, digits=1)} hours ahead on average."
                 if spikes.mean_lead_hours is not None
                 else "."
             ),

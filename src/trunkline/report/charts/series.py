@@ -10,7 +10,7 @@ from trunkline.tasks import ForecastReport
 
 __all__ = ["accuracy_chart", "fan_chart", "importance_of_inputs"]
 
-_COLOURS: Final = ("two", "three", "four", "five", "six")
+_COLOURS: Final = ("two", "three", "four", "pale", "ink")
 _OURS: Final = "Champion"
 
 

@@ -6,7 +6,7 @@ Differences are taken from the newest value and divided by the scale of the seri
 any size, and a new level does not leave what trees have seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from trunkline.tasks.forecasting.calendars import Calendar
-from trunkline.tasks.forecasting.panel import Floats, Grid, Panel, Places
+from trunkline.tasks.forecasting.panel import Floats, Panel, Places
 from trunkline.tasks.forecasting.scaling import Scales, capped, seasonal_scale
 
-__all__ = ["Design", "Inputs"]
+__all__ = ["Design", "Inputs", "Slot", "Slots", "arrange"]
 
 Inputs = npt.NDArray[np.float32]
 
@@ -29,6 +29,47 @@ _STALE: Final = 6
 """So many hours back the newest value may lie and still stand for the present level."""
 
 
+@dataclass(frozen=True)
+class Slot:
+    """Where a covariate stands among the inputs, as training has settled it.
+
+    Attributes:
+        slot: Its number among those of its group.
+        scale: What its values are divided by.
+        ahead: Whether its future is known.
+    """
+
+    slot: int
+    scale: float
+    ahead: bool
+
+
+Slots = Mapping[tuple[str, str, str], Slot]
+"""By group, server and metric."""
+
+
+def arrange(panel: Panel, *, known_ahead: Sequence[str], most: int, until: int) -> Slots:
+    """Settle slots and scales of covariates: the n-th series of every group stand side by side.
+
+    Args:
+        panel: The series.
+        known_ahead: Metrics whose future is known.
+        most: Most covariates of a group.
+        until: Newest hour that may be looked at.
+    """
+    scales = seasonal_scale(panel.covariates.values[:, : until + 1])
+    counted: dict[tuple[int, bool], int] = {}
+    found: dict[tuple[str, str, str], Slot] = {}
+    named = zip(panel.covariates.names, panel.covariates.group.tolist(), scales.tolist(), strict=True)
+    for (server, metric), group, scale in named:
+        ahead = metric in known_ahead
+        slot = counted.get((group, ahead), 0)
+        counted[group, ahead] = slot + 1
+        if slot < most:
+            found[panel.groups[group], server, metric] = Slot(slot, 1.0 if ahead else scale, ahead)
+    return found
+
+
 @dataclass
 class Design:
     """Inputs of a panel.
@@ -37,8 +78,7 @@ class Design:
         panel: The series.
         scales: Of each series, as training learned them.
         calendar: Of the hours of the panel and those to come.
-        known_ahead: Metrics whose future is known.
-        most_covariates: Most covariate series that a group shows one by one.
+        slots: Where covariates stand; those that have none are not looked at.
         codes: What training called each series, shape (series,), NaN for one it did not know; None where no model
             tells series apart.
         names: Name of each column, once :meth:`matrix` was asked for one.
@@ -47,8 +87,7 @@ class Design:
     panel: Panel
     scales: Scales
     calendar: Calendar
-    known_ahead: tuple[str, ...] = ()
-    most_covariates: int = 8
+    slots: Slots
     codes: Floats | None = None
     names: tuple[str, ...] = ()
     _own: "_Series" = field(init=False, repr=False)
@@ -62,12 +101,8 @@ class Design:
         values = capped(grid.values, self.scales.whisker) / self.scales.scale[:, None]
         self._own = _Series(values)
         self._mean = _Series(_group_means(values, grid.group, groups=len(self.panel.groups)))
-        moving = [
-            place for place, (_, metric) in enumerate(self.panel.covariates.names) if metric not in self.known_ahead
-        ]
-        self._beside = [_Series(one) for one in self._slots(self.panel.covariates, moving)]
-        planned = [place for place, (_, metric) in enumerate(self.panel.covariates.names) if metric in self.known_ahead]
-        self._ahead = self._slots(self.panel.covariates, planned, scaled=False)
+        self._beside = [_Series(one) for one in self._slots(ahead=False)]
+        self._ahead = self._slots(ahead=True)
 
     def level(self, series: Places, hour: Places) -> Floats:
         """What differences are taken from, in scale.
@@ -136,26 +171,16 @@ class Design:
     def _mean_columns(self, columns: dict[str, Floats], group: Places, hour: Places, horizon: int) -> None:
         _moves(columns, "servers", self._mean, group, hour, horizon)
 
-    def _slots(self, grid: Grid, chosen: Sequence[int], *, scaled: bool = True) -> list[Floats]:
-        """Covariates as grids of (groups, hours): the n-th series of every group side by side."""
-        groups, hours = len(self.panel.groups), self.panel.hours
-        ranks: dict[int, int] = {}
-        slots: list[Floats] = []
-        if not chosen:
-            return slots
-        values = grid.values[list(chosen)]
-        if scaled:
-            values = values / seasonal_scale(values)[:, None]
-        for row, place in enumerate(chosen):
-            group = int(grid.group[place])
-            slot = ranks.get(group, 0)
-            ranks[group] = slot + 1
-            if slot >= self.most_covariates:
-                continue
-            if slot == len(slots):
-                slots.append(np.full((groups, hours), np.nan))
-            slots[slot][group] = values[row]
-        return slots
+    def _slots(self, *, ahead: bool) -> list[Floats]:
+        """Covariates in scale as grids of (groups, hours), one per slot."""
+        grid = self.panel.covariates
+        count = 1 + max((one.slot for one in self.slots.values() if one.ahead is ahead), default=-1)
+        made = [np.full((len(self.panel.groups), self.panel.hours), np.nan) for _ in range(count)]
+        for (server, metric), group, values in zip(grid.names, grid.group.tolist(), grid.values, strict=True):
+            slot = self.slots.get((self.panel.groups[group], server, metric))
+            if slot is not None and slot.ahead is ahead:
+                made[slot.slot][group] = values / slot.scale
+        return made
 
 
 def _moves(columns: dict[str, Floats], name: str, one: "_Series", row: Places, hour: Places, horizon: int) -> None:

@@ -8,10 +8,10 @@ folder that is not what was written is refused.
 import hashlib
 import io
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +21,12 @@ from trunkline.tasks.files import read_folder, write_folder
 from trunkline.tasks.forecasting.boosting import Booster
 from trunkline.tasks.forecasting.card import ForecastCard
 from trunkline.tasks.forecasting.declaration import Forecasting
+from trunkline.tasks.forecasting.design import Design, Slot, Slots
 from trunkline.tasks.forecasting.intervals import advance
 from trunkline.tasks.forecasting.panel import HOUR, Floats, Panel, Places
-from trunkline.tasks.forecasting.rolling import design_of, medians, truths
+from trunkline.tasks.forecasting.rolling import calendar_of, medians, truths
 from trunkline.tasks.forecasting.scaling import Scales, learn_scales
 from trunkline.tasks.forecasting.tracking import Tracker, exceedance, quantiles_at
-
-if TYPE_CHECKING:
-    from trunkline.tasks.forecasting.design import Design
 
 __all__ = ["ForecastModel", "Forecasts"]
 
@@ -74,6 +72,7 @@ class ForecastModel:
     Attributes:
         info: What it says of itself.
         boosters: One per hour ahead.
+        slots: Where covariates stand among the inputs.
         tracker: State of the intervals when the newest hour of training was known, by series of ``info``.
         out_of_fold: Medians of the rolling evaluation, unit of the metric, shape (judged, horizons, origins).
         judged: Place of each judged series in ``info.series``.
@@ -82,6 +81,7 @@ class ForecastModel:
 
     info: ForecastCard
     boosters: tuple[Booster, ...]
+    slots: Slots
     tracker: Tracker
     out_of_fold: npt.NDArray[np.float32]
     judged: Places
@@ -92,7 +92,7 @@ class ForecastModel:
         """The declaration that it was learned by."""
         return Forecasting.model_validate(dict(self.info.recipe))
 
-    def design(self, panel: Panel) -> "Design":
+    def design(self, panel: Panel) -> Design:
         """Inputs of a panel, with the scales that training has learned; a series that is new has its own."""
         places = self._places(panel)
         own = learn_scales(panel.targets.values) if (places < 0).any() else None
@@ -103,9 +103,8 @@ class ForecastModel:
         ]
         if own is not None:
             scale, whisker = np.where(places < 0, own.scale, scale), np.where(places < 0, own.whisker, whisker)
-        codes = np.where(places < 0, np.nan, places) if "series" in self.info.inputs else np.full(len(places), np.nan)
-        made = design_of(self.task, panel, Scales(scale, whisker), codes=codes.astype(np.float64))
-        return made if "series" in self.info.inputs else replace(made, codes=None)
+        codes = np.where(places < 0, np.nan, places) if "series" in self.info.inputs else None
+        return Design(panel, Scales(scale, whisker), calendar_of(self.task, panel), self.slots, codes=codes)
 
     def medians(self, panel: Panel, origins: Places, *, threads: int = 1) -> Floats:
         """Forecast medians at some hours, shape (series, horizons, origins), unit of the metric."""
@@ -140,7 +139,7 @@ class ForecastModel:
             degraded=design.stale(series, np.full(len(now), origin)),
         )
 
-    def _tracked(self, panel: Panel, design: "Design", origin: int, *, past: Floats | None, threads: int) -> Tracker:
+    def _tracked(self, panel: Panel, design: Design, origin: int, *, past: Floats | None, threads: int) -> Tracker:
         """The intervals as they are once the hour ``origin`` is known."""
         tracker = self._tracker_of(panel)
         ahead = len(self.boosters)
@@ -175,7 +174,7 @@ class ForecastModel:
                 values[places < 0] = np.median(getattr(tracker, name), axis=0)
         return Tracker(state["size"], state["quantiles"], state["bias"], tracker.step, tracker.memory)
 
-    def _limits(self, panel: Panel, design: "Design") -> Floats:
+    def _limits(self, panel: Panel, design: Design) -> Floats:
         known = {one.server: one.limit for one in self.info.series}
         said = [known.get(server) for server in panel.servers]
         own = np.where(np.isfinite(design.scales.whisker), design.scales.whisker, np.nan)
@@ -220,6 +219,10 @@ class ForecastModel:
                 {"library": one.library, "file": _booster_file(place, one)} for place, one in enumerate(self.boosters)
             ],
             "tracker": {"step": self.tracker.step, "memory": self.tracker.memory},
+            "slots": [
+                {"group": group, "server": server, "metric": metric, **asdict(slot)}
+                for (group, server, metric), slot in sorted(self.slots.items())
+            ],
             "judged": self.judged.tolist(),
             "first_origin": self.first_origin,
             "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
@@ -244,6 +247,10 @@ class ForecastModel:
             return cls(
                 info=ForecastCard.model_validate(document["info"]),
                 boosters=tuple(Booster(one["library"], files[one["file"]].decode()) for one in document["boosters"]),
+                slots={
+                    (one["group"], one["server"], one["metric"]): Slot(one["slot"], one["scale"], one["ahead"])
+                    for one in document["slots"]
+                },
                 tracker=Tracker(
                     state["size"],
                     state["quantiles"],

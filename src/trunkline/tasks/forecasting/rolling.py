@@ -14,18 +14,30 @@ import numpy as np
 from trunkline.tasks.forecasting.boosting import Booster, fit
 from trunkline.tasks.forecasting.calendars import Calendar
 from trunkline.tasks.forecasting.declaration import Forecasting
-from trunkline.tasks.forecasting.design import Design, Inputs
+from trunkline.tasks.forecasting.design import Design, Inputs, arrange
 from trunkline.tasks.forecasting.panel import Floats, Panel, Places
-from trunkline.tasks.forecasting.scaling import Scales, learn_scales
+from trunkline.tasks.forecasting.scaling import learn_scales
 from trunkline.tasks.learners import Parameter
 
-__all__ = ["Span", "calendar_of", "design_of", "fit_all", "in_threads", "medians", "pairs", "roll", "span_of", "truths"]
+__all__ = [
+    "Span",
+    "calendar_of",
+    "fit_all",
+    "in_threads",
+    "learned_design",
+    "medians",
+    "pairs",
+    "roll",
+    "span_of",
+    "truths",
+]
 
 T = TypeVar("T")
 
 _CHUNK_PAIRS = 200_000
 _LEAST_HISTORY = 48
 _MOST_NAMED = 64
+_MOST_COVARIATES = 8
 
 
 @dataclass(frozen=True)
@@ -61,19 +73,19 @@ def calendar_of(task: Forecasting, panel: Panel) -> Calendar:
     return Calendar(panel.start_at, panel.hours, task.zone, task.country)
 
 
-def design_of(task: Forecasting, panel: Panel, scales: Scales, *, codes: Floats | None = None) -> Design:
-    """Inputs of a panel.
+def learned_design(task: Forecasting, panel: Panel, *, until: int) -> Design:
+    """Inputs of a panel, with scales, limits and slots as they are learned at an hour.
 
     Args:
         task: The declaration.
         panel: The series.
-        scales: Of each of them.
-        codes: What training called each; None names few series by their place, and many not at all.
+        until: Newest hour that may be looked at.
     """
+    scales = learn_scales(panel.targets.values[:, : until + 1])
+    slots = arrange(panel, known_ahead=task.known_ahead, most=_MOST_COVARIATES, until=until)
     count = len(panel.targets.names)
-    if codes is None and count <= _MOST_NAMED:
-        codes = np.arange(count, dtype=np.float64)
-    return Design(panel, scales, calendar_of(task, panel), known_ahead=task.known_ahead, codes=codes)
+    codes = np.arange(count, dtype=np.float64) if count <= _MOST_NAMED else None
+    return Design(panel, scales, calendar_of(task, panel), slots, codes=codes)
 
 
 def pairs(
@@ -218,8 +230,7 @@ def roll(
     starts = range(span.warm, span.end, task.refit_hours)
     for number, start in enumerate(starts):
         stop = min(start + task.refit_hours, span.end)
-        known = panel.targets.values[:, : start + 1]
-        design = design_of(task, panel, learn_scales(known))
+        design = learned_design(task, panel, until=start)
         boosters = fit_all(task, design, until=start, parameters=parameters, seed=seed, threads=threads)
         origins = np.arange(start, stop)
         made[:, :, start - span.warm : stop - span.warm] = medians(design, boosters, origins, threads=threads)

@@ -24,8 +24,8 @@ from trunkline.tasks.forecasting.intervals import replay
 from trunkline.tasks.forecasting.model import ForecastModel
 from trunkline.tasks.forecasting.panel import Floats, Panel, Places
 from trunkline.tasks.forecasting.report import BaselineReport, ForecastReport, SeriesReport, SpikeReport
-from trunkline.tasks.forecasting.rolling import Span, design_of, fit_all, roll, span_of, truths
-from trunkline.tasks.forecasting.scaling import Scales, learn_scales, seasonal_scale
+from trunkline.tasks.forecasting.rolling import Span, fit_all, learned_design, roll, span_of, truths
+from trunkline.tasks.forecasting.scaling import Scales, seasonal_scale
 from trunkline.tasks.forecasting.scoring import day_interval, explained, series_mean, share_inside, warnings_of
 from trunkline.tasks.forecasting.tracking import Tracker, quantiles_at
 from trunkline.tasks.forecasting.tuning import tune
@@ -72,8 +72,8 @@ def train(
     )
     phases.begin("fit")
     progress("fit", 0.0)
-    scales = learn_scales(panel.targets.values)
-    design = design_of(task, panel, scales)
+    design = learned_design(task, panel, until=panel.hours - 1)
+    scales = design.scales
     boosters = fit_all(task, design, until=panel.hours - 1, parameters=parameters, seed=seed, threads=threads)
     phases.begin("judge")
     progress("judge", 0.0)
@@ -100,6 +100,7 @@ def train(
     model = ForecastModel(
         info=info,
         boosters=boosters,
+        slots=design.slots,
         tracker=found.tracker,
         out_of_fold=made.astype(np.float32),
         judged=chosen,

@@ -10,8 +10,7 @@ from trunkline.tasks.forecasting.declaration import Forecasting
 from trunkline.tasks.forecasting.design import Inputs
 from trunkline.tasks.forecasting.panel import Floats, Panel
 from trunkline.tasks.forecasting.report import HorizonTuning
-from trunkline.tasks.forecasting.rolling import Span, design_of, in_threads, learned_from, pairs
-from trunkline.tasks.forecasting.scaling import learn_scales
+from trunkline.tasks.forecasting.rolling import Span, in_threads, learned_design, learned_from, pairs
 from trunkline.tasks.learners import Parameter, SearchRange
 from trunkline.tasks.report import Trial
 
@@ -45,7 +44,7 @@ def tune(
     if task.trials == 1 or not task.search or length < 24:
         return tuple(dict(declared) for _ in range(task.horizons)), ()
     designs = [
-        (until, design_of(task, panel, learn_scales(panel.targets.values[:, : until + 1])))
+        (until, learned_design(task, panel, until=until))
         for until in (span.warm - length * fold for fold in range(_FOLDS, 0, -1))
     ]
     done: list[int] = []

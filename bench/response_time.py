@@ -1,0 +1,344 @@
+"""How good and how fast forecasts of response times are: `make bench ONLY=response_time`.
+
+``aiops`` and ``qos``: rolling origins over the last 28 and 21 days of real hours. Ours is fitted anew each week, and so
+are the peers, with the same learner and parameters (XGBoost, absolute errors) or as their documentation advises
+(AutoETS). MASE is averaged over series and scaled by the mean absolute 24-hour difference of the training part; peers
+forecast at every fifth hour, and are compared with ours on exactly those. ``shifts``: coverage of the 80 % intervals over
+the weeks after level shifts of simulated hours. ``hourly``: a whole `trunkline run` of eight servers that need not
+learn. ``many``: 1,000 applications of eight servers, retrained and forecast, beside mlforecast doing the same.
+"""
+
+import argparse
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from trunkline.tasks.forecasting import Forecasting, ForecastModel, ForecastReport, Panel, panel_of
+from trunkline.tasks.forecasting.baselines import recursive_learner, series_frame
+from trunkline.tasks.forecasting.intervals import replay
+from trunkline.tasks.forecasting.panel import Floats, Grid
+from trunkline.tasks.forecasting.rolling import span_of, truths
+from trunkline.tasks.forecasting.scaling import seasonal_scale
+from trunkline.tasks.forecasting.scoring import series_mean, share_inside
+from trunkline.tasks.forecasting.tracking import Tracker, quantiles_at
+from trunkline.usecases.response_time.simulate import simulated_hours
+
+DATA = Path(os.environ.get("TRUNKLINE_DATA", "../shared/data")) / "response_time"
+SEED = 7
+STRIDE = 5
+HORIZONS = 6
+TARGET = "response_time_ms"
+BARS = {
+    "aiops": (0.545, 0.738, 0.840, 0.923, 0.990, 1.020),
+    "qos": (0.699, 0.716, 0.730, 0.756, 0.774, 0.788),
+}
+DAYS = {"aiops": 28, "qos": 21}
+MOST_FORECAST_S, MOST_RETRAIN_S, MOST_HOURLY_S = 60.0, 600.0, 5.0
+
+
+def threads() -> int:
+    """Processors that may be used."""
+    return len(os.sched_getaffinity(0))
+
+
+def real_panel(case: str) -> Panel:
+    """Read the series of a case, with what moves beside them."""
+    if case == "aiops":
+        frame = pd.read_csv(DATA / "aiops_hourly_main_plus7.csv", parse_dates=["hour_utc"])
+        frame = frame.rename(columns={"hour_utc": "at"})
+        own = [name for name in frame if name.startswith("ART")]
+    else:
+        frame = pd.read_csv(DATA / "qos_hourly_wide.csv", parse_dates=["hour"]).rename(columns={"hour": "at"})
+        frame = frame[["at", *(name for name in frame if name.startswith("srv1"))]]
+        own = ["srv1_art_avg"]
+    rows = frame.melt(id_vars="at", var_name="server").dropna()
+    rows["metric"] = np.where(rows["server"].isin(own), TARGET, rows["server"])
+    rows["at"] = rows["at"].dt.tz_localize("UTC")
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    return panel_of(table, target=TARGET, at="at", server="server", metric="metric", value="value")
+
+
+def long_table(panel: Panel) -> pa.Table:
+    """The rows that a panel came from."""
+    parts = []
+    hours = pd.date_range(panel.start_at, periods=panel.hours, freq="h")
+    for grid in (panel.targets, panel.covariates):
+        for (server, metric), group, values in zip(grid.names, grid.group, grid.values, strict=True):
+            known = np.isfinite(values)
+            parts.append(
+                pa.table(
+                    {
+                        "at": pa.array(hours[known]),
+                        "server": pa.array([server] * int(known.sum()), pa.string()),
+                        "metric": pa.array([metric] * int(known.sum()), pa.string()),
+                        "value": pa.array(values[known]),
+                        "application": pa.array([panel.groups[group]] * int(known.sum()), pa.string()),
+                    }
+                )
+            )
+    return pa.concat_tables(parts)
+
+
+def accuracy(case: str) -> dict[str, object]:
+    """Judge ours and the peers on real series."""
+    panel = real_panel(case)
+    task = Forecasting(target=TARGET, evaluation_days=DAYS[case], baselines=("last_value", "naive_day", "naive_week"))
+    began = time.perf_counter()
+    trained = task.train(long_table(panel), seed=SEED, threads=threads())
+    seconds = time.perf_counter() - began
+    report, model = trained.report, trained.model
+    assert isinstance(report, ForecastReport)
+    assert isinstance(model, ForecastModel)
+    ours = [report.metrics[f"mase_h{hours}"].value for hours in range(1, HORIZONS + 1)]
+    span = span_of(task, panel.hours)
+    peers, ratios = {}, {}
+    for name in ("auto_ets", "mlforecast_recursive", "mlforecast_direct"):
+        theirs, there = peer(name, panel, task, model, span_judge=span.judge, end=span.end)
+        peers[name] = [round(value, 4) for value in theirs]
+        peers[f"ours_beside_{name}"] = [round(value, 4) for value in there]
+        ratios[name] = round(float(np.mean(there) / np.mean(theirs)), 4)
+    bars = BARS[case]
+    reached = (
+        all(value <= bar for value, bar in zip(ours, bars, strict=True))
+        and float(np.mean(ours)) <= 0.96 * float(np.mean(bars))
+        and ratios["auto_ets"] <= 0.95
+        and all(
+            one <= two
+            for name in ("mlforecast_recursive", "mlforecast_direct")
+            for one, two in zip(peers[f"ours_beside_{name}"], peers[name], strict=True)
+        )
+        and 0.77 <= report.metrics["coverage_80"].value <= 0.83
+    )
+    return {
+        "bench": "response_time",
+        "case": case,
+        **{f"mase_h{hours}": round(value, 4) for hours, value in enumerate(ours, start=1)},
+        "coverage_80": round(report.metrics["coverage_80"].value, 4),
+        "origins": report.origins,
+        "peers": peers,
+        "naive": {one.name: [round(value, 3) for value in one.mase] for one in report.baselines},
+        "seconds": round(seconds, 1),
+        "ratio": {"plain_lags": round(float(np.mean(ours) / np.mean(bars)), 4), **ratios},
+        "reached": reached,
+    }
+
+
+def peer(
+    name: str, panel: Panel, task: Forecasting, model: ForecastModel, *, span_judge: int, end: int
+) -> tuple[list[float], list[float]]:
+    """MASE of a peer by hour ahead, and ours on exactly its hours."""
+    origins = np.arange(span_judge, end - HORIZONS, STRIDE)
+    series = np.arange(len(panel.targets.names))
+    frame = series_frame(panel, series, until=int(origins[-1]) + HORIZONS)
+    again = max(task.refit_hours // STRIDE, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = found_by(name, frame, model, windows=len(origins), again=again)
+    made = made if "unique_id" in made.columns else made.reset_index()
+    start = panel.start_at.replace(tzinfo=None)
+    cut = ((made["cutoff"] - start).dt.total_seconds() // 3600).to_numpy(dtype=np.int64)
+    ahead = ((made["ds"] - made["cutoff"]).dt.total_seconds() // 3600).to_numpy(dtype=np.int64)
+    values = np.full((len(series), HORIZONS, len(origins)), np.nan)
+    row = made["unique_id"].astype(int).to_numpy()
+    values[row, ahead - 1, np.searchsorted(origins, cut)] = made["made"].to_numpy(dtype=np.float64)
+    truth = truths(panel, origins, horizons=HORIZONS)
+    mine = model.out_of_fold.astype(np.float64)[:, :, origins - model.first_origin]
+    both = np.isfinite(values) & np.isfinite(mine) & np.isfinite(truth)
+    by = seasonal_scale(panel.targets.values[:, : span_judge + 1])[:, None, None]
+
+    def scaled(one: Floats) -> list[float]:
+        errors = np.where(both, np.abs(truth - one) / by, np.nan)
+        return [series_mean(errors[:, place]) for place in range(HORIZONS)]
+
+    return scaled(values), scaled(mine)
+
+
+def found_by(name: str, frame: pd.DataFrame, model: ForecastModel, *, windows: int, again: int) -> pd.DataFrame:
+    """Let a peer forecast."""
+    if name == "auto_ets":
+        from statsforecast import StatsForecast
+        from statsforecast.models import AutoETS
+
+        engine = StatsForecast(models=[AutoETS(season_length=24, alias="made")], freq="h", n_jobs=1)
+        return engine.cross_validation(df=frame, h=HORIZONS, step_size=STRIDE, n_windows=windows, refit=again)
+    return forecaster(model).cross_validation(
+        df=frame,
+        h=HORIZONS,
+        step_size=STRIDE,
+        n_windows=windows,
+        refit=again,
+        **({"max_horizon": HORIZONS} if name == "mlforecast_direct" else {}),
+    )
+
+
+def forecaster(model: ForecastModel) -> "object":
+    """Mlforecast with our learner and the parameters of the first hour ahead."""
+    from mlforecast import MLForecast
+    from mlforecast.lag_transforms import RollingMean
+    from mlforecast.target_transforms import LocalStandardScaler
+
+    parameters = model.info.horizons[0].parameters
+    return MLForecast(
+        models={"made": recursive_learner(parameters, booster="xgboost", seed=SEED, threads=threads())},
+        freq="h",
+        lags=[*range(1, 13), 24, 48, 168],
+        lag_transforms={1: [RollingMean(3), RollingMean(12), RollingMean(24), RollingMean(168)]},
+        date_features=["hour", "dayofweek"],
+        target_transforms=[LocalStandardScaler()],
+        num_threads=threads(),
+    )
+
+
+def simulated_panel(*, hours: int, seed: int) -> tuple[Panel, list[int]]:
+    """Simulated hours of one application, and where its level shifted."""
+    made = simulated_hours(hours=hours, seed=seed)
+    servers = ["main", *(f"sub_{number}" for number in range(1, 8))]
+    targets = Grid(tuple((one, TARGET) for one in servers), np.zeros(8, dtype=np.int64), made.response)
+    loads = Grid(tuple((one, "load") for one in servers[1:5]), np.zeros(4, dtype=np.int64), made.load[:4])
+    return Panel(datetime(2026, 1, 5, tzinfo=UTC), ("all",), targets, loads), made.shifts
+
+
+def shifts() -> dict[str, object]:
+    """Coverage over the week after each level shift, pooled over simulated applications."""
+    held: list[float] = []
+    counted = 0
+    for seed in range(1, 5):
+        panel, shifted = simulated_panel(hours=2_400, seed=seed)
+        task = Forecasting(target=TARGET, evaluation_days=56, trials=1, baselines=())
+        model = task.train(long_table(panel), seed=SEED, threads=threads()).model
+        assert isinstance(model, ForecastModel)
+        span = span_of(task, panel.hours)
+        origins = np.arange(span.warm, span.end)
+        unit = np.array([one.scale for one in model.info.series])[:, None, None]
+        made = model.out_of_fold.astype(np.float64)
+        truth = truths(panel, origins, horizons=HORIZONS)
+        errors, split = (truth - made) / unit, span.judge - span.warm
+        tracked = replay(Tracker.begin(errors[:, :, :split], series=8), errors, keep_from=split)
+        levels = np.moveaxis(made[:, :, None, split:] + tracked * unit[..., None], 2, 3)
+        inside = share_inside(truth[:, :, split:], quantiles_at(levels, 0.1), quantiles_at(levels, 0.9))
+        for shift in shifted:
+            if span.judge <= shift < span.end - 24:
+                counted += 1
+                part = inside[:, :, shift - span.judge : shift - span.judge + 168]
+                held += part[np.isfinite(part)].tolist()
+    share = float(np.mean(held)) if held else float("nan")
+    return {
+        "bench": "response_time",
+        "case": "shifts",
+        "coverage_80": round(share, 4),
+        "shifts": counted,
+        "forecasts": len(held),
+        "reached": 0.77 <= share <= 0.83,
+    }
+
+
+def hourly() -> dict[str, object]:
+    """Whole runs of eight servers by the command, each with one new hour, that need not learn."""
+    source = (DATA / "aiops_hourly_main_plus7.csv").read_text().splitlines()
+    command = [str(Path(sys.executable).parent / "trunkline"), "run", "response_time"]
+    took = []
+    with tempfile.TemporaryDirectory() as folder:
+        place = ["--workspace", f"{folder}/workspace", "--json"]
+        for number in range(4):
+            end = len(source) - 3 + number
+            part = Path(folder) / f"hours-{number}.csv"
+            part.write_text("\n".join([source[0], *source[1:end]] if number == 0 else [source[0], source[end - 1]]))
+            began = time.perf_counter()
+            subprocess.run([*command, "--source", str(part), *place], check=True, capture_output=True)
+            took.append(time.perf_counter() - began)
+    seconds = statistics.median(took[1:])
+    return {
+        "bench": "response_time",
+        "case": "hourly",
+        "seconds": round(seconds, 2),
+        "first_run_seconds": round(took[0], 1),
+        "reached": seconds <= MOST_HOURLY_S,
+    }
+
+
+def many(applications: int) -> dict[str, object]:
+    """Retrain and forecast 8 servers of many applications, beside mlforecast."""
+    hours = 1_440
+    values = np.concatenate(
+        [
+            simulated_hours(hours=hours, seed=seed % 50).response * (1 + seed / applications)
+            for seed in range(applications)
+        ]
+    )
+    names = tuple((f"server_{place:05d}", TARGET) for place in range(len(values)))
+    group = np.repeat(np.arange(applications), 8)
+    empty = Grid((), np.zeros(0, dtype=np.int64), np.zeros((0, hours)))
+    groups = tuple(f"application_{place:04d}" for place in range(applications))
+    panel = Panel(datetime(2026, 1, 5, tzinfo=UTC), groups, Grid(names, group, values), empty)
+    table = long_table(panel)
+    task = Forecasting(target=TARGET, group="application", baselines=("last_value", "naive_day", "naive_week"))
+    began = time.perf_counter()
+    model = task.train(table, seed=SEED, threads=threads()).model
+    retrained = time.perf_counter() - began
+    assert isinstance(model, ForecastModel)
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        again = task.panel(table)
+        model.forecast(again, again.hours - 1, threads=threads())
+        took.append(time.perf_counter() - began)
+    frame = series_frame(panel, np.arange(len(values)), until=hours - 1)
+    engine = forecaster(model)
+    gc.collect()
+    began = time.perf_counter()
+    engine.fit(frame, max_horizon=HORIZONS)
+    theirs = time.perf_counter() - began
+    forecast = statistics.median(took)
+    return {
+        "bench": "response_time",
+        "case": "many",
+        "series": len(values),
+        "hours": hours,
+        "seconds": round(forecast, 2),
+        "retrain_seconds": round(retrained, 1),
+        "mlforecast_fit_seconds": round(theirs, 1),
+        "ratio": {"mlforecast_fit": round(retrained / theirs, 3)},
+        "reached": forecast <= MOST_FORECAST_S and retrained <= MOST_RETRAIN_S and retrained <= theirs,
+    }
+
+
+def main() -> int:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=["aiops", "qos", "shifts", "hourly", "many"])
+    parser.add_argument("--applications", type=int, default=1_000, help="of the case `many`")
+    given = parser.parse_args()
+    cases = {
+        "aiops": lambda: accuracy("aiops"),
+        "qos": lambda: accuracy("qos"),
+        "shifts": shifts,
+        "hourly": hourly,
+        "many": lambda: many(given.applications),
+    }
+    missed = 0
+    for case, measured in cases.items():
+        if given.only not in (None, case):
+            continue
+        if case in ("aiops", "qos", "hourly") and not DATA.exists():
+            print(f"{case}: {DATA} is not here, left out", file=sys.stderr)
+            continue
+        found = measured()
+        print(json.dumps(found), flush=True)
+        missed += not found["reached"]
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

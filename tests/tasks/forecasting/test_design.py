@@ -1,0 +1,93 @@
+"""What a forecast may know: nothing after its hour but the calendar and what is planned."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from trunkline.tasks.forecasting import Forecasting, Panel
+from trunkline.tasks.forecasting.panel import Floats, Grid
+from trunkline.tasks.forecasting.rolling import learned_design, pairs, truths
+from trunkline.tasks.forecasting.scaling import Scales, capped, seasonal_scale
+
+HOURS = 400
+TASK = Forecasting(target="ms", known_ahead=("planned",))
+
+
+def panel(values: Floats, load: Floats, planned: Floats) -> Panel:
+    zeros = np.zeros(len(values), dtype=np.int64)
+    targets = Grid(tuple((f"s{place}", "ms") for place in range(len(values))), zeros, values)
+    beside = Grid((("s0", "load"), ("s0", "planned")), np.zeros(2, dtype=np.int64), np.stack([load, planned]))
+    return Panel(datetime(2026, 1, 5, tzinfo=UTC), ("all",), targets, beside)
+
+
+@pytest.fixture
+def made() -> tuple[Floats, Floats, Floats]:
+    drawn = np.random.default_rng(4)
+    values = 50 + 10 * np.sin(np.arange(HOURS) * 2 * np.pi / 24) + drawn.normal(0, 2, (3, HOURS))
+    values[1, drawn.random(HOURS) < 0.2] = np.nan
+    return values, drawn.normal(100, 5, HOURS), (drawn.random(HOURS) < 0.05).astype(float)
+
+
+@pytest.mark.parametrize("horizon", [1, 3, 6])
+def test_nothing_after_the_hour_moves_an_input(made: tuple[Floats, Floats, Floats], horizon: int) -> None:
+    values, load, planned = made
+    series, hour = np.repeat(np.arange(3), 40), np.tile(np.arange(260, 300), 3)
+    before = learned_design(TASK, panel(values, load, planned), until=299).matrix(series, hour, horizon=horizon)
+    other_values, other_load = values.copy(), load.copy()
+    other_values[:, 300:] = 9_999.0
+    other_load[300:] = -9_999.0
+    # hours 300 and later may not be seen by forecasts made at 299 or before
+    after = learned_design(TASK, panel(other_values, other_load, planned), until=299).matrix(
+        series, hour, horizon=horizon
+    )
+    np.testing.assert_array_equal(before, after)
+
+
+def test_what_is_planned_is_read_at_the_hour_that_is_forecast(made: tuple[Floats, Floats, Floats]) -> None:
+    values, load, planned = made
+    design = learned_design(TASK, panel(values, load, planned), until=HOURS - 1)
+    hour = np.arange(300, 350)
+    for horizon in (1, 2, 6):
+        matrix = design.matrix(np.zeros(50, dtype=np.int64), hour, horizon=horizon)
+        place = design.names.index("ahead_0")
+        np.testing.assert_array_equal(matrix[:, place], planned[hour + horizon])
+
+
+def test_lags_and_means_are_what_they_say(made: tuple[Floats, Floats, Floats]) -> None:
+    values, load, planned = made
+    design = learned_design(TASK, panel(values, load, planned), until=HOURS - 1)
+    design = replace(design, scales=Scales(np.ones(3), np.full(3, np.inf)))
+    matrix = design.matrix(np.array([0]), np.array([300]), horizon=2)[0]
+    told = dict(zip(design.names, matrix, strict=True))
+    own = values[0]
+    assert told["lag_1"] == pytest.approx(own[299] - own[300], abs=1e-4)
+    assert told["day_before_target_+0"] == pytest.approx(own[300 + 2 - 24] - own[300], abs=1e-4)
+    assert told["mean_12"] == pytest.approx(own[289:301].mean() - own[300], abs=1e-4)
+    assert told["servers_mean_3"] == pytest.approx(
+        np.nanmean(values[:, 298:301], axis=0).mean() - np.nanmean(values[:, 300]), abs=1e-4
+    )
+
+
+def test_pairs_have_a_known_truth(made: tuple[Floats, Floats, Floats]) -> None:
+    values, load, planned = made
+    series, hour = pairs(panel(values, load, planned), horizon=4, until=350, most=100, seed=1)
+    assert len(series) == 100
+    assert (hour + 4 <= 350).all()
+    assert np.isfinite(values[series, hour + 4]).all()
+
+
+def test_truths_beyond_the_grid_are_unknown(made: tuple[Floats, Floats, Floats]) -> None:
+    values, load, planned = made
+    found = truths(panel(values, load, planned), np.array([HOURS - 3]), horizons=4)[0, :, 0]
+    np.testing.assert_array_equal(found, [values[0, -2], values[0, -1], np.nan, np.nan])
+
+
+def test_a_spike_is_capped_and_a_new_level_is_not() -> None:
+    values = np.array([[1.0, 1.0, 50.0, 1.0, 1.0, 50.0, 50.0, 50.0, 50.0]])
+    np.testing.assert_array_equal(capped(values, np.array([2.0]))[0], [1, 1, 2, 1, 1, 2, 2, 50, 50])
+
+
+def test_the_scale_of_a_series_that_does_not_move_is_one() -> None:
+    assert seasonal_scale(np.full((1, 100), 5.0)).tolist() == [1.0]

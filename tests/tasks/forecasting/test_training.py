@@ -1,0 +1,137 @@
+"""Training, whole: better than naive, the same twice, at rest and back, refusals; tiny series, one try."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from trunkline.errors import LabelError, TamperedError
+from trunkline.tasks import load_model
+from trunkline.tasks.forecasting import Forecasting, ForecastModel, ForecastReport
+from trunkline.tasks.task import Trained
+
+TASK = Forecasting(
+    target="ms",
+    trials=1,
+    parameters={"max_depth": 4, "eta": 0.15, "min_child_weight": 10.0, "subsample": 0.8, "rounds": 40},
+    search={},
+    evaluation_days=7,
+    warm_up_days=5,
+    horizons=3,
+    baselines=("last_value", "naive_day"),
+)
+HOURS = 700
+
+
+def rows(*, hours: int = HOURS, servers: int = 3, seed: int = 1) -> pa.Table:
+    drawn = np.random.default_rng(seed)
+    time = np.arange(hours)
+    parts = []
+    for place in range(servers):
+        values = 40 * (place + 1) * (1 + 0.4 * np.sin(2 * np.pi * time / 24)) + drawn.normal(0, 3, hours)
+        known = drawn.random(hours) > 0.02
+        at = np.datetime64("2026-01-05T00") + time[known].astype("timedelta64[h]")
+        parts.append(
+            pa.table(
+                {
+                    "at": pa.array(at.astype("datetime64[us]")).cast(pa.timestamp("us", tz="UTC")),
+                    "server": pa.array([f"s{place}"] * int(known.sum())),
+                    "metric": pa.array(["ms"] * int(known.sum())),
+                    "value": pa.array(values[known]),
+                }
+            )
+        )
+    return pa.concat_tables(parts)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    return TASK.train(rows(), seed=3)
+
+
+def test_it_beats_the_value_of_a_day_ago_at_every_hour(trained: Trained) -> None:
+    report = trained.report
+    assert isinstance(report, ForecastReport)
+    naive = next(one for one in report.baselines if one.name == "naive_day")
+    assert all(ours < theirs for ours, theirs in zip(naive.ours, naive.mase, strict=True))
+    assert set(report.metrics) == {"mase_h1", "mase_h2", "mase_h3", "mase", "coverage_80"}
+    for found in report.metrics.values():
+        assert found.low <= found.value <= found.high
+    assert 0.7 < report.metrics["coverage_80"].value < 0.9
+    assert ForecastReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_the_same_rows_and_seed_give_the_same_model(trained: Trained) -> None:
+    again = TASK.train(rows(), seed=3, threads=2)
+    assert again.model.fingerprint == trained.model.fingerprint
+
+
+def test_a_model_at_rest_comes_back_and_a_changed_one_is_refused(trained: Trained, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    fingerprint = trained.model.with_lineage(run_id="r").save(folder)
+    loaded = load_model(folder, fingerprint=fingerprint)
+    assert isinstance(loaded, ForecastModel)
+    assert isinstance(trained.model, ForecastModel)
+    assert not [path for path in folder.iterdir() if path.suffix not in (".json", ".npy")], "no pickle"
+    panel = TASK.panel(rows())
+    one, two = (model.forecast(panel, HOURS - 1) for model in (trained.model, loaded))
+    np.testing.assert_allclose(one.median, two.median, rtol=1e-6)
+    np.testing.assert_allclose(one.quantiles, two.quantiles, rtol=1e-4)
+    (folder / "h1.json").write_text("{}")
+    with pytest.raises(TamperedError):
+        load_model(folder)
+
+
+def test_hours_that_come_later_do_not_move_a_forecast(trained: Trained) -> None:
+    assert isinstance(trained.model, ForecastModel)
+    longer = TASK.panel(rows(hours=HOURS + 60, seed=1))
+    values = longer.targets.values
+    place = HOURS + 20
+    first = trained.model.forecast(longer, place)
+    values[:, place + 1 :] = 1e6
+    second = trained.model.forecast(longer, place)
+    np.testing.assert_array_equal(first.median, second.median)
+    np.testing.assert_array_equal(first.quantiles, second.quantiles)
+
+
+def test_medians_of_earlier_hours_may_be_handed_in_and_change_nothing(trained: Trained) -> None:
+    assert isinstance(trained.model, ForecastModel)
+    panel = TASK.panel(rows(hours=HOURS + 30))
+    origin = HOURS + 20
+    past = np.full((3, 3, panel.hours), np.nan)
+    hours = np.arange(HOURS - 10, origin)
+    past[:, :, hours] = trained.model.medians(panel, hours)
+    given, made = trained.model.forecast(panel, origin, past=past), trained.model.forecast(panel, origin)
+    np.testing.assert_allclose(given.quantiles, made.quantiles)
+
+
+def test_a_server_that_is_new_is_forecast_by_its_own_scale(trained: Trained) -> None:
+    assert isinstance(trained.model, ForecastModel)
+    panel = TASK.panel(rows(servers=4))
+    made = trained.model.forecast(panel, HOURS - 1)
+    assert panel.servers[3] == "s3"
+    assert np.isfinite(made.median[3]).all()
+    assert abs(made.median[3] / 160 - 1).max() < 0.6
+
+
+def test_short_series_are_refused() -> None:
+    with pytest.raises(LabelError, match="too short"):
+        TASK.train(rows(hours=100), seed=1)
+
+
+def test_a_report_tells_what_people_read_first(trained: Trained) -> None:
+    told = dict(trained.model.info.told())
+    assert told["1 h ahead"].startswith("xgboost, MASE")
+    assert "outliers above" in told["s0"]
+    assert trained.model.info.seen_until is not None
+    assert trained.model.info.seen_until < datetime(2026, 3, 1, tzinfo=UTC)
+    assert json.loads(trained.model.info.model_dump_json())["task"] == "forecasting"
+
+
+def test_lightgbm_learns_as_well() -> None:
+    task = TASK.model_copy(update={"booster": "lightgbm", "baselines": ()})
+    report = task.train(rows(), seed=3).report
+    assert report.metrics["mase_h1"].value < 0.9
