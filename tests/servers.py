@@ -14,9 +14,10 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -108,11 +109,7 @@ def kafka_servers() -> Iterator[str]:
     if named := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield named
         return
-    java = _program("java", "java")
-    fetched = subprocess.run([_KAFKA / "scripts" / "kafka.sh"], capture_output=True, text=True, check=False)
-    if fetched.returncode != 0:
-        pytest.skip(f"Apache Kafka could not be fetched: {fetched.stderr.strip()[-300:]}")
-    jars = os.environ.get("KAFKA_CACHE") or str(_KAFKA / ".cache" / "kafka")
+    java, jars = _kafka_program()
     folder = Path(tempfile.mkdtemp(prefix="trunkline-server-"))
     try:
         with kafka_node(folder, jars=jars, java=java, port=_free_port(), controller=_free_port()) as servers:
@@ -121,9 +118,82 @@ def kafka_servers() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _kafka_program() -> tuple[str, str]:
+    """Java, and the folder of Kafka's archives; skips the test where they cannot be had."""
+    java = _program("java", "java")
+    fetched = subprocess.run([_KAFKA / "scripts" / "kafka.sh"], capture_output=True, text=True, check=False)
+    if fetched.returncode != 0:
+        pytest.skip(f"Apache Kafka could not be fetched: {fetched.stderr.strip()[-300:]}")
+    return java, os.environ.get("KAFKA_CACHE") or str(_KAFKA / ".cache" / "kafka")
+
+
+class ClosedKafka(NamedTuple):
+    """A node that asks who comes.
+
+    Attributes:
+        sasl: ``host:port`` for a user with a password, in clear.
+        ssl: ``host:port`` for clients with a certificate, encrypted.
+        user: The user.
+        password: The user's.
+        folder: Holds certificates, see ``make_certificates``.
+    """
+
+    sasl: str
+    ssl: str
+    user: str
+    password: str
+    folder: Path
+
+
+@pytest.fixture
+def closed_kafka() -> Iterator[ClosedKafka]:
+    """A node with one listener for SASL and one for client certificates."""
+    pytest.importorskip("confluent_kafka", reason="the extra kafka is not installed")
+    java, jars = _kafka_program()
+    folder = Path(tempfile.mkdtemp(prefix="trunkline-server-"))
+    try:
+        _make_certificates(folder)
+        (folder / "keystore.pem").write_bytes(
+            (folder / "server.key").read_bytes() + (folder / "server.pem").read_bytes()
+        )
+        plain, controller, sasl, tls = (_free_port() for _ in range(4))
+        listeners = f"PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},SSL://127.0.0.1:{tls}"
+        login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+        more = {
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": listeners,
+            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": ",".join(
+                ("CONTROLLER:PLAINTEXT", "PLAINTEXT:PLAINTEXT", "SASL_PLAINTEXT:SASL_PLAINTEXT", "SSL:SSL")
+            ),
+            "sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.sasl_plaintext.plain.sasl.jaas.config": f'{login} user_trunkline="{_SECRET}";',
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": folder / "keystore.pem",
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": folder / "ca.pem",
+            "ssl.client.auth": "required",
+        }
+        with kafka_node(folder, jars=jars, java=java, port=plain, controller=controller, more=more):
+            yield ClosedKafka(f"127.0.0.1:{sasl}", f"127.0.0.1:{tls}", "trunkline", _SECRET, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
-def kafka_node(folder: Path, *, jars: str, java: str, port: int, controller: int) -> Iterator[str]:
-    """Run one node, broker and controller in one, for a ``with`` block; gives its ``host:port``."""
+def kafka_node(
+    folder: Path, *, jars: str, java: str, port: int, controller: int, more: Mapping[str, object] | None = None
+) -> Iterator[str]:
+    """Run one node, broker and controller in one, for a ``with`` block; gives its ``host:port``.
+
+    Args:
+        folder: Holds its data.
+        jars: Folder of Kafka's archives.
+        java: The program.
+        port: Where clients come, in clear.
+        controller: Where it talks to itself.
+        more: Further properties; they win.
+    """
     from confluent_kafka.admin import AdminClient
 
     said = {
@@ -144,6 +214,7 @@ def kafka_node(folder: Path, *, jars: str, java: str, port: int, controller: int
         "group.min.session.timeout.ms": 1000,
         "log.retention.check.interval.ms": 500,
         "auto.create.topics.enable": "false",
+        **(more or {}),
     }
     properties = folder / "server.properties"
     properties.write_text("".join(f"{name}={value}\n" for name, value in said.items()))

@@ -217,6 +217,21 @@ def test_a_stream_ends_with_the_revocation(client: Client, registry: DeviceRegis
         assert closed.value.code == 1008
 
 
+def test_a_stream_asks_for_the_role_of_an_operator(client: Client) -> None:
+    reading_key = "a-readers-key-of-its-own"
+    asked = client(
+        ApiKey(name="operator", role="operator", key=SecretStr(ADMIN)),
+        ApiKey(name="reader", role="reader", key=SecretStr(reading_key)),
+    )
+    for headers, status in (({}, 401), (bearer(reading_key), 403)):
+        with pytest.raises(WebSocketDenialResponse) as denied, asked.websocket_connect(STREAM, headers=headers):
+            pass
+        assert denied.value.status_code == status
+    with asked.websocket_connect(STREAM, headers=bearer(ADMIN)) as stream:
+        stream.send_json(reading(0, "any"))
+        assert stream.receive_json()["status"] == 200
+
+
 def test_a_name_in_any_spelling_counts() -> None:
     own = OwnDevice(load_usecase("sensors").contract, mapping={"Handset": "device_id"})
     assert own.field == "device_id"

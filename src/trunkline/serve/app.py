@@ -133,7 +133,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
     _add_health(app, service, running)
     _add_models(app, service)
     add_refusals(app, service, usecases=usecases)
-    _add_documentation(app)
+    _add_documentation(app, usecases)
     describe(app, usecases=usecases)
     return app
 
@@ -384,7 +384,14 @@ def _add_models(app: FastAPI, service: Service) -> None:
         return JSONResponse({"name": model, "ready": is_ready}, 200 if is_ready else 503)
 
 
-def _add_documentation(app: FastAPI) -> None:
+def _add_documentation(app: FastAPI, usecases: Mapping[str, UseCase]) -> None:
+    @app.get("/asyncapi.json", include_in_schema=False)
+    async def asyncapi() -> JSONResponse:
+        from trunkline import __version__
+        from trunkline.serve.asyncapi import asyncapi_document
+
+        return JSONResponse(asyncapi_document(usecases, version=__version__))
+
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> HTMLResponse:
         return HTMLResponse(documentation_page(app.openapi()), headers=PAGE_HEADERS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trunkline.brokers.kafka.client import library
 from trunkline.brokers.protocol import Message
-from trunkline.errors import UnavailableError
+from trunkline.errors import FullError, UnavailableError
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Producer
@@ -66,6 +66,7 @@ class Writer:
             batches: Messages by Kafka's name of the topic.
 
         Raises:
+            FullError: Too many records wait in the client already; a part may be stored.
             UnavailableError: Kafka did not answer in time; what was stored is not known.
         """
         producer = self._producing()
@@ -116,7 +117,9 @@ class Writer:
                 producer.produce(name, value=message.value, key=message.key, on_delivery=delivery.done)
             except BufferError:  # the client's queue is full: it empties as records are delivered
                 if time.monotonic() > until:
-                    raise UnavailableError("Kafka takes no more records", where=self._hosts) from None
+                    raise FullError(
+                        "too many records wait for Kafka", where=self._hosts, next_step="send them again in a second"
+                    ) from None
                 producer.poll(_LOOK_S)
             else:
                 return
