@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from trunkline.publish import SCHEMES, planned
+from trunkline.settings.publish import SinkSettings
 from trunkline.spec.publish import Mode
 from trunkline.usecases.churn import usecase as churn
 from trunkline.usecases.response_time import usecase as response_time
@@ -17,11 +18,16 @@ PAGE = Path(__file__).parents[2] / "docs" / "publish.md"
 
 def test_every_sink_and_mode_is_on_the_page() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    addresses = set(re.findall(r"`([a-z]+)(?:\+[a-z]+)?://", page))
+    addresses = set(re.findall(r"`([a-z0-9]+)(?:\+[a-z]+)?://", page))
     aliases = {"mysql", "postgres", "http", "abfs"}
     assert set(SCHEMES) - aliases <= addresses
     for mode in get_args(Mode):
         assert f"| `{mode}` |" in page
+
+
+def test_every_key_of_a_sink_is_on_the_page() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert [name for name in SinkSettings.model_fields if f"| `{name}` |" not in page] == []
 
 
 def test_every_shipped_table_is_on_the_page() -> None:

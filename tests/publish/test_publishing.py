@@ -1,7 +1,11 @@
 """What reaches a database: what is new, once, masked; what is owed when a sink is down; what is told of faults."""
 
 import json
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -221,3 +225,42 @@ def test_bad_input_is_told(folder: Path, trunkline: Trunkline, put: Put, argumen
     assert code == 2
     assert said in out + err
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "crash_at", ["publish.planned", "publish.sql.half", "publish.sql.after_commit", "publish.delivered:2"]
+)
+def test_a_process_that_dies_half_way_is_gone_on_with(
+    folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path, crash_at: str
+) -> None:
+    out = tmp_path / "out.db"
+    put("lines", LINES)
+    put("calls", CALLS)
+    published(trunkline, out)
+    put("calls", (CALLS[0], "c3,0170 1,9,2026-01-02", "c4,0170 2,1,2026-01-04"))
+    command = [sys.executable, "-m", "trunkline", "publish", "lines", "--to", f"sqlite:///{out}"]
+    died = subprocess.run(command, env={**os.environ, "TRUNKLINE_CRASH_AT": crash_at}, capture_output=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    published(trunkline, out)
+    assert there(out, "SELECT call_id FROM call_log ORDER BY 1") == [("c1",), ("c2",), ("c3",), ("c4",)]
+    assert there(out, "SELECT minutes FROM callers ORDER BY 1") == [(5,), (12,)]
+    assert there(out, "SELECT call_id FROM latest_calls") == [("c4",)]
+    assert {state for state, _ in published(trunkline, out).values()} == {"unchanged"}
+
+
+def test_doctor_says_which_sinks_can_be_reached(
+    folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("calls", CALLS)
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__NEAR__URL", f"sqlite:///{tmp_path}/near.db")
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__FAR__URL", "mysql://nobody:n0t-shown@127.0.0.1:9/none")
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__FAR__TABLES", "call_log, callers")
+    trunkline("publish", "lines")
+    code, out, err = trunkline("doctor", "--json")
+    assert code == 1
+    found = {one["part"]: one for one in json.loads(out)["findings"]}
+    assert found["sink near"]["state"] == "ok"
+    assert found["sink far"]["state"] == "broken"
+    assert "2 tables are owed" in found["sink far"]["detail"]
+    assert "n0t-shown" not in out + err

@@ -3,12 +3,21 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, StringConstraints
 
 __all__ = ["PublishSettings", "SinkSettings"]
 
 Prefix = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{0,12}$")]
 """Begins names of tables: at most 12 lower-case letters, digits and underscores."""
+
+
+def _listed(value: object) -> object:
+    """A variable of the environment holds one text: names with commas between."""
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""Names; as one text with commas between them in the environment."""
 
 
 class SinkSettings(BaseModel, frozen=True, extra="forbid"):
@@ -19,8 +28,8 @@ class SinkSettings(BaseModel, frozen=True, extra="forbid"):
         "file:///folder, s3://bucket/folder, gs://..., abfss://..., pubsub://project/topic, "
         "elasticsearch+https://user:password@host/, https://host/hook; see docs/publish.md."
     )
-    usecases: tuple[str, ...] = Field((), description="Use cases whose tables go there; none means all.")
-    tables: tuple[str, ...] = Field(
+    usecases: Names = Field((), description="Use cases whose tables go there; none means all.")
+    tables: Names = Field(
         (), description="Published tables that go there, by their names without prefix; none means all."
     )
     prefix: Prefix | None = Field(

@@ -1,8 +1,5 @@
 """What each table holds, and every delivery that made it so."""
 
-import sqlalchemy as sa
-from alembic import op
-
 from trunkline.publish.sql.migrations.columns import instant, long_text, options, text
 
 revision = "0001"
@@ -15,6 +12,9 @@ def upgrade(prefix: str) -> None:
     Args:
         prefix: Begins their names.
     """
+    import sqlalchemy as sa
+    from alembic import op
+
     op.create_table(
         f"{prefix}trunkline_tables",
         sa.Column("name", text(64), primary_key=True, comment="The table, prefix included"),

@@ -1,8 +1,5 @@
 """Predictions, outcomes and readings of all use cases."""
 
-import sqlalchemy as sa
-from alembic import op
-
 from trunkline.publish.sql.migrations.columns import instant, long_text, options, text
 
 revision = "0002"
@@ -15,6 +12,9 @@ def upgrade(prefix: str) -> None:
     Args:
         prefix: Begins their names.
     """
+    import sqlalchemy as sa
+    from alembic import op
+
     predictions = f"{prefix}trunkline_predictions"
     op.create_table(
         predictions,

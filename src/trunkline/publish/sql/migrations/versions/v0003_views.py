@@ -1,7 +1,5 @@
 """Views for Looker, Superset or Power BI: predictions, outcomes and readings by model, day and segment."""
 
-from alembic import op
-
 from trunkline.publish.sql.migrations.columns import utc_day
 
 revision = "0003"
@@ -14,6 +12,8 @@ def upgrade(prefix: str) -> None:
     Args:
         prefix: Begins their names.
     """
+    from alembic import op
+
     dialect = op.get_bind().dialect.name
     quoted = op.get_bind().dialect.identifier_preparer.quote_identifier
     predictions, outcomes = f"{prefix}trunkline_predictions", f"{prefix}trunkline_outcomes"
