@@ -1,0 +1,62 @@
+"""The log of a batch, written by whole columns, is the one that was written row by row."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from trunkline.engine import open_engine
+from trunkline.plugins import load_usecase
+from trunkline.run import predicting
+from trunkline.run.predicting import json_rows
+from trunkline.tasks import Classification, Model
+
+PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
+
+
+def test_rows_are_written_as_json_writes_them() -> None:
+    rows = pa.table(
+        {
+            "number": pa.array([0.1, 1e300, None, -0.0, 5e-324, 1 / 3]),
+            "integer": pa.array([1, None, -(2**53), 2**62, 0, 7]),
+            "flag": pa.array([True, False, None, True, True, False]),
+            "text": pa.array(['a "b"', "é\n\\", None, "", "\u2028\U0001f4f1", "</script>"]),
+            "category": pa.array(["x", "y", None, "x", "y", "x"]).dictionary_encode(),
+            "at": pa.array([datetime(2026, 1, 1, 12, tzinfo=UTC), *[None] * 5], pa.timestamp("us", "UTC")),
+            "odd name": pa.array([1, 2, 3, 4, 5, 6]),
+        }
+    )
+    with open_engine("duckdb", threads=2) as engine:
+        written = json_rows(engine, rows).to_pylist()
+    assert [json.loads(text) for text in written] == [
+        json.loads(json.dumps(row, default=str)) for row in rows.to_pylist()
+    ]
+
+
+def test_blocks_keep_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 2_345
+    monkeypatch.setattr(predicting, "_JSON_ROWS", 100)
+    with open_engine("duckdb", threads=2) as engine:
+        written = json_rows(engine, pa.table({"place": pa.array(range(count))})).to_pylist()
+    assert [json.loads(text)["place"] for text in written] == list(range(count))
+
+
+def test_no_columns_and_no_rows_are_written_too() -> None:
+    with open_engine("duckdb", threads=1) as engine:
+        assert json_rows(engine, pa.table({"a": pa.array([], pa.int64())})).to_pylist() == []
+        two = pa.table({"a": [1, 2]}).select([])
+        assert json_rows(engine, two).to_pylist() == ["{}"] * two.num_rows
+
+
+def test_threads_change_no_score() -> None:
+    usecase = load_usecase("leavers", plugin_dir=PLUGINS)
+    assert isinstance(usecase.task, Classification)
+    assert usecase.simulate is not None
+    model = usecase.task.train(usecase.simulate(rows=600, seed=0).tables["subscribers"], seed=0).model
+    assert isinstance(model, Model)
+    rows = usecase.simulate(rows=110_000, seed=1).tables["subscribers"]
+    alone, together = (model.predict(rows, threads=threads).column("score").to_numpy() for threads in (1, 3))
+    assert np.array_equal(alone, together)
