@@ -26,7 +26,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -39,6 +39,16 @@ READINGS = 200
 CLIENTS = 3
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 LONGEST_S = 90
+_SHORT = {
+    "TRUNKLINE_LAKE__LOG_RETENTION": "PT5S",
+    "TRUNKLINE_LAKE__DELETED_FILE_RETENTION": "PT5S",
+    "TRUNKLINE_LAKE__VACUUM_GRACE": "PT1H",
+    "TRUNKLINE_LAKE__COMPACT_AFTER_FILES": "8",
+}
+"""A lake that keeps as little as it may: what it costs in days shows in minutes."""
+
+_GRACE_S = 3_600
+"""Least age of a file that is removed, seconds: vacuum counts whole hours."""
 
 
 def body(name: str, number: int) -> bytes:
@@ -150,9 +160,13 @@ class Process:
         log: File for what it says.
         folder: Where it runs.
         port: Where it answers, to be waited for; 0 for none.
+        settings: Variables of its environment.
     """
 
-    def __init__(self, command: list[str], *, log: Path, folder: Path, port: int = 0) -> None:
+    def __init__(
+        self, command: list[str], *, log: Path, folder: Path, port: int = 0, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self._environment = {**os.environ, **(settings or {})}
         self._command, self._log, self._folder, self._port = command, log, folder, port
         self._process: subprocess.Popen[bytes] | None = None
         self.lives = 0
@@ -167,7 +181,9 @@ class Process:
         """Start it, and wait until it answers."""
         self.lives += 1
         with self._log.open("ab") as output:
-            self._process = subprocess.Popen(self._command, stdout=output, stderr=output, cwd=self._folder)
+            self._process = subprocess.Popen(
+                self._command, stdout=output, stderr=output, cwd=self._folder, env=self._environment
+            )
         deadline = time.monotonic() + LONGEST_S
         while self._port:
             with suppress(OSError):
@@ -191,11 +207,12 @@ class Process:
 
 
 @contextmanager
-def edge(workspace: Path, *, port: int = 0) -> Iterator[tuple[Process, int]]:
+def edge(workspace: Path, *, port: int = 0, settings: Mapping[str, str] | None = None) -> Iterator[tuple[Process, int]]:
     """Serve a workspace for a ``with`` block."""
     port = port or free_port()
     command = [str(TRUNKLINE), "serve", "--workspace", str(workspace), "--port", str(port)]
-    process = Process(command, log=workspace.parent / "serve.log", folder=workspace.parent, port=port)
+    log = workspace.parent / "serve.log"
+    process = Process(command, log=log, folder=workspace.parent, port=port, settings=settings)
     process.start()
     try:
         yield process, port
@@ -492,7 +509,8 @@ def broker_and_consumer_killed(folder: Path, *, kills: int) -> dict[str, object]
     with ExitStack() as nodes:
         node = nodes.enter_context(ExitStack())
         node.enter_context(kafka(folder / "kafka", port))
-        AdminClient({"bootstrap.servers": address}).create_topics([NewTopic("phones", 2, 1)])["phones"].result(30)
+        admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+        admin.create_topics([NewTopic("phones", 2, 1)])["phones"].result(30)
         sender.start()
         try:
             for consumer in consumers:
@@ -519,33 +537,45 @@ def broker_and_consumer_killed(folder: Path, *, kills: int) -> dict[str, object]
     return ended(case, workspace, told, faults=faults)
 
 
+def used_files(workspace: Path) -> int:
+    """Count the data files of the newest versions of all tables, and the files of their logs."""
+    from deltalake import DeltaTable
+
+    logs = list((workspace / "lake").rglob("_delta_log"))
+    data = sum(len(DeltaTable(str(log.parent)).file_uris()) for log in logs)
+    return data + sum(1 for log in logs for path in log.iterdir() if path.is_file())
+
+
 def soak(folder: Path, *, seconds: float) -> dict[str, object]:
-    """A steady load for a while, with maintenance: memory and the number of files must not grow."""
+    """A steady load for a while, with maintenance: memory and the number of files must not grow.
+
+    Files that compaction superseded stay for an hour, for readers that have begun; a soak that is longer than two
+    counts them as well.
+    """
     told, workspace = Told(), folder / "soak"
     memory: list[float] = []
     files: list[int] = []
-    with edge(workspace) as (process, port):
+    kept: list[int] = []
+    with edge(workspace, settings=_SHORT) as (process, port):
         with Load(port, told, pause_s=0.2):
             begun = time.monotonic()
             while time.monotonic() < begun + seconds:
                 time.sleep(seconds / 8)
                 command = [str(TRUNKLINE), "maintain", "--workspace", str(workspace)]
-                subprocess.run(
-                    command,
-                    check=True,
-                    capture_output=True,
-                    env={**os.environ, "TRUNKLINE_LAKE__VACUUM_GRACE": "PT5S"},
-                )
+                subprocess.run(command, check=True, capture_output=True, env={**os.environ, **_SHORT})
                 status = Path(f"/proc/{process.pid}/status").read_text()
                 memory.append(next(int(line.split()[1]) / 1024 for line in status.splitlines() if "VmRSS" in line))
-                files.append(sum(1 for path in (workspace / "lake").rglob("*") if path.is_file()))
+                files.append(used_files(workspace))
+                kept.append(sum(1 for _ in (workspace / "lake").rglob("*.parquet")))
         settle(workspace, told)
     middle = len(memory) // 2
     if memory[-1] > 1.25 * memory[middle] + 30:
         told.wrong.append(f"memory grows: {memory} MB")
-    if files[-1] > 1.5 * files[middle] + 60:
+    if files[-1] > 1.2 * files[middle] + 40:
         told.wrong.append(f"files grow: {files}")
-    shown = {"memory_mb": [round(one) for one in memory], "files": files}
+    if seconds > 2 * _GRACE_S and kept[-1] > 1.2 * kept[middle] + 40:
+        told.wrong.append(f"superseded files stay: {kept}")
+    shown = {"memory_mb": [round(one) for one in memory], "files": files, "with_superseded": kept}
     return ended("soak", workspace, told, faults=1, **shown)
 
 

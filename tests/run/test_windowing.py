@@ -3,6 +3,7 @@
 import hashlib
 import math
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -273,6 +274,24 @@ def test_a_window_that_breaks_its_contract_is_refused_and_comes_back_when_it_is_
     assert {row["device"] for row in bench.windows()} == {"d", "e"}
     newest = bench.lake.current(QUARANTINE, key=("quarantine_id",), newest_by=("changed_at",))
     assert set(bench.lake.engine.arrow(newest).column("state").to_pylist()) == {"replayed"}
+
+
+def test_the_snippet_of_the_page_is_a_use_case(repository: Path, tmp_path: Path) -> None:
+    text = (repository / "docs" / "windows.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    names: dict[str, object] = {"__name__": "windows_md"}
+    exec(compile(code, "windows.md", "exec"), names)
+    usecase = names["usecase"]
+    assert isinstance(usecase, UseCase)
+    bench = Bench(tmp_path, usecase)
+    bench.take(
+        [{"meter": "m", "at": BEGIN + timedelta(seconds=30 * one), "watts": 100.0 + one % 2} for one in range(40)]
+    )
+    bench.take([{"meter": "m", "since_at": BEGIN, "site": "north"}], "places")
+    (done,) = bench.refresh()
+    found = bench.lake.arrow("meters.load")
+    assert done.windows == found.num_rows == 61
+    assert set(found.column("site").to_pylist()) == {"north"}
 
 
 Change = Callable[[], UseCase]
