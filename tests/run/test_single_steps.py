@@ -186,3 +186,17 @@ def test_a_run_waits_for_another_one_of_its_use_case_where_the_settings_say_so(t
     finally:
         let_go.set()
         thread.join()
+
+
+@pytest.mark.slow
+def test_what_a_use_case_publishes_of_its_derived_tables_stays_declared_while_none_is_refreshed(
+    trunkline: Trunkline, tmp_path: Path
+) -> None:
+    common = ("ingest", "towers", "--run-id", "r1", "--workspace", tmp_path / "workspace", "--json", "--refresh")
+    code, out, err = trunkline(*common, "none")
+    assert code == 0, err
+    assert "derived" not in json.loads(out)
+    names = ("customers_thresholds", "customers_services", "customer_service_metrics", "cell_tower_performance")
+    found = {name: json.loads(trunkline(*common, name)[1]) for name in names}
+    assert all(found[name]["rows"] for name in names[:2])
+    assert all(found[name]["receipts"][0]["accepted"] for name in names[2:])

@@ -26,7 +26,7 @@ class _Finding:
 
 
 _NOT_FOR_USERS = ("all", "dev")
-_AIRFLOW = 3
+_AIRFLOW = (3, 2)
 
 
 def doctor(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
@@ -163,8 +163,9 @@ def _airflow() -> _Finding:
     except importlib.metadata.PackageNotFoundError:
         said = "not in this environment, and it need not be: `trunkline dags` renders for one that stands elsewhere"
         return _Finding("airflow", "absent", said, "")
-    if int(version.partition(".")[0]) < _AIRFLOW:
-        return _Finding("airflow", "old", f"{version}; rendered DAGs need Airflow {_AIRFLOW}", "upgrade it")
+    if tuple(int(part) for part in version.split(".")[:2]) < _AIRFLOW:
+        wanted = ".".join(map(str, _AIRFLOW))
+        return _Finding("airflow", "old", f"{version}; rendered DAGs need {wanted}", "pip install 'trunkline[airflow]'")
     return _Finding("airflow", "ok", f"{version}; `trunkline dags --out FILE` renders DAGs for it", "")
 
 

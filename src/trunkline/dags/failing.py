@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.checks import table_from_rows
 from trunkline.contracts.records import Alert
 from trunkline.lake import Transaction
+from trunkline.run.notifying import announce
 from trunkline.run.records import refuse_malformed
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _LONGEST: Final = 200
 def raise_alert(
     workspace: "Workspace", usecase: str, *, run_id: str, dag: str, dag_run: str, tasks: tuple[str, ...] = ()
 ) -> Alert:
-    """Write an alert about a run of a DAG, once for each such run.
+    """Write an alert about a run of a DAG, once for each such run, and tell those whom the settings name.
 
     Args:
         workspace: Where it is written.
@@ -57,4 +58,5 @@ def raise_alert(
     )
     rows = table_from_rows(Alert, [alert.model_dump()])
     workspace.lake.append(_ALERTS, rows, transaction=Transaction(f"alert:{alert.alert_id}", 1))
+    announce(workspace)
     return alert

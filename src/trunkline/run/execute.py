@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import BaseModel
@@ -162,13 +162,14 @@ def execute(  # noqa: PLR0913 - the options of one command
         )
     context = StepContext(
         workspace=workspace,
-        usecase=usecase if derives else replace(usecase, derived={}),
+        usecase=usecase,
         run_id=run_id or new_run_id(workspace),
         progress=progress,
         sources=sources,
         dataset=dataset,
         mapping=mapping or {},
         reasons=reasons,
+        derives=derives,
         only=only,
         code_version=code_version(),
     )

@@ -28,6 +28,7 @@ class StepContext:
         mapping: Source column to field name.
         code_version: Package version and commit.
         reasons: Reasons per scored row; 0 gives none.
+        derives: Whether the ingest step refreshes derived tables.
         only: The step that was asked for alone; None for a whole run.
     """
 
@@ -40,6 +41,7 @@ class StepContext:
     mapping: Mapping[str, str] = field(default_factory=dict)
     code_version: str = ""
     reasons: int = 0
+    derives: bool = True
     only: StepName | None = None
     _documents: dict[str, str] | None = field(default=None, repr=False)
 

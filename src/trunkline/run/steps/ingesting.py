@@ -82,9 +82,11 @@ def ingest(context: StepContext) -> IngestDocument:
 
 def _refreshed(context: StepContext) -> tuple[Receipt, ...]:
     workspace, usecase = context.workspace, context.usecase
-    if usecase.derived or usecase.windows:
+    if (usecase.derived and context.derives) or usecase.windows:
         context.progress("refresh derived tables", 1.0)
     lake, locks, run_id = workspace.lake, workspace.folder("locks"), context.run_id
-    derived = refresh_tables(usecase, lake=lake, locks=locks, run_id=run_id, clock=workspace.clock)
+    derived: tuple[Receipt, ...] = ()
+    if context.derives:
+        derived = refresh_tables(usecase, lake=lake, locks=locks, run_id=run_id, clock=workspace.clock)
     windows = refresh_windows(usecase, lake=lake, locks=locks, run_id=run_id, clock=workspace.clock)
     return (*derived, *(one.receipt for one in windows))
