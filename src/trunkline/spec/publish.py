@@ -24,7 +24,8 @@ the place of the one before. ``replace``: all rows are put in the place of all, 
 ``NAME_20261122``, of which the newest is also shown under the name of ``view``."""
 
 PUBLISHABLE_RECORDS: Final = {
-    name: RECORDS[f"platform.{name}"] for name in ("predictions", "outcomes", "readings", "alerts", "receipts", "runs")
+    name: RECORDS[f"platform.{name}"]
+    for name in ("predictions", "outcomes", "audiences", "readings", "alerts", "receipts", "runs")
 }
 """Tables of the platform whose rows may leave, as ``platform.NAME``; each use case publishes its own rows of them."""
 

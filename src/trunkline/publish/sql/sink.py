@@ -230,7 +230,7 @@ class SqlSink:
 
         target, database = delivery.target, self._address.database
         quoted = self._engine.dialect.identifier_preparer.quote_identifier
-        new, old = f"{target.name}__new", f"{target.name}__old"
+        new, old = f"{target.name}__n", f"{target.name}__o"  # names may have 64 characters, and 61 may be taken
         table = tables.declared(target, database=database, name=new, batch_id=delivery.batch_id)
         for name in (new, old):
             connection.exec_driver_sql(f"DROP TABLE IF EXISTS {quoted(name)}")
