@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from trunkline.console.alarms import CellDay, FleetAlarms, cell_day, fleet_alarms
 from trunkline.console.intake import Intake, SourceState
 from trunkline.console.lake_thread import LakeThread
+from trunkline.console.live import Live, live_of
 from trunkline.console.paging import Page
 from trunkline.console.quality import DatasetQuality
 from trunkline.console.tables import ExportedFile, Form, TablePage, TableRow, export_table, table_page
@@ -68,6 +70,11 @@ class DataReader(LakeThread):
         """Give the state of every source."""
         return self._in_thread(lambda lake: self._intake.sources(lake, now=self._clock()))
 
+    def live(self) -> Live:
+        """Read what comes in right now."""
+        usecases = {usecase.name: usecase for usecase in self._sorted()}
+        return self._in_thread(lambda lake: live_of(lake, usecases, now=self._clock()))
+
     def tables(self) -> tuple[TableRow, ...]:
         """List the tables of the installed use cases."""
 
@@ -120,6 +127,22 @@ class DataReader(LakeThread):
                 now=self._clock(),
             )
         )
+
+    def alarms_by_severity(self) -> tuple[FleetAlarms, ...]:
+        """Count the fleets of all use cases that watch series by severity."""
+        watching = [usecase for usecase in self._sorted() if usecase.watched is not None]
+        return self._in_thread(lambda lake: tuple(fleet_alarms(lake, usecase) for usecase in watching))
+
+    def cell_day(self, usecase: str, object_id: str) -> CellDay:
+        """Hold one object's last day beside what is usual for it.
+
+        Raises:
+            UnknownNameError: There is no such use case or object, or it watches nothing.
+        """
+        known = self._usecases.get(usecase)
+        if known is None:
+            raise UnknownNameError(f"there is no use case {usecase[:40]!r}", allowed=self._usecases)
+        return self._in_thread(lambda lake: cell_day(lake, known, object_id))
 
     def _contract(self, usecase: str, dataset: str) -> type[Contract]:
         known = self._usecases.get(usecase)

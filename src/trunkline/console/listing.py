@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from trunkline.console.alarms import CellDay, FleetAlarms
+from trunkline.console.live import Live
 from trunkline.console.paging import PAGE_ROWS, Listing, Page
 from trunkline.console.quality import DatasetQuality
 from trunkline.console.tables import ExportedFile, Form, TablePage, TableRow
@@ -198,6 +200,14 @@ class RefusedRow:
 class ConsoleReader(Protocol):
     """Reads what the pages show; may be called from any thread."""
 
+    def alarms_by_severity(self) -> Sequence[FleetAlarms]:
+        """Count the fleets of all use cases that watch series by severity."""
+        ...
+
+    def cell_day(self, usecase: str, object_id: str) -> CellDay:
+        """Hold one object's last day beside what is usual for it."""
+        ...
+
     def metrics(self) -> Mapping[str, str]:
         """Give the scorer name of the headline metric of each installed use case, by its name."""
         ...
@@ -270,6 +280,10 @@ class ConsoleReader(Protocol):
         Raises:
             UnknownNameError: There is no such use case or dataset.
         """
+        ...
+
+    def live(self) -> Live:
+        """Read what comes in right now."""
         ...
 
     def tables(self) -> Sequence[TableRow]:

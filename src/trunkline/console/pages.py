@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
+from trunkline.console.alarms import SEVERITIES, band_chart
 from trunkline.console.listing import ConsoleReader, Listing, Page, Series
 from trunkline.console.quality import DatasetQuality, quality_charts
 from trunkline.console.sparkline import sparkline
@@ -50,6 +51,7 @@ _MENU: Final = (
     ("/console/ledger", "Ledger"),
     ("/console/readings", "Readings"),
     ("/console/quality", "Data quality"),
+    ("/console/alarms", "Alarms"),
     ("/console/tables", "Tables"),
     ("/console/receipts", "Receipts"),
     ("/console/quarantine", "Quarantine"),
@@ -102,6 +104,8 @@ def _routes(pages: "_Pages") -> tuple[tuple[str, Role, Callable[..., Response]],
         ("/console/readings", "reader", pages.readings),
         ("/console/quality", "reader", pages.quality),
         ("/console/quality/{usecase}/{dataset}", "reader", pages.quality_of),
+        ("/console/alarms", "reader", pages.alarms),
+        ("/console/alarms/{usecase}", "reader", pages.alarms_of),
         ("/console/tables", "reader", pages.tables),
         ("/console/tables/{usecase}/{dataset}", "reader", pages.table),
         ("/console/tables/{usecase}/{dataset}/export", "operator", pages.export),
@@ -204,6 +208,17 @@ class _Pages:
             return {"found": found, "drawings": drawings, "spans": _SPANS, "days": days}
 
         return self._shown(request, "quality_of", f"Data quality of {usecase}.{dataset}", read)
+
+    def alarms(self, request: Request) -> Response:
+        return self._shown(
+            request, "alarms", "Alarms", lambda: {"found": self._reader.alarms_by_severity(), "severities": SEVERITIES}
+        )
+
+    def alarms_of(self, request: Request, usecase: str, name: Name = None) -> Response:
+        def read() -> dict[str, object]:
+            return {"found": self._reader.cell_day(usecase, name or ""), "band": band_chart}
+
+        return self._shown(request, "alarms_of", f"{name or 'nothing'} of {usecase}", read)
 
     def tables(self, request: Request) -> Response:
         return self._shown(request, "tables", "Tables", lambda: {"tables": self._reader.tables()})

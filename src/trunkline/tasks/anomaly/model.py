@@ -7,6 +7,7 @@ batches, for ``Engine.mapped``: on Spark they run as ``mapInArrow``. Nothing tha
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-__all__ = ["AnomalyModel", "gathered", "learn"]
+__all__ = ["AnomalyModel", "compared_with", "gathered", "learn"]
 
 _NO_HOUR: Final = HOURS - 1
 _MONDAY_DAYS: Final = 4
@@ -76,6 +77,33 @@ def learn(things: "pa.Table", declared: Anomalies, *, budget: Budget, seed: int)
     scores = smoothed(oddness.scores(compared.deviations), thing=block.thing, rows=budget.persistence)
     threshold = threshold_for(scores, thing=block.thing, budget=budget)
     return AnomalyModel(declared, budget, usual, oddness, threshold)
+
+
+def compared_with(
+    things: "pa.Table", declared: Anomalies, name: str, *, deviations: float
+) -> "tuple[list[datetime], Floats, Floats, tuple[Floats, Floats]]":
+    """Hold the rows of one thing beside what is usual for it, for a picture.
+
+    Args:
+        things: Of :func:`gathered`: the thing, and others of which the course of the day is learned.
+        declared: What is watched; ``at`` is an instant.
+        name: The thing.
+        deviations: Half the width of the usual band, robust deviations.
+
+    Returns:
+        Instants of its rows in order; its numbers, their deviations, and the lower and the upper end of the band, each
+        of shape (rows, values).
+    """
+    import pyarrow.compute as pc
+
+    block = _Block.of(things, declared)
+    amounts = [one in declared.amounts for one in declared.values]
+    usual = Usual.learn(block.values, amounts=amounts, lengths=block.lengths, hours=block.hours, enough=declared.enough)
+    own = _Block.of(things.filter(pc.equal(things[declared.entity], name)), declared)
+    found = usual.compare(own.values, lengths=own.lengths, hours=own.hours)
+    low, high = (usual.unscaled(found.base + sign * deviations * found.spread) for sign in (-1, 1))
+    low = np.where(np.isnan(usual.offset), low, np.maximum(low, 0.0))
+    return own.at.to_pylist(), own.values, found.deviations, (low, high)
 
 
 @dataclass(frozen=True)

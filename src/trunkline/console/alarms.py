@@ -1,0 +1,263 @@
+"""Alarms of the fleet, and one cell's day beside what is usual for it.
+
+Takes the lake and a use case that watches series, gives frozen records for two pages. What is usual is learned from the
+cell and up to 150 others, drawn by their names, so the page is the same for everybody and takes a second.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from markupsafe import Markup, escape
+
+from trunkline.checks import arrow_schema
+from trunkline.errors import UnknownNameError
+from trunkline.spec import UseCase, WatchedSeries
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from trunkline.lake import Lake
+
+__all__ = ["CellDay", "FleetAlarms", "ObjectAlarms", "WatchedValue", "band_chart", "cell_day", "fleet_alarms"]
+
+SEVERITIES: Final = ("critical", "major", "minor", "warning", "indeterminate")
+"""From the worst on."""
+
+_TABLE: Final = "alarms"
+_MOST_OBJECTS: Final = 200
+_OTHERS: Final = 150
+_MOST_ROWS: Final = 96
+_ODD: Final = 3.0
+_WIDTH, _HEIGHT, _EDGE = 640, 120, 6
+
+
+@dataclass(frozen=True)
+class ObjectAlarms:
+    """The alarms of one object.
+
+    Attributes:
+        object_id: The object.
+        severity: The worst that stands; empty where none does.
+        standing: Alarms that stand.
+        alarms: All that were ever raised.
+        problem: Of the worst one, or else of the newest.
+        details: Why it was raised.
+        raised_at: When it began, UTC.
+        score: Its highest score.
+    """
+
+    object_id: str
+    severity: str
+    standing: int
+    alarms: int
+    problem: str
+    details: str
+    raised_at: datetime
+    score: float
+
+
+@dataclass(frozen=True)
+class FleetAlarms:
+    """A fleet by severity, and its worst objects.
+
+    Attributes:
+        usecase: The use case.
+        object_type: What alarms are about.
+        objects: How many there are.
+        by_severity: Objects by the worst severity that stands, from the worst on.
+        worst: Objects with alarms: those that stand first, by severity, then by their number of alarms; 200 at most.
+    """
+
+    usecase: str
+    object_type: str
+    objects: int
+    by_severity: Mapping[str, int]
+    worst: tuple[ObjectAlarms, ...]
+
+
+@dataclass(frozen=True)
+class WatchedValue:
+    """One watched number of one object over its last rows.
+
+    Attributes:
+        title: For people.
+        values: The numbers, oldest first; None where there is none.
+        low: Three robust deviations below the usual.
+        high: Three above.
+        odd: Places outside of that.
+    """
+
+    title: str
+    values: tuple[float | None, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    odd: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CellDay:
+    """One object's last day.
+
+    Attributes:
+        usecase: The use case.
+        object_id: The object.
+        first_at: Begin of the first row shown, UTC.
+        last_at: Begin of the last.
+        watched: Each number that is watched.
+    """
+
+    usecase: str
+    object_id: str
+    first_at: datetime
+    last_at: datetime
+    watched: tuple[WatchedValue, ...]
+
+
+def fleet_alarms(lake: "Lake", usecase: UseCase) -> FleetAlarms:
+    """Count a fleet by severity.
+
+    Args:
+        lake: The lake.
+        usecase: One that watches series.
+    """
+    from trunkline.lake.reading import newest
+    from trunkline.tasks.anomaly.alarms import Alarm
+
+    watched = _watched(usecase)
+    source, name = usecase.table_name(watched.dataset), usecase.table_name(_TABLE)
+    objects = 0
+    if lake.exists(source):
+        counted = lake.collect(lambda rows: rows.aggregate(n=rows[watched.declared.entity].nunique()), source)
+        objects = int(counted.column("n")[0].as_py())
+    rows: list[Mapping[str, object]] = []
+    if lake.exists(name):
+        table = newest(
+            lake.read(name, schema=arrow_schema(Alarm)), key=("alarm_id",), newest_by=("changed_at",), table=name
+        )
+        rows = lake.engine.arrow(table.order_by("raised_at", "alarm_id")).to_pylist()
+    by_object: dict[str, list[Mapping[str, object]]] = {}
+    for row in rows:
+        by_object.setdefault(str(row["object_id"]), []).append(row)
+    found = [_of_object(name, alarms) for name, alarms in by_object.items()]
+    rank = {severity: place for place, severity in enumerate((*SEVERITIES, ""))}
+    found.sort(key=lambda one: (rank[one.severity], -one.standing, -one.alarms, -one.score, one.object_id))
+    counts = {severity: sum(one.severity == severity for one in found) for severity in SEVERITIES}
+    return FleetAlarms(usecase.name, watched.object_type, objects, counts, tuple(found[:_MOST_OBJECTS]))
+
+
+def cell_day(lake: "Lake", usecase: UseCase, object_id: str) -> CellDay:
+    """Hold the last rows of an object beside what is usual for it.
+
+    Args:
+        lake: The lake.
+        usecase: One that watches series.
+        object_id: The object.
+
+    Raises:
+        UnknownNameError: The watched table has no such object.
+    """
+    import numpy as np
+
+    from trunkline.tasks.anomaly import gathered
+    from trunkline.tasks.anomaly.model import compared_with
+
+    watched = _watched(usecase)
+    declared, name = watched.declared, usecase.table_name(watched.dataset)
+    if not lake.exists(name):
+        raise UnknownNameError(f"there are no rows of {name} yet")
+    rows = _current(lake, usecase, watched)
+    names = lake.engine.arrow(rows.select(declared.entity).distinct().order_by(declared.entity)).column(0).to_pylist()
+    if object_id not in names:
+        raise UnknownNameError(f"there is no {watched.object_type} {object_id[:80]!r} in {name}")
+    step = max(1, len(names) // _OTHERS)
+    chosen = {*names[::step][:_OTHERS], object_id}
+    kept = rows.filter(rows[declared.entity].isin(sorted(chosen)))
+    things = lake.engine.arrow(gathered(watched.rows(kept), declared))
+    at, values, compared, bounds = compared_with(things, declared, object_id, deviations=_ODD)
+    last = slice(max(0, len(at) - _MOST_ROWS), len(at))
+    shown = []
+    for place, column in enumerate(declared.values):
+        numbers, away = values[last, place], np.nan_to_num(compared[last, place])
+        low, high = (bound[last, place] for bound in bounds)
+        if declared.title(column) and not np.isnan(numbers).all():
+            shown.append(
+                WatchedValue(
+                    declared.title(column),
+                    tuple(None if np.isnan(one) else float(one) for one in numbers),
+                    tuple(map(float, low)),
+                    tuple(map(float, high)),
+                    tuple(np.flatnonzero(np.abs(away) > _ODD).tolist()),
+                )
+            )
+    return CellDay(usecase.name, object_id, at[last.start], at[-1], tuple(shown))
+
+
+def band_chart(found: WatchedValue) -> Markup:
+    """Draw a number with its usual band and its odd places, as inline SVG without script."""
+    known = [one for one in (*found.values, *found.low, *found.high) if one is not None]
+    least, most = min(known), max(known)
+    reach = (most - least) or 1.0
+    count = max(len(found.values) - 1, 1)
+
+    def point(place: int, value: float) -> str:
+        x = _EDGE + place / count * (_WIDTH - 2 * _EDGE)
+        y = _HEIGHT - _EDGE - (value - least) / reach * (_HEIGHT - 2 * _EDGE)
+        return f"{x:.1f},{y:.1f}"
+
+    above = [point(place, value) for place, value in enumerate(found.high)]
+    below = [point(place, value) for place, value in enumerate(found.low)]
+    parts = [f'<polygon class="band" points="{" ".join((*above, *reversed(below)))}"/>']
+    line: list[str] = []
+    for place, value in enumerate((*found.values, None)):
+        if value is not None:
+            line.append(point(place, value))
+        elif line:
+            parts.append(f'<polyline points="{" ".join(line)}"/>')
+            line = []
+    for place in found.odd:
+        value = found.values[place]
+        if value is not None:
+            x, _, y = point(place, value).partition(",")
+            parts.append(f'<circle cx="{x}" cy="{y}" r="3"/>')
+    said = f"{found.title}: {len(found.odd)} of {len(found.values)} periods outside of the usual band"
+    drawn = "".join(parts)
+    return Markup(  # noqa: S704 - made of numbers, and a title that is escaped
+        f'<svg class="day" role="img" viewBox="0 0 {_WIDTH} {_HEIGHT}" aria-label="{escape(said)}">{drawn}</svg>'
+    )
+
+
+def _watched(usecase: UseCase) -> WatchedSeries:
+    if usecase.watched is None:
+        raise UnknownNameError(f"the use case {usecase.name!r} watches no series")
+    return usecase.watched
+
+
+def _current(lake: "Lake", usecase: UseCase, watched: WatchedSeries) -> "ir.Table":
+    from trunkline.lake.reading import newest
+
+    name, table = usecase.table_name(watched.dataset), usecase.contract_of(watched.dataset).table
+    rows = lake.read(name)
+    if not table.key:
+        return rows
+    order = [*([table.event_at] if table.event_at else []), "_ingested_at", "_row"]
+    return newest(rows, key=table.key, newest_by=order, table=name)
+
+
+def _of_object(name: str, alarms: Sequence[Mapping[str, object]]) -> ObjectAlarms:
+    standing = [one for one in alarms if one["state"] != "cleared"]
+    ranked = sorted(standing, key=lambda one: SEVERITIES.index(str(one["severity"])))
+    told = ranked[0] if ranked else alarms[-1]
+    raised = told["raised_at"]
+    assert isinstance(raised, datetime)
+    return ObjectAlarms(
+        object_id=name,
+        severity=str(told["severity"]) if ranked else "",
+        standing=len(standing),
+        alarms=len(alarms),
+        problem=str(told["problem"]),
+        details=str(told["details"]),
+        raised_at=raised,
+        score=max(float(str(one["score"])) for one in alarms),
+    )

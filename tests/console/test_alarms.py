@@ -1,0 +1,121 @@
+"""The pages of alarms over a small fleet with real faults: counts by severity, worst cells, one cell's day."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from trunkline.checks import arrow_schema
+from trunkline.console import WorkspaceReader, mount
+from trunkline.console.alarms import WatchedValue, band_chart
+from trunkline.engine import open_engine
+from trunkline.lake import Lake
+from trunkline.plugins import load_usecase
+from trunkline.registry import NoTracker, Registry
+from trunkline.settings.lake import LakeSettings
+from trunkline.settings.registry import RegistrySettings
+from trunkline.tasks.anomaly.alarms import Alarm, Found, advance
+
+pytestmark = pytest.mark.slow
+
+AT = datetime(2026, 3, 3, tzinfo=UTC)
+CELLS = 30
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, str]]:
+    """A console over counters of a simulated fleet, and a cell whose counters were silenced."""
+    root: Path = tmp_path_factory.mktemp("workspace")
+    usecase = load_usecase("towers")
+    assert usecase.simulate is not None
+    counters = usecase.simulate(rows=CELLS, seed=2).tables["counters"]
+    cell = "4ALTE<b>"
+    names = [cell if name == "4ALTE" else name for name in counters["cell_name"].to_pylist()]
+    counters = counters.set_column(0, "cell_name", pa.array(names))
+    row = pa.array(np.arange(counters.num_rows))
+    rows = pa.table(
+        {
+            **{one.name: counters[one.name].cast(one.type) for one in arrow_schema(usecase.datasets["counters"])},
+            "_ingested_at": pa.array([AT] * counters.num_rows, pa.timestamp("us", tz="UTC")),
+            "_row": row,
+        }
+    )
+    found = Found(
+        object_id=cell,
+        problem="sleeping cell",
+        alarm_type="qualityOfServiceAlarm",
+        probable_cause="performanceDegraded",
+        severity="critical",
+        details="RRC attempts is 9.0 robust deviations below this cell's usual 12:00",
+        score=6.5,
+        first_at=AT - timedelta(hours=12),
+        last_at=AT - timedelta(minutes=15),
+        is_open=True,
+    )
+    earlier = replace(found, object_id="1ALTE", severity="minor", last_at=AT - timedelta(hours=9))
+    until = dict.fromkeys((cell, "1ALTE"), AT - timedelta(minutes=15))
+    alarms = advance([], [found, earlier], evaluated_until=until, now=AT, clear_after=timedelta(hours=1))
+    with open_engine("duckdb", threads=1) as engine:
+        lake = Lake(root / "lake", engine=engine, settings=LakeSettings(), clock=lambda: AT)
+        lake.append("towers.counters", rows)
+        lake.append(
+            "towers.alarms", pa.Table.from_pylist([one.model_dump() for one in alarms], schema=arrow_schema(Alarm))
+        )
+        registry = Registry(root, settings=RegistrySettings(), clock=lambda: AT, follower=NoTracker())
+        reader = WorkspaceReader(
+            lake=lambda: Lake(
+                root / "lake", engine=open_engine("duckdb", threads=1), settings=LakeSettings(), clock=lambda: AT
+            ),
+            registry=registry,
+            usecases={"towers": usecase},
+            reports=root / "runs",
+            is_running=lambda _name: False,
+            clock=lambda: AT,
+        )
+        app = FastAPI()
+        mount(app, reader)
+        with TestClient(app) as opened:
+            yield opened, cell
+
+
+def test_the_fleet_by_severity_and_its_worst_cells(client: tuple[TestClient, str]) -> None:
+    asked, _ = client
+    page = asked.get("/console/alarms")
+    assert page.status_code == 200, page.text
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.text.split("</style>")[1]))
+    assert "critical" in text
+    assert f"{CELLS} 1 0 0 0 0 {CELLS - 1}" in text
+    assert text.index("4ALTE") < text.index("1ALTE")
+    assert "sleeping cell" in text
+    assert "cleared" in text
+    assert "4ALTE&lt;b&gt;" in page.text
+    assert "4ALTE<b>" not in page.text
+
+
+def test_one_cell_beside_what_is_usual(client: tuple[TestClient, str]) -> None:
+    asked, cell = client
+    page = asked.get("/console/alarms/towers", params={"name": cell})
+    assert page.status_code == 200, page.text
+    assert page.text.count('<svg class="day"') >= 8
+    assert "RRC attempts" in page.text
+    assert "of 96 periods outside of the band" in page.text
+    assert cell not in page.text
+    for name in ("nowhere", ""):
+        refused = asked.get("/console/alarms/towers", params={"name": name})
+        assert refused.status_code == 404
+    assert asked.get("/console/alarms/nothing", params={"name": cell}).status_code == 404
+    assert asked.get("/console/alarms?wrong=1").status_code == 400
+
+
+def test_a_band_marks_what_is_outside_and_leaves_gaps() -> None:
+    drawn = str(band_chart(WatchedValue("a <b>", (1.0, None, 9.0), (0.0, 0.0, 0.0), (2.0, 2.0, 2.0), (2,))))
+    assert drawn.count("<circle") == 1
+    assert drawn.count("<polyline") == 2
+    assert "a &lt;b&gt;: 1 of 3" in drawn
