@@ -38,7 +38,7 @@ CRASH_POINTS: Final = ("mqtt.before_log", "mqtt.after_log", "mqtt.after_acknowle
 """Points at which a drill kills a consumer, beside those of the log and of the intake."""
 
 _EVERY_S: Final = 1.0
-_QUIET_S: Final = 1.0
+_QUIET_S: Final = 2.0
 _LOOK_S: Final = 0.2
 _AT_ONCE: Final = 1_000
 _MOST_PROCESSES: Final = 64

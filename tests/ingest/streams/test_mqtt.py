@@ -112,6 +112,10 @@ class Sender:
         self._client._sock_close()
         self._client.loop_stop()
 
+    def give_up(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
     def close(self) -> None:
         self.wait()
         self._client.disconnect()
@@ -379,11 +383,20 @@ def test_devices_with_keys_write_their_own_topics_until_they_are_revoked(
     assert main(["devices", "list", "--workspace", str(tmp_path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out.partition("\n")[2])
     assert [one["seen_at"] is not None for one in document["devices"]] == [True, False, False]
+    live = Sender(mosquitto.port, "d1", password=keys["d1"])
+    assert live.is_welcome()
     assert main(["devices", "revoke", "d1", "--workspace", str(tmp_path)]) == 0
     _listed(tmp_path, mosquitto)
     mosquitto.reload()
     assert not Sender(mosquitto.port, "d1", password=keys["d1"]).is_welcome()
-    assert Sender(mosquitto.port, "d2", password=keys["d2"]).is_welcome()
+    live.send([{**reading(2), "device_id": "d1"}], topic="phones/d1/readings")  # connected or not: it counts no more
+    second = Sender(mosquitto.port, "d2", password=keys["d2"])
+    assert second.is_welcome()
+    second.send([{**reading(3), "device_id": "d2"}], topic="phones/d2/readings")
+    second.close()
+    drained(tmp_path, "phones")
+    live.give_up()
+    assert sorted(row["device_id"] for row in table(tmp_path, "sensors.readings")) == ["d1", "d2"]
 
 
 @pytest.mark.parametrize("profile", ["aws-iot-core", "azure-event-grid"])

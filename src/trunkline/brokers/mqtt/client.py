@@ -23,6 +23,7 @@ FULL_TLS_FILES: Final = ("tls.ca", "tls.certificate", "tls.key")
 _FOR_GOOD: Final = frozenset((0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x8F, 0x90, 0x95, 0x9A, 0x9B, 0x9D, 0x9E, 0xA1, 0xA2))
 """Reason codes of MQTT 5 that trying again does not change: wrong user, no right, no such feature."""
 
+_LARGEST_BYTES: Final = 16 << 20
 _TAKEN_OVER: Final = 0x8E
 
 
@@ -53,13 +54,14 @@ def client_of(address: MqttAddress, *, client_id: str) -> "Client":
 
 
 def connect_properties(address: MqttAddress) -> "Properties":
-    """What the broker is told of the session: how long it keeps it, how much may be under way."""
+    """What the broker is told: how long it keeps the session, how much may be under way, how large a message may be."""
     from paho.mqtt.packettypes import PacketTypes
     from paho.mqtt.properties import Properties
 
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's has no types
     properties.SessionExpiryInterval = address.session_expiry_s
     properties.ReceiveMaximum = address.receive_maximum
+    properties.MaximumPacketSize = _LARGEST_BYTES
     return properties
 
 

@@ -1,8 +1,8 @@
 """Messages of an MQTT broker, on their way to a durable log.
 
 A connection of its own thread subscribes at QoS 1 in a session that the broker keeps; messages wait in memory, never
-more than ``receive_maximum``, until they are taken, written down and acknowledged. What is not acknowledged when a
-process dies comes again, with the same packet id and marked as a repeat.
+more than ``receive_maximum`` and some 64 MiB, until they are taken, written down and acknowledged. What is not
+acknowledged when a process dies comes again, with the same packet id and marked as a repeat.
 """
 
 import hashlib
@@ -28,6 +28,7 @@ __all__ = ["MESSAGE_ID", "MqttReceiver", "Received"]
 MESSAGE_ID: Final = "message-id"
 """User property (MQTT 5) by which a sender names a message: sent again, under whatever packet id, it is the same."""
 
+_MOST_BYTES: Final = 64 << 20
 _logger = logging.getLogger(__name__)
 
 
@@ -70,6 +71,7 @@ class MqttReceiver:
         self._timeout_s = timeout_s
         self._lock = threading.Condition()
         self._waiting: deque[Received] = deque()
+        self._waiting_bytes = 0
         self._connection = 0
         self._is_subscribed = False
         self._is_connected = False
@@ -135,6 +137,7 @@ class MqttReceiver:
             if self._failure is not None:
                 raise self._failure
             taken = [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
+            self._waiting_bytes -= sum(len(one.payload) for one in taken)
             self._lock.notify_all()
             return taken
 
@@ -167,6 +170,7 @@ class MqttReceiver:
                 self._fail(refusal_of(reason, self._address, "the broker refuses this client"))
                 return
             self._connection += 1
+            self._waiting_bytes = 0
             self._waiting.clear()  # they come again, under the packet ids of this connection
             self._is_connected = True
         if self._connection > 1:
@@ -201,9 +205,14 @@ class MqttReceiver:
             marks.append(Mark(b"sender:%b:%b" % (topic.encode(), sender_id), b"", may_repeat=True))
         with self._lock:
             # A broker that sends more than was agreed (QoS 0 has no agreement) finds the connection full.
-            self._lock.wait_for(lambda: len(self._waiting) < self._address.receive_maximum or self._is_closing)
+            self._lock.wait_for(self._has_room)
+            self._waiting_bytes += len(payload)
             self._waiting.append(Received(topic, payload, tuple(marks), message.mid, message.qos, self._connection))
             self._lock.notify_all()
+
+    def _has_room(self) -> bool:
+        few = len(self._waiting) < self._address.receive_maximum and self._waiting_bytes < _MOST_BYTES
+        return few or self._is_closing
 
     def _disconnected(
         self,
