@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -15,10 +16,16 @@ import pytest
 
 pytest.importorskip("sqlalchemy", reason="the extra sql is not installed")
 
+from pydantic import SecretStr
+
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import REIDENTIFICATIONS, Reidentification
+from trunkline.errors import UnavailableError
+from trunkline.publish import Delivery, Outbox, Publisher, Rows
+from trunkline.publish.sql import SqlSink
 from trunkline.run import Workspace, outbox_of
 from trunkline.settings import load_settings
+from trunkline.settings.publish import PublishSettings, SinkSettings
 
 Trunkline = Callable[..., tuple[int, str, str]]
 Put = Callable[[str, Sequence[str]], None]
@@ -264,3 +271,46 @@ def test_doctor_says_which_sinks_can_be_reached(
     assert found["sink far"]["state"] == "broken"
     assert "2 tables are owed" in found["sink far"]["detail"]
     assert "n0t-shown" not in out + err
+
+
+@pytest.mark.slow
+def test_a_database_that_came_back_from_a_backup_is_filled_again(
+    folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path
+) -> None:
+    out, backup = tmp_path / "out.db", tmp_path / "backup.db"
+    put("calls", CALLS)
+    published(trunkline, out)
+    shutil.copy(out, backup)
+    put("calls", (CALLS[0], "c3,0170 1,9,2026-01-02"))
+    published(trunkline, out)
+    shutil.copy(backup, out)
+    put("calls", (CALLS[0], "c4,0170 1,9,2026-01-02"))
+    assert published(trunkline, out)["call_log"] == ("delivered", 4)
+    assert there(out, "SELECT call_id FROM call_log ORDER BY 1") == [("c1",), ("c2",), ("c3",), ("c4",)]
+
+
+def test_a_sink_that_stutters_is_tried_again(folder: Path, put: Put, tmp_path: Path, workspace: Workspace) -> None:
+    put("calls", CALLS)
+    tries: list[str] = []
+
+    class Stuttering(SqlSink):
+        def deliver(self, delivery: Delivery, rows: Rows) -> int:
+            tries.append(delivery.target.name)
+            if len(tries) in (1, 2):
+                raise UnavailableError("not now", where="here", next_step="wait")
+            return super().deliver(delivery, rows)
+
+    url = f"sqlite:///{tmp_path}/out.db"
+    settings = PublishSettings(
+        sinks={"here": SinkSettings(url=SecretStr(url), tables=("call_log",))}, attempts=3, wait_s=0.01
+    )
+    publisher = Publisher(
+        lake=workspace.lake,
+        outbox=Outbox(tmp_path / "outbox.db"),
+        settings=settings,
+        clock=workspace.clock,
+        opening=lambda *_, **__: Stuttering(url),
+    )
+    (found,) = publisher.publish(workspace.usecase("lines"), run_id="r")
+    assert (found.state, found.rows, len(tries)) == ("delivered", 2, 3)
+    assert there(tmp_path / "out.db", "SELECT count(*) FROM call_log") == [(2,)]

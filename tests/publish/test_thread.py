@@ -1,7 +1,9 @@
 """From the command line to a real database: what is there equals the lake, row by row, value by value."""
 
+import io
 import json
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,15 @@ def ordered(rows: Sequence[dict[str, object]], key: tuple[str, ...]) -> list[dic
     return sorted(plain, key=lambda row: [str(row[name]) for name in key])
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with simulated towers, for all servers: each is a sink of its own."""
+    folder = tmp_path_factory.mktemp("towers") / "workspace"
+    with redirect_stdout(io.StringIO()):
+        assert main(["run", "towers", "--until", "ingest", "--workspace", str(folder)]) == 0
+    return folder
+
+
 @pytest.mark.parametrize(
     "server",
     [
@@ -52,14 +63,11 @@ def ordered(rows: Sequence[dict[str, object]], key: tuple[str, ...]) -> list[dic
     ],
 )
 def test_tables_of_the_network_team_reach_a_database(
-    server: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: str, root: Path, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"sqlite:///{tmp_path}/out.db" if server == "sqlite" else request.getfixturevalue(server)
-    root = tmp_path / "workspace"
     options = ["--workspace", str(root), "--json"]
     tables = [part for name in TABLES for part in ("--only", name)]
-    assert main(["run", "towers", "--until", "ingest", *options]) == 0
-    capsys.readouterr()
     assert main(["publish", "towers", "--to", url, *tables, *options]) == 0
     first = json.loads(capsys.readouterr().out)["publish"]
     assert [(one["target"], one["state"]) for one in first["published"]] == [(name, "delivered") for name in TABLES]
