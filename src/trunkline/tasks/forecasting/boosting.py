@@ -12,6 +12,8 @@ import numpy as np
 
 from trunkline.tasks.forecasting.design import Inputs
 from trunkline.tasks.forecasting.panel import Floats
+from trunkline.tasks.forecasting.walking import StackedTrees
+from trunkline.tasks.forests import forest_of_xgboost
 from trunkline.tasks.learners import Parameter
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ Library = Literal["xgboost", "lightgbm"]
 
 _BINS: Final = 64
 _CHUNK_ROWS: Final = 500_000
+_FEW_ROWS: Final = 512
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,15 @@ class Booster:
         return {name: value / total for name, value in found.items()}
 
     def _predict(self, matrix: Inputs) -> Floats:
+        if self.library == "xgboost" and len(matrix) <= _FEW_ROWS:
+            return self._trees.predict(matrix)
         if self.library == "lightgbm":
             return np.asarray(self._lightgbm.predict(matrix, num_threads=1))
         return np.asarray(self._xgboost.inplace_predict(matrix), dtype=np.float64)
+
+    @cached_property
+    def _trees(self) -> StackedTrees:
+        return StackedTrees.of(forest_of_xgboost(self.text.encode()))
 
     @cached_property
     def _xgboost(self) -> "xgboost.Booster":
