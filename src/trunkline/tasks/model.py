@@ -26,7 +26,6 @@ from trunkline.tasks.members import Boosted, Grown, Linear
 from trunkline.tasks.views import View
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import onnxruntime
     import pyarrow as pa
 
@@ -90,7 +89,17 @@ class Model:
         """
         import pyarrow as pa
 
-        scores = self.scores(self.base.from_table(table), threads=threads)
+        starts = range(0, max(table.num_rows, 1), _CHUNK_ROWS)
+
+        def score(start: int) -> Floats:
+            return self.scores(self.base.from_table(table.slice(start, _CHUNK_ROWS)))
+
+        if threads == 1 or len(starts) == 1:
+            parts = [score(start) for start in starts]
+        else:  # a block is the same whoever scores it, so the number of threads has no effect on the answers
+            with ThreadPoolExecutor(max_workers=threads) as pool:
+                parts = list(pool.map(score, starts))
+        scores = np.concatenate(parts)
         if self.info.threshold is None:
             return pa.table({"prediction": pa.array(scores, pa.float64())})
         return pa.table(
@@ -111,26 +120,19 @@ class Model:
         """
         return float(self._session.run(None, {INPUT: self._encode(row)})[0][0])
 
-    def scores(self, base: Matrix, *, threads: int = 1) -> Floats:
+    def scores(self, base: Matrix) -> Floats:
         """Score an encoded matrix.
 
         Args:
             base: Shape (rows, base columns), as ``base.from_table`` gives it.
-            threads: Blocks of rows that are scored at a time.
 
         Returns:
             Shape (rows,), float64.
         """
-        starts = range(0, len(base), _CHUNK_ROWS)
-
-        def score(start: int) -> "npt.NDArray[np.float32]":
-            return np.asarray(self._session.run(None, {INPUT: base[start : start + _CHUNK_ROWS]})[0], dtype=np.float32)
-
-        if threads == 1 or len(starts) == 1:
-            parts = [score(start) for start in starts]
-        else:  # each thread has chunks of its own, so their number has no effect on the answers
-            with ThreadPoolExecutor(max_workers=threads) as pool:
-                parts = list(pool.map(score, starts))
+        parts = [
+            self._session.run(None, {INPUT: base[start : start + _CHUNK_ROWS]})[0]
+            for start in range(0, len(base), _CHUNK_ROWS)
+        ]
         return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
 
     def explain(self, table: "pa.Table", *, top: int = 5) -> "pa.Table":

@@ -56,7 +56,7 @@ def _charts(report: TrainingReport) -> Iterator[Chart]:
             ("Equalised odds", found.equalised_odds_gap),
         ):
             if gap is not None:
-                gaps.append(interval_row(f"{words(column)}: {said.lower()}", gap, series=said))
+                gaps.append(interval_row(f"{words(column)}: {said.split()[-1].lower()}", gap, series=said))
     if not gaps:
         return
     yield Chart(
