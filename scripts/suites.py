@@ -94,7 +94,7 @@ SUITES = {
         system=("postgresql", "mariadb", "java", "mosquitto", "rabbitmq"),
     ),
     "spark": Suite(420, mark="spark", extras=("spark",), system=("java",)),
-    "airflow": Suite(180, mark="airflow"),  # its tests make .venv-airflow: scripts/airflow.sh
+    "airflow": Suite(180, mark="airflow", workers=2),  # its tests make .venv-airflow: scripts/airflow.sh
     "browser": Suite(300, mark="browser", system=("chromium",)),
 }
 MARKS = [suite.mark for suite in SUITES.values() if suite.mark]

@@ -107,11 +107,11 @@ def ask_airflow(airflow_python: Path) -> Asked:
 def deployed() -> Callable[..., None]:
     """Render a use case into a folder that has a settings file, as a user does: with the command."""
 
-    def deploy(usecase: str, *, folder: Path, out: Path, settings: str = "") -> None:
+    def deploy(usecase: str, *, folder: Path, out: Path, settings: str = "", dags: str = "") -> None:
         command = json.dumps([sys.executable, "-m", "trunkline"])
         (folder / "trunkline.toml").write_text(
             f'workspace = "{folder / "workspace"}"\n{settings}\n[dags]\ncommand = {command}\nretries = 2\n'
-            'retry_delay = "PT1S"\npoll = "PT2S"\n',
+            f'retry_delay = "PT1S"\npoll = "PT2S"\n{dags}\n',
             encoding="utf-8",
         )
         subprocess.run(

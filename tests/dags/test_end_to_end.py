@@ -116,6 +116,7 @@ def running(python: Path, home: Path, environment: Mapping[str, str]) -> Iterato
         "AIRFLOW__CORE__PARALLELISM": "3",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
     }
     processes = []
@@ -171,7 +172,8 @@ def test_a_dropped_file_is_followed_to_the_report_by_assets_alone(
     inbox.mkdir()
     home = fresh_home(tmp_path / "airflow")
     declared = f'[sources.inbox]\nkind = "folder"\nusecase = "house_prices"\npath = "{inbox}"\nsettle_s = 0.5\n'
-    deployed("house_prices", folder=tmp_path, out=home / "dags" / "trunkline_dags.py", settings=declared)
+    file = home / "dags" / "trunkline_dags.py"
+    deployed("house_prices", folder=tmp_path, out=file, settings=declared, dags='deadline = "PT5S"')
     names = [f"house_prices_{one}" for one in PIPELINES]
 
     with running(airflow_python, home, quiet_environment(home)) as airflow:
@@ -202,6 +204,8 @@ def test_a_dropped_file_is_followed_to_the_report_by_assets_alone(
     run_ids = {tuple(event["run_ids"]) for (event,) in leaves}
     assert len(run_ids) == 1, "one run of Trunkline goes through all five"
     ((run_id,),) = run_ids
+    late = f"the run {runs['house_prices_train'][0]['dag_run_id']} of house_prices_train is not at its end after 5 s"
+    assert late in (home / "scheduler.log").read_text(), "no five seconds are enough to learn"
     assert (tmp_path / "workspace" / "runs" / run_id / "report.html").is_file()
 
     alone = tmp_path / "alone"
