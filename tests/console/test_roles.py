@@ -29,6 +29,8 @@ ROLES: Final = {
     "GET /console/quality/{usecase}/{dataset}": "reader",
     "GET /console/quarantine": "reader",
     "GET /console/readings": "reader",
+    "GET /console/live": "reader",
+    "GET /console/live/events": "reader",
     "GET /console/receipts": "reader",
     "GET /console/runs": "reader",
     "GET /console/runs/{run_id}": "reader",

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from trunkline.console.alarms import SEVERITIES, band_chart
 from trunkline.console.listing import ConsoleReader, Listing, Page, Series
+from trunkline.console.live_page import LivePage
 from trunkline.console.quality import DatasetQuality, quality_charts
 from trunkline.console.sparkline import sparkline
 from trunkline.console.tables import Form
@@ -52,6 +53,7 @@ _MENU: Final = (
     ("/console/readings", "Readings"),
     ("/console/quality", "Data quality"),
     ("/console/alarms", "Alarms"),
+    ("/console/live", "Live"),
     ("/console/tables", "Tables"),
     ("/console/receipts", "Receipts"),
     ("/console/quarantine", "Quarantine"),
@@ -106,6 +108,8 @@ def _routes(pages: "_Pages") -> tuple[tuple[str, Role, Callable[..., Response]],
         ("/console/quality/{usecase}/{dataset}", "reader", pages.quality_of),
         ("/console/alarms", "reader", pages.alarms),
         ("/console/alarms/{usecase}", "reader", pages.alarms_of),
+        ("/console/live", "reader", pages.live),
+        ("/console/live/events", "reader", pages.live_events),
         ("/console/tables", "reader", pages.tables),
         ("/console/tables/{usecase}/{dataset}", "reader", pages.table),
         ("/console/tables/{usecase}/{dataset}/export", "operator", pages.export),
@@ -140,6 +144,7 @@ class _Pages:
     def __init__(self, reader: ConsoleReader, broken: Mapping[str, str]) -> None:
         self._reader = reader
         self._broken = broken
+        self._live = LivePage(reader, environment=_environment)
 
     def usecases(self, request: Request) -> Response:
         return self._shown(
@@ -192,6 +197,12 @@ class _Pages:
                 "families": _FAMILIES,
             },
         )
+
+    def live(self, request: Request) -> Response:
+        return self._live.page(lambda facts: _text(request, "live", "Live", {"metrics": {}, **facts}))
+
+    def live_events(self, request: Request) -> Response:
+        return self._live.events(request)
 
     def quality(self, request: Request, days: Days = 30) -> Response:
         return self._shown(
@@ -287,7 +298,11 @@ def _refused(request: Request, error: TrunklineError) -> Response:
 
 
 def _rendered(request: Request, template: str, title: str, facts: dict[str, object], *, status: int) -> Response:
-    text = (
+    return HTMLResponse(_text(request, template, title, facts), status_code=status, headers=_HEADERS)
+
+
+def _text(request: Request, template: str, title: str, facts: dict[str, object]) -> str:
+    return str(
         _environment()
         .get_template(f"{template}.html.j2")
         .render(
@@ -303,7 +318,6 @@ def _rendered(request: Request, template: str, title: str, facts: dict[str, obje
             **facts,
         )
     )
-    return HTMLResponse(text, status_code=status, headers=_HEADERS)
 
 
 def link(*parts: str, **query: str) -> str:
