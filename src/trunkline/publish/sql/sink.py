@@ -159,24 +159,29 @@ class SqlSink:
     def _session(self, where: str = "") -> "Iterator[Connection]":
         """Open a transaction; the first time, the platform's tables are brought to the newest version."""
         with told(self._address, where=where), self._engine.connect() as connection:
-            for statement in self._ways.session:
-                connection.exec_driver_sql(statement)
-            if self._address.database == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins too late for CREATE TABLE
-            else:
-                connection.commit()
-            if not self._is_migrated:
-                with self._alone(connection):
-                    migrations.migrate(connection, prefix=self._prefix, shown=self.shown)
-                    connection.commit()
-                if self._address.database == "sqlite":
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-                self._is_migrated = True
             try:
+                self._prepare(connection)
                 yield connection
             except BaseException:
                 connection.invalidate()  # closed as it is: the server rolls back, and one that is down is not asked to
                 raise
+
+    def _prepare(self, connection: "Connection") -> None:
+        is_sqlite = self._address.database == "sqlite"
+        for statement in self._ways.session:
+            connection.exec_driver_sql(statement)
+        if is_sqlite:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins too late for CREATE TABLE
+        else:
+            connection.commit()
+        if self._is_migrated:
+            return
+        with self._alone(connection):
+            migrations.migrate(connection, prefix=self._prefix, shown=self.shown)
+            connection.commit()
+        if is_sqlite:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        self._is_migrated = True
 
     @contextmanager
     def _alone(self, connection: "Connection") -> Iterator[None]:
