@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from trunkline.contracts.records import CustomerMessage
 from trunkline.spec import (
@@ -40,8 +40,15 @@ class Choices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     also: tuple[PostDated, ...] = Field(
-        ("changes",), description="Groups of columns that may be later than the upgrade and are read nevertheless."
+        ("changes",),
+        description="Groups of columns that may be later than the upgrade and are read nevertheless, joined by commas.",
     )
+
+    @field_validator("also", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Settings hold one text."""
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
 
 def chosen(choices: Choices) -> UseCase:

@@ -33,7 +33,7 @@ JUSTIFIED: Final[dict[PostDated, str]] = {
     "changes": "the newest month against the three before: an operator computes it on the day of scoring, from closed "
     "bills, so it is known before the 90 days begin. In an extract it overlaps them, and part of what it adds may be "
     "the effect of the new handset: the ablation in docs/upgrade.md shows the score without it, and "
-    "[usecases.upgrade] also = [] leaves it out",
+    '[usecases.upgrade] also = "" leaves it out',
     "retention": "calls to the retention team come before the upgrade they talk people into; put in by hand, for the "
     "ablation only",
     "churn": "known after the upgrade; put in by hand, for the ablation only",

@@ -95,6 +95,9 @@ def test_groups_are_put_back_by_a_setting_and_every_one_has_its_reason() -> None
     bare = usecase.with_choices({"also": []})
     assert bare.task is not None
     assert not set(left_out(())) & set(bare.task.columns) - {*GROUPS["handset"], *GROUPS["handset_age"]}
+    both = usecase.with_choices({"also": "changes, churn"})
+    assert set(both.justified or {}) == {*GROUPS["changes"], *GROUPS["churn"]}, "as settings write it"
+    assert not usecase.with_choices({"also": ""}).justified
     with pytest.raises(InputError, match="also"):
         usecase.with_choices({"also": ["income"]})
 
