@@ -3,8 +3,8 @@
 ``aiops`` and ``qos``: rolling origins over the last 28 and 21 days of real hours. Ours is fitted anew each week, and so
 are the peers, with the same learner and parameters (XGBoost, absolute errors) or as their documentation advises
 (AutoETS). MASE is averaged over series and scaled by the mean absolute 24-hour difference of the training part; peers
-forecast at every fifth hour, and are compared with ours on exactly those. ``shifts``: coverage of the 80 % intervals over
-the weeks after level shifts of simulated hours. ``hourly``: a whole `trunkline run` of eight servers that need not
+forecast at every fifth hour, and are compared with ours on exactly those. ``shifts``: coverage of the 80 % intervals
+over the weeks after level shifts of simulated hours. ``hourly``: a whole `trunkline run` of eight servers that need not
 learn. ``many``: 1,000 applications of eight servers, retrained and forecast, beside mlforecast doing the same.
 """
 
@@ -18,8 +18,10 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -34,6 +36,9 @@ from trunkline.tasks.forecasting.scaling import seasonal_scale
 from trunkline.tasks.forecasting.scoring import series_mean, share_inside
 from trunkline.tasks.forecasting.tracking import Tracker, quantiles_at
 from trunkline.usecases.response_time.simulate import simulated_hours
+
+if TYPE_CHECKING:
+    from mlforecast import MLForecast
 
 DATA = Path(os.environ.get("TRUNKLINE_DATA", "../shared/data")) / "response_time"
 SEED = 7
@@ -58,10 +63,10 @@ def real_panel(case: str) -> Panel:
     if case == "aiops":
         frame = pd.read_csv(DATA / "aiops_hourly_main_plus7.csv", parse_dates=["hour_utc"])
         frame = frame.rename(columns={"hour_utc": "at"})
-        own = [name for name in frame if name.startswith("ART")]
+        own = [str(name) for name in frame if str(name).startswith("ART")]
     else:
         frame = pd.read_csv(DATA / "qos_hourly_wide.csv", parse_dates=["hour"]).rename(columns={"hour": "at"})
-        frame = frame[["at", *(name for name in frame if name.startswith("srv1"))]]
+        frame = frame[["at", *(name for name in frame if str(name).startswith("srv1"))]]
         own = ["srv1_art_avg"]
     rows = frame.melt(id_vars="at", var_name="server").dropna()
     rows["metric"] = np.where(rows["server"].isin(own), TARGET, rows["server"])
@@ -146,7 +151,6 @@ def peer(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = found_by(name, frame, model, windows=len(origins), again=again)
-    made = made if "unique_id" in made.columns else made.reset_index()
     start = panel.start_at.replace(tzinfo=None)
     cut = ((made["cutoff"] - start).dt.total_seconds() // 3600).to_numpy(dtype=np.int64)
     ahead = ((made["ds"] - made["cutoff"]).dt.total_seconds() // 3600).to_numpy(dtype=np.int64)
@@ -172,18 +176,25 @@ def found_by(name: str, frame: pd.DataFrame, model: ForecastModel, *, windows: i
         from statsforecast.models import AutoETS
 
         engine = StatsForecast(models=[AutoETS(season_length=24, alias="made")], freq="h", n_jobs=1)
-        return engine.cross_validation(df=frame, h=HORIZONS, step_size=STRIDE, n_windows=windows, refit=again)
-    return forecaster(model).cross_validation(
+        return told(engine.cross_validation(df=frame, h=HORIZONS, step_size=STRIDE, n_windows=windows, refit=again))
+    found = forecaster(model).cross_validation(
         df=frame,
         h=HORIZONS,
         step_size=STRIDE,
         n_windows=windows,
         refit=again,
-        **({"max_horizon": HORIZONS} if name == "mlforecast_direct" else {}),
+        max_horizon=HORIZONS if name == "mlforecast_direct" else None,
     )
+    return told(found)
 
 
-def forecaster(model: ForecastModel) -> "object":
+def told(found: object) -> pd.DataFrame:
+    """What a peer has found, as rows of pandas."""
+    assert isinstance(found, pd.DataFrame)
+    return found if "unique_id" in found.columns else found.reset_index()
+
+
+def forecaster(model: ForecastModel, *, at_once: int = 1) -> "MLForecast":
     """Mlforecast with our learner and the parameters of the first hour ahead."""
     from mlforecast import MLForecast
     from mlforecast.lag_transforms import RollingMean
@@ -191,13 +202,13 @@ def forecaster(model: ForecastModel) -> "object":
 
     parameters = model.info.horizons[0].parameters
     return MLForecast(
-        models={"made": recursive_learner(parameters, booster="xgboost", seed=SEED, threads=threads())},
+        models={"made": recursive_learner(parameters, booster="xgboost", seed=SEED, threads=at_once)},
         freq="h",
         lags=[*range(1, 13), 24, 48, 168],
         lag_transforms={1: [RollingMean(3), RollingMean(12), RollingMean(24), RollingMean(168)]},
         date_features=["hour", "dayofweek"],
         target_transforms=[LocalStandardScaler()],
-        num_threads=threads(),
+        num_threads=at_once,
     )
 
 
@@ -295,7 +306,7 @@ def many(applications: int) -> dict[str, object]:
         model.forecast(again, again.hours - 1, threads=threads())
         took.append(time.perf_counter() - began)
     frame = series_frame(panel, np.arange(len(values)), until=hours - 1)
-    engine = forecaster(model)
+    engine = forecaster(model, at_once=threads())
     gc.collect()
     began = time.perf_counter()
     engine.fit(frame, max_horizon=HORIZONS)
@@ -320,7 +331,7 @@ def main() -> int:
     parser.add_argument("--only", choices=["aiops", "qos", "shifts", "hourly", "many"])
     parser.add_argument("--applications", type=int, default=1_000, help="of the case `many`")
     given = parser.parse_args()
-    cases = {
+    cases: dict[str, Callable[[], dict[str, object]]] = {
         "aiops": lambda: accuracy("aiops"),
         "qos": lambda: accuracy("qos"),
         "shifts": shifts,

@@ -37,7 +37,9 @@ __all__ = ["ALERTS", "READINGS", "MonitorDocument", "monitor", "monitor_rows", "
 
 OUTCOMES: Final = "platform.outcomes"
 READINGS: Final = "platform.readings"
+"""Lake table of what was read."""
 ALERTS: Final = "platform.alerts"
+"""Lake table of what was announced."""
 
 WINDOW_DAYS: Final = 30
 """A look without a source takes the answers of so many days."""

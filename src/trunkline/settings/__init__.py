@@ -67,6 +67,10 @@ SETTINGS_FILE: Final = "trunkline.toml"
 """Name of the settings file, looked for in the current folder."""
 
 
+Scalar = str | int | float | bool
+"""A value of a choice."""
+
+
 class Settings(BaseSettings):
     """The whole tree."""
 
@@ -88,7 +92,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = Field(EngineSettings(), description="What computes, and where.")
     ingest: IngestSettings = Field(IngestSettings(), description="Limits of the files that are taken in.")
     sources: Mapping[str, AnySource] = Field({}, description="Declared sources by name; see docs/sources.md.")
-    usecases: Mapping[str, Mapping[str, str | int | float | bool]] = Field(
+    usecases: Mapping[str, Mapping[str, Scalar | Mapping[str, Scalar]]] = Field(
         {}, description="Choices of a use case by its name, e.g. `[usecases.towers]`; its README lists them."
     )
     landing: LandingSettings = Field(LandingSettings(), description="What is kept of the raw files that come in.")

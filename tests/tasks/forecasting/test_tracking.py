@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from trunkline.tasks.forecasting.intervals import advance, replay
+from trunkline.tasks.forecasting.panel import Floats
 from trunkline.tasks.forecasting.scoring import day_interval, warnings_of
 from trunkline.tasks.forecasting.tracking import LEVELS, Tracker, exceedance, quantiles_at
 
 
-def shifted_errors(*, seed: int, hours: int = 2_000) -> np.ndarray:
+def shifted_errors(*, seed: int, hours: int = 2_000) -> Floats:
     """Errors of 8 series and 6 hours ahead whose size triples, and whose mean moves, in the middle."""
     drawn = np.random.default_rng(seed)
-    errors = drawn.normal(0, 1, (8, 6, hours)) * np.array([1, 1.3, 1.6, 1.8, 2, 2.1])[None, :, None]
+    errors: Floats = drawn.normal(0, 1, (8, 6, hours)) * np.array([1, 1.3, 1.6, 1.8, 2, 2.1])[None, :, None]
     errors[:, :, hours // 2 :] = errors[:, :, hours // 2 :] * 3 + 1
     return errors
 

@@ -1,15 +1,15 @@
 """The step that takes sources in."""
 
 from trunkline.contracts.records import Receipt
-from trunkline.errors import InputError, TrunklineError, UnknownNameError
+from trunkline.errors import InputError, TrunklineError, UnknownNameError, WorldError
 from trunkline.ingest.derived import refresh_tables
-from trunkline.run.windowing import refresh_windows
 from trunkline.run.declared import declared_names
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
 from trunkline.run.steps.simulated import SIMULATED, has_real_rows
 from trunkline.run.steps.sources import simulate_files
 from trunkline.run.taking import Handed, resolve, take
+from trunkline.run.windowing import refresh_windows
 
 __all__ = ["ingest"]
 
@@ -52,6 +52,7 @@ def ingest(context: StepContext) -> IngestDocument:
         handed = [Handed(path.name, path, None, name) for name, path in files.items()]
     receipts, known, batches = [], [], []
     errors: list[TrunklineError] = []
+    unreachable: list[str] = []
     keep_files = False if simulated else None
     for outcome in take(
         workspace, usecase, handed, run_id=context.run_id, progress=context.progress, keep_files=keep_files
@@ -60,6 +61,7 @@ def ingest(context: StepContext) -> IngestDocument:
             errors.append(outcome.error)
             if len(errors) > 1:  # the first is raised in the end
                 context.progress(f"refused {outcome.handed.name}: {outcome.error.what}", 1.0)
+            unreachable.append(outcome.handed.name)
         elif outcome.ingested is not None:
             receipt = outcome.ingested.receipt
             receipts.append(receipt)
@@ -68,7 +70,9 @@ def ingest(context: StepContext) -> IngestDocument:
             if outcome.handed.dataset == usecase.main and receipt.accepted:
                 batches.append(receipt.batch_id)
     derived = _refreshed(context)
-    if errors:  # all others were taken in; the same command, once this is mended, finds them known
+    # what rests on history goes on with what is there, and says so, while its own sources are out of reach
+    goes_on = whole and not context.sources and all(isinstance(error, WorldError) for error in errors)
+    if errors and not goes_on:  # all others were taken in; the same command, once this is mended, finds them known
         raise errors[0]
     return IngestDocument(
         receipts=tuple(receipts),
@@ -77,6 +81,7 @@ def ingest(context: StepContext) -> IngestDocument:
         derived=derived,
         simulated=simulated,
         best_score=best_score,
+        unreachable=tuple(unreachable),
     )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Booster", "Library", "fit"]
 
 Library = Literal["xgboost", "lightgbm"]
+"""Which library learns."""
 
 _BINS: Final = 64
 _CHUNK_ROWS: Final = 500_000

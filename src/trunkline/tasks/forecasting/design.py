@@ -20,6 +20,7 @@ from trunkline.tasks.forecasting.scaling import Scales, capped, seasonal_scale
 __all__ = ["Design", "Inputs", "Slot", "Slots", "arrange"]
 
 Inputs = npt.NDArray[np.float32]
+"""Inputs of some forecasts, shape (pairs, columns)."""
 
 _DAY: Final = 24
 _WEEK: Final = 168

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["HOUR", "Floats", "Grid", "Panel", "panel_of"]
 
 Floats = npt.NDArray[np.float64]
+"""Numbers in double precision."""
 Places = npt.NDArray[np.int64]
+"""Places on an axis."""
 
 HOUR: Final = timedelta(hours=1)
+"""Step of the grid."""
 _HOUR_US: Final = 3_600_000_000
 _MOST_CELLS: Final = 400_000_000
 

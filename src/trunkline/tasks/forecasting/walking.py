@@ -47,7 +47,7 @@ class StackedTrees:
         most = max(len(tree.left) for tree in forest.trees)
 
         def stacked(name: str, fill: float, kind: type) -> npt.NDArray[Any]:
-            made = np.full((len(forest.trees), most), fill, dtype=kind)
+            made: npt.NDArray[Any] = np.full((len(forest.trees), most), fill, dtype=kind)
             for place, tree in enumerate(forest.trees):
                 values = getattr(tree, name)
                 made[place, : len(values)] = values

@@ -57,7 +57,7 @@ def monitor_series(context: StepContext) -> MonitorDocument:
     )
     alerts = (
         *_offered(alerts_of(readings, window=window), usecase.name),
-        *_warnings(context, made_at=newest, now=now),
+        *_warnings(context, panel, made_at=newest, now=now),
         *source_alerts(health, run_id=context.run_id, raised_at=now),
     )
     store_readings(context, readings, alerts)
@@ -212,7 +212,7 @@ def _offered(alerts: tuple[Alert, ...], usecase: str) -> tuple[Alert, ...]:
     return tuple(one.model_copy(update={"text": one.text + offer}) for one in alerts)
 
 
-def _warnings(context: StepContext, *, made_at: datetime, now: datetime) -> tuple[Alert, ...]:
+def _warnings(context: StepContext, panel: "Panel", *, made_at: datetime, now: datetime) -> tuple[Alert, ...]:
     """Servers that are not above their limit, and probably will be within the hours ahead."""
     task, lake = forecasting_of(context.usecase), context.workspace.lake
     table = forecasts_table(context.usecase)
@@ -225,9 +225,13 @@ def _warnings(context: StepContext, *, made_at: datetime, now: datetime) -> tupl
             (rows["made_at"] == made_at) & (rows["exceeds"] >= task.warn_at) & (rows["run_id"] == context.run_id)
         ),
     ).sort_by([("server", "ascending"), ("horizon_hours", "ascending")])
+    limits = dict(zip(rows.column("server").to_pylist(), rows.column("limit").to_pylist(), strict=True))
+    present = dict(zip(panel.servers, panel.targets.values[:, panel.place_of(made_at)].tolist(), strict=True))
+    above = {server: limit is not None and present.get(server, 0.0) > limit for server, limit in limits.items()}
     first: dict[str, dict[str, object]] = {}
     for row in rows.to_pylist():
-        first.setdefault(str(row["server"]), row)
+        if not above.get(str(row["server"]), False):
+            first.setdefault(str(row["server"]), row)
     alerts = []
     for server, row in first.items():
         text = (
