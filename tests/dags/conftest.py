@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from trunkline.dags import render
 from trunkline.run import Workspace
@@ -25,7 +26,9 @@ Asked = Callable[..., Mapping[str, object]]
 @pytest.fixture(scope="session")
 def airflow_python() -> Path:
     """The Python of the environment that has Airflow; made when it is not there."""
-    installed = subprocess.run(["sh", "scripts/airflow.sh"], cwd=_ROOT, capture_output=True, text=True, check=False)
+    (_ROOT / "build").mkdir(exist_ok=True)
+    with FileLock(_ROOT / "build" / "airflow.lock"):  # workers of a suite come at once
+        installed = subprocess.run(["sh", "scripts/airflow.sh"], cwd=_ROOT, capture_output=True, text=True, check=False)
     if installed.returncode:
         pytest.skip(f"Airflow cannot be installed here: {installed.stderr[-300:]}")
     return _AIRFLOW

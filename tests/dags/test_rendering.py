@@ -1,9 +1,12 @@
 """The rendered file: data and a few functions, valid, formatted, the same for the same input, without a secret."""
 
 import ast
+import io
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline.cli import main
 from trunkline.dags import render, write
 from trunkline.dags.literals import Value, literal
 from trunkline.errors import InputError, UnknownNameError
@@ -235,3 +239,55 @@ def test_a_place_that_takes_no_file_is_refused(tmp_path: Path, out: str, said: s
     with pytest.raises(InputError, match=said):
         write("PLAN = {}\n", tmp_path / out)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.py"]
+
+
+def trunkline(*arguments: object) -> tuple[int, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    return code, out.getvalue()
+
+
+def test_the_command_writes_the_file_and_says_what_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, said = trunkline("dags", "churn", "towers", "churn", "--out", "dags.py", "--json")
+    assert code == 0
+    document = json.loads(said)
+    assert document["usecases"] == ["churn", "towers"]
+    text = (tmp_path / "dags.py").read_text(encoding="utf-8")
+    assert document["bytes"] == len(text.encode())
+    assert plan_in(text)["folder"] is None
+    (tmp_path / "trunkline.toml").write_text("[dags]\nowner = 'marketing'\n")
+    assert trunkline("dags", "churn", "--out", "dags.py")[0] == 0
+    plan = plan_in((tmp_path / "dags.py").read_text(encoding="utf-8"))
+    assert (plan["folder"], plan["owner"]) == (str(tmp_path), "marketing"), "tasks find the settings where they are"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        pytest.param(("nothing", "--out", "dags.py"), "UnknownNameError", id="unknown use case"),
+        pytest.param(("churn", "--out", "/proc/dags.py"), "InputError", id="a folder that takes no file"),
+        pytest.param(("churn",), "InputError", id="no file named"),
+        pytest.param(("failed", "churn", "--run-id", "r 1", "--dag", "d", "--dag-run", "m"), "InputError", id="run id"),
+    ],
+)
+def test_bad_input_ends_with_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, said = trunkline("dags", *arguments, "--json")
+    assert (code, json.loads(said)["error"]["kind"]) == (2, kind)
+    assert not list(tmp_path.rglob("dags.py"))
+
+
+@pytest.mark.slow
+def test_an_alert_about_a_run_of_a_dag_is_raised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = ("dags", "failed", "churn", "--run-id", "r1", "--dag", "churn_train", "--dag-run", "asset_triggered__1")
+    (code, said), (again, _) = (trunkline(*told, "--task", "learn.train", "--json") for _ in range(2))
+    assert (code, again) == (0, 0)
+    with Workspace(load_settings(workspace=tmp_path / "workspace")) as workspace:
+        (alert,) = workspace.lake.arrow("platform.alerts").to_pylist()
+    assert alert["alert_id"] == json.loads(said)["alert_id"]
+    assert "learn.train" in alert["text"]

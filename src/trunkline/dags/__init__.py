@@ -4,7 +4,7 @@ Read downwards: ``pipelines`` sorts the steps of a plan into five, ``content`` a
 writes the file.
 """
 
-from trunkline.dags.pipelines import PIPELINES, Pipeline, PipelineTask, pipelines_of
+from trunkline.dags.pipelines import PIPELINES, Pipeline, PipelineKind, PipelineTask, pipelines_of
 from trunkline.dags.rendering import render, write
 
-__all__ = ["PIPELINES", "Pipeline", "PipelineTask", "pipelines_of", "render", "write"]
+__all__ = ["PIPELINES", "Pipeline", "PipelineKind", "PipelineTask", "pipelines_of", "render", "write"]

@@ -44,7 +44,8 @@ def content_of(workspace: "Workspace", names: tuple[str, ...]) -> "Mapping[str, 
     pipelines = {usecase.name: pipelines_of(plan_of(usecase), usecase.derived) for usecase in usecases}
     _refuse_unknown_steps(settings, pipelines)
     here = Path.cwd()
-    folder = settings.folder or (str(here) if (here / SETTINGS_FILE).is_file() else None)
+    is_read = (here / SETTINGS_FILE).is_file() or (here / workspace.settings.plugin_dir).is_dir()
+    folder = settings.folder or (str(here) if is_read else None)
     return {
         "command": list(settings.command),
         "workspace": settings.workspace or str(workspace.root.absolute()),

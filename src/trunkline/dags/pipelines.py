@@ -5,17 +5,17 @@ plan has got since) belongs to the last, so that it is never lost. Pure.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from trunkline.plan import Plan
 from trunkline.spec.derived import Derived
 
-__all__ = ["PIPELINES", "Pipeline", "PipelineTask", "pipelines_of"]
+__all__ = ["PIPELINES", "Pipeline", "PipelineKind", "PipelineTask", "pipelines_of"]
 
 
 @dataclass(frozen=True)
-class _Kind:
+class PipelineKind:
     """A pipeline before it meets a plan.
 
     Attributes:
@@ -31,22 +31,22 @@ class _Kind:
     groups: Mapping[str, str]
 
 
-PIPELINES: Final[tuple[_Kind, ...]] = (
-    _Kind("ingest", "take rows in by contract, refresh derived tables", "data", {"ingest": "validate"}),
-    _Kind("train", "learn a candidate and track it", "candidate", {"train": "learn"}),
-    _Kind(
+PIPELINES: Final[tuple[PipelineKind, ...]] = (
+    PipelineKind("ingest", "take rows in by contract, refresh derived tables", "data", {"ingest": "validate"}),
+    PipelineKind("train", "learn a candidate and track it", "candidate", {"train": "learn"}),
+    PipelineKind(
         "evaluate",
         "hold the candidate against its gates; promote or refuse it",
         "verdict",
         {"evaluate": "judge", "register": "promote", "rollout": "promote"},
     ),
-    _Kind(
+    PipelineKind(
         "predict",
         "score the rows by the champion, look for drift",
         "predictions",
         {"predict": "score", "monitor": "watch"},
     ),
-    _Kind("report", "write the page, let results out", "report", {"report": "report", "publish": "publish"}),
+    PipelineKind("report", "write the page, let results out", "report", {"report": "report", "publish": "publish"}),
 )
 """The pipelines in their order, with the steps that belong to each."""
 
@@ -122,7 +122,7 @@ def pipelines_of(plan: Plan, derived: Mapping[str, Derived]) -> tuple[Pipeline, 
 
 
 def _tasks(
-    plan: Plan, derived: Mapping[str, Derived], kind: _Kind, step: str, *, title: str, after: tuple[str, ...]
+    plan: Plan, derived: Mapping[str, Derived], kind: PipelineKind, step: str, *, title: str, after: tuple[str, ...]
 ) -> list[PipelineTask]:
     own = PipelineTask(
         name=step,
@@ -137,10 +137,7 @@ def _tasks(
     )
     if step != _REFRESHING or not plan.derived:
         return [own]
-    taking = PipelineTask(
-        **{**vars(own), "title": "take rows in by contract", "arguments": (step, plan.usecase, "--refresh", "none")}
-    )
-    tasks = [taking]
+    tasks = [replace(own, title="take rows in by contract", arguments=(step, plan.usecase, "--refresh", "none"))]
     for table in plan.derived:
         before = tuple(one for one in derived[table].inputs if one in plan.derived) or (step,)
         for name in plan.derivations[table]:

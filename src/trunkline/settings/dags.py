@@ -38,8 +38,8 @@ class DagsSettings(BaseModel, frozen=True, extra="forbid"):
     )
     folder: str | None = Field(
         None,
-        description="Folder in which tasks run and whose trunkline.toml they read; none takes the current one if it "
-        "has such a file.",
+        description="Folder in which tasks run, whose trunkline.toml and use cases they read; none takes the current "
+        "one if it has either.",
     )
     prefix: str = Field(
         "",
