@@ -190,7 +190,7 @@ def test_one_run_of_a_use_case_at_a_time(
     assert f"process {other.pid} since 20" in error["where"]
     assert os.uname().nodename in error["where"]
     assert f"process {other.pid}" in err
-    assert len(lake(workspace, "platform.steps")) == 8, "the second did nothing"
+    assert len(lake(workspace, "platform.steps")) == len(STEPS), "the second did nothing"
 
 
 def test_a_run_that_goes_on_is_not_read_before_it_has_ended(
