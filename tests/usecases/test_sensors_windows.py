@@ -1,0 +1,55 @@
+"""Windows of the real recording of a drive, by the real command, against a count in plain Python."""
+
+import gzip
+import itertools
+import json
+import math
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from trunkline.cli import main
+from trunkline.run import Workspace
+from trunkline.settings import load_settings
+
+
+@pytest.mark.slow
+def test_windows_of_a_real_drive_are_what_plain_python_counts(data_dir: Path, tmp_path: Path) -> None:
+    recording = data_dir / "sensors" / "sensor_logger_drive" / "http_push_payloads.jsonl.gz"
+    readings = defaultdict(list)
+    lines = []
+    with gzip.open(recording, "rt") as messages:
+        for message in map(json.loads, messages):
+            for one in message["payload"]:
+                at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=one["time"] // 1_000)
+                start = at.replace(microsecond=0) - timedelta(seconds=at.second % 10)
+                readings[start].append((one["name"], at, one["values"]))
+                if one["name"] in ("accelerometer", "gyroscope", "location", "battery"):
+                    keys = {"deviceId": message["deviceId"], "sessionId": message["sessionId"]}
+                    row = {**keys, "sensor": one["name"], "read_at": at.isoformat(), **one["values"]}
+                    lines.append(json.dumps(row))
+    (tmp_path / "drive.ndjson").write_text("\n".join(lines))
+    assert main(["ingest", "sensors", str(tmp_path / "drive.ndjson"), "--workspace", str(tmp_path / "w")]) == 0
+    lake = Workspace(load_settings(workspace=tmp_path / "w")).lake
+    found = {row["window_start_at"]: row for row in lake.arrow("sensors.movement").to_pylist()}
+    wanted = {}
+    for start, all_of in readings.items():
+        mine = [one for one in all_of if one[0] in ("accelerometer", "gyroscope", "location", "battery")]
+        moved = sorted((at, values) for name, at, values in mine if name == "accelerometer")
+        squares = [values["x"] ** 2 + values["y"] ** 2 + values["z"] ** 2 for _, values in moved]
+        gaps = [(later - at).total_seconds() for (at, _), (later, _) in itertools.pairwise(moved)]
+        energy = math.fsum(squares) / len(squares) if squares else None
+        if mine:
+            wanted[start] = (len(mine), len({name for name, _, _ in mine}), energy, max(gaps, default=None))
+    assert found.keys() == wanted.keys()
+    for start, (count, sensors, energy, gap) in wanted.items():
+        row = found[start]
+        assert (row["readings"], row["sensors"]) == (count, sensors)
+        assert row["activity_energy"] == (None if energy is None else pytest.approx(energy, rel=1e-9))
+        assert row["longest_gap_s"] == (None if gap is None else pytest.approx(gap, abs=1e-6))
+    alerts = lake.arrow("platform.alerts").to_pylist()
+    assert [alert["title"] for alert in alerts] == ["sensors: a device moves unlike before"]
+    travel = lake.arrow("sensors.travel").to_pylist()
+    assert max(row["travelled_m"] for row in travel if row["travelled_m"]) < 60 * 14  # at most 14 m/s in this drive
