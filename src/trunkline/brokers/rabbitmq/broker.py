@@ -239,7 +239,7 @@ class RabbitBroker:
         async with self._lock:
             connection = await self._connected()
             tail = self._tails.get(name)
-            if tail is not None:
+            if tail is not None and not tail.is_closed:
                 return tail
             assert self._publishing is not None
             is_places = topic == _PLACES

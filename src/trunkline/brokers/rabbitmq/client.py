@@ -16,7 +16,7 @@ from trunkline.errors import InputError, MissingExtraError, TrunklineError, Unav
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractConnection
 
-__all__ = ["Loop", "connected", "explained", "is_absent", "is_ours", "is_starting", "library"]
+__all__ = ["Loop", "connected", "explained", "is_absent", "is_locked", "is_ours", "is_starting", "library"]
 
 _T = TypeVar("_T")
 
@@ -94,6 +94,13 @@ def is_absent(error: BaseException) -> bool:
     if isinstance(error, ChannelNotFoundEntity):
         return "no queue '" in str(error)  # else it is there, and not up: nobody may take it for empty
     return isinstance(error, DeliveryError)
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether an error says that another connection has a queue to itself."""
+    from aiormq.exceptions import ChannelLockedResource
+
+    return isinstance(error, ChannelLockedResource)
 
 
 def is_starting(error: BaseException) -> bool:

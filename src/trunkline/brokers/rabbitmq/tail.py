@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from trunkline.brokers.rabbitmq.client import is_absent, is_starting, library
+from trunkline.brokers.rabbitmq.client import is_absent, is_locked, is_starting, library
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
@@ -80,6 +80,11 @@ class Tail:
         self._awaited: dict[str, asyncio.Future[int]] = {}  # messages of ours that have not come back, by name
         self._channel: AbstractChannel | None = None
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server sends nothing more here."""
+        return self._channel is None or self._channel.is_closed
+
     async def attach(self, *, make: bool) -> bool:
         """Begin to follow; on return all is known that was stored before.
 
@@ -92,9 +97,7 @@ class Tail:
         if not await self._is_there():
             if not make:
                 return False
-            channel = await self._connection.channel()
-            await channel.declare_queue(self.name, durable=True, arguments=self._arguments)
-            await channel.close()
+            await self._make()
         self._channel = await self._follow(self._begin, self._arrived)
         await self.mark()
         if not self.id:  # nothing but marks of others that had not found out either: at the birth, or after a crash
@@ -125,10 +128,21 @@ class Tail:
         message = library().Message(body, headers=carried, delivery_mode=library().DeliveryMode.PERSISTENT)
         await self._publishing.default_exchange.publish(message, routing_key=self.name, mandatory=True)
 
-    async def close(self) -> None:
-        """Follow no more."""
-        if self._channel is not None and not self._channel.is_closed:
-            await self._channel.close()
+    async def _make(self) -> None:
+        """Make the stream, one connection at a time: two that ask at once break each other's (RabbitMQ 3.10)."""
+        while True:
+            channel = await self._connection.channel()
+            try:
+                lock = await channel.declare_queue(f"{self.name}.making", exclusive=True)
+            except Exception as error:
+                if not is_locked(error):
+                    raise
+                await asyncio.sleep(_LOOK_S)
+                continue
+            await channel.declare_queue(self.name, durable=True, arguments=self._arguments)
+            await lock.delete()
+            await channel.close()
+            return
 
     async def _is_there(self) -> bool:
         while True:
