@@ -65,8 +65,8 @@ class Audience:
         companion: Use case whose champion says who leaves; None where the audience does not ask.
         least_stays: Least probability to stay, in [0, 1], where the companion has answered for a row. Rows it has not
             answered for are no members, if it has answered for any.
-        consents: Dataset with what customers say of being contacted: the key of the rows, ``channel`` and ``given``; None
-            where nothing is known, and nobody is contacted.
+        consents: Dataset with what customers say of being contacted: the key of the rows, ``channel`` and ``given``;
+            None where nothing is known, and nobody is contacted.
         results: Dataset with the results of campaigns, one row per subscriber and campaign; None where there is none.
     """
 
