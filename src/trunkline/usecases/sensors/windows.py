@@ -14,7 +14,7 @@ from trunkline.usecases.sensors.contracts import Movement, Travel
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-__all__ = ["LATENESS", "movement", "travel"]
+__all__ = ["LATENESS", "movement", "moving", "travel", "travelling"]
 
 LATENESS: Final = timedelta(minutes=5)
 """How long a window of a device takes late readings in after the next has begun."""
@@ -103,6 +103,7 @@ movement: Final = Windowed(
         ),
     },
 )
+"""How each device moved, in ten seconds."""
 
 travel: Final = Windowed(
     contract=Travel,
@@ -121,3 +122,4 @@ travel: Final = Windowed(
         ),
     },
 )
+"""How far and fast each device went and what its battery lost, in a minute; minutes begin every twenty seconds."""
