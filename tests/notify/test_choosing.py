@@ -60,8 +60,8 @@ def test_runs_are_told_by_how_they_ended() -> None:
 
 
 def test_the_text_of_a_foreign_error_is_not_told() -> None:
-    ours = run("failed", '{"error": "SourceError", "text": "the file is missing"}')
-    foreign = run("failed", '{"error": "KeyError", "text": "KeyError(\'+49 170 1234567\')"}')
+    ours = run("failed", '{"error": "SourceError", "text": "the file is missing", "ours": true}')
+    foreign = run("failed", '{"error": "KeyError", "text": "1 error for +49 170 1234567", "ours": false}')
     assert ours is not None
     assert foreign is not None
     assert ours.text == "the file is missing"
@@ -168,6 +168,9 @@ def test_a_template_that_cannot_be_used_costs_nobody_a_notice() -> None:
     words = words_of(alert(1), settings=broken)
     assert words.title == "late"
     assert "notify.templates.alert cannot be used" in words.text
+    for raising in ("{{ severity + 1 }}", "{{ 1 / 0 }}", "{{ at + 1 }}"):
+        odd = NotifySettings(templates={"alert": NotifyTemplate(title=raising, text="x")})
+        assert words_of(alert(1), settings=odd).title == "late"
     sly = NotifySettings(templates={"alert": NotifyTemplate(title="{{ title.__class__.__mro__ }}", text="x")})
     assert "cannot be used" in words_of(alert(1), settings=sly).text
 

@@ -69,6 +69,11 @@ def test_who_has_had_enough_waits() -> None:
     assert reasons(found) == {"a": "capped", "b": None, "c": None}
 
 
+def test_who_is_a_member_twice_is_sent_one_message() -> None:
+    found = decide(members("a", "b", "a", "a"), said(a=True, b=True), cap=1)
+    assert found.column("reason").to_pylist() == [None, None, "repeated", "repeated"]
+
+
 def test_an_old_audience_is_left_alone() -> None:
     assert reasons(decide(members("a", days_old=14), said(a=True))) == {"a": None}
     assert reasons(decide(members("a", days_old=14.01), said(a=True))) == {"a": "expired"}

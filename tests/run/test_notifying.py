@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from trunkline.brokers import EmbeddedLog
+from trunkline.lake import held
+from trunkline.run import notifying
 from trunkline.settings.brokers import BrokerSettings
 
 Trunkline = Callable[..., tuple[int, str, str]]
@@ -133,6 +135,34 @@ def test_notices_are_events_in_the_broker(
     event = json.loads(record.value)
     assert (event["specversion"], event["type"], event["id"]) == ("1.0", "trunkline.run.finished", "run:first:finished")
     assert datetime.now(UTC) - datetime.fromisoformat(event["time"]) < timedelta(minutes=10)
+
+
+def test_a_target_or_broker_that_cannot_be_used_keeps_nobody_else_from_being_told(
+    trunkline: Trunkline, tmp_path: Path, source: Path, team: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_NOTIFY__TARGETS__A__URL", "nothing://127.0.0.1")
+    monkeypatch.setenv("TRUNKLINE_NOTIFY__TARGETS__A__LEAST", "info")
+    monkeypatch.setenv("TRUNKLINE_NOTIFY__EVENTS_TOPIC", "trunkline.events")
+    workspace = tmp_path / "workspace"
+    (workspace / "log" / "log.db").mkdir(parents=True)  # nothing that a broker could open
+    asked = ("ingest", "leavers", source, "--workspace", workspace, "--run-id", "first")
+    assert trunkline(*asked)[0] == 0
+    assert [one["title"] for one in team.told] == ["leavers: run first has finished"]
+    code, _, err = trunkline("notify", "--workspace", workspace)
+    assert code != 0
+    assert "nothing://" in err or "log.db" in err
+
+
+def test_who_cannot_look_says_so(
+    trunkline: Trunkline, tmp_path: Path, team: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = tmp_path / "workspace"
+    (workspace / "locks").mkdir(parents=True)
+    monkeypatch.setattr(notifying, "_LONGEST_WAIT_S", 0.0)
+    with held(workspace / "locks" / "notify.lock", what="notices of this workspace"):
+        code, _, err = trunkline("notify", "--workspace", workspace)
+    assert code == 2
+    assert "somebody else holds the notices of this workspace" in " ".join(err.split())
 
 
 @pytest.mark.parametrize(

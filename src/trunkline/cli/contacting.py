@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["contact"]
 
+_OWED = 1
+
 
 def contact(
     usecase: str,
@@ -28,7 +30,8 @@ def contact(
     """Decide who of an audience is sent a message: by consent, holdout, frequency cap and age, each member once.
 
     Messages leave as events to the sinks of ``messages.sinks``; those who get nothing stand in the lake table
-    ``platform.messages`` with the reason, too.
+    ``platform.messages`` with the reason, too. Exit code 1 where a sink has not got them yet: the same command
+    again, or the next run, delivers them.
 
     Args:
         usecase: The use case.
@@ -46,21 +49,19 @@ def contact(
 
             csv.write_csv(rows, out)
     emit(found.model_dump(mode="json"), common=common, text=lambda: _show(found, dry_run=dry_run, out=out))
-    return 0
+    return _OWED if any(one.state in ("owed", "refused") for one in found.published) else 0
 
 
 def _show(found: "Contacted", *, dry_run: bool, out: Path | None) -> None:
-    would = "would be" if dry_run else "was" if found.sent == 1 else "were"
-    print(
-        f"campaign {found.campaign}, channel {found.channel}: {found.sent:,} of {found.members:,} members {would} contacted"
-    )
+    would = "would get a message" if dry_run else "get a message"
+    print(f"campaign {found.campaign}, channel {found.channel}: {found.sent:,} of {found.members:,} members {would}")
     for reason, members in found.withheld.items():
         print(f"  {reason:<12} {members:>9,}")
     if found.known:
         print("decided before: nobody was decided about again")
     for one in found.published:
         print(f"  {one.sink}: {one.rows:,} {one.state}{': ' if one.error else ''}{one.error}")
-    if not found.published and found.sent and not dry_run:
+    if not found.has_sinks and found.sent and not dry_run:
         print("no sink is named in messages.sinks: the messages stand in the lake, and nobody gets them yet")
     if out is not None:
         print(f"who gets what: {out}")

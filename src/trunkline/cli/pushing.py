@@ -26,12 +26,13 @@ def push(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
     with opened(common) as workspace:
         settings, clock = workspace.settings, workspace.clock
         said = settings.messages.push
-        if not said.audience and not is_loopback(said.host):
+        if not (said.audience and said.email) and not is_loopback(said.host):
             raise InputError(
-                "listening wider than loopback needs signed tokens",
+                "listening wider than loopback needs signed tokens, of one service account",
                 where=f"messages.push.host = {said.host}",
                 allowed=("127.0.0.1", "::1", "localhost"),
-                next_step="set messages.push.audience, and the same audience in the push subscription",
+                next_step="set messages.push.audience and messages.push.email as they are in the push subscription: "
+                "anybody can have a token made for an audience",
             )
         ledger = PushLedger(workspace.folder("push") / "pushes.db")
         try:

@@ -17,9 +17,9 @@ from trunkline.contracts.records import CustomerMessage
 
 __all__ = ["REASONS", "decided", "message_id"]
 
-REASONS: Final = ("holdout", "no_consent", "expired", "capped")
-"""Why a member gets nothing: held out to measure what contacts bring; has not agreed to the channel, or has taken it
-back; the audience is too old; has had enough messages."""
+REASONS: Final = ("repeated", "holdout", "no_consent", "expired", "capped")
+"""Why a member gets nothing: is a member once more; is held out to measure what contacts bring; has not agreed to the
+channel, or has taken it back; the audience is too old; has had enough messages."""
 
 
 def message_id(usecase: str, campaign: str, channel: str, entity_key: str) -> str:
@@ -55,8 +55,7 @@ def decided(
         now: UTC.
 
     Returns:
-        Rows of ``platform.messages``, in the order of the members; the most valuable member is contacted first where
-        a customer is a member more than once.
+        Rows of ``platform.messages``, in the order of the members; who is a member more than once is so by the first.
     """
     keys = members.column("entity_key").combine_chunks()
     reasons = np.full(members.num_rows, "", dtype=object)
@@ -73,6 +72,8 @@ def decided(
         agreed = np.nan_to_num(_looked_up(keys, consents.column("entity_key"), said), nan=0.0) == 1.0
     reasons[~agreed] = "no_consent"
     reasons[_flags(members.column("holdout"))] = "holdout"
+    first = pc.index_in(keys, value_set=keys).to_numpy()
+    reasons[first != np.arange(members.num_rows)] = "repeated"
     columns = {name: members.column(name) for name in ("usecase", "campaign", "entity_key", "segment", "offer")}
     names = zip(*(columns[name].to_pylist() for name in ("usecase", "campaign", "entity_key")), strict=True)
     schema = arrow_schema(CustomerMessage)

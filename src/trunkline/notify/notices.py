@@ -104,8 +104,8 @@ def notice_of_audience(usecase: str, campaign: str, *, members: int, held_out: i
         usecase=usecase,
         severity="info",
         title=f"{usecase}: an audience of {members:,} is ready",
-        text=f"{held_out:,} of them are held out. Who would get what: trunkline contact {usecase} --campaign {campaign} "
-        "--dry-run",
+        text=f"{held_out:,} of them are held out. To see who would get what: "
+        f"trunkline contact {usecase} --campaign {campaign} --dry-run",
         at=at,
         run_id=campaign,
     )
@@ -117,7 +117,6 @@ def _why(state: str, document: Mapping[str, object], *, took: timedelta) -> str:
         named = ", ".join(map(str, failed)) if isinstance(failed, list | tuple) else "see its report"
         return f"Evidence that failed: {named}. The standing champion goes on."
     if state == "failed":
-        error, text = str(document.get("error")), str(document.get("text"))
-        # what is no error of ours may hold values of rows
-        return f"{error}. The log says more." if text.startswith(f"{error}(") else text
+        # the text of what is no error of ours may hold values of rows
+        return str(document.get("text")) if document.get("ours") else f"{document.get('error')}. The log says more."
     return f"It took {took.total_seconds():.0f} s."

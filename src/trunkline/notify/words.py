@@ -33,7 +33,7 @@ def words_of(notice: Notice, *, settings: NotifySettings, waiting: int = 0) -> W
         settings: Templates, and where the console is.
         waiting: How many more notices wait for the same target.
     """
-    from jinja2 import StrictUndefined, TemplateError
+    from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
     template = settings.templates.get(notice.kind)
@@ -44,7 +44,7 @@ def words_of(notice: Notice, *, settings: NotifySettings, waiting: int = 0) -> W
     if template is not None:
         try:
             title, text = (environment.from_string(said).render(known) for said in (template.title, template.text))
-        except TemplateError as error:
+        except Exception as error:  # noqa: BLE001 - a template may raise anything, and keeps nobody from being told
             text = f"{text}\n(notify.templates.{notice.kind} cannot be used: {error}; it may name {', '.join(known)})"
     if waiting:
         text = f"{text}\n({waiting} more notices wait: so many an hour are too many.)"

@@ -153,7 +153,7 @@ class Publisher:
     def _wanted(self, said: SinkSettings, usecase: UseCase) -> tuple[Planned, ...]:
         prefix = self.settings.prefix if said.prefix is None else said.prefix
         every = planned(usecase, prefix=prefix, reidentifies=bool(said.reidentify))
-        return tuple(one for one in every if not said.tables or one.name in said.tables)
+        return tuple(one for one in every if one.name in said.tables or not (said.tables or one.publication.by_name))
 
     def _fitting(self, sink: Sink | None, wanted: tuple[Planned, ...]) -> tuple[Planned, ...]:
         """Give publications in a mode that the sink follows: as a whole, or as what is new."""

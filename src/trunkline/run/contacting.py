@@ -18,6 +18,7 @@ from trunkline.contracts.keys import joined_key
 from trunkline.contracts.records import AUDIENCES, MESSAGES, AudienceMember, CustomerMessage
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.lake import Transaction, held
+from trunkline.lake.reading import newest
 from trunkline.notify import decided
 from trunkline.publish import Published
 from trunkline.run.publishing import publisher_of
@@ -45,7 +46,8 @@ class Contacted(BaseModel):
         sent: Messages.
         withheld: Reason to members who get nothing.
         known: The campaign was decided before, and nothing was decided now.
-        published: What became of the messages at each sink; nothing where the settings name none, or in a dry run.
+        published: What became of the messages at each sink; nothing in a dry run.
+        has_sinks: Whether the settings name any.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +60,7 @@ class Contacted(BaseModel):
     withheld: Mapping[str, int]
     known: bool
     published: tuple[Published, ...]
+    has_sinks: bool
 
 
 def contact(
@@ -85,6 +88,7 @@ def contact(
             f"the use case {usecase.name!r} has no audience",
             next_step="see `trunkline usecases`; docs/contacts.md says how to declare one",
         )
+    _refuse_deaf_sinks(workspace)
     lock = workspace.folder("locks") / "contact.lock"
     with held(lock, what="contacts of this workspace", timeout_s=_LONGEST_WAIT_S, clock=workspace.clock):
         members = _members(workspace, usecase, campaign)
@@ -106,8 +110,23 @@ def contact(
         withheld=dict(sorted(withheld.items())),
         known=known,
         published=published,
+        has_sinks=bool(workspace.settings.messages.sinks),
     )
     return document, rows
+
+
+def _refuse_deaf_sinks(workspace: "Workspace") -> None:
+    """Refuse sinks that are not there, or take no messages, before anybody is decided about."""
+    known = workspace.settings.publish.sinks
+    for name in workspace.settings.messages.sinks:
+        if name not in known:
+            raise UnknownNameError(f"there is no sink {name[:40]!r}", where="messages.sinks", allowed=known)
+        if "messages" not in known[name].tables:
+            raise InputError(
+                f"the sink {name[:40]!r} does not take the table of messages",
+                where=f"[publish.sinks.{name}] of the settings",
+                next_step='say tables = ["messages"] there',
+            )
 
 
 def _transaction(workspace: "Workspace", usecase: "UseCase", campaign: str) -> Transaction:
@@ -195,6 +214,7 @@ def _decided(workspace: "Workspace", usecase: "UseCase", members: "pa.Table") ->
 
 def consents_of(workspace: "Workspace", usecase: "UseCase") -> "pa.Table | None":
     """Read the newest word of each customer on the channel, ``entity_key`` and ``given``; None where there is none."""
+    import ibis
     import pyarrow as pa
 
     dataset = usecase.audience.consents if usecase.audience is not None else None
@@ -202,9 +222,13 @@ def consents_of(workspace: "Workspace", usecase: "UseCase") -> "pa.Table | None"
         return None
     at = usecase.datasets[dataset].table.event_at
     order = [*([at] if at else []), "_ingested_at", "_row"]
-    current = workspace.lake.current(usecase.table_name(dataset), key=(*usecase.entity_key, "channel"), newest_by=order)
-    said = current.filter(current["channel"] == workspace.settings.messages.channel)
-    rows = workspace.lake.engine.arrow(said.select(*usecase.entity_key, "given"))
-    parts = zip(*(rows.column(name).to_pylist() for name in usecase.entity_key), strict=True)
+    name = usecase.table_name(dataset)
+    rows = workspace.lake.read(name)
+    rows = rows.filter(rows["channel"] == workspace.settings.messages.channel)
+    if at:  # a word that is dated tomorrow would stand against all that are said until then
+        rows = rows.filter(rows[at] <= ibis.literal(workspace.clock()))
+    said = newest(rows, key=usecase.entity_key, newest_by=order, table=name)
+    found = workspace.lake.engine.arrow(said.select(*usecase.entity_key, "given"))
+    parts = zip(*(found.column(part).to_pylist() for part in usecase.entity_key), strict=True)
     names = pa.array([joined_key([str(part) for part in key]) for key in parts], pa.string())
-    return pa.table({"entity_key": names, "given": rows.column("given")})
+    return pa.table({"entity_key": names, "given": found.column("given")})

@@ -85,6 +85,8 @@ def announce(workspace: "Workspace") -> None:
         return
     try:
         notify(workspace)
+    except BusyError:
+        _logger.warning("notices wait: another process is telling others")
     except (TrunklineError, OSError) as error:
         said = error.what if isinstance(error, TrunklineError) else type(error).__name__
         _logger.error("notices could not be sent: %s", said)  # noqa: TRY400 - nobody needs the traceback of a network
@@ -98,21 +100,23 @@ def notify(workspace: "Workspace", *, dry_run: bool = False) -> tuple[Told, ...]
         dry_run: Only say what would be told.
 
     Returns:
-        What became of each notice that is not done with; nothing where others look for longer than this one waits.
+        What became of each notice that is not done with.
 
     Raises:
         InputError: A target's URL is none that Apprise knows.
         MissingExtraError: Apprise is not installed.
+        BusyError: Another process is telling others, for longer than this one waits.
         UnavailableError: The lake or the broker did not answer.
     """
     if not workspace.root.exists():
         return ()
-    try:
-        lock = workspace.folder("locks") / "notify.lock"
-        with held(lock, what="the notices", timeout_s=_LONGEST_WAIT_S, clock=workspace.clock):
-            return _Round(workspace, dry_run=dry_run).told()
-    except BusyError:
-        return ()
+    lock = workspace.folder("locks") / "notify.lock"
+    with held(lock, what="notices of this workspace", timeout_s=_LONGEST_WAIT_S, clock=workspace.clock):
+        looking = _Round(workspace, dry_run=dry_run)
+        found = looking.told()
+    if looking.fault is not None:
+        raise looking.fault
+    return found
 
 
 def tell_a_test(workspace: "Workspace", *, dry_run: bool = False) -> tuple[Told, ...]:
@@ -152,6 +156,7 @@ class _Round:
         self._now = workspace.clock()
         self._senders: dict[str, Sender] = {}
         self._down: set[str] = set()
+        self.fault: TrunklineError | None = None
 
     def told(self) -> tuple[Told, ...]:
         """Look, send, write down."""
@@ -162,7 +167,12 @@ class _Round:
         known = {(one.notice_id, one.target): one.state for one in ledger}
         choices = choose(notices, ledger, settings=settings, now=self._now)
         waiting = Counter(choice.target for choice in choices if choice.verdict == "waits")
-        return (*self._published(notices, known), *(self._done(choice, known, waiting) for choice in choices))
+        found = [self._done(choice, known, waiting) for choice in choices]
+        try:
+            found += self._published(notices, known)
+        except TrunklineError as fault:  # a broker that is down keeps nobody else from being told
+            self.fault = fault
+        return tuple(found)
 
     def _done(self, choice: Choice, known: Mapping[tuple[str, str], str], waiting: Mapping[str, int]) -> Told:
         notice, target = choice.notice, choice.target
@@ -184,7 +194,12 @@ class _Round:
         if target in self._down:
             return "failed", 0
         if target not in self._senders:
-            self._senders[target] = Sender(target, self._settings.targets[target])
+            try:
+                self._senders[target] = Sender(target, self._settings.targets[target])
+            except TrunklineError as fault:
+                self.fault = fault
+                self._down.add(target)
+                return "failed", 0
         tries = Retrying(
             retry=retry_if_result(lambda taken: not taken),
             stop=stop_after_attempt(self._settings.attempts),

@@ -188,7 +188,7 @@ class Recorder:
             self._events.failed(error)
         said = str(error) if isinstance(error, TrunklineError) else repr(error)[:300]
         try:
-            self.end("failed", {"error": type(error).__name__, "text": said})
+            self.end("failed", {"error": type(error).__name__, "text": said, "ours": isinstance(error, TrunklineError)})
         except (OSError, TrunklineError) as second:
             error.add_note(f"the failure could not be written down: {second}")
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings.exceptions import SettingsError
 
 from trunkline.errors import InputError
 from trunkline.settings.brokers import BrokerSettings
@@ -139,6 +140,12 @@ def load_settings(**given: object) -> Settings:
             f"the settings file is not TOML: {error}",
             where=str(Path(SETTINGS_FILE).absolute()),
             next_step="mend it, or run the command in another folder",
+        ) from None
+    except SettingsError as error:
+        raise InputError(
+            f"a setting of the environment cannot be read: {error}",
+            where="the environment",
+            next_step="write lists and tables as JSON, e.g. TRUNKLINE_MESSAGES__SINKS='[\"push\"]'",
         ) from None
     except ValidationError as error:
         raise refusal(error, Settings, prefix=_PREFIX, file=SETTINGS_FILE) from None

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 __all__ = ["LogSettings"]
 
@@ -23,3 +23,10 @@ class LogSettings(BaseModel, frozen=True, extra="forbid"):
         description="Files of the log of runs, `logs/USECASE.jsonl` in the workspace, that are kept; 0 writes none.",
     )
     file_mb: float = Field(10.0, gt=0, le=10_000, description="Size at which a file of the log is rotated (MiB).")
+
+    @field_validator("files")
+    @classmethod
+    def _that_rotate(cls, files: int) -> int:
+        if files == 1:
+            raise ValueError("one file cannot rotate: it must be 0, or 2 and more")
+        return files

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
+from trunkline.settings.notify import refuse_no_template
+
 __all__ = ["MessageSettings", "PushSettings"]
 
 
@@ -10,15 +12,16 @@ class PushSettings(BaseModel, frozen=True, extra="forbid"):
 
     url: SecretStr | None = Field(
         None,
-        description="Apprise URL of the push service, with `{entity_key}` where it names the customer, e.g. "
-        "`jsons://push.example.org/devices/{entity_key}`; none pushes nothing.",
+        description="Apprise URL of the push service, with `{entity_key}` where it names the customer, and "
+        "`{message_id}` where the service can know a message by it, e.g. "
+        "`jsons://push.example.org/devices/{entity_key}?+Idempotency-Key={message_id}`; none pushes nothing.",
     )
-    host: str = Field("127.0.0.1", description="Where it listens; wider than loopback only with `audience`.")
+    host: str = Field("127.0.0.1", description="Where it listens; wider only with `audience` and `email`.")
     port: int = Field(8322, ge=0, le=65535, description="Its port; 0 takes a free one.")
     audience: str = Field(
         "", description="Audience that the signed token of a Pub/Sub push must name; empty asks for no token."
     )
-    email: str = Field("", description="Service account that the token must be of; empty takes any of that audience.")
+    email: str = Field("", description="Service account that the token must be of; empty takes any, on loopback.")
     keys_url: str = Field(
         "https://www.googleapis.com/oauth2/v3/certs",
         pattern=r"^https?://\S+$",
@@ -30,6 +33,11 @@ class PushSettings(BaseModel, frozen=True, extra="forbid"):
     give_up_after: int = Field(
         20, ge=1, le=1000, description="Deliveries of one message after which it is a dead letter."
     )
+
+    @field_validator("title", "text")
+    @classmethod
+    def _of_jinja(cls, text: str) -> str:
+        return refuse_no_template(text)
 
     @field_validator("url")
     @classmethod
@@ -51,6 +59,7 @@ class MessageSettings(BaseModel, frozen=True, extra="forbid"):
         14.0, gt=0, le=3660, description="Age at which an audience is too old to be contacted (days)."
     )
     sinks: tuple[str, ...] = Field(
-        (), description="Sinks of `[publish.sinks]` that get the messages as events: webhooks, Pub/Sub; none gets none."
+        (),
+        description="Sinks that `trunkline contact` delivers to at once; their `tables` name `messages`.",
     )
     push: PushSettings = Field(PushSettings(), description="What `trunkline push` does.")

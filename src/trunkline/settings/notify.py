@@ -6,7 +6,7 @@ from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
-__all__ = ["NoticeKind", "NotifySettings", "NotifyTarget", "NotifyTemplate", "Severity"]
+__all__ = ["NoticeKind", "NotifySettings", "NotifyTarget", "NotifyTemplate", "Severity", "refuse_no_template"]
 
 NoticeKind = Literal["run.finished", "run.failed", "gate.refused", "alert", "audience.ready"]
 """What there is to tell."""
@@ -15,6 +15,22 @@ Severity = Literal["info", "warning", "minor", "major", "critical"]
 """How grave it is, rising."""
 
 _KINDS: Final = get_args(NoticeKind)
+
+
+def refuse_no_template(text: str) -> str:
+    """Give a template back, if it is one.
+
+    Raises:
+        ValueError: It cannot be parsed.
+    """
+    from jinja2 import TemplateSyntaxError
+    from jinja2.sandbox import SandboxedEnvironment
+
+    try:
+        SandboxedEnvironment().parse(text)
+    except TemplateSyntaxError as error:
+        raise ValueError(f"it is no Jinja template: {error.message}, line {error.lineno}") from None
+    return text
 
 
 class NotifyTarget(BaseModel, frozen=True, extra="forbid"):
@@ -51,14 +67,7 @@ class NotifyTemplate(BaseModel, frozen=True, extra="forbid"):
     @field_validator("title", "text")
     @classmethod
     def _of_jinja(cls, text: str) -> str:
-        from jinja2 import TemplateSyntaxError
-        from jinja2.sandbox import SandboxedEnvironment
-
-        try:
-            SandboxedEnvironment().parse(text)
-        except TemplateSyntaxError as error:
-            raise ValueError(f"it is no Jinja template: {error.message}, line {error.lineno}") from None
-        return text
+        return refuse_no_template(text)
 
 
 class NotifySettings(BaseModel, frozen=True, extra="forbid"):

@@ -56,6 +56,7 @@ class Publication:
             empty. Of tables that are not the use case's own the columns are those of the lake.
         dated_by: Instant or day by which ``dated`` rows are told apart; days are days of UTC.
         view: Name under which the newest of the dated targets is shown; empty for none.
+        by_name: It leaves only to sinks whose ``tables`` name it, and not to those that take all tables.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Publication:
     inputs: tuple[str, ...] = ()
     dated_by: str = ""
     view: str = ""
+    by_name: bool = False
 
     @property
     def reads(self) -> tuple[str, ...]:

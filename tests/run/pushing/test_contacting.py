@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from tests.run.pushing.conftest import Campaigns, PushService
 
 
-def contact(campaigns: "Campaigns", *options: str) -> dict[str, Any]:
-    code, out, err = campaigns.trunkline("contact", "upgrade", *options, "--workspace", campaigns.root, "--json")
-    assert code == 0, err
+def contact(campaigns: "Campaigns", *options: str, code: int = 0) -> dict[str, Any]:
+    found_code, out, err = campaigns.trunkline("contact", "upgrade", *options, "--workspace", campaigns.root, "--json")
+    assert found_code == code, err
     found: dict[str, Any] = json.loads(out)
     return found
 
@@ -45,6 +46,37 @@ def test_the_newest_word_on_the_channel_counts(campaigns: "Campaigns", tmp_path:
     campaigns.consents(tmp_path, ("a", False), at="2026-02-01T00:00:00Z")
     campaigns.consents(tmp_path, ("b", False), channel="sms", at="2026-03-01T00:00:00Z")
     assert contact(campaigns)["withheld"] == {"no_consent": 1}
+
+
+def test_a_word_of_tomorrow_does_not_stand_against_one_of_today(campaigns: "Campaigns", tmp_path: Path) -> None:
+    campaigns.audience("run-1", ["a"])
+    campaigns.consents(tmp_path, ("a", True), at="2062-01-01T00:00:00Z")
+    campaigns.consents(tmp_path, ("a", False))
+    assert contact(campaigns)["withheld"] == {"no_consent": 1}
+
+
+def test_sinks_that_take_no_messages_are_refused_before_anything_is_decided(
+    campaigns: "Campaigns", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaigns.audience("run-1", ["a"])
+    campaigns.consents(tmp_path, ("a", True))
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__ALL__URL", f"sqlite:///{tmp_path / 'all.db'}")
+    for sinks, said in (
+        ('["nobody"]', "there is no sink 'nobody'"),
+        ('["all"]', "does not take the table of messages"),
+    ):
+        monkeypatch.setenv("TRUNKLINE_MESSAGES__SINKS", sinks)
+        code, _, err = campaigns.trunkline("contact", "upgrade", "--workspace", campaigns.root)
+        assert (code, said in " ".join(err.split())) == (2, True), err
+    monkeypatch.setenv("TRUNKLINE_MESSAGES__SINKS", "all")
+    code, _, err = campaigns.trunkline("contact", "upgrade", "--workspace", campaigns.root)
+    assert (code, "cannot be read" in err) == (2, True), err
+    monkeypatch.delenv("TRUNKLINE_MESSAGES__SINKS")
+    assert contact(campaigns)["known"] is False
+    _, out, _ = campaigns.trunkline("publish", "upgrade", "--workspace", campaigns.root, "--json")
+    published = re.findall(r'"publication": ?"(\w+)"', out)
+    assert published
+    assert "messages" not in published
 
 
 def test_the_cap_holds_over_campaigns(campaigns: "Campaigns", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,10 +115,11 @@ def test_messages_leave_to_the_sinks_and_become_pushes(
             url = server.stderr.readline().split()[-1]
             assert url.startswith("http://127.0.0.1:")
             monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__PUSH__URL", url)
+            monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__PUSH__TABLES", "messages")
             monkeypatch.setenv("TRUNKLINE_MESSAGES__SINKS", '["push"]')
             service.refuses.add("b")
             monkeypatch.setenv("TRUNKLINE_PUBLISH__ATTEMPTS", "1")
-            (owed,) = contact(campaigns)["published"]
+            (owed,) = contact(campaigns, code=1)["published"]
             assert owed["state"] == "owed"
             assert [customer for customer, _ in service.pushed] == ["a"]
             service.refuses.clear()

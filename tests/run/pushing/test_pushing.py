@@ -103,7 +103,7 @@ def test_consent_validity_and_channel_are_asked_once_more(push: Push, service: "
     past = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
     wrong = [message("c"), message("z"), message("a", 2, valid_until=past), message("a", 3, channel="sms")]
     assert push({"rows": wrong}) == (200, {"dropped": 4})
-    assert push(message("a", 4, usecase="nothing")) == (200, {"dropped": 1})
+    assert push(message("a", 4, usecase="nothing")) == (200, {"dead": 1})
     assert push(message("a", 5, state="withheld")) == (200, {})
     assert service.asked == 0
 
@@ -125,6 +125,39 @@ def test_what_the_service_does_not_take_comes_again_and_is_a_dead_letter_at_last
     service.refuses.add("b")
     assert [push(message("b", 2))[1] for _ in range(4)] == [{"again": 1}, {"again": 1}, {"dead": 1}, {"dead": 1}]
     assert ledger.counts() == {"pushed": 2, "dead": 1}
+
+
+def test_one_message_that_is_none_costs_no_other(push: Push, service: "PushService") -> None:
+    naive = message("b", 2, valid_until="2026-01-01T00:00:00")
+    found = push([message("a"), message("b", segment="x" * 201), {"message_id": "m"}, naive, message("b", 3)])
+    assert found == (200, {"unreadable": 3, "pushed": 2})
+    assert [customer for customer, _ in service.pushed] == ["a", "b"]
+
+
+def test_what_was_pushed_stays_pushed_and_counts(push: Push, service: "PushService") -> None:
+    assert push([message("a", 1), message("a", 2)]) == (200, {"pushed": 2})
+    late = message("a", 1, valid_until=(datetime.now(UTC) - timedelta(minutes=1)).isoformat())
+    assert push(late) == (200, {"pushed": 1}), "what became of it stands, whatever is said of it later"
+    assert push(message("a", 3)) == (200, {"dropped": 1}), "and it counts"
+    assert len(service.pushed) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("TITLE", "{{ nothing }}", "the words of a push cannot be made"),
+        ("TEXT", "{{ offer + 1 }}", "the words of a push cannot be made"),
+        ("TEXT", "{{ offer", "no Jinja template"),
+        ("URL", "nothing://127.0.0.1/{entity_key}", "Apprise does not know such a URL"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_at_the_start(
+    campaigns: "Campaigns", monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(f"TRUNKLINE_MESSAGES__PUSH__{name}", value)
+    code, _, err = campaigns.trunkline("push", "--workspace", campaigns.root)
+    assert code == 2
+    assert said in " ".join(err.split())
 
 
 def test_two_deliveries_at_one_time_push_once(push: Push, service: "PushService") -> None:
@@ -152,10 +185,9 @@ def test_a_claim_of_a_killed_process_runs_out(ledger: PushLedger) -> None:
     [
         (b"{", "not JSON"),
         (b"5", "an object"),
-        (b'{"message_id": "m"}', "usecase: Field required"),
         (b'{"message": {"data": "%%"}}', "not JSON in Base64"),
         (json.dumps([{}] * 20_001).encode(), "more than 20000"),
-        (json.dumps(message("a", valid_until="2026-01-01T00:00:00")).encode(), "timezone"),
+        (b"[" * 5000 + b"]" * 5000, "not JSON"),
     ],
 )
 def test_what_is_no_message_is_acknowledged_and_left_out(
@@ -240,9 +272,10 @@ def test_keys_that_cannot_be_fetched_are_no_refusal(receiver: PushReceiver, ledg
 
 def test_the_command_refuses_what_is_not_safe(campaigns: "Campaigns", monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUNKLINE_MESSAGES__PUSH__HOST", "0.0.0.0")
+    monkeypatch.setenv("TRUNKLINE_MESSAGES__PUSH__AUDIENCE", "https://push.example.org")  # anybody can ask for that
     code, _, err = campaigns.trunkline("push", "--workspace", campaigns.root)
     assert code == 2
-    assert "listening wider than loopback needs signed tokens" in " ".join(err.split())
+    assert "listening wider than loopback needs signed tokens, of one service account" in " ".join(err.split())
     monkeypatch.setenv("TRUNKLINE_MESSAGES__PUSH__URL", "json://127.0.0.1/everybody")
     code, _, err = campaigns.trunkline("push", "--workspace", campaigns.root)
     assert code == 2

@@ -6,12 +6,13 @@ and only what may go well another time is not.
 
 import logging
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import InputError, TrunklineError, UnknownNameError
 from trunkline.run.pushing.ledger import PushLedger
-from trunkline.run.pushing.reading import messages_in
-from trunkline.run.pushing.receiving import PushReceiver
+from trunkline.run.pushing.reading import Message, messages_in
+from trunkline.run.pushing.receiving import PushReceiver, Received
 from trunkline.run.pushing.tokens import RefusedTokenError, TokenCheck
 
 if TYPE_CHECKING:
@@ -45,36 +46,48 @@ def push_app(receiver: PushReceiver, *, ledger: PushLedger, tokens: TokenCheck |
             body += part
             if len(body) > _MOST_BYTES:
                 return JSONResponse({"error": "the request is too large"}, 413)
-        try:
-            if tokens is not None:
-                await run_in_threadpool(tokens.check, request.headers.get("authorization", ""))
-        except RefusedTokenError as error:
-            _logger.warning("a push without a valid token: %s", error)
-            return JSONResponse({"error": "the token is not valid"}, 401)
-        except TrunklineError as error:
-            return JSONResponse({"error": error.what}, 503)
-        try:
-            messages = messages_in(body)
-        except InputError as error:
-            _logger.error("a message cannot be read, and is left out: %s", error.what)  # noqa: TRY400 - a sentence says it
-            return JSONResponse({"error": error.what, "next": error.next_step}, 202)
-        counted: dict[str, int] = {}
-        until = time.monotonic() + _PATIENCE_S
-        for message in messages:
-            if time.monotonic() > until:  # the sender sends all of them again, and those that were pushed cost nothing
-                counted["again"] = counted.get("again", 0) + 1
-                continue
-            try:
-                state: str = await run_in_threadpool(receiver.take, message)
-            except UnknownNameError:
-                state = "dropped"
-            except TrunklineError as error:
-                _logger.error("a message could not be taken: %s", error.what)  # noqa: TRY400 - likewise
-                state = "again"
-            counted[state] = counted.get(state, 0) + 1
-        return JSONResponse(counted, 503 if counted.get("again") else 200)
+        authorization = request.headers.get("authorization", "")
+        status, told = await run_in_threadpool(_answered, receiver, tokens, authorization, body)
+        return JSONResponse(told, status)
 
     async def health(_: "Request") -> "Response":
         return JSONResponse(await run_in_threadpool(ledger.counts))
 
     return Starlette(routes=[Route("/push", push, methods=["POST"]), Route("/health", health)])
+
+
+def _answered(
+    receiver: PushReceiver, tokens: TokenCheck | None, authorization: str, body: bytes
+) -> tuple[int, dict[str, object]]:
+    """Answer a request: the status, and what is said."""
+    try:
+        if tokens is not None:
+            tokens.check(authorization)
+        messages, wrong = messages_in(body)
+    except RefusedTokenError as error:
+        _logger.warning("a push without a valid token: %s", error)
+        return 401, {"error": "the token is not valid"}
+    except InputError as error:
+        _logger.error("a request holds no messages, and is left out: %s", error.what)  # noqa: TRY400 - a sentence says it
+        return 202, {"error": error.what, "next": error.next_step}
+    except TrunklineError as error:
+        return 503, {"error": error.what}
+    for said in wrong:
+        _logger.error("a message cannot be read, and is left out: %s", said)
+    counted = Counter({"unreadable": len(wrong)} if wrong else {})
+    until = time.monotonic() + _PATIENCE_S
+    for message in messages:
+        # when time is up the sender sends all of them again, and those that were pushed cost nothing
+        counted["again" if time.monotonic() > until else _taken(receiver, message)] += 1
+    return 503 if counted["again"] else 200, {state: count for state, count in counted.items() if count}
+
+
+def _taken(receiver: PushReceiver, message: Message) -> Received:
+    try:
+        return receiver.take(message)
+    except UnknownNameError as error:
+        _logger.error("a message can never be pushed here: %s", error.what)  # noqa: TRY400 - a sentence says it
+        return receiver.give_up(message, "unknown use case")
+    except TrunklineError as error:
+        _logger.error("a message could not be taken: %s", error.what)  # noqa: TRY400 - likewise
+        return "again"

@@ -84,13 +84,20 @@ class PushLedger:
             return "claimed"
 
     def settle(self, message_id: str, entity_key: str, state: PushState, *, reason: str = "", now: datetime) -> None:
-        """Write down what became of a message for good."""
+        """Write down what became of a message for good; what was written down before stands."""
         with self._lock:
             self._file.execute(
                 "INSERT INTO pushes VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT (message_id) DO UPDATE SET "
-                "state = excluded.state, reason = excluded.reason, changed_at = excluded.changed_at",
+                "state = excluded.state, reason = excluded.reason, changed_at = excluded.changed_at "
+                "WHERE pushes.state NOT IN ('pushed', 'dropped', 'dead')",
                 (message_id, entity_key, state, reason, _text(now)),
             )
+
+    def outcome(self, message_id: str) -> PushState | None:
+        """Say what became of a message for good; None where nothing has yet."""
+        with self._lock:
+            found = self._file.execute("SELECT state FROM pushes WHERE message_id = ?", (message_id,)).fetchall()
+        return found[0][0] if found and found[0][0] in ("pushed", "dropped", "dead") else None
 
     def release(self, message_id: str, *, give_up_after: int, now: datetime) -> int:
         """Let go of a message that nobody took; after so many deliveries it is a dead letter.

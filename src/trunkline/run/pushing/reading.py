@@ -34,22 +34,27 @@ class Message(BaseModel):
     state: str = "sent"
 
 
-def messages_in(body: bytes) -> list[Message]:
+def messages_in(body: bytes) -> tuple[list[Message], list[str]]:
     """Find the messages of a request; those that were withheld are left out.
+
+    Returns:
+        The messages, and of each that is none what is wrong with it, without its values.
 
     Raises:
         InputError: The request is not JSON of a known form.
     """
     try:
-        said = json.loads(body)
-    except ValueError:
+        unwrapped = _unwrapped(json.loads(body))
+    except (ValueError, RecursionError):
         raise _odd("the request is not JSON") from None
-    try:
-        found = [Message.model_validate(one) for one in _unwrapped(said)]
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise _odd(f"{'.'.join(map(str, first['loc'])) or 'a message'}: {first['msg']}") from None
-    return [one for one in found if one.state == "sent"]
+    found, wrong = [], []
+    for one in unwrapped:
+        try:
+            found.append(Message.model_validate(one))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            wrong.append(f"{'.'.join(map(str, first['loc'])) or 'a message'}: {first['msg']}")
+    return [one for one in found if one.state == "sent"], wrong
 
 
 def _unwrapped(said: object) -> list[Any]:

@@ -44,7 +44,8 @@ class PushReceiver:
         clock: Gives the current instant, UTC.
 
     Raises:
-        InputError: The settings name no push service.
+        InputError: The settings name no push service, one that Apprise does not know, or words that cannot be made.
+        MissingExtraError: Apprise is not installed.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class PushReceiver:
                 where="messages.push.url",
                 next_step='e.g. TRUNKLINE_MESSAGES__PUSH__URL="jsons://push.example.org/devices/{entity_key}"',
             )
+        self._try_out()
         self._agreed: dict[str, tuple[datetime, frozenset[str]]] = {}
         self._lock = threading.Lock()
 
@@ -69,7 +71,10 @@ class PushReceiver:
             UnknownNameError: There is no such use case.
             UnavailableError: The lake or the ledger did not answer.
         """
-        now, settings = self._clock(), self._settings
+        now, settings = self.now(), self._settings
+        known = self._ledger.outcome(message.message_id)
+        if known is not None:
+            return known
         reason = self._refusal(message, now)
         if reason:
             self._ledger.settle(message.message_id, message.entity_key, "dropped", reason=reason, now=now)
@@ -81,11 +86,26 @@ class PushReceiver:
             return "dropped"
         if found != "claimed":
             return "again" if found == "busy" else found  # type: ignore[return-value]  # a state for good
-        if self._pushed(message):
-            self._ledger.settle(message.message_id, message.entity_key, "pushed", now=now)
+        taken, deliveries, most = False, 0, settings.push.give_up_after
+        try:
+            taken = self._pushed(message)
+        finally:
+            if taken:
+                self._ledger.settle(message.message_id, message.entity_key, "pushed", now=now)
+            else:
+                deliveries = self._ledger.release(message.message_id, give_up_after=most, now=now)
+        if taken:
             return "pushed"
-        deliveries = self._ledger.release(message.message_id, give_up_after=settings.push.give_up_after, now=now)
-        return "dead" if deliveries >= settings.push.give_up_after else "again"
+        return "dead" if deliveries >= most else "again"
+
+    def give_up(self, message: Message, reason: str) -> Received:
+        """Write a message down as a dead letter."""
+        self._ledger.settle(message.message_id, message.entity_key, "dead", reason=reason, now=self.now())
+        return "dead"
+
+    def now(self) -> datetime:
+        """The current instant, UTC."""
+        return self._clock()
 
     def _refusal(self, message: Message, now: datetime) -> str:
         if message.channel != self._settings.channel:
@@ -109,9 +129,7 @@ class PushReceiver:
 
     def _pushed(self, message: Message) -> bool:
         push = self._settings.push
-        assert push.url is not None, "refused when it was made"
-        url = push.url.get_secret_value().replace("{entity_key}", quote(message.entity_key, safe=""))
-        sender = Sender("push", NotifyTarget(url=SecretStr(url)))
+        sender = self._sender(message)
         notice = Notice(
             notice_id=f"message:{message.message_id}",
             kind="audience.ready",
@@ -132,6 +150,28 @@ class PushReceiver:
         if not taken:
             _logger.warning("the push service did not take a message", extra={"usecase": message.usecase})
         return taken
+
+    def _sender(self, message: Message) -> Sender:
+        url = self._settings.push.url
+        assert url is not None, "refused when it was made"
+        said = url.get_secret_value().replace("{entity_key}", quote(message.entity_key, safe=""))
+        said = said.replace("{message_id}", quote(message.message_id, safe=""))
+        return Sender("push", NotifyTarget(url=SecretStr(said)))
+
+    def _try_out(self) -> None:
+        """Make the push of a message that nobody gets: what is wrong with the settings shows before the first one."""
+        tried = Message(
+            message_id="m", usecase="u", campaign="c", entity_key="k", offer="o", channel="push", valid_until=self.now()
+        )
+        self._sender(tried)
+        try:
+            self._words(tried)
+        except Exception as error:  # noqa: BLE001 - a template may raise anything
+            raise InputError(
+                f"the words of a push cannot be made: {error}",
+                where="messages.push.title, messages.push.text",
+                allowed=Message.model_fields,
+            ) from None
 
     def _words(self, message: Message) -> Words:
         from jinja2 import StrictUndefined

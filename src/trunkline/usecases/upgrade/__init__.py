@@ -90,7 +90,11 @@ def chosen(choices: Choices) -> UseCase:
         simulated_rows=20_000,
         horizon_days=HORIZON_DAYS,
         audience=AUDIENCE,
-        publish=(Publication(name="messages", table="upgrade.messages", contract=CustomerMessage, mode="append"),),
+        publish=(
+            Publication(
+                name="messages", table="upgrade.messages", contract=CustomerMessage, mode="append", by_name=True
+            ),
+        ),
         label_delay_days=7,
         justified={name: JUSTIFIED[group] for group in choices.also for name in GROUPS[group]},
         choices=Choices,
