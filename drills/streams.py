@@ -112,6 +112,10 @@ class Load:
             thread.join()
 
     def _run(self, client: int) -> None:
+        with ExitStack() as closing:
+            self._send(client, closing)
+
+    def _send(self, client: int, closing: ExitStack) -> None:
         number = 0
         connection: http.client.HTTPConnection | None = None
         while not self._stop.wait(self._pause_s):
@@ -119,7 +123,9 @@ class Load:
             name = f"{self._life}-{client}-{number}"
             try:
                 if connection is None:
+                    closing.close()
                     connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+                    closing.callback(connection.close)
                     connection.connect()
             except OSError:
                 connection = None
@@ -346,6 +352,7 @@ class Cutter:
         self.port = int(self._listener.getsockname()[1])
         self.cuts = 0
         self._dice = random.Random(2)
+        self._passing: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
     def __enter__(self) -> Self:
@@ -353,7 +360,12 @@ class Cutter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with suppress(OSError):  # wakes the thread that waits in accept
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._thread.join(5)
+        for one in self._passing:
+            one.join(5)
 
     def _accept(self) -> None:
         while True:
@@ -364,7 +376,9 @@ class Cutter:
             server = socket.create_connection(("127.0.0.1", self._to))
             left = [self._dice.randrange(1, 6 * self._every)]
             for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pass, args=(source, sink, left), daemon=True).start()
+                thread = threading.Thread(target=self._pass, args=(source, sink, left), daemon=True)
+                self._passing.append(thread)
+                thread.start()
 
     def _pass(self, source: socket.socket, sink: socket.socket, left: list[int]) -> None:
         with suppress(OSError):
