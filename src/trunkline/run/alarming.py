@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
-from trunkline.errors import SourceError, UseCaseError
+from trunkline.errors import InputError, SourceError
 from trunkline.lake import held
 from trunkline.lake.reading import newest
 from trunkline.tasks.anomaly import AnomalyModel, Budget, gathered, learn, reason
@@ -79,13 +79,13 @@ def evaluate_alarms(
         progress: Told what is being done and which share of it, in [0, 1].
 
     Raises:
-        UseCaseError: The use case watches nothing.
+        InputError: The use case watches nothing.
         SourceError: The lake has no rows of what is watched.
         BusyError: Another evaluation is going on.
     """
     watched = usecase.watched
     if watched is None:
-        raise UseCaseError(
+        raise InputError(
             f"the use case {usecase.name!r} watches no series", next_step="see `trunkline usecases` for others"
         )
     with held(workspace.folder("locks") / f"alarms-{usecase.name}.lock", what=f"alarms of {usecase.name}"):

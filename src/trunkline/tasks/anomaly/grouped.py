@@ -9,7 +9,10 @@ import numpy.typing as npt
 __all__ = ["Floats", "Ints", "medians", "runs"]
 
 Floats = npt.NDArray[np.float64]
+"""64-bit floats of any shape."""
+
 Ints = npt.NDArray[np.int64]
+"""64-bit whole numbers of any shape."""
 
 
 def runs(codes: Ints) -> tuple[Ints, Ints]:

@@ -28,7 +28,11 @@ FAULTS: Final = ("none", "sleeping", "interference", "congestion", "hardware", "
 """Kinds of faults; a cell has one a day at most."""
 
 PERIODS: Final = 96
+"""Periods of a day."""
+
 PERIOD_S: Final = 900
+"""Length of a period, seconds."""
+
 BEGIN_S: Final = 1_772_409_600
 """2026-03-02T00:00:00Z, a Monday."""
 
