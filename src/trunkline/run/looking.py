@@ -46,6 +46,7 @@ def fitting_rows(
     files: Sequence[Path],
     mapping: Mapping[str, str],
     protected: bool = True,
+    featured: bool = True,
 ) -> FittingRows:
     """Split files of the main dataset by its contract; nothing is written.
 
@@ -56,6 +57,7 @@ def fitting_rows(
         mapping: Source column to field name.
         protected: Give pseudonyms where the lake has them, so that rows can be compared with it; else identifiers
             stay as the files have them.
+        featured: Give them with the use case's table features, else as the contract has them.
 
     Raises:
         SourceError: A file cannot be read whole, or has no rows.
@@ -90,7 +92,7 @@ def fitting_rows(
             where=", ".join(map(str, files)),
             next_step="a mapping (--map) may be missing",
         )
-    return FittingRows(_featured(workspace, usecase, rows), read, dict(reasons.most_common()))
+    return FittingRows(_featured(workspace, usecase, rows) if featured else rows, read, dict(reasons.most_common()))
 
 
 def _featured(workspace: "Workspace", usecase: "UseCase", rows: "pa.Table") -> "pa.Table":

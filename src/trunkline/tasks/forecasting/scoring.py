@@ -13,7 +13,7 @@ from trunkline.tasks.forecasting.panel import Floats
 from trunkline.tasks.forecasting.report import SpikeReport
 from trunkline.tasks.forecasting.tracking import exceedance
 
-__all__ = ["day_interval", "explained", "series_mean", "share_inside", "warnings_of"]
+__all__ = ["day_interval", "explained", "over_horizons", "series_mean", "share_inside", "warnings_of"]
 
 _DAY = 24
 _DRAWS = 1_000
@@ -21,7 +21,9 @@ _DRAWS = 1_000
 
 def series_mean(values: Floats) -> float:
     """Mean over series of the mean over hours, NaN left out; shape (series, hours)."""
-    return float(np.nanmean(_row_means(values))) if np.isfinite(values).any() else float("nan")
+    means = _row_means(values)
+    known = means[np.isfinite(means)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def day_interval(values: Floats, *, seed: int) -> Interval:
@@ -42,8 +44,9 @@ def day_interval(values: Floats, *, seed: int) -> Interval:
     np.add.at(weights, (np.arange(_DRAWS)[:, None], drawn), 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = (weights @ sums.T) / (weights @ counts.T)
-    estimates = np.nanmean(means, axis=1)
-    low, high = np.nanquantile(estimates, [0.025, 0.975])
+    estimates = _row_means(means)
+    known_estimates = estimates[np.isfinite(estimates)]
+    low, high = np.quantile(known_estimates, [0.025, 0.975]) if known_estimates.size else (np.nan, np.nan)
     value = series_mean(values)
     return Interval(value, min(float(low), value), max(float(high), value))
 
@@ -57,6 +60,13 @@ def explained(truth: Floats, forecast: Floats) -> float:
         if len(a) > 1 and a.var() > 0:
             found.append(1 - float(((a - b) ** 2).mean() / a.var()))
     return float(np.mean(found)) if found else float("nan")
+
+
+def over_horizons(inside: Floats) -> Floats:
+    """Mean over the hours ahead of shape (series, horizons, hours), NaN left out."""
+    known = np.isfinite(inside)
+    count = known.sum(axis=1)
+    return np.where(count > 0, np.where(known, inside, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
 def share_inside(truth: Floats, low: Floats, high: Floats) -> Floats:

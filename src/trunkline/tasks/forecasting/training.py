@@ -26,7 +26,14 @@ from trunkline.tasks.forecasting.panel import Floats, Panel, Places
 from trunkline.tasks.forecasting.report import BaselineReport, ForecastReport, SeriesReport, SpikeReport
 from trunkline.tasks.forecasting.rolling import Span, fit_all, learned_design, roll, span_of, truths
 from trunkline.tasks.forecasting.scaling import Scales, seasonal_scale
-from trunkline.tasks.forecasting.scoring import day_interval, explained, series_mean, share_inside, warnings_of
+from trunkline.tasks.forecasting.scoring import (
+    day_interval,
+    explained,
+    over_horizons,
+    series_mean,
+    share_inside,
+    warnings_of,
+)
 from trunkline.tasks.forecasting.tracking import Tracker, quantiles_at
 from trunkline.tasks.forecasting.tuning import tune
 from trunkline.tasks.learners import Parameter
@@ -192,8 +199,8 @@ def _judge(
     metrics = {
         f"mase_h{place + 1}": day_interval(scaled[:, place], seed=seed + place) for place in range(task.horizons)
     }
-    metrics["mase"] = day_interval(scaled.mean(axis=1), seed=seed)
-    metrics[f"coverage_{round(100 * task.interval)}"] = day_interval(_over_horizons(inside), seed=seed)
+    metrics["mase"] = day_interval(over_horizons(scaled), seed=seed)
+    metrics[f"coverage_{round(100 * task.interval)}"] = day_interval(over_horizons(inside), seed=seed)
     limit = _limits(task, panel, scales)
     # the state that goes on: of every series, where all were judged; else all begin as the judged ones ended
     tracker = beginning if len(panel.targets.names) == series else _pooled(beginning, series)
@@ -214,13 +221,6 @@ def _judge(
         spikes=warnings_of(panel.targets.values, quantiles, limit, first=span.judge, warn_at=task.warn_at),
         tracker=tracker,
     )
-
-
-def _over_horizons(inside: Floats) -> Floats:
-    """Mean over the hours ahead of shape (series, horizons, hours), NaN left out."""
-    known = np.isfinite(inside)
-    count = known.sum(axis=1)
-    return np.where(count > 0, np.where(known, inside, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
 def _limits(task: Forecasting, panel: Panel, scales: Scales) -> Floats:

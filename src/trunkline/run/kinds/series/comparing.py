@@ -30,7 +30,7 @@ def paired_series(context: StepContext, trained: TrainDocument, champion: str) -
     from trunkline.tasks.forecasting import ForecastModel
     from trunkline.tasks.forecasting.rolling import truths
     from trunkline.tasks.forecasting.scaling import seasonal_scale
-    from trunkline.tasks.forecasting.scoring import day_interval
+    from trunkline.tasks.forecasting.scoring import day_interval, over_horizons
 
     workspace, usecase = context.workspace, context.usecase
     asked = [gate.metric for gate in usecase.gates if isinstance(gate, NotWorseThanChampion)]
@@ -53,7 +53,7 @@ def paired_series(context: StepContext, trained: TrainDocument, champion: str) -
     found = {}
     for metric in asked:
         place = int(metric.removeprefix("mase_h")) - 1 if metric.startswith("mase_h") else None
-        values = better[:, place] if place is not None else np.nanmean(better, axis=1)
+        values = better[:, place] if place is not None else over_horizons(better)
         pairs = int(np.isfinite(values).sum())
         if pairs < _LEAST_PAIRS:
             continue
