@@ -235,9 +235,7 @@ def test_bad_input_is_told(folder: Path, trunkline: Trunkline, put: Put, argumen
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "crash_at", ["publish.planned", "publish.sql.half", "publish.sql.after_commit", "publish.delivered:2"]
-)
+@pytest.mark.parametrize("crash_at", ["publish.sql.half", "publish.sql.after_commit"])
 def test_a_process_that_dies_half_way_is_gone_on_with(
     folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path, crash_at: str
 ) -> None:
