@@ -181,7 +181,7 @@ def test_a_dropped_file_is_followed_to_the_report_by_assets_alone(
         assert airflow.listening() == set(), "nothing listens beyond loopback"
         assert not any(name in airflow.runs() for name in names), "nothing runs before there is a file"
         few_rows(data_dir / "housing" / "kc_house_data.csv", 1_200, inbox / "houses.csv")
-        until = time.monotonic() + 300
+        until = time.monotonic() + 450
         while True:
             airflow.refuse_dead()
             runs = airflow.runs()
