@@ -35,11 +35,11 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("push", "trunkline.cli.pushing:push", "Take messages to customers, and make pushes of them."),
     ("models", "trunkline.cli.models:app", "List, show, promote, roll back and retire versions."),
     ("serve", "trunkline.cli.serving:serve", "Start the API and the console."),
-    ("lineage", "trunkline.cli.lineage:lineage", "Say what an answer, a version or a run rests on."),
     ("devices", "trunkline.cli.devices:app", "Add, list and revoke devices that send records."),
+    ("lineage", "trunkline.cli.lineage:lineage", "Say what an answer, a version or a run rests on."),
     ("maintain", "trunkline.cli.maintenance:maintain", "Compact tables and remove what retention lets go."),
-    ("doctor", "trunkline.cli.doctor:doctor", "Say what is installed, reachable, missing, and what mends it."),
     ("dags", "trunkline.cli.dags:app", "Render the use cases as DAGs for Airflow."),
+    ("doctor", "trunkline.cli.doctor:doctor", "Say what is installed, reachable, missing, and what mends it."),
 )
 """Name, import path and one line of help of each command."""
 

@@ -136,8 +136,8 @@ def _consume(
     workspace: "Workspace", usecase: str, declared: "TopicSource", *, stop: "Event", once: bool, common: Common
 ) -> int:
     from trunkline.run import new_run_id, watch_topic
-
     from trunkline.run.windowing import window_thread
+
     found = workspace.usecase(usecase)
     run_id = new_run_id(workspace)
     receipts = []

@@ -3,10 +3,10 @@
 from trunkline.spec.audience import Audience, Offer, Segment
 from trunkline.spec.derived import Derived, Full, Incremental
 from trunkline.spec.gates import (
-    Calibrated,
     BeatsBaselines,
-    FairDecisions,
+    Calibrated,
     CoverageWithin,
+    FairDecisions,
     FairSlices,
     Gate,
     Latency,
@@ -23,11 +23,11 @@ from trunkline.spec.watched import Meaning, WatchedSeries
 from trunkline.spec.windows import Ewma, Lookup, Windowed, WindowRule, Windows
 
 __all__ = [
-    "Calibrated",
     "Audience",
     "BeatsBaselines",
-    "Derived",
+    "Calibrated",
     "CoverageWithin",
+    "Derived",
     "Ewma",
     "FairDecisions",
     "FairSlices",
@@ -40,14 +40,14 @@ __all__ = [
     "MinimumMetric",
     "NoLeakage",
     "NotWorseThanChampion",
-    "OnnxEqual",
     "Offer",
+    "OnnxEqual",
     "Publication",
     "Retrain",
     "Schedule",
+    "Segment",
     "Simulation",
     "Simulator",
-    "Segment",
     "Unwrap",
     "UseCase",
     "Watch",

@@ -65,17 +65,17 @@ class Watch:
 
     Attributes:
         psi: Population stability index of a feature or the score; the sampling-noise limit applies where it is larger.
-        performance_drop: Loss of the headline metric against training, in its unit.
-        minimum_outcomes: Matured outcomes needed before performance is read.
         mean_shift: Shift of the mean of a number, and of the score, in standard deviations at training, either way. Where
             it is set, numbers are judged by it alone, and their stability index is read without a limit: for batches
             that are cut along a column, which then varies less in each without having drifted. None judges by the index.
+        performance_drop: Loss of the headline metric against training, in its unit.
+        minimum_outcomes: Matured outcomes needed before performance is read.
     """
 
     psi: float = 0.2
+    mean_shift: float | None = None
     performance_drop: float = 0.05
     minimum_outcomes: int = 200
-    mean_shift: float | None = None
 
 
 class Unwrap(Protocol):
@@ -115,9 +115,9 @@ class UseCase:
         publish: Tables that others read, where the settings name a sink (docs/publish.md).
         segments: Columns that name a subscriber's segment in published predictions, features of the model without
             personal data.
-        schedule: When the whole plan runs, where a scheduler is on; None only when somebody asks for it. The settings
         audience: Whom it would contact with what; None where nobody is (docs/audiences.md).
         retrain: When a run learns a new champion; None: every run does.
+        schedule: When the whole plan runs, where a scheduler is on; None only when somebody asks for it. The settings
             win (`scheduler.runs`).
         watched: Series that are watched for anomalies without labels; None where there are none.
         documentation: Path of the README inside the use case's package.
@@ -147,9 +147,9 @@ class UseCase:
     envelopes: Mapping[str, Unwrap] = field(default_factory=dict)
     publish: tuple[Publication, ...] = ()
     segments: tuple[str, ...] = ()
-    schedule: Schedule | None = None
     audience: Audience | None = None
     retrain: Retrain | None = None
+    schedule: Schedule | None = None
     watched: WatchedSeries | None = None
     documentation: str = "README.md"
     choices: type[BaseModel] | None = None
@@ -185,9 +185,9 @@ class UseCase:
         private = {column.name for one in self.contracts.values() for column in one.columns if column.pii}
         if named := private & set(self.segments):
             raise UseCaseError(f"the segment {min(named)!r} is personal data", where=where)
-        if self.observation_at is not None and self.table_features is not None:
         if self.audience is not None:
             refuse_unaddressable(self.audience, self.contract, self.datasets, where=where)
+        if self.observation_at is not None and self.table_features is not None:
             raise UseCaseError(
                 "table features are not yet cut at observation_at, so nothing would keep them from looking ahead",
                 where=where,

@@ -74,14 +74,14 @@ def executed(  # noqa: PLR0913 - the options of the commands
         )
     document = summary(result, root=workspace.root)
     emit(document, common=common, text=lambda: show(document))
-    if result.refused is not None:
-        print(f"trunkline: {result.refused}", file=sys.stderr)
-        return _REFUSED
     brought = document.get("publish")
     owed = int(brought["owed"]) if isinstance(brought, dict) else 0
     if owed:
         said = f"{owed} published tables have not reached their sink"
         print(f"trunkline: warning: {said}; `trunkline publish {usecase}` delivers what is owed", file=sys.stderr)
+    if result.refused is not None:
+        print(f"trunkline: {result.refused}", file=sys.stderr)
+        return _REFUSED
     return 1 if owed and only == "publish" else 0
 
 
