@@ -250,9 +250,8 @@ def unusual() -> None:
         parameters: dict[str, Any] = next(dict(one.parameters) for one in LEARNERS if one.kind == "lightgbm")
         kind = StratifiedGroupKFold if grouped else StratifiedKFold
         scores, fold = np.zeros(len(target)), np.zeros(len(target), int)
-        for number, (train, judge) in enumerate(
-            kind(5, shuffle=True, random_state=0).split(matrix, target, cells if grouped else None)
-        ):
+        parts = kind(5, shuffle=True, random_state=0).split(matrix, target, cells if grouped else None)
+        for number, (train, judge) in enumerate(parts):
             learner = LGBMClassifier(**parameters, random_state=0, n_jobs=2, verbose=-1).fit(
                 matrix[train], target[train]
             )
