@@ -24,12 +24,12 @@ Baseline = Literal["last_value", "naive_day", "naive_week", "ets", "recursive"]
 
 def _search() -> dict[str, SearchRange]:
     return {
-        "max_depth": SearchRange(low=4, high=8, whole=True),
-        "eta": SearchRange(low=0.04, high=0.15, log=True),
-        "min_child_weight": SearchRange(low=5, high=80, log=True),
-        "subsample": SearchRange(low=0.5, high=1.0),
-        "colsample_bytree": SearchRange(low=0.3, high=0.9),
-        "rounds": SearchRange(low=80, high=220, whole=True),
+        "max_depth": SearchRange(low=4, high=7, whole=True),
+        "eta": SearchRange(low=0.03, high=0.08, log=True),
+        "min_child_weight": SearchRange(low=15, high=80, log=True),
+        "subsample": SearchRange(low=0.5, high=0.8),
+        "colsample_bytree": SearchRange(low=0.2, high=0.6),
+        "rounds": SearchRange(low=120, high=260, whole=True),
     }
 
 
@@ -78,12 +78,12 @@ class Forecasting(BaseModel):
     country: str = ""
     booster: Literal["xgboost", "lightgbm"] = "xgboost"
     parameters: Mapping[str, Parameter] = {
-        "max_depth": 6,
-        "eta": 0.08,
-        "min_child_weight": 20.0,
-        "subsample": 0.7,
-        "colsample_bytree": 0.6,
-        "rounds": 150,
+        "max_depth": 5,
+        "eta": 0.04,
+        "min_child_weight": 40.0,
+        "subsample": 0.6,
+        "colsample_bytree": 0.3,
+        "rounds": 200,
     }
     search: Mapping[str, SearchRange] = Field(default_factory=_search)
     trials: int = Field(default=5, ge=1)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["tune"]
 
 _FOLDS = 2
+_BETTER = 0.02
 _FOLD_HOURS = 168
 
 
@@ -63,6 +64,8 @@ def tune(
             folds.append((learn, (judge, target[known])))
         trials = _search(task, folds, seed=seed + place)
         best = max(trials, key=lambda trial: (trial.score, -trial.number))
+        if best.score < trials[0].score * (1 - _BETTER):  # within chance: scores are negative errors of two weeks
+            best = trials[0]
         done.append(place)
         told(len(done) / task.horizons)
         return {**declared, **best.parameters}, HorizonTuning(horizon=place + 1, trials=trials, best=best.number)
