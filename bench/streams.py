@@ -25,7 +25,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
-from serve import free_port, wait_for
+from serve import free_port, wait_for  # type: ignore[import-not-found]  # a script beside this one
 
 HERE = Path(__file__).resolve().parent
 CLIENT = HERE / "clients" / "stream_load.py"

@@ -35,7 +35,9 @@ def model() -> Model:
     usecase = load_usecase("leavers", plugin_dir=PLUGINS)
     assert usecase.simulate is not None
     assert usecase.task is not None
-    return usecase.task.train(simulated(3000, 0), seed=0).model
+    model = usecase.task.train(simulated(3000, 0), seed=0).model
+    assert isinstance(model, Model)
+    return model
 
 
 @pytest.fixture

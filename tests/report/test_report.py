@@ -10,6 +10,7 @@ import pytest
 
 from trunkline.contracts.records import Receipt
 from trunkline.report import SECTIONS, ReportContent, UseCaseFacts, render
+from trunkline.tasks import TrainingReport
 from trunkline.train import EvaluateDocument, GateResult, PairedEvidence
 
 HOSTILE = "<script>alert('x')</script>\" onload=\"y & {{ 7 * 7 }}"
@@ -205,7 +206,7 @@ def test_a_failed_run_says_why(full: ReportContent) -> None:
 
 
 def test_names_from_data_are_escaped_everywhere(full: ReportContent, receipt: Receipt) -> None:
-    assert full.training is not None
+    assert isinstance(full.training, TrainingReport)
     training = full.training.model_copy(
         update={
             "importances": (full.training.importances[0].model_copy(update={"feature": HOSTILE}),),

@@ -54,7 +54,7 @@ class Site:
     Attributes:
         workspace: The workspace.
         registry: Its registry.
-        folders: Trained models, not registered but for the first.
+        folders: TrainedRows models, not registered but for the first.
         usecase: What they are models of.
     """
 

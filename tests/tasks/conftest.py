@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from trunkline.contracts import col
-from trunkline.tasks import Classification, Feature, Learner, Preprocessing, Trained
+from trunkline.tasks import Classification, Feature, Learner, Preprocessing, TrainedRows
 
 FEATURES = (
     Feature("months"),
@@ -91,6 +91,6 @@ def table() -> pa.Table:
 
 
 @pytest.fixture(scope="session")
-def trained(table: pa.Table) -> Trained:
+def trained(table: pa.Table) -> TrainedRows:
     """The small task, trained once for all tests that only look at it."""
     return small_task(slices=("plan", "months", "paperless")).train(table, seed=3, threads=2)

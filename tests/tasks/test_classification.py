@@ -18,7 +18,7 @@ from trunkline.tasks import (
     Preprocessing,
     Profit,
     SearchRange,
-    Trained,
+    TrainedRows,
     TrainingReport,
 )
 from trunkline.tasks.learners import default_classifiers
@@ -26,7 +26,7 @@ from trunkline.tasks.learners import default_classifiers
 QUICK = {"n_estimators": 12}
 
 
-def test_the_report_holds_everything_and_survives_json(trained: Trained) -> None:
+def test_the_report_holds_everything_and_survives_json(trained: TrainedRows) -> None:
     report = trained.report
     assert TrainingReport.model_validate_json(report.model_dump_json()) == report
     assert [one.name for one in report.learners] == ["logistic", "lightgbm", "xgboost"]
@@ -47,12 +47,12 @@ def test_the_report_holds_everything_and_survives_json(trained: Trained) -> None
     assert report.seconds.keys() >= {"encode", "compare and tune", "fit", "evidence"}
 
 
-def test_it_learns_what_is_there(trained: Trained) -> None:
+def test_it_learns_what_is_there(trained: TrainedRows) -> None:
     assert trained.report.metrics["roc_auc"].low > 0.7
     assert trained.report.test_metrics["roc_auc"].value > 0.7
 
 
-def test_onnx_equals_the_trainers(trained: Trained) -> None:
+def test_onnx_equals_the_trainers(trained: TrainedRows) -> None:
     equality = trained.report.equality
     assert equality.equal
     assert equality.largest_difference < 1e-5
@@ -61,11 +61,11 @@ def test_onnx_equals_the_trainers(trained: Trained) -> None:
     )
 
 
-def test_latency_is_measured(trained: Trained) -> None:
+def test_latency_is_measured(trained: TrainedRows) -> None:
     assert 0 < trained.report.latency.p50_us <= trained.report.latency.p99_us
 
 
-def test_same_seed_same_bytes(table: pa.Table, trained: Trained) -> None:
+def test_same_seed_same_bytes(table: pa.Table, trained: TrainedRows) -> None:
     again = small_task(slices=("plan", "months", "paperless")).train(table, seed=3, threads=1)
     assert again.model.fingerprint == trained.model.fingerprint
     assert again.model.predict(table).equals(trained.model.predict(table))
@@ -73,7 +73,7 @@ def test_same_seed_same_bytes(table: pa.Table, trained: Trained) -> None:
     assert other.model.fingerprint != trained.model.fingerprint
 
 
-def test_fitted_rows_are_the_training_rows(table: pa.Table, trained: Trained) -> None:
+def test_fitted_rows_are_the_training_rows(table: pa.Table, trained: TrainedRows) -> None:
     assert len(trained.fitted_rows) == trained.report.rows.train
     everything = small_task(learners=small_learners()[:1], refit_on_all=True).train(table, seed=3)
     assert everything.fitted_rows.tolist() == list(range(700))
@@ -234,7 +234,7 @@ def test_a_leaking_feature_is_found(table: pa.Table) -> None:
     assert any("closed" in warning for warning in report.warnings)
 
 
-def test_the_declaration_survives_json(trained: Trained) -> None:
+def test_the_declaration_survives_json(trained: TrainedRows) -> None:
     task = small_task(slices=("plan",), profit=Profit(value=2, cost=1))
     again = Classification.model_validate(json.loads(task.model_dump_json()))
     assert again.model_dump() == task.model_dump()
@@ -319,7 +319,7 @@ def test_contradictions_are_refused_at_import(changes: dict[str, object], says: 
 
 
 @pytest.mark.slow
-def test_another_draw_of_the_same_population_scores_alike(trained: Trained) -> None:
+def test_another_draw_of_the_same_population_scores_alike(trained: TrainedRows) -> None:
     from trunkline.tasks.comparison import score
 
     found = score(trained.model, make_table(rows=2_000, seed=99), seed=0)
@@ -328,7 +328,7 @@ def test_another_draw_of_the_same_population_scores_alike(trained: Trained) -> N
     assert found["roc_auc"].high > own.low
 
 
-def test_explained_margins_do_not_depend_on_lineage(trained: Trained) -> None:
+def test_explained_margins_do_not_depend_on_lineage(trained: TrainedRows) -> None:
     told = trained.model.with_lineage(commit="abc")
     assert told.info.lineage == {"commit": "abc"}
     assert told.fingerprint != trained.model.fingerprint

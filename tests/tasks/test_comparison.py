@@ -6,13 +6,13 @@ import pytest
 from tests.tasks.conftest import FEATURES, make_table, small_learners, small_task
 
 from trunkline.errors import InputError
-from trunkline.tasks import Regression, Trained
+from trunkline.tasks import Regression, TrainedRows
 from trunkline.tasks.comparison import compare, compare_refitted, recipe_of, recipe_scores, score
 from trunkline.tasks.folds import Fold
 
 
 @pytest.fixture(scope="module")
-def blind(table: pa.Table) -> Trained:
+def blind(table: pa.Table) -> TrainedRows:
     """A model that sees noise only."""
     return small_task(learners=small_learners()[:1], features=FEATURES[2:3], row_features={}).train(table, seed=1)
 
@@ -23,7 +23,9 @@ def unseen() -> pa.Table:
 
 
 @pytest.mark.parametrize(("metric", "method"), [("roc_auc", "delong"), ("neg_log_loss", "bootstrap")])
-def test_a_better_model_is_better(trained: Trained, blind: Trained, unseen: pa.Table, metric: str, method: str) -> None:
+def test_a_better_model_is_better(
+    trained: TrainedRows, blind: TrainedRows, unseen: pa.Table, metric: str, method: str
+) -> None:
     found = compare(trained.model, blind.model, unseen, metric=metric, seed=0)
     assert found.method == method
     assert found.rows == 800
@@ -34,13 +36,15 @@ def test_a_better_model_is_better(trained: Trained, blind: Trained, unseen: pa.T
     assert back.candidate == found.champion
 
 
-def test_a_model_is_as_good_as_itself(trained: Trained, unseen: pa.Table) -> None:
+def test_a_model_is_as_good_as_itself(trained: TrainedRows, unseen: pa.Table) -> None:
     found = compare(trained.model, trained.model, unseen, metric="roc_auc", seed=0)
     assert found.difference.value == 0
     assert found.difference.low <= 0 <= found.difference.high
 
 
-def test_refitted_recipes_are_compared_in_the_same_folds(trained: Trained, blind: Trained, table: pa.Table) -> None:
+def test_refitted_recipes_are_compared_in_the_same_folds(
+    trained: TrainedRows, blind: TrainedRows, table: pa.Table
+) -> None:
     found = compare_refitted(trained.model.info, blind.model.info, table, metric="roc_auc", seed=0, threads=2)
     assert found.method == "refitted"
     assert found.difference.low > 0
@@ -49,7 +53,7 @@ def test_refitted_recipes_are_compared_in_the_same_folds(trained: Trained, blind
     assert same.difference.value == 0
 
 
-def test_the_recipe_of_a_model_searches_nothing(trained: Trained) -> None:
+def test_the_recipe_of_a_model_searches_nothing(trained: TrainedRows) -> None:
     recipe = recipe_of(trained.model.info)
     assert recipe.tune == "none"
     assert recipe.weights == pytest.approx(trained.report.champion.weights)
@@ -69,7 +73,7 @@ def test_recipe_scores_on_folds_of_ones_own(table: pa.Table) -> None:
     assert max(found.ece) < 0.1
 
 
-def test_different_labels_are_not_compared(trained: Trained, table: pa.Table, unseen: pa.Table) -> None:
+def test_different_labels_are_not_compared(trained: TrainedRows, table: pa.Table, unseen: pa.Table) -> None:
     other = Regression(
         label="bill", features=FEATURES, learners=(small_learners()[2],), folds=2, repeats=1, tune="none"
     )

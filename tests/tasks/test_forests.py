@@ -57,7 +57,7 @@ def test_a_threshold_rounded_down_splits_float32_as_the_double_does(threshold: f
 @pytest.mark.parametrize("kind", sorted(PARAMETERS))
 @pytest.mark.parametrize("nulls", [True, False], ids=["nulls", "complete"])
 def test_onnx_answers_as_the_library_on_hard_rows(kind: LearnerKind, *, nulls: bool) -> None:
-    """Trained on complete rows, LightGBM reads a later null as 0; the graph has to do the same."""
+    """TrainedRows on complete rows, LightGBM reads a later null as 0; the graph has to do the same."""
     rows, target = make_rows(nulls=nulls)
     native = kind in ("lightgbm", "xgboost", "random_forest")
     learner = Learner(

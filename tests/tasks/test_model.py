@@ -11,17 +11,17 @@ import pytest
 from tests.tasks.conftest import make_table, small_learners, small_task
 
 from trunkline.errors import SchemaError, TamperedError
-from trunkline.tasks import Learner, Model, Preprocessing, Trained
+from trunkline.tasks import Learner, Model, Preprocessing, TrainedRows
 
 
 @pytest.fixture(scope="module")
-def folder(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(trained: TrainedRows, tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("models") / "churn"
     trained.model.save(where)
     return where
 
 
-def test_loaded_it_answers_the_same(trained: Trained, folder: Path, table: pa.Table) -> None:
+def test_loaded_it_answers_the_same(trained: TrainedRows, folder: Path, table: pa.Table) -> None:
     loaded = Model.load(folder, fingerprint=trained.model.fingerprint)
     assert loaded.predict(table).equals(trained.model.predict(table))
     assert loaded.info == trained.model.info
@@ -110,7 +110,7 @@ def test_learners_without_exact_contributions_are_explained_by_permutation(table
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.onnx", "lightgbm.txt"])
-def test_a_changed_byte_is_refused(trained: Trained, tmp_path: Path, name: str) -> None:
+def test_a_changed_byte_is_refused(trained: TrainedRows, tmp_path: Path, name: str) -> None:
     where = tmp_path / "model"
     # two boosters and the linear learner, so that each kind of file is there
     fingerprint = trained.model.save(where)
@@ -153,7 +153,7 @@ def test_files_outside_the_folder_are_not_read(folder: Path, tmp_path: Path) -> 
         Model.load(where)
 
 
-def test_saving_replaces_whole_folders_and_leaves_no_drafts(trained: Trained, tmp_path: Path) -> None:
+def test_saving_replaces_whole_folders_and_leaves_no_drafts(trained: TrainedRows, tmp_path: Path) -> None:
     where = tmp_path / "model"
     trained.model.save(where)
     (where / "stray.txt").write_text("of an earlier version")

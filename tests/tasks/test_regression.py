@@ -8,7 +8,7 @@ import pytest
 from tests.tasks.conftest import FEATURES
 
 from trunkline.errors import LabelError, UseCaseError
-from trunkline.tasks import Feature, Learner, Model, Preprocessing, Regression, Trained, TrainingReport
+from trunkline.tasks import Feature, Learner, Model, Preprocessing, Regression, TrainedRows, TrainingReport
 from trunkline.tasks.learners import default_regressors
 from trunkline.tasks.regression_training import residuals
 
@@ -28,13 +28,13 @@ def learners() -> tuple[Learner, ...]:
 
 
 @pytest.fixture(scope="module")
-def trained(table: pa.Table) -> Trained:
+def trained(table: pa.Table) -> TrainedRows:
     return Regression(label="bill", features=INPUTS, learners=learners(), folds=4, repeats=1, tune="none").train(
         table, seed=1, threads=2
     )
 
 
-def test_it_learns_and_reports(trained: Trained, table: pa.Table) -> None:
+def test_it_learns_and_reports(trained: TrainedRows, table: pa.Table) -> None:
     report = trained.report
     assert TrainingReport.model_validate_json(report.model_dump_json()) == report
     assert [one.name for one in report.learners] == [
@@ -69,7 +69,7 @@ def test_a_fit_that_did_not_converge_is_noted_and_warns_nobody(table: pa.Table, 
     assert "max_iter" in warning
 
 
-def test_saved_loaded_one_row_and_reasons(trained: Trained, table: pa.Table, tmp_path: Path) -> None:
+def test_saved_loaded_one_row_and_reasons(trained: TrainedRows, table: pa.Table, tmp_path: Path) -> None:
     trained.model.save(tmp_path / "model")
     model = Model.load(tmp_path / "model")
     batch = model.predict(table)["prediction"].to_numpy()

@@ -32,7 +32,9 @@ def report() -> TrainingReport:
     usecase = load_usecase("leavers", plugin_dir=PLUGINS)
     assert usecase.simulate is not None
     assert usecase.task is not None
-    return usecase.task.train(usecase.simulate(rows=600, seed=0).tables["subscribers"], seed=0).report
+    report = usecase.task.train(usecase.simulate(rows=600, seed=0).tables["subscribers"], seed=0).report
+    assert isinstance(report, TrainingReport)
+    return report
 
 
 def judged(gate: Gate, evidence: Evidence) -> GateResult:

@@ -3,6 +3,7 @@
 import ast
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -32,7 +33,9 @@ def test_the_notebook_runs(repository: Path, monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.chdir(tmp_path)
     namespace, shown = run_cells(repository / "examples" / "towers.ipynb")
     assert len(shown) == 7
-    pictures = [one._repr_html_() for one in shown if hasattr(one, "values") and type(one).__name__ == "Bars"]
+    pictures = [
+        str(cast("Any", one)._repr_html_()) for one in shown if hasattr(one, "values") and type(one).__name__ == "Bars"
+    ]
     assert len(pictures) == 4
     assert all("<tr>" in one for one in pictures)
     towers, alarms = namespace["towers"], namespace["alarms"]

@@ -65,9 +65,10 @@ class Watch:
 
     Attributes:
         psi: Population stability index of a feature or the score; the sampling-noise limit applies where it is larger.
-        mean_shift: Shift of the mean of a number, and of the score, in standard deviations at training, either way. Where
-            it is set, numbers are judged by it alone, and their stability index is read without a limit: for batches
-            that are cut along a column, which then varies less in each without having drifted. None judges by the index.
+        mean_shift: Shift of the mean of a number, and of the score, in standard deviations at training, either way.
+            Where it is set, numbers are judged by it alone, and their stability index is read without a limit: for
+            batches that are cut along a column, which then varies less in each without having drifted. None judges by
+            the index.
         performance_drop: Loss of the headline metric against training, in its unit.
         minimum_outcomes: Matured outcomes needed before performance is read.
     """

@@ -16,7 +16,7 @@ from trunkline.tasks.model import Model
 from trunkline.tasks.preprocessing import Preprocessing, QuantileLimits, TukeyFences
 from trunkline.tasks.regression import Regression
 from trunkline.tasks.report import TrainingReport
-from trunkline.tasks.task import Learned, Task, Trained
+from trunkline.tasks.task import Learned, Task, Trained, TrainedRows
 
 __all__ = [
     "AnyCard",
@@ -37,6 +37,7 @@ __all__ = [
     "SearchRange",
     "Task",
     "Trained",
+    "TrainedRows",
     "TrainingReport",
     "TukeyFences",
     "default_classifiers",

@@ -14,7 +14,7 @@ from trunkline.stats.metrics import BINARY_METRICS
 from trunkline.tasks.learners import Learner, default_classifiers
 from trunkline.tasks.sampling import Resampling
 from trunkline.tasks.supervised import Supervised
-from trunkline.tasks.task import Progress, Trained
+from trunkline.tasks.task import Progress, TrainedRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,7 +98,7 @@ class Classification(Supervised):
         threads: int = 1,
         progress: Progress = lambda _phase, _share: None,
         clock: Callable[[], float] = perf_counter,
-    ) -> Trained:
+    ) -> TrainedRows:
         """Learn from typed rows.
 
         Args:

@@ -39,7 +39,7 @@ from trunkline.tasks.report import ClassificationCurves
 from trunkline.tasks.reporting import report_of
 from trunkline.tasks.rows import TrainingRows, prepare_rows
 from trunkline.tasks.slices import fairness_reports, slice_reports
-from trunkline.tasks.task import Progress, Trained
+from trunkline.tasks.task import Progress, TrainedRows
 from trunkline.tasks.validation import probability_score, sigmoid
 
 __all__ = ["best_f1_threshold", "classification_trials", "train"]
@@ -71,7 +71,7 @@ def train(
     threads: int,
     progress: Progress,
     clock: Callable[[], float],
-) -> Trained:
+) -> TrainedRows:
     """Train; see ``Classification.train``."""
     phases = Phases(clock)
     phases.begin("encode")
@@ -158,7 +158,7 @@ def train(
         }
     )
     progress("evidence", 1.0)
-    return Trained(model, report, rows.places[used])
+    return TrainedRows(model, report, rows.places[used])
 
 
 def _threshold(task: Classification, truth: Floats, scores: Floats) -> float:

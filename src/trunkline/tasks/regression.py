@@ -13,7 +13,7 @@ from trunkline.errors import UseCaseError
 from trunkline.stats.metrics import REGRESSION_METRICS
 from trunkline.tasks.learners import Learner, default_regressors
 from trunkline.tasks.supervised import Supervised
-from trunkline.tasks.task import Progress, Trained
+from trunkline.tasks.task import Progress, TrainedRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,7 +68,7 @@ class Regression(Supervised):
         threads: int = 1,
         progress: Progress = lambda _phase, _share: None,
         clock: Callable[[], float] = perf_counter,
-    ) -> Trained:
+    ) -> TrainedRows:
         """Learn from typed rows.
 
         Args:

@@ -19,7 +19,7 @@ from trunkline.tasks.regression import Regression
 from trunkline.tasks.report import Residuals
 from trunkline.tasks.reporting import report_of
 from trunkline.tasks.rows import prepare_rows
-from trunkline.tasks.task import Progress, Trained
+from trunkline.tasks.task import Progress, TrainedRows
 from trunkline.tasks.validation import Score
 
 __all__ = ["residuals", "train"]
@@ -36,7 +36,7 @@ def train(
     threads: int,
     progress: Progress,
     clock: Callable[[], float],
-) -> Trained:
+) -> TrainedRows:
     """Train; see ``Regression.train``."""
     phases = Phases(clock)
     phases.begin("encode")
@@ -112,7 +112,7 @@ def train(
         seed=seed,
     ).model_copy(update={"residuals": residuals(*pictured)})
     progress("evidence", 1.0)
-    return Trained(model, report, rows.places[used])
+    return TrainedRows(model, report, rows.places[used])
 
 
 def _units(margin: Floats, *, log_target: bool) -> Floats:

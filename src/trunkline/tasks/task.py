@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
     from trunkline.tasks.folds import Places
     from trunkline.tasks.kinds import AnyCard, AnyReport
+    from trunkline.tasks.model import Model
+    from trunkline.tasks.report import TrainingReport
 
-__all__ = ["Learned", "Progress", "Task", "Trained"]
+__all__ = ["Learned", "Progress", "Task", "Trained", "TrainedRows"]
 
 Progress = Callable[[str, float], None]
 """Told the name of the phase and the share of it that is done, in [0, 1]."""
@@ -55,6 +57,21 @@ class Trained:
     model: Learned
     report: "AnyReport"
     fitted_rows: "Places | None"
+
+
+@dataclass(frozen=True)
+class TrainedRows(Trained):
+    """What training gives whose model answers rows.
+
+    Attributes:
+        model: The model.
+        report: Everything that was measured on the way.
+        fitted_rows: Places, in the table handed in, of the rows the model was fitted to, rising, shape (rows,).
+    """
+
+    model: "Model"
+    report: "TrainingReport"
+    fitted_rows: "Places"
 
 
 class Task(Protocol):
