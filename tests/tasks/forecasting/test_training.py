@@ -13,6 +13,8 @@ from trunkline.tasks import load_model
 from trunkline.tasks.forecasting import Forecasting, ForecastModel, ForecastReport
 from trunkline.tasks.task import Trained
 
+pytestmark = pytest.mark.slow
+
 TASK = Forecasting(
     target="ms",
     trials=1,
