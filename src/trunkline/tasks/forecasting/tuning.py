@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["tune"]
 
 _FOLDS = 2
-_BETTER = 0.02
+_BETTER = 0.05
 _FOLD_HOURS = 168
 
 
