@@ -6,6 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from deltalake import DeltaTable
 
 from trunkline.cli import main
 from trunkline.tasks.anomaly.alarms import alarm_schema
@@ -37,6 +38,9 @@ def test_alarms_are_raised_once_and_have_the_shape_of_tmf642(
     assert 1 <= first["evaluated"]["alerts"] <= 2 * 40 * 96 / 672
     assert first["evaluated"]["raised"] >= 1
     assert [again["evaluated"][name] for name in ("raised", "updated", "cleared")] == [0, 0, 0]
+    (alert,) = DeltaTable(workspace / "lake" / "platform" / "alerts").to_pyarrow_table().to_pylist()
+    assert alert["title"].startswith("towers: ")
+    assert "new alarm" in alert["title"], "one alert of all, and none when nothing is new"
     assert listed["evaluated"] is None
     assert listed["alarms"] == first["alarms"]
     validator = jsonschema.Draft202012Validator(alarm_schema())

@@ -1,19 +1,24 @@
 """Watch a use case's series: learn what is usual, find what is not, and keep its alarms in the lake.
 
 One evaluation reads the whole watched table as it stands. Its alarms are appended to ``USECASE.alarms``, one row per
-change; the newest row of an alarm says how it stands. The same rows evaluated again write nothing.
+change; the newest row of an alarm says how it stands. The same rows evaluated again write nothing. Alarms that are new
+are announced together, as one alert, and told to those who want to be.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from trunkline.checks import arrow_schema
+from trunkline.checks import arrow_schema, table_from_rows
+from trunkline.contracts.records import Alert
 from trunkline.errors import InputError, SourceError
-from trunkline.lake import held
+from trunkline.lake import Transaction, held
 from trunkline.lake.reading import newest
+from trunkline.run.notifying import announce
+from trunkline.run.watching import ALERTS
 from trunkline.tasks.anomaly import AnomalyModel, Budget, gathered, learn, reason
 from trunkline.tasks.anomaly.alarms import Alarm, Found, advance, severity_of
 
@@ -31,6 +36,15 @@ ALARMS: Final = "alarms"
 
 _REASONS: Final = 3
 _LEAST_TOLD: Final = 2.0
+_TOLD: Final = 5
+_SEVERITIES: Final = ("critical", "major", "minor", "warning", "indeterminate", "cleared")
+_ALERTED: Final[Mapping[str, Literal["critical", "major", "minor", "warning"]]] = {
+    "critical": "critical",
+    "major": "major",
+    "minor": "minor",
+    "warning": "warning",
+    "indeterminate": "warning",
+}
 
 
 class Evaluated(BaseModel):
@@ -147,6 +161,7 @@ def _evaluated(
     progress("write alarms", 0.9)
     if changed:
         _write(workspace, usecase, changed)
+        _announce(workspace, usecase, [alarm for alarm in changed if alarm.state == "raised"], now)
     last = {alarm.alarm_id: alarm for alarm in (*before, *changed)}
     stands = [alarm.severity for alarm in last.values() if alarm.state != "cleared"]
     return Evaluated(
@@ -208,6 +223,29 @@ def _write(workspace: "Workspace", usecase: "UseCase", changed: "list[Alarm]") -
 
     rows = pa.Table.from_pylist([alarm.model_dump() for alarm in changed], schema=arrow_schema(Alarm))
     workspace.lake.append(usecase.table_name(ALARMS), rows)
+
+
+def _announce(workspace: "Workspace", usecase: "UseCase", raised: "list[Alarm]", now: datetime) -> None:
+    """Write one alert of all alarms that are new, as grave as the gravest, and tell it."""
+    grave = sorted(raised, key=lambda alarm: (_SEVERITIES.index(alarm.severity), -alarm.score))
+    if not grave:
+        return
+    said = [
+        f"{one.severity}: {one.problem} of {one.object_type} {one.object_id}, {one.details}" for one in grave[:_TOLD]
+    ]
+    more = f"\nand {len(grave) - _TOLD} more: trunkline alarms {usecase.name} --list" if len(grave) > _TOLD else ""
+    alert = Alert(
+        alert_id=hashlib.sha256("\n".join(sorted(one.alarm_id for one in grave)).encode()).hexdigest()[:24],
+        run_id="alarms",
+        usecase=usecase.name,
+        severity=_ALERTED[grave[0].severity],
+        title=f"{usecase.name}: {len(grave)} new alarms" if len(grave) > 1 else f"{usecase.name}: one new alarm",
+        text="\n".join(said) + more,
+        raised_at=now,
+    )
+    rows = table_from_rows(Alert, [alert.model_dump()])
+    workspace.lake.append(ALERTS, rows, transaction=Transaction(f"alert:{alert.alert_id}", 1))
+    announce(workspace)
 
 
 def _utc(moment: datetime) -> datetime:

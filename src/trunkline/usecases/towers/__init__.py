@@ -23,6 +23,7 @@ from trunkline.spec import (
 )
 from trunkline.tasks import Classification
 from trunkline.tasks.anomaly import Budget
+from trunkline.tasks.anomaly.alarms import Alarm
 from trunkline.usecases.towers.anomalies import MEANINGS, OF_COUNTERS, diagnosed, indicator_rows
 from trunkline.usecases.towers.contracts import CellCounters, CellFault, CellPeriod, Customer, Usage
 from trunkline.usecases.towers.features import FEATURES, cell_periods
@@ -140,6 +141,9 @@ def towers(choices: Choices) -> UseCase:
         publish=(
             Publication(name="customer_service_metrics_data", table="customer_service_metrics"),
             Publication(name="cell_tower_performance_data", table="cell_tower_performance"),
+            Publication(
+                name="alarms", table="towers.alarms", contract=Alarm, key=("alarm_id", "changed_at"), mode="append"
+            ),
         ),
         choices=Choices,
         chosen=towers,
