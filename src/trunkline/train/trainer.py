@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from trunkline.checks import arrow_schema
 from trunkline.contracts import Contract
 from trunkline.contracts.keys import joined_key
 from trunkline.errors import SourceError, UseCaseError
@@ -124,7 +125,9 @@ def feature_table(
         if version is None:
             continue
         versions[name] = version
-        table = lake.read(name, version=version)
+        # expressions may name every field; a table that is older than a field lacks its column
+        schema = _with_fields(lake.schema(name, version=version), contract) if usecase.table_features else None
+        table = lake.read(name, version=version, schema=schema)
         if batches and dataset == usecase.main:
             tables[dataset] = _newest(table.filter(table[BATCH].isin(list(batches))), contract, batches)
             continue
@@ -141,6 +144,14 @@ def feature_table(
             next_step=f"take some in: trunkline ingest {usecase.name} FILE",
         )
     return (usecase.table_features(tables) if usecase.table_features else tables[usecase.main]), versions
+
+
+def _with_fields(stored: "pa.Schema", contract: type[Contract]) -> "pa.Schema":
+    """The schema of a table, and after it the fields of its contract that it lacks."""
+    for field in arrow_schema(contract):
+        if field.name not in stored.names:
+            stored = stored.append(field)
+    return stored
 
 
 def _newest(rows: "ir.Table", contract: type[Contract], batches: Sequence[str]) -> "ir.Table":
