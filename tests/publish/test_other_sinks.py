@@ -1,5 +1,6 @@
 """The conformance suite over files (a folder, an S3 server), a webhook, Pub/Sub's and BigQuery's emulators."""
 
+import hashlib
 import importlib.util
 import itertools
 import json
@@ -23,7 +24,7 @@ import pytest
 from pydantic import SecretStr
 
 from trunkline.errors import InputError, UnavailableError
-from trunkline.publish import Delivery, Latest, Memory, Outbox, Sink, Target, TargetColumn
+from trunkline.publish import ROW_ID, Delivery, Latest, Memory, Outbox, Sink, Target, TargetColumn
 from trunkline.publish.files import FileSink
 from trunkline.testing import SINK_CHECKS, SinkCheck, SinkStage
 
@@ -179,6 +180,17 @@ def _batches(*names: str, pieces: int = 1) -> Callable[[], Iterator[pa.RecordBat
     return rows
 
 
+def _named(*names: str, pieces: int = 1) -> Callable[[], Iterator[pa.RecordBatch]]:
+    """Give rows as sinks get them that keep none: each with its id."""
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        for batch in _batches(*names, pieces=pieces)():
+            ids = [hashlib.sha256(name.encode()).hexdigest()[:32] for name in batch.column("id").to_pylist()]
+            yield batch.append_column(ROW_ID, pa.array(ids, pa.string()))
+
+    return rows
+
+
 def test_readers_of_files_learn_what_columns_mean(tmp_path: Path) -> None:
     sink = FileSink(f"file://{tmp_path}", {"format": SecretStr("csv")})
     sink.deliver(_delivery("sizes"), _batches("a", 'b "quoted", ö'))
@@ -271,20 +283,21 @@ def test_a_webhook_holds_every_promise(check: SinkCheck, webhook_stage: Stage) -
 
 
 def test_what_is_posted_is_signed_and_goes_once(hook: Hook, tmp_path: Path) -> None:
-    import hashlib
     import hmac
 
     sink = webhook(hook.url, tmp_path, secret="shared", headers={"X-API-Key": "k"}, now=lambda: 1_700_000_000.5)
     hook.statuses = [200, 503]
     with pytest.raises(UnavailableError, match="status 503"):
-        sink.deliver(_delivery("calls", whole=False), _batches("a", "b", "c", pieces=3))
+        sink.deliver(_delivery("calls", whole=False), _named("a", "b", "c", pieces=3))
     again = webhook(hook.url, tmp_path, secret="shared")
     hook.statuses = [599]  # it took the second piece, and we did not learn of it
     with pytest.raises(UnavailableError):
-        again.deliver(_delivery("calls", whole=False), _batches("a", "b", "c", pieces=3))
-    assert again.deliver(_delivery("calls", whole=False), _batches("a", "b", "c", pieces=3)) == 2
+        again.deliver(_delivery("calls", whole=False), _named("a", "b", "c", pieces=3))
+    assert again.deliver(_delivery("calls", whole=False), _named("a", "b", "c", pieces=3)) == 2
     keys = [headers["Idempotency-Key"] for headers, _ in hook.taken]
-    assert keys == ["b1-0", "b1-1", "b1-1", "b1-2"]
+    assert len(keys) == 4
+    assert keys[1] == keys[2]
+    assert len(set(keys)) == 3
     assert [row["id"] for one in hook.kept() for row in one["rows"]] == ["a", "b", "c"]
     headers, body = hook.taken[0]
     assert headers["X-API-Key"] == "k"
@@ -297,7 +310,7 @@ def test_what_is_posted_is_signed_and_goes_once(hook: Hook, tmp_path: Path) -> N
 def test_a_receiver_that_refuses_is_not_asked_again(hook: Hook, tmp_path: Path) -> None:
     hook.statuses = [403]
     with pytest.raises(InputError, match="status 403") as refused:
-        webhook(hook.url, tmp_path).deliver(_delivery("calls", whole=False), _batches("a"))
+        webhook(hook.url, tmp_path).deliver(_delivery("calls", whole=False), _named("a"))
     assert "n0t-shown" not in str(refused.value)
     with pytest.raises(InputError, match="without TLS"):
         webhook("http://example.org/hook", tmp_path)
@@ -424,12 +437,12 @@ def test_messages_that_were_acknowledged_are_not_sent_again(pubsub: str, tmp_pat
     delivery = _delivery("calls", whole=False)
 
     def broken() -> Iterator[pa.RecordBatch]:
-        yield next(_batches("a", "b", pieces=2)())
+        yield next(_named("a", "b", pieces=2)())
         raise UnavailableError("the lake went away")
 
     with pytest.raises(UnavailableError):
         pubsub_sink(pubsub, topic.name, tmp_path).deliver(delivery, broken)
-    assert pubsub_sink(pubsub, topic.name, tmp_path).deliver(delivery, _batches("a", "b", pieces=2)) == 1
+    assert pubsub_sink(pubsub, topic.name, tmp_path).deliver(delivery, _named("a", "b", pieces=2)) == 1
     assert sorted(row["id"] for _, row in topic.kept()) == ["a", "b"]
     assert topic.deliveries == 2
     said, _ = topic.kept()[0]

@@ -7,10 +7,11 @@ One protocol over all sinks (:class:`Sink`), one list of what each has (:class:`
 from trunkline.publish.delivering import Published, Publisher
 from trunkline.publish.opening import SCHEMES, open_sink
 from trunkline.publish.outbox import Memory, Outbox, Owed, Plan, Position
-from trunkline.publish.protocol import Capabilities, Delivery, Latest, Rows, Sink, Target, TargetColumn
+from trunkline.publish.protocol import ROW_ID, Capabilities, Delivery, Latest, Rows, Sink, Target, TargetColumn
 from trunkline.publish.targets import planned
 
 __all__ = [
+    "ROW_ID",
     "SCHEMES",
     "Capabilities",
     "Delivery",

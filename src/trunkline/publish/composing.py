@@ -16,7 +16,8 @@ from trunkline.errors import SchemaError
 from trunkline.lake import Lake
 from trunkline.lake.vault import reidentify
 from trunkline.publish.changes import Readable, added, current, day_of, days_of, newest_among, newest_of
-from trunkline.publish.protocol import Rows, Target
+from trunkline.publish.messages import RowNames
+from trunkline.publish.protocol import ROW_ID, Rows, Target
 from trunkline.publish.targets import MASK, Planned
 from trunkline.spec import UseCase
 from trunkline.spec.publish import contract_of
@@ -29,6 +30,8 @@ __all__ = ["Asking", "Composed", "composed", "needed", "reads", "recipe", "strea
 
 _PREDICTIONS: Final = "platform.predictions"
 _STEPS: Final = "platform.steps"
+_LINE: Final = ("_ingested_at", "_batch_id", "_row")
+_NAMED_BY: Final = "_trunkline_by_"
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,16 @@ class Composed:
 
     Attributes:
         target: The target; of dated publications that of one day.
-        rows: The rows, lazily.
+        rows: The rows, lazily; columns of :attr:`named_by` follow those of the target.
         whole: Whether they are all that it is to hold.
+        named_by: What names a row for good, where the sink keeps none: the write that brought it and its place there,
+            or all that it holds.
     """
 
     target: Target
     rows: "ir.Table"
     whole: bool
+    named_by: tuple[str, ...] = ()
 
 
 def reads(usecase: UseCase, one: Planned) -> tuple[str, ...]:
@@ -105,7 +111,13 @@ def recipe(usecase: UseCase, one: Planned) -> str:
 
 
 def composed(
-    lake: Lake, usecase: UseCase, one: Planned, *, versions: Mapping[str, int], since: Mapping[str, int] | None
+    lake: Lake,
+    usecase: UseCase,
+    one: Planned,
+    *,
+    versions: Mapping[str, int],
+    since: Mapping[str, int] | None,
+    keeps: bool = True,
 ) -> tuple[Composed, ...]:
     """Give what a delivery brings; nothing where no row is new.
 
@@ -115,12 +127,15 @@ def composed(
         one: The publication.
         versions: Versions of the tables that it reads.
         since: Versions up to which the target has them; None gives everything.
+        keeps: Whether rows stay at the sink. Where they do not, each goes once: rows are named, and never said to be
+            all that there are but where an expression makes them.
 
     Raises:
         SchemaError: A table or an expression lacks a column that leaves.
     """
     if one.publication.rows is not None or (one.target.mode == "replace" and not one.dated_by):
-        return (Composed(one.target, _leaving(one, _whole(lake, usecase, one, versions)), whole=True),)
+        every = _whole(lake, usecase, one, versions)
+        return (_composed(one, every, named_by=() if keeps else one.target.names, whole=True),)
     table = reads(usecase, one)[0]
     readable = _readable(usecase, table, versions[table])
     if readable.contract is None:
@@ -136,10 +151,21 @@ def composed(
     if fresh is None:
         # rows that are added have no newer version of themselves: every one counts
         rows = readable.rows(lake) if one.target.mode == "append" else current(lake, readable, key=one.target.key)
-        return (Composed(one.target, _leaving(one, _segmented(usecase, rows)), whole=True),)
+        named_by = () if keeps else _names(rows)
+        return (_composed(one, _segmented(usecase, rows), named_by=named_by, whole=keeps),)
     if one.target.mode == "upsert":
         fresh = newest_of(lake, readable, fresh, key=one.target.key)
-    return (Composed(one.target, _leaving(one, _segmented(usecase, fresh)), whole=False),)
+    named_by = () if keeps else _names(fresh)
+    return (_composed(one, _segmented(usecase, fresh), named_by=named_by, whole=False),)
+
+
+def _names(rows: "ir.Table") -> tuple[str, ...]:
+    """What names rows of a table for good: the write and its line, or all they hold where nobody notes that."""
+    return _LINE if set(_LINE) <= set(rows.columns) else tuple(sorted(rows.columns))
+
+
+def _composed(one: Planned, rows: "ir.Table", *, named_by: tuple[str, ...], whole: bool) -> Composed:
+    return Composed(one.target, _leaving(one, rows, also=named_by), whole, named_by)
 
 
 def _readable(usecase: UseCase, table: str, version: int) -> Readable:
@@ -203,8 +229,8 @@ def _segmented(usecase: UseCase, rows: "ir.Table") -> "ir.Table":
     return rows.mutate(segment=ibis.literal(" | ").join([value.fill_null("?") for value in values]))
 
 
-def _leaving(one: Planned, rows: "ir.Table") -> "ir.Table":
-    """Select what leaves, of the kinds that the contract says."""
+def _leaving(one: Planned, rows: "ir.Table", *, also: tuple[str, ...] = ()) -> "ir.Table":
+    """Select what leaves, of the kinds that the contract says; and what names the rows, which does not leave."""
     import ibis
 
     kinds = ibis.Schema.from_pyarrow(arrow_schema(one.contract))
@@ -225,10 +251,11 @@ def _leaving(one: Planned, rows: "ir.Table") -> "ir.Table":
             columns[column.name] = cast("ir.Value", ibis.ifelse(value.isnull(), ibis.null(wanted), shown))
         else:
             columns[column.name] = value if value.type() == wanted else cast("ir.Value", value.cast(wanted))
-    return rows.select(**columns)
+    named = {f"{_NAMED_BY}{number}": cast("ir.Value", rows[name]) for number, name in enumerate(also)}
+    return rows.select(**columns, **named)
 
 
-def streamed(lake: Lake, one: Composed, *, chunk_rows: int, ordered: bool, asking: Asking) -> Rows:
+def streamed(lake: Lake, one: Composed, *, chunk_rows: int, ordered: bool, asking: Asking, place: str = "") -> Rows:
     """Give the rows piece by piece, as often as they are asked for.
 
     Args:
@@ -237,12 +264,21 @@ def streamed(lake: Lake, one: Composed, *, chunk_rows: int, ordered: bool, askin
         chunk_rows: Most rows of a piece.
         ordered: Whether each time has to give the same pieces.
         asking: Who asks for originals, where any leave.
+        place: What rows that are named are of.
     """
-    rows = one.rows
-    if ordered:
-        rows = rows.order_by(list(one.target.key or one.target.names))
+    rows, named_by = one.rows, [name for name in one.rows.columns if name.startswith(_NAMED_BY)]
+    if ordered:  # by everything: rows of one key would be in any order among themselves
+        rows = rows.order_by(list(dict.fromkeys((*named_by, *one.target.key, *one.target.names))))
 
     def pieces() -> "Iterator[pa.RecordBatch]":
+        names = RowNames(place, one.named_by)
+        for batch in alike():
+            leaving = _named(lake, one.target, batch.select(list(one.target.names)), asking)
+            if named_by:
+                leaving = leaving.append_column(ROW_ID, _texts(names.of([batch.column(name) for name in named_by])))
+            yield leaving
+
+    def alike() -> "Iterator[pa.RecordBatch]":
         import pyarrow as pa
 
         waiting: list[pa.RecordBatch] = []
@@ -254,12 +290,18 @@ def streamed(lake: Lake, one: Composed, *, chunk_rows: int, ordered: bool, askin
                 waiting.append(taken)
                 start, count = start + taken.num_rows, count + taken.num_rows
                 if count == chunk_rows:  # always as many, whatever the engine hands over at once
-                    yield _named(lake, one.target, pa.concat_batches(waiting), asking)
+                    yield pa.concat_batches(waiting)
                     waiting, count = [], 0
         if waiting:
-            yield _named(lake, one.target, pa.concat_batches(waiting), asking)
+            yield pa.concat_batches(waiting)
 
     return pieces
+
+
+def _texts(values: list[str]) -> "pa.Array":
+    import pyarrow as pa
+
+    return pa.array(values, pa.string())
 
 
 def _named(lake: Lake, target: Target, batch: "pa.RecordBatch", asking: Asking) -> "pa.RecordBatch":

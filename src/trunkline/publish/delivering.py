@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
@@ -74,6 +75,7 @@ class Publisher:
         settings: Sinks, and how hard they are tried.
         clock: The current instant, with a zone.
         opening: Opens a sink by its settings.
+        lock: Keeps all others from publishing a use case for a ``with`` block; nobody by default.
     """
 
     lake: Lake
@@ -81,6 +83,7 @@ class Publisher:
     settings: PublishSettings
     clock: Callable[[], datetime]
     opening: Callable[..., Sink] = open_sink
+    lock: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
 
     def publish(self, usecase: UseCase, *, run_id: str) -> tuple[Published, ...]:
         """Deliver what a use case publishes, to all its sinks.
@@ -91,11 +94,13 @@ class Publisher:
 
         Raises:
             UnknownNameError: The settings name a sink or a table that is not there.
+            BusyError: Another process publishes it, and did not end in time.
         """
         refuse_unknown(self.settings, usecase)
         found: list[Published] = []
-        for name, said in self._sinks(usecase):
-            found += self._to(name, said, usecase, run_id)
+        with self.lock(usecase.name):
+            for name, said in self._sinks(usecase):
+                found += self._to(name, said, usecase, run_id)
         return tuple(found)
 
     def preview(self, usecase: UseCase) -> tuple[tuple[Published, tuple[str, ...]], ...]:
@@ -119,13 +124,16 @@ class Publisher:
                     rows, statements = 0, list[str]()
                     if until is not None:
                         position = self.outbox.position(name, usecase.name, one.name)
-                        since = _since(position, until)
+                        since = _since(position, until, is_fixed=_is_fixed(sink, one))
                         if since == until.versions:
                             found.append((self._said(name, sink, one, state, rows), ()))
                             continue
                         state = "delivered"
                         plan = self._plan(usecase, one, until, since, run_id="preview")
-                        for part in composed(self.lake, usecase, one, versions=until.versions, since=plan.since):
+                        keeps = sink.capabilities.keeps
+                        for part in composed(
+                            self.lake, usecase, one, versions=until.versions, since=plan.since, keeps=keeps
+                        ):
                             rows += int(
                                 self.lake.engine.arrow(part.rows.aggregate(n=part.rows.count()))["n"][0].as_py()
                             )
@@ -260,7 +268,7 @@ class Publisher:
         if until is None:
             return None
         position = self.outbox.position(name, usecase.name, one.name)
-        since = _since(position, until)
+        since = _since(position, until, is_fixed=_is_fixed(sink, one))
         # a table that was dropped, or came back from a backup, holds another batch than the one that was delivered
         stands = (
             position is None
@@ -292,18 +300,20 @@ class Publisher:
     ) -> Plan:
         said = [usecase.name, one.name, one.target.name, until.to_json(), since]
         batch_id = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
-        return Plan(since, replace(until, batch_id=batch_id), run_id, self.clock())
+        return Plan(since, replace(until, batch_id=batch_id), run_id, self.clock(), self.settings.chunk_rows)
 
     def _deliver(self, sink: Sink, usecase: UseCase, one: Planned, plan: Plan, asking: Asking) -> int:
         count = 0
-        parts = composed(self.lake, usecase, one, versions=plan.until.versions, since=plan.since)
+        able = sink.capabilities
+        parts = composed(self.lake, usecase, one, versions=plan.until.versions, since=plan.since, keeps=able.keeps)
         for part in parts:
             rows = streamed(
                 self.lake,
                 part,
-                chunk_rows=self.settings.chunk_rows,
-                ordered=not sink.capabilities.remembers,
+                chunk_rows=plan.chunk_rows,
+                ordered=not able.remembers,
                 asking=asking,
+                place=_place(sink, plan, part),
             )
             delivery = _delivery(plan, part)
             count += self._patiently()(sink.deliver, delivery, rows)
@@ -366,13 +376,31 @@ def _recipe(sink: Sink, usecase: UseCase, one: Planned) -> str:
     return f"{said}-{hashlib.sha256(sink.shown.encode()).hexdigest()[:8]}"
 
 
-def _since(position: Position | None, until: Position) -> "dict[str, int] | None":
+def _is_fixed(sink: Sink, one: Planned) -> bool:
+    """Whether what went stays as it went: rows of a sink that keeps none do not go again in another form."""
+    return not sink.capabilities.keeps and one.publication.rows is None
+
+
+def _place(sink: Sink, plan: Plan, part: Composed) -> str:
+    """What rows that are named are of; those that an expression makes go as a whole each time."""
+    said = [sink.shown, part.target.usecase, part.target.name, plan.batch_id if part.whole else ""]
+    return json.dumps(said)
+
+
+def _since(position: Position | None, until: Position, *, is_fixed: bool) -> "dict[str, int] | None":
     """Versions after which rows are new; None where everything has to be delivered."""
-    if position is None or position.recipe != until.recipe or position.identities != until.identities:
+    if position is None or position.identities != until.identities:
+        return None
+    if position.recipe != until.recipe and not (is_fixed and _moved(position.recipe) == _moved(until.recipe)):
         return None
     if any(position.versions.get(table, -1) > version for table, version in until.versions.items()):
         return None  # a backup was restored: the sink is ahead of the lake
     return dict(position.versions)
+
+
+def _moved(said: str) -> str:
+    """The part of a recipe that says where the sink is."""
+    return said.partition("-")[2]
 
 
 def _delivery(plan: Plan, part: Composed) -> Delivery:

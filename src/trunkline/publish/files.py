@@ -110,9 +110,11 @@ class FileSink:
         target = delivery.target
         said = self._noted(target.name) or {}
         self._refuse_foreign(target, said)
-        if self.held(target) == delivery.batch_id:
-            return 0
         is_added = target.mode == "append"
+        if self.held(target) == delivery.batch_id:
+            if delivery.whole and is_added:  # the process may have died before they were removed
+                self._remove_others(target, _listed(said.get("files")))
+            return 0
         name = f"{target.name}/{delivery.batch_id}.{self._format}" if is_added else f"{target.name}.{self._format}"
         with tempfile.TemporaryDirectory(prefix="trunkline-publish-") as folder:
             path = Path(folder) / "rows"

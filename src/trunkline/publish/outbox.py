@@ -6,12 +6,17 @@ same rows, so a delivery that died half-way is made again under the same batch i
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from trunkline.publish.protocol import ROW_ID, Delivery
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Memory", "Outbox", "Owed", "Plan", "Position"]
 
@@ -22,7 +27,8 @@ _TABLES: Final = (
     delivered_at TEXT NOT NULL, PRIMARY KEY (sink, usecase, publication))""",
     """CREATE TABLE IF NOT EXISTS owed (sink TEXT, usecase TEXT, publication TEXT, plan TEXT, error TEXT NOT NULL,
     attempts INTEGER NOT NULL, since TEXT NOT NULL, PRIMARY KEY (sink, usecase, publication))""",
-    "CREATE TABLE IF NOT EXISTS sent (sink TEXT, batch_id TEXT, part INTEGER, PRIMARY KEY (sink, batch_id, part))",
+    """CREATE TABLE IF NOT EXISTS sent_rows (sink TEXT, row_id BLOB, batch_id TEXT NOT NULL,
+    PRIMARY KEY (sink, row_id)) WITHOUT ROWID""",
 )
 
 
@@ -71,12 +77,14 @@ class Plan:
         until: Where the sink will be then.
         run_id: The run that planned it.
         made_at: When.
+        chunk_rows: Rows of a piece: made again, a delivery has the pieces that it had, whatever the settings say then.
     """
 
     since: Mapping[str, int] | None
     until: Position
     run_id: str
     made_at: datetime
+    chunk_rows: int = 10_000
 
     @property
     def batch_id(self) -> str:
@@ -91,6 +99,7 @@ class Plan:
                 "until": self.until.to_json(),
                 "run_id": self.run_id,
                 "made_at": self.made_at.astimezone(UTC).isoformat(),
+                "chunk_rows": self.chunk_rows,
             },
             sort_keys=True,
         )
@@ -105,6 +114,7 @@ class Plan:
             until=Position.from_json(said["until"]),
             run_id=str(said["run_id"]),
             made_at=datetime.fromisoformat(said["made_at"]),
+            chunk_rows=int(said.get("chunk_rows", 10_000)),
         )
 
 
@@ -132,7 +142,7 @@ class Owed:
 
 
 class Memory:
-    """Which parts of a delivery one sink has: for sinks that cannot say so themselves.
+    """Which rows one sink took: for sinks that keep none, and cannot say so themselves.
 
     Args:
         outbox: Keeps it.
@@ -142,13 +152,27 @@ class Memory:
     def __init__(self, outbox: "Outbox", sink: str) -> None:
         self._outbox, self._sink = outbox, sink
 
-    def has(self, batch_id: str) -> frozenset[int]:
-        """Number the parts that were delivered."""
-        return self._outbox.sent(self._sink, batch_id)
+    def lacks(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
+        """Give the rows that it has not acknowledged.
 
-    def add(self, batch_id: str, part: int) -> None:
-        """Note that a part was delivered."""
-        self._outbox.note_sent(self._sink, batch_id, part)
+        Args:
+            batch: Rows with :data:`~trunkline.publish.protocol.ROW_ID`.
+        """
+        import pyarrow as pa
+
+        ids = batch.column(ROW_ID).to_pylist()
+        known = self._outbox.sent(self._sink, ids)
+        return batch.filter(pa.array([one not in known for one in ids], pa.bool_()))
+
+    def add(self, delivery: Delivery, batch: "pa.RecordBatch") -> None:
+        """Note that it acknowledged rows; of what goes as a whole each time, until the delivery is done.
+
+        Args:
+            delivery: What they belong to.
+            batch: Rows with :data:`~trunkline.publish.protocol.ROW_ID`.
+        """
+        ids = batch.column(ROW_ID).to_pylist()
+        self._outbox.note_sent(self._sink, ids, batch_id=delivery.batch_id if delivery.whole else "")
 
 
 class Outbox:
@@ -218,7 +242,7 @@ class Outbox:
             sink: Name of the sink.
             usecase: The use case.
             publication: The publication.
-            position: Up to where it has the rows; None forgets what was planned, and nothing else.
+            position: Up to where it has the rows; None forgets what was planned, and notes that it was asked for.
             at: When.
         """
         with self._writing() as connection:
@@ -231,29 +255,47 @@ class Outbox:
             )
             if found is not None and found[0] is not None:
                 batch_id = Plan.from_json(str(found[0])).batch_id
-                connection.execute("DELETE FROM sent WHERE sink = ? AND batch_id = ?", (sink, batch_id))
-            if position is not None:
+                connection.execute("DELETE FROM sent_rows WHERE sink = ? AND batch_id = ?", (sink, batch_id))
+            if position is None:  # asked for, and found to have all: what it rests on is still needed
+                connection.execute(
+                    "UPDATE positions SET delivered_at = ? WHERE sink = ? AND usecase = ? AND publication = ?",
+                    (at.astimezone(UTC).isoformat(), sink, usecase, publication),
+                )
+            else:
                 connection.execute(
                     "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?)",
                     (sink, usecase, publication, position.to_json(), at.astimezone(UTC).isoformat()),
                 )
 
-    def sent(self, sink: str, batch_id: str) -> frozenset[int]:
-        """Number the parts of a delivery that a sink has."""
-        rows = self._read("SELECT part FROM sent WHERE sink = ? AND batch_id = ?", (sink, batch_id))
-        return frozenset(int(str(part)) for (part,) in rows)
+    def sent(self, sink: str, row_ids: Sequence[str]) -> frozenset[str]:
+        """Say which of some rows a sink took."""
+        found = self._read(
+            "SELECT lower(hex(row_id)) FROM sent_rows WHERE sink = ?"
+            " AND row_id IN (SELECT unhexed(value) FROM json_each(?))",
+            (sink, json.dumps(list(row_ids))),
+        )
+        return frozenset(str(one) for (one,) in found)
 
-    def note_sent(self, sink: str, batch_id: str, part: int) -> None:
-        """Note that a sink has a part of a delivery."""
+    def note_sent(self, sink: str, row_ids: Sequence[str], *, batch_id: str = "") -> None:
+        """Note that a sink took rows.
+
+        Args:
+            sink: Name of the sink.
+            row_ids: What names them, in hexadecimal digits.
+            batch_id: The delivery after which they are forgotten; empty keeps them.
+        """
         with self._writing() as connection:
-            connection.execute("INSERT OR IGNORE INTO sent VALUES (?, ?, ?)", (sink, batch_id, part))
+            connection.executemany(
+                "INSERT OR IGNORE INTO sent_rows VALUES (?, ?, ?)",
+                [(sink, bytes.fromhex(one), batch_id) for one in row_ids],
+            )
 
     def sinks(self) -> tuple[str, ...]:
         """Name the sinks to which something was delivered."""
         return tuple(str(name) for (name,) in self._read("SELECT DISTINCT sink FROM positions ORDER BY 1", ()))
 
     def versions(self) -> Iterator[tuple[str, int]]:
-        """Name tables and versions that deliveries to come rest on; a sink that gets nothing for long is let go of."""
+        """Name tables and versions that deliveries to come rest on; what nobody asked for for long is let go of."""
         for (text,) in self._read(
             "SELECT position FROM positions"
             " WHERE julianday(delivered_at) > (SELECT max(julianday(delivered_at)) FROM positions) - ?",
@@ -283,6 +325,7 @@ class Outbox:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None)
+        connection.create_function("unhexed", 1, bytes.fromhex, deterministic=True)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # rows must not arrive twice after a power cut either
         for statement in _TABLES:

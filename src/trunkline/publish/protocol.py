@@ -10,20 +10,24 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from trunkline.contracts.kinds import KindName
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Capabilities", "Delivery", "Latest", "Rows", "Sink", "Target", "TargetColumn", "TargetMode"]
+__all__ = ["ROW_ID", "Capabilities", "Delivery", "Latest", "Rows", "Sink", "Target", "TargetColumn", "TargetMode"]
 
 TargetMode = Literal["append", "upsert", "replace"]
 """How a target follows its rows, see :data:`trunkline.spec.publish.Mode`."""
 
 Rows = Callable[[], "Iterator[pa.RecordBatch]"]
-"""Gives the rows of a delivery from the beginning each time it is called, the same ones in the same order."""
+"""Gives the rows of a delivery from the beginning each time it is called. A sink that does not remember gets the same
+ones in the same order and pieces; one that keeps no rows gets a further column, :data:`ROW_ID`, that names each."""
+
+ROW_ID: Final = "_trunkline_id"
+"""Column of texts that name rows for good, whatever delivery brings them: for sinks that keep no rows."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Capabilities:
         remembers: Whether the sink itself knows which batch a target holds, written together with the rows: a batch is
             then never there twice. Otherwise rows or messages carry ids by which a repeated one is known.
         views: Whether it can show the newest of dated targets under one name.
-        keeps: Whether rows stay there; of messages nobody can say later what a target holds.
+        keeps: Whether rows stay there; of messages nobody can say later what a target holds, so each row goes once.
         shares: Whether several use cases write to one table of the platform; else each has its own, ``NAME_USECASE``.
     """
 

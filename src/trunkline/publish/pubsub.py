@@ -1,7 +1,7 @@
 """Google Pub/Sub as a sink: one message per row, with an id that a subscriber knows a repeated one by.
 
 Attributes of a message say what it is (``target``, ``usecase``, ``batch_id``, ``id``, ``key``, ``content_type``); its
-data is the row as JSON. Which pieces were acknowledged is written down here, so that nothing is sent again but a piece
+data is the row as JSON. Which rows were acknowledged is written down here, so that nothing is sent again but a piece
 whose acknowledgement was lost; its messages have the ids that they had.
 """
 
@@ -34,7 +34,7 @@ class PubSubSink:
 
     Args:
         url: ``pubsub://PROJECT/TOPIC``; the topic has to be there.
-        memory: Which pieces were acknowledged.
+        memory: Which rows were acknowledged.
         options: ``credentials_file``, the key file of a service account (else the application's default), or
             ``emulator``, host and port of one (else ``PUBSUB_EMULATOR_HOST``).
         timeout_s: Longest wait for an acknowledgement (seconds).
@@ -87,12 +87,12 @@ class PubSubSink:
         return None
 
     def deliver(self, delivery: Delivery, rows: Rows) -> int:
-        """Send the pieces that were not acknowledged yet; each is noted when all its messages are durable there."""
+        """Send the rows that were not acknowledged yet; a piece is noted when all its messages are durable there."""
         target = delivery.target
-        acknowledged = self._memory.has(delivery.batch_id)
-        sent = count = 0
-        for place, batch in enumerate(rows()):
-            if place not in acknowledged:
+        sent = 0
+        for piece in rows():
+            batch = self._memory.lacks(piece)
+            if batch.num_rows:
                 point("publish.pubsub.before_send")
                 with self._faults():
                     waiting = [
@@ -107,15 +107,14 @@ class PubSubSink:
                             batch_id=delivery.batch_id,
                             content_type="application/json",
                         )
-                        for one in messages_of(delivery, batch, first=count)
+                        for one in messages_of(target, batch)
                     ]
                     for one in waiting:
                         one.result(timeout=self._timeout_s)
                 point("publish.pubsub.after_send")
-                self._memory.add(delivery.batch_id, place)
+                self._memory.add(delivery, batch)
                 point("publish.pubsub.noted")
                 sent += batch.num_rows
-            count += batch.num_rows
         return sent
 
     def would(self, delivery: Delivery) -> tuple[str, ...]:
@@ -163,9 +162,23 @@ class PubSubSink:
 
         from google.api_core import exceptions
         from google.auth.exceptions import GoogleAuthError, TransportError
+        from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
 
         try:
             yield
+        except MessageTooLargeError:
+            raise InputError(
+                "a row is larger than a message of Pub/Sub may be (10 MB)",
+                where=self.shown,
+                next_step="publish fewer `columns`, or set `tables` of the sink so that this one does not go there",
+            ) from None
+        except exceptions.InvalidArgument:
+            raise InputError(
+                "Pub/Sub does not take a row as a message (InvalidArgument)",
+                where=self.shown,
+                next_step="an attribute has 1,024 bytes at most: publish a shorter `key`, or set `tables` of the sink "
+                "so that this table does not go there",
+            ) from None
         except (exceptions.NotFound, exceptions.PermissionDenied, exceptions.Unauthenticated, ValueError) as error:
             raise InputError(
                 f"the topic is not there, or may not be written to ({type(error).__name__})",

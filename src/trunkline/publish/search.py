@@ -6,7 +6,8 @@ maker refuses the other's server; so the calls are made by an HTTP client.
 A target is an alias. Rows that replace all go into a new index, which takes the alias in one call: readers see the old
 rows or the new ones. Other rows are gathered in an index of their own first, and copied by the server when they are
 all there; a document has the row's key as its id, or batch and place where rows have no key, so a batch that comes
-again changes nothing. Dated publications make one index a day, and a view is an alias of the newest.
+again changes nothing. An index notes whose it is and which batch it has; an alias of anybody else's index is refused.
+Dated publications make one index a day, and a view is an alias of the newest.
 """
 
 import hashlib
@@ -84,11 +85,11 @@ class SearchSink:
 
     @property
     def capabilities(self) -> Capabilities:
-        """In what this sink differs from others: documents have ids by which a repeated one is known."""
+        """In what this sink differs from others: an index says which batch it has, and documents have ids."""
         return Capabilities(
             name=self._name,
             modes=frozenset(("append", "upsert", "replace")),
-            remembers=False,
+            remembers=True,
             views=True,
             keeps=True,
         )
@@ -107,21 +108,32 @@ class SearchSink:
         """
         self._ask("GET", "/")
 
-    def held(self, target: Target) -> str | None:  # noqa: ARG002 - the protocol's
-        """Say which batch a target holds: nobody knows."""
+    def held(self, target: Target) -> str | None:
+        """Say which batch the index behind the alias has; None where there is none, or its columns are others."""
+        for about in self._about(target.name).values():
+            batch_id, _, fingerprint = str(_batches(about).get(target.usecase, "")).partition(":")
+            if batch_id and fingerprint == target.fingerprint:
+                return batch_id
         return None
 
     def deliver(self, delivery: Delivery, rows: Rows) -> int:
         """Bring rows into an index.
 
         Raises:
-            InputError: Login or rights are wrong, a value does not fit, or an index has the name of the alias.
+            InputError: Login or rights are wrong, a value does not fit, or an index has the name of the alias; or what
+                is behind the alias is somebody else's.
             UnavailableError: The server did not answer, is busy, or has no room.
         """
         target = delivery.target
         self._refuse_an_index(target)
+        about = self._about(target.name)
+        self._refuse_foreign(target.name, about, usecase="" if target.shared else target.usecase)
+        if self.held(target) == delivery.batch_id:
+            return 0
         self._ask("PUT", f"/_index_template/{quote(_template(target))}", body=_template_of(target))
         new = _index(delivery)
+        if new in about:  # rows of other deliveries came to it, and readers see it until this one is there
+            new = f"{new}-again"
         self._ask("DELETE", f"/{new}", allowed=(404,))
         self._ask("PUT", f"/{new}")
         try:
@@ -129,12 +141,12 @@ class SearchSink:
             self._ask("POST", f"/{new}/_refresh")
             point("publish.search.before_swap")
             before = self._behind(target.name)
-            if delivery.whole and not target.shared:
+            if not before or (delivery.whole and not target.shared):
+                self._note(new, delivery)
                 self._swap(target.name, to=new, instead_of=before)
-            elif not before:
-                self._swap(target.name, to=new, instead_of=())
             else:
                 self._copied(new, delivery)
+                self._note(before[0], delivery)
         except BaseException:
             if new not in self._behind(target.name):
                 self._ask("DELETE", f"/{new}", allowed=(404,))
@@ -153,7 +165,9 @@ class SearchSink:
 
     def show(self, latest: Latest) -> None:
         """Make an alias of the newest dated index."""
-        before = self._behind(latest.name)
+        about = self._about(latest.name)
+        self._refuse_foreign(latest.name, about, usecase=latest.target.usecase)
+        before = tuple(sorted(about))
         actions = [{"remove": {"index": index, "alias": latest.name}} for index in before]
         actions += [{"add": {"index": index, "alias": latest.name}} for index in self._behind(latest.target.name)]
         self._ask("POST", "/_aliases", body={"actions": actions})
@@ -172,6 +186,39 @@ class SearchSink:
                 where=f"{self.shown}, {target.name}",
                 next_step="rename it, or set another `prefix`: published rows stand behind an alias of that name",
             )
+
+    def _refuse_foreign(self, alias: str, about: Mapping[str, Mapping[str, Any]], *, usecase: str) -> None:
+        """Refuse an alias of indices that Trunkline did not make, or made for another use case.
+
+        Raises:
+            InputError: There is such an index.
+        """
+        for index, said in about.items():
+            is_made = said.get("made_by") == "trunkline"
+            if is_made and (not usecase or said.get("usecase") == usecase):
+                continue
+            owner = str(said.get("usecase", ""))[:60]
+            whose = f"belongs to the use case {owner!r}" if is_made else "was not made by Trunkline"
+            raise InputError(
+                f"behind the name {alias!r} is the index {index!r}, and it {whose}",
+                where=f"{self.shown}, {alias}",
+                next_step="set a `prefix` under [publish], or take the alias from that index",
+            )
+
+    def _about(self, alias: str) -> dict[str, Mapping[str, Any]]:
+        """Say of each index behind an alias what its mapping notes."""
+        if not self._behind(alias):
+            return {}
+        found = self._ask("GET", f"/{alias}/_mapping", allowed=(404,))
+        return {index: dict(said.get("mappings", {}).get("_meta") or {}) for index, said in found.items()}
+
+    def _note(self, index: str, delivery: Delivery) -> None:
+        """Note in the mapping of an index which batch it has."""
+        target = delivery.target
+        found = self._ask("GET", f"/{index}/_mapping")[index]
+        about = dict(found.get("mappings", {}).get("_meta") or _meta(target))
+        noted = {**_batches(about), target.usecase: f"{delivery.batch_id}:{target.fingerprint}"}
+        self._ask("PUT", f"/{index}/_mapping", body={"_meta": {**about, "batches": noted}})
 
     def _behind(self, alias: str) -> tuple[str, ...]:
         found = self._ask("GET", f"/_alias/{alias}", allowed=(404,))
@@ -206,7 +253,8 @@ class SearchSink:
         """Copy what was gathered into the index behind the alias; it is the server that does it."""
         target = delivery.target
         newest = {"size": 0, "aggs": {"newest": {"max": {"field": "_seq_no"}}}}
-        before = self._ask("POST", f"/{target.name}/_search", body=newest)["aggregations"]["newest"]["value"] or -1
+        found = self._ask("POST", f"/{target.name}/_search", body=newest)["aggregations"]["newest"]["value"]
+        before = -1 if found is None else found
         answer = self._ask(
             "POST",
             "/_reindex?refresh=true",
@@ -308,10 +356,20 @@ def _template_of(target: Target) -> dict[str, object]:
             "mappings": {
                 "dynamic": False,
                 "properties": properties,
-                "_meta": {"made_by": "trunkline", "usecase": target.usecase, "about": target.description[:200]},
+                "_meta": _meta(target),
             },
         },
     }
+
+
+def _meta(target: Target) -> dict[str, object]:
+    return {"made_by": "trunkline", "usecase": target.usecase, "about": target.description[:200]}
+
+
+def _batches(about: Mapping[str, Any]) -> dict[str, str]:
+    """Use cases to the batch that an index has of each, and the hash of its columns."""
+    found = about.get("batches")
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def _index(delivery: Delivery) -> str:

@@ -1,7 +1,8 @@
 """A webhook as a sink: rows are posted to an address, piece by piece, signed, each with a key that names it for good.
 
-A receiver that keeps the ``Idempotency-Key`` of what it took needs no more to take everything once: which pieces it has
-acknowledged is written down here, and the one whose answer was lost comes again under the same key.
+A receiver that keeps the ``Idempotency-Key`` of what it took needs no more to take everything once: which rows it has
+acknowledged is written down here, and the piece whose answer was lost comes again under the same key, which is made of
+the ids of its rows. The ids go along, in the order of the rows.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from trunkline.errors import InputError, MissingExtraError, UnavailableError
-from trunkline.publish.messages import document
+from trunkline.publish.messages import messages_of
 from trunkline.publish.outbox import Memory
 from trunkline.publish.protocol import Capabilities, Delivery, Latest, Rows, Target
 from trunkline.settings.drills import point
@@ -52,7 +53,7 @@ class WebhookSink:
 
     Args:
         url: The address; without TLS only this machine is reached.
-        memory: Which pieces were acknowledged.
+        memory: Which rows were acknowledged.
         secret: Signs what is posted; empty signs nothing.
         headers: Further headers, e.g. an API key.
         timeout_s: Longest wait for an answer (seconds).
@@ -101,30 +102,32 @@ class WebhookSink:
         return None
 
     def deliver(self, delivery: Delivery, rows: Rows) -> int:
-        """Post the pieces that were not acknowledged yet.
+        """Post the rows that were not acknowledged yet.
 
         Raises:
             InputError: The receiver refuses them for good.
             UnavailableError: It did not answer, or wants to be asked later.
         """
         count = 0
-        acknowledged = self._memory.has(delivery.batch_id)
-        for place, batch in enumerate(rows()):
-            if place in acknowledged:
+        for place, piece in enumerate(rows()):
+            batch = self._memory.lacks(piece)
+            if not batch.num_rows:
                 continue
-            key = f"{delivery.batch_id}-{place}"
-            body = self._body(delivery, place, [document(row) for row in batch.to_pylist()])
+            messages = list(messages_of(delivery.target, batch))
+            ids = [one.message_id for one in messages]
+            key = hashlib.sha256("".join(ids).encode()).hexdigest()[:32]
+            body = self._body(delivery, place, ids, [one.body for one in messages])
             point("publish.webhook.before_post")
             self._post(key, body)
             point("publish.webhook.after_post")
-            self._memory.add(delivery.batch_id, place)
+            self._memory.add(delivery, batch)
             point("publish.webhook.noted")
             count += batch.num_rows
         return count
 
     def would(self, delivery: Delivery) -> tuple[str, ...]:
         """Say what would be posted."""
-        return (f"POST {self.shown}: rows of {delivery.target.name}, Idempotency-Key: {delivery.batch_id}-0 ...",)
+        return (f"POST {self.shown}: rows of {delivery.target.name}, Idempotency-Key made of the ids of the rows",)
 
     def show(self, latest: Latest) -> None:
         """A receiver has no views."""
@@ -135,7 +138,7 @@ class WebhookSink:
 
     # -- inside
 
-    def _body(self, delivery: Delivery, place: int, rows: list[bytes]) -> bytes:
+    def _body(self, delivery: Delivery, place: int, ids: list[str], rows: list[bytes]) -> bytes:
         target = delivery.target
         head = {
             "target": target.name,
@@ -145,6 +148,7 @@ class WebhookSink:
             "key": target.key,
             "whole": delivery.whole,
             "run_id": delivery.run_id,
+            "ids": ids,
         }
         return json.dumps(head, separators=(",", ":")).encode()[:-1] + b',"rows":[' + b",".join(rows) + b"]}"
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from trunkline.errors import InputError
+from trunkline.errors import InputError, UnknownNameError
+from trunkline.lake import held
 from trunkline.publish import Memory, Outbox, Published, Publisher, open_sink, planned
 from trunkline.publish.delivering import refuse_unknown
 from trunkline.run.steps import StepContext
@@ -54,13 +55,19 @@ def preview_publish(workspace: "Workspace", usecase_name: str) -> tuple[tuple[Pu
 
 
 def publisher_of(workspace: "Workspace", *, only: tuple[str, ...] = ()) -> Publisher:
-    """Give what publishes from a workspace, to some sinks alone where they are named."""
+    """Give what publishes from a workspace, to some sinks alone where they are named; one process at a time does."""
     settings = workspace.settings.publish
     return Publisher(
         lake=workspace.lake,
         outbox=outbox_of(workspace),
         settings=settings.model_copy(update={"only": only}) if only else settings,
         clock=workspace.clock,
+        lock=lambda usecase: held(
+            workspace.folder("locks") / f"publish-{usecase}.lock",
+            what=f"publishing of {usecase}",
+            timeout_s=settings.lock_timeout_s,
+            clock=workspace.clock,
+        ),
     )
 
 
@@ -95,6 +102,15 @@ def refuse_nothing_to_publish(workspace: "Workspace", usecase_name: str) -> None
     settings = workspace.settings.publish
     taking = {name: one for name, one in settings.sinks.items() if not one.usecases or usecase_name in one.usecases}
     refuse_unknown(settings, workspace.usecase(usecase_name))
+    _refuse_unknown_tables(workspace)
+    for name in settings.only:
+        if name not in taking:
+            raise InputError(
+                f"the sink {name[:40]!r} does not take the tables of {usecase_name!r}",
+                where=f"`usecases` of [publish.sinks.{name}]",
+                allowed=taking,
+                next_step="name another sink, or add the use case there",
+            )
     if not taking:
         raise InputError(
             f"no sink takes the tables of {usecase_name!r}: {', '.join(names)}",
@@ -105,3 +121,27 @@ def refuse_nothing_to_publish(workspace: "Workspace", usecase_name: str) -> None
     for name, one in taking.items():
         if not settings.only or name in settings.only:
             open_sink(one, settings=settings, memory=Memory(outbox_of(workspace), name)).close()
+
+
+def _refuse_unknown_tables(workspace: "Workspace") -> None:
+    """Refuse sinks that name a use case that is not installed, or a table that none of theirs publishes.
+
+    Raises:
+        UnknownNameError: There is one.
+    """
+    installed = workspace.installed().usecases
+    named = workspace.usecases()
+    for name, one in workspace.settings.publish.sinks.items():
+        where = f"[publish.sinks.{name}] of the settings"
+        for usecase in one.usecases:
+            if usecase not in named:
+                raise UnknownNameError(f"there is no use case {usecase[:40]!r}", where=where, allowed=named)
+        takes = one.usecases or named
+        if not set(takes) <= set(installed):  # of one that is broken nobody knows what it publishes
+            continue
+        known = sorted({table.name for usecase in takes for table in planned(installed[usecase])})
+        for table in one.tables:
+            if table not in known:
+                raise UnknownNameError(
+                    f"no use case publishes a table {table[:40]!r} there", where=where, allowed=known
+                )

@@ -1,5 +1,6 @@
 """Settings of what leaves: to whom, under which names, and how hard it is tried."""
 
+import json
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -12,12 +13,19 @@ Prefix = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{0,12}$")]
 
 
 def _listed(value: object) -> object:
-    """A variable of the environment holds one text: names with commas between."""
-    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+    """A variable of the environment holds one text: a JSON list, or names with commas between."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            raise ValueError('a list is names with commas between, or JSON: ["one", "two"]') from None
+    return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-"""Names; as one text with commas between them in the environment."""
+"""Names; in the environment as a JSON list, or as one text with commas between them."""
 
 
 class SinkSettings(BaseModel, frozen=True, extra="forbid"):
@@ -53,12 +61,15 @@ class PublishSettings(BaseModel, frozen=True, extra="forbid"):
     """What leaves, and to whom. What there is to publish is declared by the use cases."""
 
     sinks: Mapping[str, SinkSettings] = Field({}, description="Where published rows go, by a name of your choice.")
-    only: tuple[str, ...] = Field((), description="Sinks that are written to; none means all.")
+    only: Names = Field((), description="Sinks that are written to; none means all.")
     prefix: Prefix = Field("", description="Begins the names of all published tables, at most 12 characters.")
     attempts: int = Field(4, ge=1, le=20, description="How often a sink that does not answer is tried (attempts).")
     wait_s: float = Field(
         0.5, ge=0, le=60, description="Longest wait before the second attempt; it doubles from attempt to attempt (s)."
     )
     timeout_s: float = Field(30.0, gt=0, le=3600, description="Longest wait for an answer of a sink (seconds).")
+    lock_timeout_s: float = Field(
+        60.0, ge=0, description="Longest wait for another process that publishes the same use case (seconds)."
+    )
     chunk_rows: int = Field(10_000, ge=1, description="Rows that are handed to a sink at once (rows).")
     who: str = Field("trunkline publish", min_length=1, description="Who asks the vault for originals, in its record.")

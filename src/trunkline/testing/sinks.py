@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from trunkline.errors import InputError, TrunklineError, UnavailableError
-from trunkline.publish import Delivery, Latest, Rows, Sink, Target, TargetColumn
+from trunkline.publish import ROW_ID, Delivery, Latest, Rows, Sink, Target, TargetColumn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,7 +92,7 @@ def _row(name: str, **more: object) -> dict[str, object]:
     } | more
 
 
-def _given(target: Target, rows: Sequence[Row], *, pieces: int = 2) -> Rows:
+def _given(target: Target, rows: Sequence[Row], *, pieces: int = 2, ids: Sequence[str] = ()) -> Rows:
     import pyarrow as pa
 
     kinds = {"text": pa.string(), "number": pa.float64(), "integer": pa.int64(), "flag": pa.bool_()}
@@ -102,7 +102,8 @@ def _given(target: Target, rows: Sequence[Row], *, pieces: int = 2) -> Rows:
     def batches() -> "Iterator[pa.RecordBatch]":
         size = max(1, -(-len(rows) // pieces))
         for start in range(0, len(rows), size):
-            yield pa.RecordBatch.from_pylist([dict(row) for row in rows[start : start + size]], schema=schema)
+            batch = pa.RecordBatch.from_pylist([dict(row) for row in rows[start : start + size]], schema=schema)
+            yield batch.append_column(ROW_ID, pa.array(ids[start : start + size])) if ids else batch
 
     return batches
 
@@ -113,7 +114,11 @@ def _delivery(target: Target, batch: str, *, whole: bool) -> Delivery:
 
 
 def _deliver(sink: Sink, target: Target, batch: str, rows: Sequence[Row], *, whole: bool) -> int:
-    return sink.deliver(_delivery(target, batch, whole=whole), _given(target, rows))
+    """Deliver rows; where the sink keeps none, each is named by target, content, and how often that occurred."""
+    said = [f"{target.name} {sorted(row.items())}" for row in rows]
+    named = [f"{one} {said[:place].count(one)}" for place, one in enumerate(said)]
+    ids = [] if sink.capabilities.keeps else [hashlib.sha256(one.encode()).hexdigest()[:32] for one in named]
+    return sink.deliver(_delivery(target, batch, whole=whole), _given(target, rows, ids=ids))
 
 
 def _same(stage: SinkStage, target: Target, wanted: Sequence[Row], otherwise: str) -> None:
@@ -162,6 +167,32 @@ def adds_rows_once(stage: SinkStage) -> None:
     _deliver(stage.open(), target, "2", second, whole=False)
     _deliver(stage.open(), target, "2", second, whole=False)
     _same(stage, target, [*first, *second], "rows were added twice, or not at all")
+
+
+def adds_all_rows_of_a_key(stage: SinkStage) -> None:
+    """Rows that are added are all there, also those of one key."""
+    sink = stage.open()
+    if not _modes(sink, "append"):
+        return
+    target = replace(_target(stage, "repeated", "append"), key=("id",))
+    rows = [_row("a", calls=1), _row("a", calls=2), _row("b", calls=3), _row("a", calls=4)]
+    _deliver(sink, target, "1", rows[:3], whole=False)
+    _deliver(sink, target, "2", rows[3:], whole=False)
+    found = sorted(str(row["calls"]) for row in stage.rows(target) or ())
+    _hold(found == ["1", "2", "3", "4"], f"of four rows, three of one key, these are there: {found}")
+
+
+def sends_no_row_again(stage: SinkStage) -> None:
+    """What keeps no rows gets each once, whatever delivery brings it: also where all rows are delivered anew."""
+    sink = stage.open()
+    if sink.capabilities.keeps:
+        return
+    target = _target(stage, "again", "append")
+    first = [_row("a"), _row("b"), _row("c")]
+    _hold(_deliver(sink, target, "1", first, whole=False) == 3, "the rows were not counted")
+    count = _deliver(stage.open(), target, "2", [_row("new"), *first], whole=False)
+    _hold(count == 1, f"of four rows, three of which are known, {count} went")
+    _same(stage, target, [*first, _row("new")], "rows were sent again, or not at all")
 
 
 def newer_rows_take_the_place_of_older_ones(stage: SinkStage) -> None:
@@ -318,7 +349,7 @@ def refuses_wrong_names_and_closes_twice(stage: SinkStage) -> None:
 def refuses_what_is_somebody_elses(stage: SinkStage) -> None:
     """A target of another use case is not overwritten."""
     sink = stage.open()
-    if not (sink.capabilities.remembers and _modes(sink, "replace")):
+    if not (sink.capabilities.keeps and _modes(sink, "replace")):
         return
     target = _target(stage, "theirs", "replace")
     _deliver(sink, target, "1", [_row("a")], whole=True)
@@ -334,6 +365,8 @@ def refuses_what_is_somebody_elses(stage: SinkStage) -> None:
 SINK_CHECKS: Final[tuple[SinkCheck, ...]] = (
     replaces_all_rows_at_once,
     adds_rows_once,
+    adds_all_rows_of_a_key,
+    sends_no_row_again,
     newer_rows_take_the_place_of_older_ones,
     keeps_every_value,
     rows_that_break_off_change_nothing,

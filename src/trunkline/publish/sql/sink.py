@@ -5,14 +5,16 @@ is replaced is filled beside the old one, carries the batch in its comment, and 
 which is atomic; whoever comes next reads the comment, should the process have died before it noted the delivery.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.errors import InputError
+from trunkline.errors import InputError, UnavailableError
 from trunkline.publish.protocol import Capabilities, Delivery, Latest, Rows, Target
 from trunkline.publish.sql import migrations, tables
 from trunkline.publish.sql.address import Address, writable_address
@@ -37,6 +39,7 @@ CRASH_POINTS: Final = (
 """Points at which a drill kills the publishing process, or the database."""
 
 _CONNECT_S: Final = 10
+_LOCK_S: Final = 30
 
 
 class SqlSink:
@@ -86,21 +89,8 @@ class SqlSink:
 
     def held(self, target: Target) -> str | None:
         """Say which batch a table holds; None where it is not there, or has other columns."""
-        import sqlalchemy as sa
-
         with self._session(target.name) as connection:
-            self._recover(connection, target)
-            if not tables.exists(connection, target.name):
-                return None
-            listed, _ = tables.ledger(self._prefix)
-            found = connection.execute(
-                sa.select(listed.c.batch_id).where(
-                    listed.c.name == target.name,
-                    listed.c.usecase == target.usecase,
-                    listed.c.fingerprint == target.fingerprint,
-                )
-            ).scalar()
-            return None if found is None else str(found)
+            return self._held(connection, target)
 
     def deliver(self, delivery: Delivery, rows: Rows) -> int:
         """Bring rows into a table.
@@ -110,9 +100,9 @@ class SqlSink:
             UnavailableError: The database did not answer, or its disk is full.
         """
         target = delivery.target
-        if self.held(target) == delivery.batch_id:
-            return 0
-        with self._session(target.name) as connection:
+        with self._session(target.name) as connection, self._alone(connection, f"{self._prefix}|{target.name}"):
+            if self._held(connection, target) == delivery.batch_id:  # asked where nobody else delivers meanwhile
+                return 0
             point("publish.sql.begun")
             self._refuse_foreign(connection, target)
             if self._ways.swaps and delivery.whole and not target.shared:
@@ -141,7 +131,7 @@ class SqlSink:
         query = f"SELECT {columns} FROM {quoted(latest.target.name)}"  # noqa: S608 - names of ours, quoted
         name = quoted(latest.name)
         with self._session(latest.name) as connection:
-            self._refuse_no_view(connection, latest.name)
+            self._refuse_no_view(connection, latest)
             if self._address.database == "mariadb":  # one statement, atomic
                 connection.exec_driver_sql(f"CREATE OR REPLACE VIEW {name} AS {query}")
             else:
@@ -176,7 +166,7 @@ class SqlSink:
             connection.commit()
         if self._is_migrated:
             return
-        with self._alone(connection):
+        with self._alone(connection, f"{self._prefix}trunkline"):
             migrations.migrate(connection, prefix=self._prefix, shown=self.shown)
             connection.commit()
         if is_sqlite:
@@ -184,11 +174,19 @@ class SqlSink:
         self._is_migrated = True
 
     @contextmanager
-    def _alone(self, connection: "Connection") -> Iterator[None]:
-        """Hold a lock of the database while its tables are migrated."""
-        name = f"{self._prefix}trunkline"
+    def _alone(self, connection: "Connection", what: str) -> Iterator[None]:
+        """Hold a lock of the database: of PostgreSQL until the transaction ends; a file of SQLite is locked already.
+
+        Raises:
+            UnavailableError: Somebody else holds it for long.
+        """
+        name = f"trunkline-{hashlib.sha256(what.encode()).hexdigest()[:32]}"
         if self._address.database == "mariadb":
-            connection.exec_driver_sql(f"SELECT GET_LOCK('{name}', 30)")
+            if connection.exec_driver_sql(f"SELECT GET_LOCK('{name}', {_LOCK_S})").scalar() != 1:
+                raise UnavailableError(
+                    "another process writes there", where=self.shown, next_step="`trunkline publish` tries it again"
+                )
+            connection.commit()  # what is read from here on is of now
             yield
             connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{name}')")
             connection.commit()
@@ -196,6 +194,22 @@ class SqlSink:
         if self._address.database == "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock(hashtext('{name}'))")
         yield
+
+    def _held(self, connection: "Connection", target: Target) -> str | None:
+        import sqlalchemy as sa
+
+        self._recover(connection, target)
+        if not tables.exists(connection, target.name):
+            return None
+        listed, _ = tables.ledger(self._prefix)
+        found = connection.execute(
+            sa.select(listed.c.batch_id).where(
+                listed.c.name == target.name,
+                listed.c.usecase == target.usecase,
+                listed.c.fingerprint == target.fingerprint,
+            )
+        ).scalar()
+        return None if found is None else str(found)
 
     def _in_one_transaction(self, connection: "Connection", delivery: Delivery, rows: Rows) -> int:
         """Add rows, or put them in the place of all, together with the note of it."""
@@ -238,6 +252,7 @@ class SqlSink:
         new, old = f"{target.name}__n", f"{target.name}__o"  # names may have 64 characters, and 61 may be taken
         table = tables.declared(target, database=database, name=new, batch_id=delivery.batch_id)
         for name in (new, old):
+            self._refuse_unmade(connection, name)
             connection.exec_driver_sql(f"DROP TABLE IF EXISTS {quoted(name)}")
         tables.made(connection, table)
         count = staged(connection, table, rows, database=database)
@@ -310,14 +325,45 @@ class SqlSink:
             next_step="set a `prefix` under [publish], or rename that table",
         )
 
-    def _refuse_no_view(self, connection: "Connection", name: str) -> None:
+    def _refuse_unmade(self, connection: "Connection", name: str) -> None:
+        """Refuse to drop a table beside which a new one is filled, unless a delivery that broke off left it."""
         import sqlalchemy as sa
 
-        if name in sa.inspect(connection).get_table_names():
+        if not tables.exists(connection, name):
+            return
+        if str(sa.inspect(connection).get_table_comment(name)["text"] or "").startswith(tables.MADE_BY):
+            return
+        raise InputError(
+            f"there is a table {name!r}, and it was not made by Trunkline",
+            where=self.shown,
+            next_step="rename it: rows that are replaced are filled there first",
+        )
+
+    def _refuse_no_view(self, connection: "Connection", latest: Latest) -> None:
+        """Refuse a table of the view's name, and a view that shows none of the use case's own tables.
+
+        Raises:
+            InputError: There is one.
+        """
+        import sqlalchemy as sa
+
+        inspected, name = sa.inspect(connection), latest.name
+        if name in inspected.get_table_names():
             raise InputError(
                 f"there is a table {name!r} where a view is to be made",
                 where=self.shown,
                 next_step="set a `prefix` under [publish], or rename that table",
+            )
+        if name not in inspected.get_view_names():
+            return
+        listed, _ = tables.ledger(self._prefix)
+        own = connection.execute(sa.select(listed.c.name).where(listed.c.usecase == latest.target.usecase))
+        shows = set(re.findall(r"\w+", str(inspected.get_view_definition(name) or "")))
+        if not shows & {str(one) for one in own.scalars()}:
+            raise InputError(
+                f"there is a view {name!r}, and it was not made by Trunkline for {latest.target.usecase!r}",
+                where=self.shown,
+                next_step="set a `prefix` under [publish], or rename that view",
             )
 
     def _note(self, connection: "Connection", delivery: Delivery, count: int) -> None:
