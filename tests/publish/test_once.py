@@ -35,6 +35,7 @@ from trunkline.publish.messages import messages_of, row_key
 from trunkline.run import Workspace
 from trunkline.run.publishing import publisher_of
 from trunkline.settings.publish import PublishSettings, SinkSettings
+from trunkline.spec import UseCase
 
 Trunkline = Callable[..., tuple[int, str, str]]
 Put = Callable[[str, Sequence[str]], None]
@@ -51,6 +52,7 @@ class Messages:
     told: list[tuple[str, str]]
     down_after: int = 1_000
     wholes: list[bool] = field(default_factory=list)
+    pieces: list[int] = field(default_factory=list)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -79,6 +81,7 @@ class Messages:
             for one in messages_of(delivery.target, batch):
                 self.told.append((one.message_id, json.loads(one.body).get("call_id", "")))
             self.memory.add(delivery, batch)
+            self.pieces.append(batch.num_rows)
             count += batch.num_rows
         return count
 
@@ -101,24 +104,29 @@ class Hearing:
     table: str = "call_log"
     told: list[tuple[str, str]] = field(default_factory=list)
     wholes: list[bool] = field(default_factory=list)
+    pieces: list[int] = field(default_factory=list)
 
-    def publish(self, *, chunk_rows: int = 10_000, down_after: int = 1_000, **more: Any) -> Published:  # noqa: ANN401
+    def publisher(self, *, chunk_rows: int = 10_000, down_after: int = 1_000) -> Publisher:
         said = SinkSettings(url=SecretStr("https://example.org/"), tables=(self.table,))
         settings = PublishSettings(sinks={"here": said}, attempts=1, chunk_rows=chunk_rows, wait_s=0)
         memory = Memory(self.outbox, "here")
 
         def opening(*_: object, **__: object) -> Sink:
-            return Messages(memory, self.told, down_after, self.wholes)
+            return Messages(memory, self.told, down_after, self.wholes, self.pieces)
 
-        publisher = Publisher(
+        return Publisher(
             lake=self.workspace.lake,
             outbox=self.outbox,
             settings=settings,
             clock=self.workspace.clock,
             opening=opening,
         )
-        usecase = self.workspace.usecase("lines")
-        (found,) = publisher.publish(more.get("usecase", usecase), run_id="r")
+
+    def publish(
+        self, *, chunk_rows: int = 10_000, down_after: int = 1_000, usecase: UseCase | None = None
+    ) -> Published:
+        publisher = self.publisher(chunk_rows=chunk_rows, down_after=down_after)
+        (found,) = publisher.publish(usecase or self.workspace.usecase("lines"), run_id="r")
         return found
 
     def heard(self) -> list[str]:
@@ -135,6 +143,8 @@ def test_after_an_erasure_nobody_is_told_again(hearing: Hearing, put: Put) -> No
     assert hearing.publish().rows == 4
     erased = hearing.workspace.lake.erase("lines.calls", "call_id", ["c1"])
     assert erased.rows == 1
+    ((said, _),) = hearing.publisher().preview(hearing.workspace.usecase("lines"))
+    assert said.rows == 0
     assert hearing.publish().rows == 0
     put("calls", (CALLS[0], "c5,0170 5,5,2026-01-05"))
     assert hearing.publish().rows == 1
@@ -171,6 +181,7 @@ def test_a_delivery_that_broke_off_is_finished_with_other_pieces(hearing: Hearin
     assert owed.plan is not None
     assert owed.plan.chunk_rows == 1
     assert hearing.publish(chunk_rows=10_000).rows == 3
+    assert hearing.pieces == [1, 1, 1, 1]  # one whose acknowledgement was lost comes with the same rows
     assert hearing.heard() == ["c1", "c2", "c3", "c4"]
 
 

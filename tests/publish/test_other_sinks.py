@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -205,6 +205,23 @@ def test_readers_of_files_learn_what_columns_mean(tmp_path: Path) -> None:
     assert (note["rows"], note["batch_id"]) == (2, "b1")
     with pytest.raises(InputError, match="no such form"):
         FileSink(f"file://{tmp_path}", {"format": SecretStr("xlsx")})
+
+
+def test_files_of_before_go_also_after_a_process_that_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = FileSink(f"file://{tmp_path}", {})
+    added, anew = _delivery("rows", whole=False), replace(_delivery("rows", batch="b2", whole=False), whole=True)
+    sink.deliver(added, _batches("a"))
+
+    def died(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sink, "_remove_others", died)
+        with pytest.raises(KeyboardInterrupt):
+            sink.deliver(anew, _batches("a", "b"))
+    assert sorted(path.name for path in (tmp_path / "rows").iterdir()) == ["b1.parquet", "b2.parquet"]
+    assert FileSink(f"file://{tmp_path}", {}).deliver(anew, _batches("a", "b")) == 0
+    assert [path.name for path in (tmp_path / "rows").iterdir()] == ["b2.parquet"]
 
 
 # -- a webhook
@@ -449,6 +466,28 @@ def test_messages_that_were_acknowledged_are_not_sent_again(pubsub: str, tmp_pat
     assert (said["usecase"], said["batch_id"], said["key"]) == ("calls", "b1", "a")
     with pytest.raises(InputError, match="topic is not there"):
         pubsub_sink(pubsub, "no-such-topic", tmp_path).check()
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        pytest.param("InvalidArgument", "does not take a row", id="an attribute that is too long"),
+        pytest.param("MessageTooLargeError", "larger than a message", id="a row that is too large"),
+    ],
+)
+def test_a_row_that_can_never_be_sent_is_told(tmp_path: Path, fault: str, said: str) -> None:
+    pytest.importorskip("google.cloud.pubsub_v1", reason="the extra pubsub is not installed")
+    from google.api_core import exceptions
+    from google.cloud.pubsub_v1.publisher.exceptions import MessageTooLargeError
+
+    class Refusing:
+        def publish(self, *_: object, **__: object) -> None:
+            raise exceptions.InvalidArgument("no") if fault == "InvalidArgument" else MessageTooLargeError("no")  # type: ignore[no-untyped-call]  # Google's has no types
+
+    sink = pubsub_sink("127.0.0.1:9", "topic", tmp_path)
+    sink._opened = Refusing()  # type: ignore[attr-defined]  # in the place of the client
+    with pytest.raises(InputError, match=said):
+        sink.deliver(_delivery("calls", whole=False), _named("a"))
 
 
 # -- BigQuery

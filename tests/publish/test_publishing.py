@@ -234,6 +234,50 @@ def test_bad_input_is_told(folder: Path, trunkline: Trunkline, put: Put, argumen
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("variables", "arguments", "said"),
+    [
+        pytest.param({"TABLES": "call_lg"}, (), "call_lg", id="a table that nobody publishes"),
+        pytest.param({"TABLES": '["call_lg"]'}, (), "'call_lg'", id="the same as JSON"),
+        pytest.param({"TABLES": '["call_log"'}, (), "JSON", id="no list"),
+        pytest.param({"USECASES": "lins"}, (), "no use case 'lins'", id="no use case"),
+        pytest.param({"USECASES": "towers", "TABLES": "call_log"}, (), "call_log", id="a table of another use case"),
+        pytest.param({"USECASES": "towers"}, ("--sink", "here"), "does not take", id="a sink of another use case"),
+    ],
+)
+def test_a_name_that_is_none_is_told(
+    folder: Path,
+    trunkline: Trunkline,
+    put: Put,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    put("calls", CALLS)
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__NEAR__URL", f"sqlite:///{tmp_path}/near.db")
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__HERE__URL", f"sqlite:///{tmp_path}/here.db")
+    for name, value in variables.items():
+        monkeypatch.setenv(f"TRUNKLINE_PUBLISH__SINKS__HERE__{name}", value)
+    code, out, err = trunkline("publish", "lines", *arguments)
+    assert code == 2, out + err
+    assert said in out + err
+    assert "Traceback" not in err
+
+
+def test_lists_of_the_environment_are_json_or_commas(
+    folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("calls", CALLS)
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__HERE__URL", f"sqlite:///{tmp_path}/here.db")
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__HERE__TABLES", '["call_log", "callers"]')
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__ONLY", '["here"]')
+    code, out, err = trunkline("publish", "lines", "--json")
+    assert code == 0, err
+    assert {one["publication"] for one in json.loads(out)["publish"]["published"]} == {"call_log", "callers"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("crash_at", ["publish.sql.half", "publish.sql.after_commit"])
 def test_a_process_that_dies_half_way_is_gone_on_with(

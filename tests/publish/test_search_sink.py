@@ -158,6 +158,44 @@ def test_a_name_that_is_an_index_is_refused(stage: SearchStage) -> None:
     assert found["hits"]["hits"][0]["_source"] == {"theirs": 1}
 
 
+@pytest.mark.servers
+def test_the_first_row_of_a_shared_table_goes_as_well(stage: SearchStage) -> None:
+    sink, mine = stage.open(), replace(TARGET, name=stage.name("first"), shared=True)
+    sink.deliver(delivery(mine, "m1", whole=True), given("a"))
+    sink.deliver(delivery(mine, "m2", whole=True), given("b"))
+    rows = stage.rows(mine)
+    assert rows is not None
+    assert [row["id"] for row in rows] == ["b"]
+
+
+@pytest.mark.servers
+def test_an_alias_of_somebody_elses_index_is_refused(stage: SearchStage) -> None:
+    name, theirs = stage.name("alias"), stage.name("customers_v7")
+    ask(stage.url, f"/{theirs}/_doc?refresh=true", method="POST", body={"theirs": 1})
+    actions = [{"add": {"index": theirs, "alias": name}}]
+    ask(stage.url, "/_aliases", method="POST", body={"actions": actions})
+    target = replace(TARGET, name=name, mode="replace")
+    with pytest.raises(InputError, match="was not made by Trunkline"):
+        stage.open().deliver(delivery(target, "one", whole=True), given("a"))
+    with pytest.raises(InputError, match="was not made by Trunkline"):
+        stage.open().show(Latest(name, replace(target, name=stage.name("day"))))
+    found = ask(stage.url, f"/{name}/_search")
+    assert [hit["_source"] for hit in found["hits"]["hits"]] == [{"theirs": 1}]
+
+
+@pytest.mark.servers
+def test_a_batch_that_comes_again_after_others_takes_their_place(stage: SearchStage) -> None:
+    sink, target = stage.open(), replace(TARGET, name=stage.name("back"))
+    sink.deliver(delivery(target, "one", whole=True), given("a"))
+    sink.deliver(delivery(target, "two", whole=False), given("b"))
+    assert sink.held(target) == "two"
+    sink.deliver(delivery(target, "one", whole=True), given("a"))
+    rows = stage.rows(target)
+    assert rows is not None
+    assert [row["id"] for row in rows] == ["a"]
+    assert stage.open().held(target) == "one"
+
+
 @pytest.mark.parametrize("url", ["elasticsearch://host:9200", "opensearch+ftp://host", "opensearch+http:///"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(InputError, match="malformed"):

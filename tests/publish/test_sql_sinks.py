@@ -2,16 +2,18 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 pytest.importorskip("sqlalchemy", reason="the extra sql is not installed")
 import sqlalchemy as sa
 
-from trunkline.publish import Latest, Sink, Target, TargetColumn
+from trunkline.errors import InputError
+from trunkline.publish import Delivery, Latest, Sink, Target, TargetColumn
 from trunkline.publish.sql import SqlSink
 from trunkline.publish.sql.address import writable_address
 from trunkline.testing import SINK_CHECKS, SinkCheck, SinkStage
@@ -95,6 +97,48 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlStage]:
     made = SqlStage(url, away)
     yield made
     made.close()
+
+
+_TARGET = Target("own", "checks", (TargetColumn("id", "text", nullable=False),), ("id",), "replace")
+
+
+def _given() -> Iterator[pa.RecordBatch]:
+    yield pa.RecordBatch.from_pylist([{"id": "a"}])
+
+
+def _deliver(sink: Sink, target: Target) -> None:
+    sink.deliver(Delivery(target, "b", True, "r", {}, datetime(2026, 3, 1, tzinfo=UTC)), _given)
+
+
+def test_a_view_of_somebody_else_is_not_replaced(stage: SqlStage) -> None:
+    target, view = replace(_TARGET, name=stage.name("own")), stage.name("theirs")
+    sink = stage.open()
+    _deliver(sink, target)
+    engine = sa.create_engine(writable_address(stage.url).url, poolclass=sa.pool.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE VIEW {view} AS SELECT 'theirs' AS id"))
+    with pytest.raises(InputError, match="there is a view"):
+        sink.show(Latest(view, target))
+    assert stage.shown(Latest(view, target)) == [{"id": "theirs"}]
+    for _ in range(2):
+        sink.show(Latest(stage.name("ours"), target))
+    assert stage.shown(Latest(stage.name("ours"), target)) == [{"id": "a"}]
+
+
+def test_a_table_beside_ours_is_not_dropped(stage: SqlStage) -> None:
+    target = replace(_TARGET, name=stage.name("beside"))
+    names = [f"{target.name}__n", f"{target.name}__o"]
+    engine = sa.create_engine(writable_address(stage.url).url, poolclass=sa.pool.NullPool)
+    with engine.begin() as connection:
+        for name in names:
+            connection.execute(sa.text(f"CREATE TABLE {name} (id VARCHAR(10))"))
+    if stage.open().capabilities.name == "mariadb":  # the others fill no table beside
+        with pytest.raises(InputError, match="was not made by Trunkline"):
+            _deliver(stage.open(), target)
+    else:
+        _deliver(stage.open(), target)
+    with engine.connect() as connection:
+        assert set(names) <= set(sa.inspect(connection).get_table_names())
 
 
 @pytest.mark.parametrize("check", SINK_CHECKS, ids=lambda check: check.__name__)

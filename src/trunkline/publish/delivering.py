@@ -130,13 +130,16 @@ class Publisher:
                             continue
                         state = "delivered"
                         plan = self._plan(usecase, one, until, since, run_id="preview")
-                        keeps = sink.capabilities.keeps
-                        for part in composed(
-                            self.lake, usecase, one, versions=until.versions, since=plan.since, keeps=keeps
-                        ):
-                            rows += int(
-                                self.lake.engine.arrow(part.rows.aggregate(n=part.rows.count()))["n"][0].as_py()
-                            )
+                        parts = composed(
+                            self.lake,
+                            usecase,
+                            one,
+                            versions=until.versions,
+                            since=plan.since,
+                            keeps=sink.capabilities.keeps,
+                        )
+                        for part in parts:
+                            rows += self._count(name, sink, plan, part)
                             statements += sink.would(_delivery(plan, part))
                     found.append((self._said(name, sink, one, state, rows), tuple(statements)))
             finally:
@@ -144,6 +147,14 @@ class Publisher:
         return tuple(found)
 
     # -- inside
+
+    def _count(self, name: str, sink: Sink, plan: Plan, part: Composed) -> int:
+        """Count the rows that would go."""
+        if sink.capabilities.keeps:
+            return int(self.lake.engine.arrow(part.rows.aggregate(n=part.rows.count()))["n"][0].as_py())
+        memory, place = Memory(self.outbox, name), _place(sink, plan, part)
+        pieces = streamed(self.lake, part, chunk_rows=plan.chunk_rows, ordered=True, asking=Asking("", ""), place=place)
+        return sum(memory.lacks(piece).num_rows for piece in pieces())
 
     def _said(
         self, name: str, sink: Sink, one: Planned, state: Literal["delivered", "unchanged", "absent"], rows: int

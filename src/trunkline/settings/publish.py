@@ -61,7 +61,7 @@ class PublishSettings(BaseModel, frozen=True, extra="forbid"):
     """What leaves, and to whom. What there is to publish is declared by the use cases."""
 
     sinks: Mapping[str, SinkSettings] = Field({}, description="Where published rows go, by a name of your choice.")
-    only: Names = Field((), description="Sinks that are written to; none means all.")
+    only: tuple[str, ...] = Field((), description="Sinks that are written to; none means all.")
     prefix: Prefix = Field("", description="Begins the names of all published tables, at most 12 characters.")
     attempts: int = Field(4, ge=1, le=20, description="How often a sink that does not answer is tried (attempts).")
     wait_s: float = Field(
