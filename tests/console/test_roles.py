@@ -29,6 +29,8 @@ ROLES: Final = {
     "GET /console/quality/{usecase}/{dataset}": "reader",
     "GET /console/quarantine": "reader",
     "GET /console/readings": "reader",
+    "GET /console/alarms": "reader",
+    "GET /console/alarms/{usecase}": "reader",
     "GET /console/live": "reader",
     "GET /console/live/events": "reader",
     "GET /console/receipts": "reader",
