@@ -34,7 +34,8 @@ class Erased(BaseModel):
         brokers: Brokers that hold records by themselves, e.g. Kafka: nothing is taken out of their topics, and what
             they hold of the person goes with their own retention.
         sinks: Sinks that rows were published to. Tables that are replaced as a whole lose the person with the next
-            `trunkline publish`; rows by key, added rows and messages stay there until somebody takes them out.
+            `trunkline publish`; rows by key, added rows, messages, and dated tables of days that have no rows left stay
+            there until somebody takes them out.
     """
 
     model_config = ConfigDict(frozen=True)
