@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
-    from confluent_kafka import KafkaError, TopicPartition
+    from confluent_kafka import Consumer, KafkaError, TopicPartition
     from confluent_kafka.admin import AdminClient
 
     from trunkline.lake import Keyring
@@ -75,6 +75,7 @@ class KafkaBroker:
         self._lock = threading.Lock()
         self._known: dict[str, int] = {}
         self._readers: dict[tuple[str, int], Reader] = {}
+        self._members: dict[str, Consumer] = {}
         self._writer = Writer(self._options, hosts=self._hosts, timeout_s=settings.timeout_s)
         self._closed = False
         with self._told():
@@ -159,13 +160,13 @@ class KafkaBroker:
         name = self._name(topic)
         if offset <= 0 or self.committed(topic, group=group, partition=partition) >= offset:
             return
-        places = [library().TopicPartition(name, partition, offset)]
-        self._of_group(self._admin_alter, group, places)
+        member, places = self._member(group), [library().TopicPartition(name, partition, offset)]
+        self._of_group(lambda: member.commit(offsets=places, asynchronous=False) or ())
 
     def committed(self, topic: str, *, group: str, partition: int = 0) -> int:
         """Up to where a group is done; 0 when it never committed, or Kafka forgot it."""
-        places = [library().TopicPartition(self._name(topic), partition)]
-        [place] = self._of_group(self._admin_list, group, places)
+        member, places = self._member(group), [library().TopicPartition(self._name(topic), partition)]
+        [place] = self._of_group(lambda: member.committed(places, timeout=self._settings.timeout_s))
         return max(0, int(place.offset))
 
     def source_id(self, topic: str, *, partition: int = 0) -> str:
@@ -192,8 +193,11 @@ class KafkaBroker:
                 return
             self._closed = True
             readers, self._readers = list(self._readers.values()), {}
+            members, self._members = list(self._members.values()), {}
         for reader in readers:
             reader.close()
+        for member in members:
+            member.close()
         self._writer.close()
 
     # Topics
@@ -292,36 +296,40 @@ class KafkaBroker:
 
     # Groups
 
-    def _of_group(
-        self,
-        ask: "Callable[[list[Any]], Mapping[str, Future[Any]]]",
-        group: str,
-        places: "Sequence[TopicPartition]",
-    ) -> "Sequence[TopicPartition]":
-        name = self._groups + group
-        wanted = [library().ConsumerGroupTopicPartitions(name, list(places))]
+    def _member(self, group: str) -> "Consumer":
+        """The client that asks for a group's places and notes them; it joins nothing.
+
+        A consumer, and not the client of administrators: librdkafka's answer to the latter falls over a missing pointer
+        when the group's coordinator has moved or was not found yet (``rd_kafka_handle_OffsetFetch``, 2.12).
+        """
+        with self._lock:
+            self._refuse_closed()
+            member = self._members.get(group)
+            if member is None:
+                said = {**self._options, "group.id": self._groups + group, "enable.auto.commit": False}
+                member = self._members[group] = library().Consumer(said)
+            return member
+
+    def _of_group(self, ask: "Callable[[], Sequence[TopicPartition]]") -> "Sequence[TopicPartition]":
         with self._told():
-            answer = self._asked(lambda: ask(wanted)[name])
-            for place in answer.topic_partitions:
+            found = self._again(ask)
+            for place in found:
                 if place.error is not None and place.error.name() not in ABSENT:
                     raise library().KafkaException(place.error)
-            found: Sequence[TopicPartition] = answer.topic_partitions
             return found
-
-    def _admin_alter(self, wanted: "list[Any]") -> "Mapping[str, Future[Any]]":
-        return self._admin.alter_consumer_group_offsets(wanted, request_timeout=self._settings.timeout_s)
-
-    def _admin_list(self, wanted: "list[Any]") -> "Mapping[str, Future[Any]]":
-        return self._admin.list_consumer_group_offsets(wanted, request_timeout=self._settings.timeout_s)
 
     # Errors
 
     def _asked(self, ask: "Callable[[], Future[_T]]") -> _T:
+        """Wait for an answer of the cluster; see :meth:`_again`."""
+        return self._again(lambda: ask().result())
+
+    def _again(self, ask: "Callable[[], _T]") -> _T:
         """Ask the cluster, again while it changes leaders or loads a group."""
         until = time.monotonic() + self._settings.timeout_s
         while True:
             try:
-                return ask().result()
+                return ask()
             except Exception as error:
                 if name_of(error) not in PASSING or time.monotonic() > until:
                     raise

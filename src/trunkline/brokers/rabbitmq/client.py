@@ -116,6 +116,8 @@ def is_ours(error: BaseException) -> bool:
     """Whether an error is one of the connection, the server, or of waiting for them."""
     from aiormq.exceptions import AMQPException
 
+    if isinstance(error, RuntimeError):  # aiormq has no class for a connection that is closed while it is asked
+        return str(error).endswith("closed")
     return isinstance(
         error, AMQPException | OSError | TimeoutError | asyncio.InvalidStateError | asyncio.CancelledError
     )
