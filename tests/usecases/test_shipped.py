@@ -74,3 +74,11 @@ def test_its_simulator_is_seeded_and_fits_its_contract(usecase: UseCase) -> None
         assert refused == []
     assert first.best_score == again.best_score
     assert first.metric == usecase.metric
+
+
+@pytest.mark.parametrize(
+    ("name", "answers"),
+    [("churn", True), ("upgrade", True), ("house_prices", True), ("towers", False), ("response_time", False)],
+)
+def test_the_server_answers_rows_where_a_row_alone_says_enough(name: str, answers: bool) -> None:
+    assert load_usecase(name).answers_rows is answers

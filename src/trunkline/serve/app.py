@@ -93,7 +93,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
             usecase, workspace=workspace, pseudonyms=None if keys is None else keys.pseudonyms(usecase.contract)
         )
         for name, usecase in usecases.items()
-        if usecase.task is not None and not usecase.task.reads_history
+        if usecase.answers_rows
     }
     running = _Running(
         workspace,

@@ -143,7 +143,7 @@ def describe(app: FastAPI, *, usecases: Mapping[str, UseCase]) -> None:
         if app.openapi_schema is None:
             found = of_fastapi()
             for name, usecase in usecases.items():
-                if usecase.task is not None:
+                if usecase.answers_rows:
                     found["paths"][f"/v1/{name}/predict"] = _predict(usecase)
                     found["paths"][f"/v1/{name}/outcomes"] = _outcomes(name)
                 for dataset, contract in usecase.datasets.items():

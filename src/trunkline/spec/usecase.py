@@ -245,6 +245,14 @@ class UseCase:
         return self.contracts[table]
 
     @property
+    def answers_rows(self) -> bool:
+        """Whether a row alone can be answered: all that the model reads of it is a field of the contract."""
+        if self.task is None or self.task.reads_history:
+            return False
+        known = {column.name for column in self.contract.columns}
+        return {feature.name for feature in self.task.features} <= known
+
+    @property
     def entity_key(self) -> tuple[str, ...]:
         """Fields that identify the entity a prediction is about."""
         return self.contract.table.key or self.entity
