@@ -129,10 +129,11 @@ QUICK = (missing_file, folder_without_data, only_a_header, missing_columns, cut_
 
 def files(workspace: Path) -> dict[str, bytes]:
     """Everything that is stored, but for the records and the log of a run that was tried, and the locks."""
+    changing = {"runs", "locks", "logs"}
     return {
         str(path.relative_to(workspace)): path.read_bytes()
         for path in sorted(workspace.rglob("*"))
-        if path.is_file() and not {"runs", "locks", "logs"} & set(path.relative_to(workspace).parts) and "lock" not in path.name
+        if path.is_file() and not changing & set(path.relative_to(workspace).parts) and "lock" not in path.name
     }
 
 

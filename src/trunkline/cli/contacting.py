@@ -57,6 +57,8 @@ def _show(found: "Contacted", *, dry_run: bool, out: Path | None) -> None:
     print(f"campaign {found.campaign}, channel {found.channel}: {found.sent:,} of {found.members:,} members {would}")
     for reason, members in found.withheld.items():
         print(f"  {reason:<12} {members:>9,}")
+    if not found.has_consents:
+        print(f"nobody has said anything of being contacted: trunkline ingest {found.usecase} --dataset consents FILE")
     if found.known:
         print("decided before: nobody was decided about again")
     for one in found.published:

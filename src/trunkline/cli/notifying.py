@@ -32,10 +32,18 @@ def notify(
         test: Send a notice for trying to every target, whatever it wants to be told.
         common: Options of every command.
     """
+    from trunkline.errors import InputError
     from trunkline.run.notifying import notify as tell
     from trunkline.run.notifying import tell_a_test
+    from trunkline.settings import SETTINGS_FILE
 
     with opened(common) as workspace:
+        if test and not workspace.settings.notify.targets:
+            raise InputError(
+                "nobody is to be told",
+                where="notify.targets",
+                next_step=f"name somebody in {SETTINGS_FILE} of the current folder; docs/notify.md says how",
+            )
         found = tell_a_test(workspace, dry_run=dry_run) if test else tell(workspace, dry_run=dry_run)
         has_targets = bool(workspace.settings.notify.targets or workspace.settings.notify.events_topic)
     document = {"notices": [one.model_dump(mode="json") for one in found]}
@@ -45,7 +53,7 @@ def notify(
 
 def _show(found: "Sequence[Told]", *, has_targets: bool) -> None:
     if not has_targets:
-        print("nobody is to be told; docs/notify.md says how to name somebody")
+        print("nobody is to be told; docs/notify.md says how to name somebody in trunkline.toml of the current folder")
     elif not found:
         print("everybody knows everything")
     else:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
@@ -59,7 +60,10 @@ def publish(
         if run_id is None or given:  # a run that names no sink does this step as it does all: there may be none
             refuse_nothing_to_publish(workspace, usecase)
         _refuse_no_run(workspace, usecase)
-    return executed(usecase, common, run_id=run_id, only="publish", again=True, given=given)
+    code = executed(usecase, common, run_id=run_id, only="publish", again=True, given=given)
+    if code and to is not None:
+        print("trunkline: the settings do not name that sink: give --to again, or declare it there", file=sys.stderr)
+    return code
 
 
 def _given(to: str | None, sink: tuple[str, ...], only: tuple[str, ...]) -> dict[str, object]:

@@ -48,6 +48,7 @@ class Contacted(BaseModel):
         known: The campaign was decided before, and nothing was decided now.
         published: What became of the messages at each sink; nothing in a dry run.
         has_sinks: Whether the settings name any.
+        has_consents: Whether anybody has ever said anything of the channel.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,6 +62,7 @@ class Contacted(BaseModel):
     known: bool
     published: tuple[Published, ...]
     has_sinks: bool
+    has_consents: bool
 
 
 def contact(
@@ -111,6 +113,7 @@ def contact(
         known=known,
         published=published,
         has_sinks=bool(workspace.settings.messages.sinks),
+        has_consents=consents_of(workspace, usecase) is not None,
     )
     return document, rows
 
