@@ -14,6 +14,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 
 from trunkline.cli.server import build_app
+from trunkline.console import live_page
 from trunkline.settings import Settings
 from trunkline.settings.serve import ApiKey
 
@@ -107,7 +108,11 @@ def test_every_route_has_a_declared_role(app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("route", sorted(ROLES))
-def test_a_role_gets_what_it_may_and_no_more(app: FastAPI, client: TestClient, route: str) -> None:
+def test_a_role_gets_what_it_may_and_no_more(
+    app: FastAPI, client: TestClient, route: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_page, "_EVENTS", 1)  # the client of tests reads a stream to its end
+    monkeypatch.setattr(live_page, "_EVERY_S", 0.01)
     method, path = route.split(maxsplit=1)[0], routes(app)[route]
     needed = RANK[ROLES[route]]
     for role in ("anybody", "reader", "operator", "admin"):

@@ -99,6 +99,7 @@ def test_a_failed_run_is_told_and_its_exit_code_stays(trunkline: Trunkline, tmp_
     assert told["type"] == "failure"
 
 
+@pytest.mark.slow
 def test_a_target_that_is_down_costs_no_run_and_is_told_later(
     trunkline: Trunkline, tmp_path: Path, source: Path, team: Hook
 ) -> None:

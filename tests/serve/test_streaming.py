@@ -104,6 +104,7 @@ def test_each_message_is_answered_when_it_is_durable(client: TestClient, tmp_pat
     assert len(rows(tmp_path, "platform.quarantine")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "status"),
     [("no json", 400), ("", 400), ("[]", 400), ("x" * 20_000, 413), (json.dumps([{}] * 101), 413)],

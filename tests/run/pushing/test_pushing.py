@@ -113,6 +113,7 @@ def test_the_cap_holds_whatever_was_decided(push: Push, service: "PushService") 
     assert len(service.pushed) == 2
 
 
+@pytest.mark.slow
 def test_what_the_service_does_not_take_comes_again_and_is_a_dead_letter_at_last(
     push: Push, service: "PushService", ledger: PushLedger
 ) -> None:

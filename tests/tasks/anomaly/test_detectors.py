@@ -28,6 +28,7 @@ def test_ecod_sums_tails_as_they_are_written() -> None:
     assert found == pytest.approx(wanted, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_tails_of_ecod_are_those_of_pyod() -> None:
     """PyOD sums the larger tail of each column; the paper, and so we, takes the largest of three sums."""
     ecod = pytest.importorskip("pyod.models.ecod", reason="PyOD is not installed")
