@@ -32,6 +32,7 @@ Key = TypeVar("Key")
 
 PLUGINS = Path(__file__).resolve().parent.parent / "tests" / "plugins"
 KILLED = 9
+STEPS = 9  # of a whole run, from ingest to publish
 RUN_ID = "killed"
 HEAVY = (
     "deltalake",
@@ -177,7 +178,7 @@ def counted(workspace: Path, good: list[str], bad: int, twice: int) -> dict[str,
 
     steps = Counter((row["run_id"], row["step"]) for row in rows_of(workspace, "platform.steps"))
     hold(steps, Counter(dict.fromkeys(steps, 1)))
-    complete = {run for run in {run for run, _ in steps} if sum(of == run for of, _ in steps) == 8}
+    complete = {run for run in {run for run, _ in steps} if sum(of == run for of, _ in steps) == STEPS}
     lost += not complete
     readings = Counter(row["reading_id"] for row in rows_of(workspace, "platform.readings"))
     doubled += readings.total() - len(readings)
