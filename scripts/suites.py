@@ -76,26 +76,26 @@ UNTOUCHED_BY_TIME_ZONES = (
 )
 
 SUITES = {
-    "fast": Suite(280, workers=2),
+    "fast": Suite(250, workers=2),
     # The same answers wherever the machine stands: a naive local time anywhere shows here.
     "fast-tokyo": Suite(
-        180,
+        150,
         workers=2,
         variables={"TZ": "Asia/Tokyo"},
         folders=TOUCHED_BY_TIME_ZONES,
         left_out=UNTOUCHED_BY_TIME_ZONES,
     ),
-    "properties": Suite(200, workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}, narrowed_to="hypothesis"),
-    "slow": Suite(1300, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "brief"}),
+    "properties": Suite(150, workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}, narrowed_to="hypothesis"),
+    "slow": Suite(1100, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "brief"}),
     "servers": Suite(
-        600,
+        1000,
         mark="servers",
         extras=("sql", "kafka", "mqtt", "rabbitmq"),
         system=("postgresql", "mariadb", "java", "mosquitto", "rabbitmq"),
     ),
-    "spark": Suite(400, mark="spark", extras=("spark",), system=("java",)),
+    "spark": Suite(300, mark="spark", extras=("spark",), system=("java",)),
     "airflow": Suite(400, mark="airflow", workers=2),  # its tests make .venv-airflow: scripts/airflow.sh
-    "browser": Suite(180, mark="browser", system=("chromium",)),
+    "browser": Suite(130, mark="browser", system=("chromium",)),
 }
 MARKS = [suite.mark for suite in SUITES.values() if suite.mark]
 
