@@ -20,7 +20,7 @@ def push(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
 
     from trunkline.errors import InputError
     from trunkline.run import Workspace
-    from trunkline.run.pushing import PushLedger, PushReceiver, TokenCheck, push_app
+    from trunkline.run.pushing import LEDGER, PushLedger, PushReceiver, TokenCheck, push_app
     from trunkline.serve.access import is_loopback
 
     with opened(common) as workspace:
@@ -34,7 +34,7 @@ def push(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
                 next_step="set messages.push.audience and messages.push.email as they are in the push subscription: "
                 "anybody can have a token made for an audience",
             )
-        ledger = PushLedger(workspace.folder("push") / "pushes.db")
+        ledger = PushLedger(workspace.folder("push").parent / LEDGER)
         try:
             receiver = PushReceiver(lambda: Workspace(settings), ledger=ledger, clock=clock)
             tokens = TokenCheck(said, clock=clock) if said.audience else None

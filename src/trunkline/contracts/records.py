@@ -11,9 +11,11 @@ from trunkline.contracts.kinds import Flag, Instant, Integer, Number, Text
 
 __all__ = [
     "AUDIENCES",
+    "ENTITY_TABLES",
     "EXPORTS",
     "MESSAGES",
     "NOTIFICATIONS",
+    "OUTGOING",
     "QUARANTINE",
     "RECEIPTS",
     "RECORDS",
@@ -311,6 +313,9 @@ NOTIFICATIONS: Final = "platform.notifications"
 MESSAGES: Final = "platform.messages"
 """Lake table of who was sent what, and who was not."""
 
+OUTGOING: Final = "messages"
+"""Name within a use case of the table of what is to be sent, and of its publication."""
+
 RECORDS: Final[dict[str, type[Contract]]] = {
     RECEIPTS: Receipt,
     QUARANTINE: QuarantinedRow,
@@ -328,3 +333,9 @@ RECORDS: Final[dict[str, type[Contract]]] = {
     MESSAGES: CustomerMessage,
 }
 """Lake table to contract."""
+
+ENTITY_TABLES: Final[dict[str, str]] = {
+    name: contract.table.key[0] for name, contract in RECORDS.items() if "entity_key" in contract.model_fields
+}
+"""Of the tables that speak of a use case's entities by ``usecase`` and ``entity_key``: the column that names a row.
+Erasures and changes of pseudonyms go through all of them."""

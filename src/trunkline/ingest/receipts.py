@@ -12,7 +12,16 @@ from trunkline.errors import RowsRefusedError
 from trunkline.ingest.identity import Batch, receipt_transaction
 from trunkline.lake import Lake
 
-__all__ = ["known_receipts", "receipt_of", "receipt_of_piece", "refusal_of", "taken_pieces", "write_receipts"]
+__all__ = [
+    "add_receipt",
+    "has_receipt",
+    "known_receipts",
+    "receipt_of",
+    "receipt_of_piece",
+    "refusal_of",
+    "taken_pieces",
+    "write_receipts",
+]
 
 
 _MOST_REASONS: Final = 6
@@ -27,6 +36,17 @@ def known_receipts(lake: Lake, batch_ids: Collection[str]) -> dict[str, Receipt]
         RECEIPTS, schema=arrow_schema(Receipt), where=lambda table: table["batch_id"].isin(list(batch_ids))
     )
     return {str(row["batch_id"]): Receipt(**row) for row in rows.to_pylist()}
+
+
+def has_receipt(lake: Lake, batch_id: str) -> bool:
+    """Say whether a batch was completed, without looking through the rows."""
+    return lake.transaction_version(RECEIPTS, receipt_transaction(batch_id).app_id) is not None
+
+
+def add_receipt(lake: Lake, receipt: Receipt) -> None:
+    """Write the receipt of a batch, exactly once."""
+    rows = table_from_rows(Receipt, [receipt.model_dump()])
+    lake.append(RECEIPTS, rows, transaction=receipt_transaction(receipt.batch_id))
 
 
 def receipt_of_piece(lake: Lake, *, usecase: str, dataset: str, piece: str) -> Receipt | None:

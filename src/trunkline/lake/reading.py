@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LINEAGE = ("_ingested_at", "_batch_id", "_row")
 _DEEPEST = 6
+_LOOKED_AT = 20
 
 
 class LakeReader:
@@ -109,6 +110,21 @@ class LakeReader:
         self._open(table, None)
         place = self._place(table)
         return log.history(delta.filesystem(place.uri, place.options), limit=limit)
+
+    def newest_note(self, table: str, name: str) -> str | None:
+        """What the newest commit that notes something under a name notes; maintenance adds commits that do not.
+
+        Args:
+            table: The table; it need not exist.
+            name: Of the note, as in the metadata of a writing.
+        """
+        if not self.exists(table):
+            return None
+        for limit in (_LOOKED_AT, None):  # it is among the newest unless the table was maintained for long
+            for commit in self.history(table, limit=limit):
+                if name in commit.metadata:
+                    return commit.metadata[name]
+        return None
 
     def files(self, table: str, *, version: int | None = None, within: Mapping[str, Bounds] | None = None) -> list[str]:
         """List the data files that a reading opens, as absolute paths or URLs.

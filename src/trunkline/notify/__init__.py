@@ -6,14 +6,13 @@ is kept by the caller (:mod:`trunkline.run.notifying`). ``contacts`` decides who
 """
 
 from trunkline.notify.choosing import Choice, choose, wants
-from trunkline.notify.cloud_events import CONTENT_TYPE, cloud_event, event_bytes
+from trunkline.notify.cloud_events import cloud_event, event_bytes
 from trunkline.notify.contacts import REASONS, decided, message_id
 from trunkline.notify.notices import SEVERITIES, Notice, notice_of_alert, notice_of_audience, notice_of_run
 from trunkline.notify.sending import Sender
 from trunkline.notify.words import Words, words_of
 
 __all__ = [
-    "CONTENT_TYPE",
     "REASONS",
     "SEVERITIES",
     "Choice",

@@ -6,15 +6,11 @@ an at-least-once channel can leave out what it has.
 """
 
 import json
-from typing import Final
 from urllib.parse import quote
 
 from trunkline.notify.notices import Notice
 
-__all__ = ["CONTENT_TYPE", "cloud_event", "event_bytes"]
-
-CONTENT_TYPE: Final = "application/cloudevents+json"
-"""Media type of an event in structured mode."""
+__all__ = ["cloud_event", "event_bytes"]
 
 
 def cloud_event(notice: Notice) -> dict[str, object]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.keys import joined_key
-from trunkline.contracts.records import AUDIENCES, MESSAGES, AudienceMember, CustomerMessage
+from trunkline.contracts.records import AUDIENCES, MESSAGES, OUTGOING, AudienceMember, CustomerMessage
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.lake import Transaction, held
 from trunkline.lake.reading import newest
@@ -124,11 +124,11 @@ def _refuse_deaf_sinks(workspace: "Workspace") -> None:
     for name in workspace.settings.messages.sinks:
         if name not in known:
             raise UnknownNameError(f"there is no sink {name[:40]!r}", where="messages.sinks", allowed=known)
-        if "messages" not in known[name].tables:
+        if OUTGOING not in known[name].tables:
             raise InputError(
                 f"the sink {name[:40]!r} does not take the table of messages",
                 where=f"[publish.sinks.{name}] of the settings",
-                next_step='say tables = ["messages"] there',
+                next_step=f'say tables = ["{OUTGOING}"] there',
             )
 
 
@@ -145,13 +145,13 @@ def _handed_over(
     chosen = rows.filter(pc.equal(rows.column("state"), "sent"))
     if chosen.num_rows:
         workspace.lake.append(
-            usecase.table_name("messages"), chosen, transaction=_transaction(workspace, usecase, campaign)
+            usecase.table_name(OUTGOING), chosen, transaction=_transaction(workspace, usecase, campaign)
         )
     sinks = workspace.settings.messages.sinks
     if not sinks:
         return ()
     found = publisher_of(workspace, only=sinks).publish(usecase, run_id=campaign)
-    return tuple(one for one in found if one.publication == "messages")
+    return tuple(one for one in found if one.publication == OUTGOING)
 
 
 def _members(workspace: "Workspace", usecase: "UseCase", campaign: str | None) -> "pa.Table":

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks.pseudonyms import PseudonymKey, pseudonym_of_canonical
 from trunkline.contracts import Column
-from trunkline.contracts.records import AUDIENCES, VAULT
+from trunkline.contracts.records import VAULT
 from trunkline.errors import BusyError, InputError
 from trunkline.lake import vault
 from trunkline.lake.keys import ENCRYPTION
@@ -35,7 +35,6 @@ __all__ = ["CRASH_POINTS", "Rotated", "rotate_keys"]
 CRASH_POINTS: Final = ("rotate.after_key", "rotate.after_vault", "rotate.after_table", "rotate.after_log")
 """Points at which a drill may kill a rotation."""
 
-_KEYED_TABLES: Final = ("platform.predictions", "platform.outcomes", AUDIENCES)
 _HASH: Final = "[A-Za-z0-9_-]{43}"
 
 
@@ -128,6 +127,7 @@ class _Rotation:
     ) -> None:
         self._workspace, self._kind, self._tables, self._progress = workspace, kind, tables, progress
         self._lake = workspace.lake
+        self._of_entities = workspace.entity_tables()
 
     def done(self) -> Rotated:
         """Rotate, or complete what was begun."""
@@ -188,7 +188,7 @@ class _Rotation:
             if self._lake.exists(table):
                 present = self._lake.schema(table).names
                 yield from ((table, column.name) for column in columns if column.name in present)
-        yield from ((table, "entity_key") for table in _KEYED_TABLES if self._lake.exists(table))
+        yield from ((table, "entity_key") for table in self._of_entities if self._lake.exists(table))
 
     @property
     def _most_parts(self) -> int:
@@ -215,7 +215,7 @@ class _Rotation:
         """Refuse where a pseudonym has no original in the vault."""
         ids = [key.key_id for key in keys]
         for table, column in self._texts() if ids else ():
-            if table in _KEYED_TABLES:
+            if table in self._of_entities:
                 continue  # who is asked for and was never taken in keeps a pseudonym that nothing refers to
             rows = self._lake.read(table)
             named = rows.select(pseudonym=_found(rows[column], ids)).filter(lambda one: one["pseudonym"] != "")
@@ -235,7 +235,7 @@ class _Rotation:
     def _rewrite(self, table: str, mapping: "ir.Table", keys: tuple[PseudonymKey, ...]) -> None:
         columns = [column for name, column in self._texts() if name == table]
         ids = [key.key_id for key in keys]
-        most = self._most_parts if table in _KEYED_TABLES else 1
+        most = self._most_parts if table in self._of_entities else 1
 
         def changed(rows: "ir.Table") -> "ir.Table":
             names = rows.columns

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from trunkline.contracts.records import ENTITY_TABLES, OUTGOING
 from trunkline.errors import InputError
 from trunkline.plugins import Installed, load_usecase, load_usecases, usecase_names
 from trunkline.settings import Settings
@@ -105,6 +106,11 @@ class Workspace:
     def threads(self) -> int:
         """Threads that training and queries may take."""
         return self.settings.threads or len(os.sched_getaffinity(0))
+
+    def entity_tables(self) -> dict[str, str]:
+        """Name the tables that speak of entities by ``usecase`` and ``entity_key``, each with its column of ids."""
+        own = [name for name, usecase in self.installed().usecases.items() if usecase.audience is not None]
+        return {**ENTITY_TABLES, **{f"{name}.{OUTGOING}": "message_id" for name in own}}
 
     def folder(self, name: str) -> Path:
         """Give a folder of the workspace, made if it is not there."""

@@ -6,10 +6,13 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from trunkline.run.pushing import LEDGER, PushLedger
 
 if TYPE_CHECKING:
     from tests.run.pushing.conftest import Campaigns, PushService
@@ -144,3 +147,26 @@ def test_an_audience_that_is_ready_is_told(
     for _ in range(2):
         assert campaigns.trunkline("notify", "--workspace", campaigns.root)[0] == 0
     assert service.pushed == [("team", "upgrade: an audience of 3 is ready")]
+
+
+def test_what_was_decided_and_pushed_of_a_person_goes_with_the_person(campaigns: "Campaigns", tmp_path: Path) -> None:
+    campaigns.audience("run-1", ["a", "b"])
+    campaigns.consents(tmp_path, ("a", True), ("b", True))
+    assert contact(campaigns)["sent"] == 2
+    with campaigns.open() as workspace:
+        ledger = PushLedger(workspace.folder("push").parent / LEDGER)
+    now = datetime.now(UTC)
+    for key in ("a", "b"):
+        ledger.settle(f"m-{key}", key, "pushed", now=now)
+    code, out, err = campaigns.trunkline("maintain", "--erase", "subscriber=a", "--workspace", campaigns.root, "--json")
+    assert code == 0, err
+    (tables,) = re.findall(r'"tables": (\{[^{}]*\})', out)
+    erased = json.loads(tables)
+    assert {name: erased[name] for name in ("platform.messages", "upgrade.messages", "platform.audiences", LEDGER)} == {
+        "platform.messages": 1, "upgrade.messages": 1, "platform.audiences": 1, LEDGER: 1,
+    }  # fmt: skip
+    with campaigns.open() as workspace:
+        assert workspace.lake.arrow("platform.messages").column("entity_key").to_pylist() == ["b"]
+    assert ledger.outcome("m-a") is None
+    assert ledger.outcome("m-b") == "pushed"
+    ledger.close()

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from trunkline.checks import ROW, arrow_schema, table_from_rows
-from trunkline.contracts.records import RECEIPTS, Receipt
+from trunkline.checks import ROW, arrow_schema
+from trunkline.contracts.records import Receipt
 from trunkline.engine import FilesVanishedError
 from trunkline.errors import UnknownNameError
 from trunkline.ingest.derived.inputs import Input, lineage_schema, same
 from trunkline.ingest.derived.judging import JudgedRows, judged, recipe
 from trunkline.ingest.derived.refusals import write_refusals
+from trunkline.ingest.receipts import add_receipt, has_receipt
 from trunkline.lake import Lake, Transaction, held
 from trunkline.settings.drills import point
 from trunkline.spec import UseCase
@@ -37,7 +38,6 @@ CRASH_POINTS: Final = ("derived.before_rows", "derived.after_rows", "derived.aft
 """Points at which a drill kills a refresh."""
 
 _STATE: Final = "derived"
-_LOOKED_AT: Final = 20
 _WRITTEN_ROWS: Final = 100_000
 _TICK: Final = timedelta(microseconds=1)
 
@@ -167,7 +167,7 @@ def _refreshed(table: _Table, *, run_id: str) -> list[Receipt]:
     """Finish what was interrupted, then refresh if anything changed."""
     state = _state(table)
     receipts = []
-    if state is not None and not _has_receipt(table.lake, state.batch_id):
+    if state is not None and not has_receipt(table.lake, state.batch_id):
         finished = _finish(table, state)
         receipts += [finished] if finished else []
     if not table.versions:
@@ -353,11 +353,7 @@ def _account(
         started_at=started_at,
         finished_at=max(table.clock(), started_at),
     )
-    table.lake.append(
-        RECEIPTS,
-        table_from_rows(Receipt, [receipt.model_dump()]),
-        transaction=Transaction(f"receipt:{state.batch_id}", 1),
-    )
+    add_receipt(table.lake, receipt)
     point("derived.after_receipt")
     return receipt
 
@@ -369,15 +365,5 @@ def _source(table: _Table) -> str:
 
 
 def _state(table: _Table) -> _State | None:
-    """Read the state off the newest commit that notes one; maintenance adds commits that do not."""
-    if not table.lake.exists(table.table):
-        return None
-    for limit in (_LOOKED_AT, None):
-        for commit in table.lake.history(table.table, limit=limit):
-            if _STATE in commit.metadata:
-                return _State.model_validate_json(commit.metadata[_STATE])
-    return None
-
-
-def _has_receipt(lake: Lake, batch_id: str) -> bool:
-    return lake.exists(RECEIPTS) and lake.transaction_version(RECEIPTS, f"receipt:{batch_id}") is not None
+    noted = table.lake.newest_note(table.table, _STATE)
+    return None if noted is None else _State.model_validate_json(noted)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from trunkline.errors import InputError, TrunklineError, UnavailableError
+from trunkline.ingest.sources.sql.faults import caught
 from trunkline.publish.sql.address import Address
 
 __all__ = ["told"]
@@ -74,28 +75,8 @@ def told(address: Address, *, where: str = "") -> Iterator[None]:
         InputError: Login, rights, database or table are wrong.
         UnavailableError: The server did not answer, the connection was cut, or the disk is full.
     """
-    import sqlalchemy.exc
-
-    known: tuple[type[Exception], ...] = (sqlalchemy.exc.SQLAlchemyError, *_driver_errors(address))
-    try:
+    with caught(address, lambda error: _ours(error, f"{address.shown}{f', table {where}' if where else ''}")):
         yield
-    except known as error:
-        inner = getattr(error, "orig", None) or error
-        raise _ours(inner, f"{address.shown}{f', table {where}' if where else ''}") from None
-
-
-def _driver_errors(address: Address) -> tuple[type[Exception], ...]:
-    if address.database == "sqlite":
-        import sqlite3
-
-        return (sqlite3.Error,)
-    if address.database == "mariadb":
-        import pymysql
-
-        return (pymysql.Error,)
-    import psycopg
-
-    return (psycopg.Error,)
 
 
 def _ours(error: BaseException, where: str) -> TrunklineError:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.contracts import Column
 from trunkline.contracts.kinds import Scalar
-from trunkline.contracts.records import AUDIENCES, QUARANTINE
+from trunkline.contracts.records import QUARANTINE
 from trunkline.ingest.privacy import opening
 from trunkline.run.erasing.theirs import Found, Part, holds, is_of
 from trunkline.run.wanted import Wanted
@@ -42,7 +42,7 @@ def erase_archives(
         if values or column.is_protected:
             theirs = partial(_is_among, values=values, spelled=wanted if column.is_protected else None)
             erase(usecase.table_name(dataset), [column.name], theirs)
-    for table in ("platform.predictions", "platform.outcomes", AUDIENCES):
+    for table in workspace.entity_tables():
         erase(
             table,
             ["usecase", "entity_key"],

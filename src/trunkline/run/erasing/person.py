@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.contracts import Column
-from trunkline.contracts.records import AUDIENCES, QUARANTINE, VAULT
+from trunkline.contracts.records import QUARANTINE, VAULT
 from trunkline.errors import InputError
 from trunkline.publish import Outbox
 from trunkline.run.erasing.archives import erase_archives
@@ -20,7 +20,7 @@ from trunkline.run.erasing.origins import (
     receipts_of,
     sources_of,
 )
-from trunkline.run.erasing.rows import batches_of, erase_answers, erase_rows, refused_ids
+from trunkline.run.erasing.rows import batches_of, erase_answers, erase_rows, forget_pushes, refused_ids
 from trunkline.run.erasing.theirs import Erased, Found, key_part
 from trunkline.run.raw_copies import Sought
 from trunkline.run.wanted import Wanted
@@ -102,13 +102,9 @@ def _erased(
     erase_copies(workspace, late, found)
     receipts += late
     sources, models = sources_of(receipts, found), models_of(workspace, receipts)
-    answered = (
-        ("platform.predictions", "prediction_id"),
-        ("platform.outcomes", "outcome_id"),
-        (AUDIENCES, "member_id"),
-    )
-    for table, identity in answered:
+    for table, identity in workspace.entity_tables().items():
         erase_answers(workspace, table, identity, keyed, wanted, found)
+    forget_pushes(workspace, keyed, wanted, found)
     if quarantined:
         found.count(QUARANTINE, workspace.lake.erase(QUARANTINE, "quarantine_id", quarantined).rows)
     point("erase.after_quarantine")

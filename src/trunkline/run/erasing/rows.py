@@ -116,3 +116,20 @@ def erase_answers(
     ids = [row[identity] for batch in found_rows for row in batch.to_pylist() if is_of(row, keyed, wanted)]
     if ids:
         found.count(table, lake.erase(table, identity, ids).rows)
+
+
+def forget_pushes(workspace: "Workspace", keyed: dict[str, Part], wanted: Wanted, found: Found) -> None:
+    """Erase the person from the ledger of pushes, and count the messages."""
+    from trunkline.run.pushing.ledger import LEDGER, PushLedger
+
+    path = workspace.root / LEDGER
+    if not keyed or not path.exists():
+        return
+    ledger = PushLedger(path)
+    try:
+        found.count(
+            LEDGER,
+            ledger.forget(lambda key: any(is_of({"usecase": one, "entity_key": key}, keyed, wanted) for one in keyed)),
+        )
+    finally:
+        ledger.close()

@@ -5,9 +5,9 @@ pushed, ``receiving`` decides and pushes, ``application`` is the HTTP around it.
 """
 
 from trunkline.run.pushing.application import push_app
-from trunkline.run.pushing.ledger import PushLedger
+from trunkline.run.pushing.ledger import LEDGER, PushLedger
 from trunkline.run.pushing.reading import messages_in
 from trunkline.run.pushing.receiving import PushReceiver, Received
 from trunkline.run.pushing.tokens import TokenCheck
 
-__all__ = ["PushLedger", "PushReceiver", "Received", "TokenCheck", "messages_in", "push_app"]
+__all__ = ["LEDGER", "PushLedger", "PushReceiver", "Received", "TokenCheck", "messages_in", "push_app"]

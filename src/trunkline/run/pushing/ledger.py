@@ -6,13 +6,17 @@ a process that was killed in between leaves a claim that runs out.
 
 import sqlite3
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
 from trunkline.errors import UnavailableError
 
-__all__ = ["PushLedger", "PushState"]
+__all__ = ["LEDGER", "PushLedger", "PushState"]
+
+LEDGER: Final = "push/pushes.db"
+"""The file, below the workspace."""
 
 PushState = Literal["pushed", "dropped", "dead"]
 """What became of a message for good."""
@@ -119,10 +123,16 @@ class PushLedger:
         with self._lock:
             return dict(self._file.execute("SELECT state, count(*) FROM pushes GROUP BY state").fetchall())
 
-    def forget(self, entity_key: str) -> int:
-        """Remove everything about a customer; gives how many messages that were."""
+    def forget(self, is_theirs: Callable[[str], bool]) -> int:
+        """Remove everything about a customer; gives how many messages that were.
+
+        Args:
+            is_theirs: Says of an entity's key whether it is the customer's.
+        """
         with self._lock:
-            return self._file.execute("DELETE FROM pushes WHERE entity_key = ?", (entity_key,)).rowcount
+            keys = self._file.execute("SELECT DISTINCT entity_key FROM pushes").fetchall()
+            theirs = [(key,) for (key,) in keys if is_theirs(key)]
+            return self._file.executemany("DELETE FROM pushes WHERE entity_key = ?", theirs).rowcount if theirs else 0
 
     def close(self) -> None:
         """Close the file."""

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import ROW, table_from_rows
-from trunkline.contracts.records import RECEIPTS, Alert, Receipt
+from trunkline.contracts.records import Alert, Receipt
 from trunkline.engine import FilesVanishedError
 from trunkline.errors import UnknownNameError
 from trunkline.features.windows import START
 from trunkline.ingest.derived.inputs import Input, lineage_schema
 from trunkline.ingest.derived.judging import recipe
 from trunkline.ingest.derived.refusals import write_refusals
+from trunkline.ingest.receipts import add_receipt, has_receipt
 from trunkline.lake import Lake, Transaction, held
 from trunkline.lake.reading import newest
 from trunkline.run.windowing.changes import Touched, came, current, touched
@@ -46,7 +47,6 @@ ALERTS: Final = "platform.alerts"
 """Lake table of the alerts."""
 
 _NOTE: Final = "windows"
-_LOOKED_AT: Final = 20
 _TICK: Final = timedelta(microseconds=1)
 _NEW: Final = "_new"
 _RECIPES: Final[dict[int, tuple[Windowed, str]]] = {}
@@ -198,7 +198,7 @@ def _refreshed(table: _Table, *, run_id: str) -> list[Refreshed]:
         return []
     state = _state(table)
     done = []
-    if state is not None and not _has_receipt(table.lake, state.batch_id):
+    if state is not None and not has_receipt(table.lake, state.batch_id):
         done.append(_account(table, state))
     if state is not None and state.version == version and not _is_other(table, state):
         return done
@@ -383,11 +383,7 @@ def _account(table: _Table, state: _State) -> Refreshed:
         started_at=state.at,
         finished_at=max(table.clock(), state.at),
     )
-    table.lake.append(
-        RECEIPTS,
-        table_from_rows(Receipt, [receipt.model_dump()]),
-        transaction=Transaction(f"receipt:{state.batch_id}", 1),
-    )
+    add_receipt(table.lake, receipt)
     point("windows.after_receipt")
     return Refreshed(table.table, state.read, len(raised), state.late, receipt)
 
@@ -433,15 +429,5 @@ def _source(table: _Table, state: _State) -> str:
 
 
 def _state(table: _Table) -> _State | None:
-    """Read the state off the newest commit that notes one; maintenance adds commits that do not."""
-    if not table.lake.exists(table.table):
-        return None
-    for limit in (_LOOKED_AT, None):
-        for commit in table.lake.history(table.table, limit=limit):
-            if _NOTE in commit.metadata:
-                return _State.model_validate_json(commit.metadata[_NOTE])
-    return None
-
-
-def _has_receipt(lake: Lake, batch_id: str) -> bool:
-    return lake.exists(RECEIPTS) and lake.transaction_version(RECEIPTS, f"receipt:{batch_id}") is not None
+    noted = table.lake.newest_note(table.table, _NOTE)
+    return None if noted is None else _State.model_validate_json(noted)

@@ -4,14 +4,14 @@ A server's own words are shown only where they name tables and columns.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from trunkline.errors import SourceError, TrunklineError, UnavailableError
 from trunkline.ingest.sources.sql.address import Address
 
-__all__ = ["told"]
+__all__ = ["caught", "told"]
 
 _LOGIN: Final = (
     "the database refused the login",
@@ -87,14 +87,25 @@ def told(address: Address, *, where: str = "") -> Iterator[None]:
         SourceError: The declaration, the query or the rights are wrong.
         UnavailableError: The server did not answer, or the connection was cut.
     """
+    with caught(address, lambda error: _ours(error, f"{address.shown}{f', {where}' if where else ''}")):
+        yield
+
+
+@contextmanager
+def caught(address: Address, ours: Callable[[BaseException], TrunklineError]) -> Iterator[None]:
+    """Raise what an error of SQLAlchemy or of the driver of a database means, instead of it.
+
+    Args:
+        address: The database.
+        ours: Says what the driver's own error means.
+    """
     import sqlalchemy.exc
 
     known: tuple[type[Exception], ...] = (sqlalchemy.exc.SQLAlchemyError, *_driver_errors(address))
     try:
         yield
     except known as error:
-        inner = getattr(error, "orig", None) or error
-        raise _ours(inner, f"{address.shown}{f', {where}' if where else ''}") from None
+        raise ours(getattr(error, "orig", None) or error) from None
 
 
 def _driver_errors(address: Address) -> tuple[type[Exception], ...]:
