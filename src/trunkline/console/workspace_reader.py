@@ -36,7 +36,7 @@ from trunkline.console.queries import (
     training_metrics,
     whole,
 )
-from trunkline.contracts.records import QUARANTINE, RECEIPTS, Alert, Receipt
+from trunkline.contracts.records import ALERTS, QUARANTINE, RECEIPTS, Alert, Receipt
 from trunkline.errors import UnknownNameError
 from trunkline.registry import LedgerEntry, ModelVersion, Registry
 from trunkline.spec import UseCase
@@ -49,7 +49,6 @@ __all__ = ["WorkspaceReader"]
 
 _RUNS: Final = "platform.runs"
 _STEPS: Final = "platform.steps"
-_ALERTS: Final = "platform.alerts"
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 _ALL: Final = Page(1, 1000)
 
@@ -177,7 +176,7 @@ class WorkspaceReader(DataReader):
 
         def read(lake: "Lake") -> Listing[Alert]:
             rows, total = page_of(
-                lake, _ALERTS, page=page, equal={"usecase": usecase}, newest_first=("raised_at", "alert_id")
+                lake, ALERTS, page=page, equal={"usecase": usecase}, newest_first=("raised_at", "alert_id")
             )
             return Listing(tuple(Alert.model_validate(row) for row in rows), total, page)
 
@@ -282,7 +281,7 @@ class WorkspaceReader(DataReader):
         equal: dict[str, str | None] = {"run_id": run_id}
         steps, _ = page_of(lake, _STEPS, page=_ALL, equal=equal, newest_first=("finished_at",))
         receipts, _ = page_of(lake, RECEIPTS, page=_ALL, equal=equal, newest_first=("finished_at",))
-        alerts, _ = page_of(lake, _ALERTS, page=_ALL, equal=equal, newest_first=("raised_at",))
+        alerts, _ = page_of(lake, ALERTS, page=_ALL, equal=equal, newest_first=("raised_at",))
         return RunDetail(
             run=found[0],
             steps=tuple(

@@ -10,6 +10,7 @@ from trunkline.contracts.contract import Contract, Table, field
 from trunkline.contracts.kinds import Flag, Instant, Integer, Number, Text
 
 __all__ = [
+    "ALERTS",
     "AUDIENCES",
     "ENTITY_TABLES",
     "EXPORTS",
@@ -301,6 +302,9 @@ VAULT: Final = "platform.vault"
 REIDENTIFICATIONS: Final = "platform.reidentifications"
 """Lake table of who asked for originals."""
 
+ALERTS: Final = "platform.alerts"
+"""Lake table of the alerts."""
+
 EXPORTS: Final = "platform.exports"
 """Lake table of what was handed out."""
 
@@ -325,7 +329,7 @@ RECORDS: Final[dict[str, type[Contract]]] = {
     "platform.outcomes": Outcome,
     AUDIENCES: AudienceMember,
     "platform.readings": Reading,
-    "platform.alerts": Alert,
+    ALERTS: Alert,
     VAULT: VaultEntry,
     REIDENTIFICATIONS: Reidentification,
     EXPORTS: Export,

@@ -8,9 +8,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Final
 
-from trunkline.checks import table_from_rows
 from trunkline.contracts.records import Alert
-from trunkline.lake import Transaction
+from trunkline.run.alerts import write_alerts
 from trunkline.run.notifying import announce
 from trunkline.run.records import refuse_malformed
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["raise_alert"]
 
-_ALERTS: Final = "platform.alerts"
 _LONGEST: Final = 200
 
 
@@ -56,7 +54,6 @@ def raise_alert(
         text=f"{failed} failed in the run {dag_run[:_LONGEST]} of Airflow, whose log says why",
         raised_at=workspace.clock(),
     )
-    rows = table_from_rows(Alert, [alert.model_dump()])
-    workspace.lake.append(_ALERTS, rows, transaction=Transaction(f"alert:{alert.alert_id}", 1))
+    write_alerts(workspace.lake, [alert], under=f"alert:{alert.alert_id}")
     announce(workspace)
     return alert

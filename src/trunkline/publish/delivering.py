@@ -22,6 +22,7 @@ from trunkline.publish.composing import Asking, Composed, composed, needed, read
 from trunkline.publish.opening import open_sink
 from trunkline.publish.outbox import Memory, Outbox, Plan, Position
 from trunkline.publish.protocol import Delivery, Latest, Sink
+from trunkline.publish.refusing import refuse_unknown
 from trunkline.publish.targets import Planned, fitted, planned
 from trunkline.settings.drills import point
 from trunkline.settings.publish import PublishSettings, SinkSettings
@@ -30,7 +31,7 @@ from trunkline.spec import UseCase
 if TYPE_CHECKING:
     from tenacity import Retrying
 
-__all__ = ["CRASH_POINTS", "Published", "Publisher", "refuse_unknown"]
+__all__ = ["CRASH_POINTS", "Published", "Publisher"]
 
 CRASH_POINTS: Final = ("publish.planned", "publish.delivered", "publish.settled")
 """Points at which a drill kills a process that publishes."""
@@ -346,37 +347,6 @@ class Publisher:
             wait=wait_random_exponential(multiplier=self.settings.wait_s, max=60.0),
             reraise=True,
         )
-
-
-def refuse_unknown(settings: PublishSettings, usecase: UseCase) -> None:
-    """Refuse settings that name what is not there.
-
-    Args:
-        settings: The settings.
-        usecase: The use case that is to be published.
-
-    Raises:
-        UnknownNameError: A sink in ``only``, or a table of a sink that takes this use case alone.
-    """
-    for name in settings.only:
-        if name not in settings.sinks:
-            raise UnknownNameError(
-                f"there is no sink {name[:40]!r}",
-                where="[publish] of the settings",
-                allowed=settings.sinks,
-                next_step="declare it: [publish.sinks.NAME] with `url`",
-            )
-    known = [one.name for one in planned(usecase)]
-    for name, said in settings.sinks.items():
-        if said.usecases != (usecase.name,):
-            continue
-        for table in said.tables:
-            if table not in known:
-                raise UnknownNameError(
-                    f"{usecase.name!r} publishes no table {table[:40]!r}",
-                    where=f"[publish.sinks.{name}] of the settings",
-                    allowed=known,
-                )
 
 
 def _recipe(sink: Sink, usecase: UseCase, one: Planned) -> str:

@@ -5,7 +5,8 @@ from trunkline.run.declared import refuse_nothing_to_ingest
 from trunkline.run.evaluating import Evaluated, evaluate_files
 from trunkline.run.execute import CRASH_POINTS, RunResult, execute, new_run_id
 from trunkline.run.folder_watch import Arrived, watch_folder
-from trunkline.run.predicting import PredictDocument, ScoredFile, live_model, predict_file
+from trunkline.run.predicting import PredictDocument, live_model
+from trunkline.run.predicting_files import ScoredFile, predict_file
 from trunkline.run.previewing import Preview, preview
 from trunkline.run.publishing import PublishDocument, outbox_of, preview_publish, refuse_nothing_to_publish
 from trunkline.run.records import latest_run_id

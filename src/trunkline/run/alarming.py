@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from trunkline.checks import arrow_schema, table_from_rows
+from trunkline.checks import arrow_schema
 from trunkline.contracts.records import Alert
 from trunkline.errors import InputError, SourceError
-from trunkline.lake import Transaction, held
+from trunkline.lake import held
 from trunkline.lake.reading import newest
+from trunkline.run.alerts import write_alerts
 from trunkline.run.notifying import announce
-from trunkline.run.watching import ALERTS
 from trunkline.tasks.anomaly import AnomalyModel, Budget, gathered, learn, reason
 from trunkline.tasks.anomaly.alarms import Alarm, Found, advance, severity_of
 
@@ -243,8 +243,7 @@ def _announce(workspace: "Workspace", usecase: "UseCase", raised: "list[Alarm]",
         text="\n".join(said) + more,
         raised_at=now,
     )
-    rows = table_from_rows(Alert, [alert.model_dump()])
-    workspace.lake.append(ALERTS, rows, transaction=Transaction(f"alert:{alert.alert_id}", 1))
+    write_alerts(workspace.lake, [alert], under=f"alert:{alert.alert_id}")
     announce(workspace)
 
 

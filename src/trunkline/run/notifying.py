@@ -23,7 +23,7 @@ from trunkline.brokers import Broker, Message
 from trunkline.brokers.opening import open_broker
 from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.contracts import Contract
-from trunkline.contracts.records import AUDIENCES, NOTIFICATIONS, Alert, AudienceMember, Notification, RunRecord
+from trunkline.contracts.records import ALERTS, AUDIENCES, NOTIFICATIONS, Alert, AudienceMember, Notification, RunRecord
 from trunkline.errors import BusyError, TrunklineError
 from trunkline.lake import held
 from trunkline.notify import (
@@ -50,7 +50,6 @@ __all__ = ["EVENTS", "Told", "announce", "notify", "tell_a_test"]
 EVENTS: Final = "events"
 """Name under which the broker's topic stands beside the targets."""
 
-_ALERTS: Final = "platform.alerts"
 _RUNS: Final = "platform.runs"
 _LONGEST_PAUSE_S: Final = 5.0
 _LONGEST_WAIT_S: Final = 60.0
@@ -233,7 +232,7 @@ class _Round:
         return open_broker(workspace.settings.broker, path=path, clock=workspace.clock)
 
     def _notices(self, since: datetime) -> list[Notice]:
-        alerts = [Alert.model_construct(**row) for row in self._rows(_ALERTS, Alert, "raised_at", since)]
+        alerts = [Alert.model_construct(**row) for row in self._rows(ALERTS, Alert, "raised_at", since)]
         runs = [RunRecord.model_construct(**row) for row in self._rows(_RUNS, RunRecord, "changed_at", since)]
         ended = [notice_of_run(run) for run in runs]
         told = [notice for notice in ended if notice is not None]

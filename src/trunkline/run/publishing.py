@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.lake import held
 from trunkline.publish import Memory, Outbox, Published, Publisher, open_sink, planned
-from trunkline.publish.delivering import refuse_unknown
+from trunkline.publish.refusing import refuse_unknown
 from trunkline.run.steps import StepContext
 from trunkline.settings import SETTINGS_FILE
 

@@ -19,6 +19,7 @@ from trunkline.monitor import (
     source_alerts,
     source_readings,
 )
+from trunkline.run.alerts import write_alerts
 from trunkline.run.looking import fitting_rows
 from trunkline.run.predicting import PREDICTIONS, live_model
 from trunkline.run.source_health import source_health
@@ -33,13 +34,11 @@ if TYPE_CHECKING:
     from trunkline.spec import UseCase
     from trunkline.tasks import Model, ModelInfo
 
-__all__ = ["ALERTS", "READINGS", "MonitorDocument", "monitor", "monitor_rows", "store_readings"]
+__all__ = ["READINGS", "MonitorDocument", "monitor", "monitor_rows", "store_readings"]
 
 OUTCOMES: Final = "platform.outcomes"
 READINGS: Final = "platform.readings"
 """Lake table of what was read."""
-ALERTS: Final = "platform.alerts"
-"""Lake table of what was announced."""
 
 WINDOW_DAYS: Final = 30
 """A look without a source takes the answers of so many days."""
@@ -252,9 +251,4 @@ def store_readings(context: StepContext, readings: tuple[Reading, ...], alerts: 
             table_from_rows(Reading, [reading.model_dump() for reading in readings]),
             transaction=Transaction(f"readings:{context.run_id}", 1),
         )
-    if alerts:
-        lake.append(
-            ALERTS,
-            table_from_rows(Alert, [alert.model_dump() for alert in alerts]),
-            transaction=Transaction(f"alerts:{context.run_id}", 1),
-        )
+    write_alerts(lake, alerts, under=f"alerts:{context.run_id}")

@@ -17,6 +17,7 @@ from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.contracts import Contract, Instant, Integer, Number, Table, Text, field
 from trunkline.contracts.records import Alert
 from trunkline.errors import TrunklineError
+from trunkline.run.alerts import write_alerts
 from trunkline.run.notifying import announce
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ __all__ = ["JOBS", "JobBook", "JobRecord", "newest_records"]
 JOBS: Final = "platform.jobs"
 """Lake table of what became of the jobs."""
 
-_ALERTS: Final = "platform.alerts"
 _PLATFORM: Final = "platform"
 _logger = logging.getLogger(__name__)
 
@@ -149,8 +149,6 @@ class JobBook:
         self._lake().append(JOBS, table_from_rows(JobRecord, [record.model_dump()]))
 
     def _announce(self, record: JobRecord, since: datetime | None) -> None:
-        from trunkline.lake import Transaction
-
         facts = json.dumps([record.job, since.isoformat() if since else "never"])
         alert = Alert(
             alert_id=hashlib.sha256(facts.encode()).hexdigest()[:24],
@@ -161,8 +159,7 @@ class JobBook:
             text=record.error or "no more is known",
             raised_at=record.changed_at,
         )
-        rows = table_from_rows(Alert, [alert.model_dump()])
-        self._lake().append(_ALERTS, rows, transaction=Transaction(f"alert:{alert.alert_id}", 1))
+        write_alerts(self._lake(), [alert], under=f"alert:{alert.alert_id}")
         assert self._opened is not None, "the lake is open"
         announce(self._opened)
 

@@ -7,7 +7,7 @@ writes what is missing from them; the same refresh again changes nothing.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from trunkline.checks import ROW, table_from_rows
+from trunkline.checks import ROW
 from trunkline.contracts.records import Alert, Receipt
 from trunkline.engine import FilesVanishedError
 from trunkline.errors import UnknownNameError
@@ -26,6 +26,8 @@ from trunkline.ingest.derived.refusals import write_refusals
 from trunkline.ingest.receipts import add_receipt, has_receipt
 from trunkline.lake import Lake, Transaction, held
 from trunkline.lake.reading import newest
+from trunkline.run.alerts import write_alerts
+from trunkline.run.windowing.announcing import announced
 from trunkline.run.windowing.changes import Touched, came, current, touched
 from trunkline.run.windowing.judging import JudgedWindows, judged_windows
 from trunkline.run.windowing.scoring import STATE, Row, Scorer
@@ -38,13 +40,10 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-__all__ = ["ALERTS", "CRASH_POINTS", "Refreshed", "refresh_windows"]
+__all__ = ["CRASH_POINTS", "Refreshed", "refresh_windows"]
 
 CRASH_POINTS: Final = ("windows.before_rows", "windows.after_rows", "windows.after_alerts", "windows.after_receipt")
 """Points at which a drill kills a refresh."""
-
-ALERTS: Final = "platform.alerts"
-"""Lake table of the alerts."""
 
 _NOTE: Final = "windows"
 _TICK: Final = timedelta(microseconds=1)
@@ -353,13 +352,8 @@ def _refuse(table: _Table, rows: JudgedWindows, found: Touched, state: _State) -
 
 def _account(table: _Table, state: _State) -> Refreshed:
     """Write alerts and receipt of windows that are in the table; again, where they were written already."""
-    raised = tuple(_alerts(table, state))
-    if raised:
-        table.lake.append(
-            ALERTS,
-            table_from_rows(Alert, [one.model_dump() for one in raised]),
-            transaction=Transaction(f"alerts:{state.batch_id}", 1),
-        )
+    raised = _alerts(table, state)
+    write_alerts(table.lake, raised, under=f"alerts:{state.batch_id}")
     point("windows.after_alerts")
     receipt = Receipt(
         batch_id=state.batch_id,
@@ -388,11 +382,10 @@ def _account(table: _Table, state: _State) -> Refreshed:
     return Refreshed(table.table, state.read, len(raised), state.late, receipt)
 
 
-def _alerts(table: _Table, state: _State) -> Iterable[Alert]:
+def _alerts(table: _Table, state: _State) -> list[Alert]:
     """The alerts of a refresh, from its windows in the table."""
-    windowed = table.windowed
-    if not windowed.rules:
-        return
+    if not table.windowed.rules:
+        return []
     import pyarrow as pa
 
     schema = _schema(table).append(pa.field(_NEW, pa.string()))
@@ -401,27 +394,9 @@ def _alerts(table: _Table, state: _State) -> Iterable[Alert]:
         schema=schema,
         where=lambda rows: (rows["_batch_id"] == state.batch_id) & (rows[_NEW] != "[]"),
     )
-    for row in found.to_pylist():
-        device = ", ".join(str(row[name]) for name in windowed.by)
-        for name in json.loads(row[_NEW]):
-            rule = windowed.rules.get(name)
-            if rule is None:
-                continue
-            said = json.dumps([table.table, name, device, row[START].isoformat()])
-            told = ", ".join(f"{one} {_told(row.get(one))}" for one in sorted(rule.when.columns()))
-            yield Alert(
-                alert_id=hashlib.sha256(said.encode()).hexdigest()[:24],
-                run_id=state.run_id,
-                usecase=table.usecase.name,
-                severity=rule.severity,
-                title=f"{table.usecase.name}: {rule.title}",
-                text=f"{name}: {told}; device {device}, window from {row[START]:%Y-%m-%d %H:%M:%S} UTC",
-                raised_at=max(table.clock(), state.at),
-            )
-
-
-def _told(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    rows = [(row, json.loads(row[_NEW])) for row in found.to_pylist()]
+    at = max(table.clock(), state.at)
+    return list(announced(table.windowed, rows, table=table.table, run_id=state.run_id, raised_at=at))
 
 
 def _source(table: _Table, state: _State) -> str:
