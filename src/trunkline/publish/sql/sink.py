@@ -7,19 +7,19 @@ which is atomic; whoever comes next reads the comment, should the process have d
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.errors import InputError, UnavailableError
+from trunkline.errors import UnavailableError
 from trunkline.publish.protocol import Capabilities, Delivery, Latest, Rows, Target
 from trunkline.publish.sql import migrations, tables
 from trunkline.publish.sql.address import Address, writable_address
 from trunkline.publish.sql.faults import told
 from trunkline.publish.sql.inserting import insert, staged
+from trunkline.publish.sql.owners import Owners
 from trunkline.publish.sql.ways import ways
 from trunkline.settings.drills import point
 
@@ -56,6 +56,7 @@ class SqlSink:
         self._prefix = prefix
         self._ways = ways(self._address.database)
         self._engine = _engine(self._address, timeout_s)
+        self._owners = Owners(prefix=prefix, comments=self._ways.swaps, shown=self.shown)
         self._is_migrated = False
 
     @property
@@ -104,7 +105,7 @@ class SqlSink:
             if self._held(connection, target) == delivery.batch_id:  # asked where nobody else delivers meanwhile
                 return 0
             point("publish.sql.begun")
-            self._refuse_foreign(connection, target)
+            self._owners.refuse_foreign(connection, target)
             if self._ways.swaps and delivery.whole and not target.shared:
                 count = self._swapped(connection, delivery, rows)
             else:
@@ -131,7 +132,7 @@ class SqlSink:
         query = f"SELECT {columns} FROM {quoted(latest.target.name)}"  # noqa: S608 - names of ours, quoted
         name = quoted(latest.name)
         with self._session(latest.name) as connection:
-            self._refuse_no_view(connection, latest)
+            self._owners.refuse_no_view(connection, latest)
             if self._address.database == "mariadb":  # one statement, atomic
                 connection.exec_driver_sql(f"CREATE OR REPLACE VIEW {name} AS {query}")
             else:
@@ -252,7 +253,7 @@ class SqlSink:
         new, old = f"{target.name}__n", f"{target.name}__o"  # names may have 64 characters, and 61 may be taken
         table = tables.declared(target, database=database, name=new, batch_id=delivery.batch_id)
         for name in (new, old):
-            self._refuse_unmade(connection, name)
+            self._owners.refuse_unmade(connection, name)
             connection.exec_driver_sql(f"DROP TABLE IF EXISTS {quoted(name)}")
         tables.made(connection, table)
         count = staged(connection, table, rows, database=database)
@@ -274,10 +275,10 @@ class SqlSink:
 
         if not self._ways.swaps or target.shared or not tables.exists(connection, target.name):
             return
-        comment = str(sa.inspect(connection).get_table_comment(target.name)["text"] or "")
-        if not comment.startswith(tables.MADE_BY):
+        noted = tables.noted(connection, target.name)
+        if noted is None:
             return
-        batch_id, _, fingerprint = comment.removeprefix(tables.MADE_BY).partition(":")
+        batch_id, fingerprint = noted
         listed, deliveries = tables.ledger(self._prefix)
         known = connection.execute(
             sa.select(sa.func.count())
@@ -298,73 +299,6 @@ class SqlSink:
             )
         )
         connection.commit()
-
-    def _refuse_foreign(self, connection: "Connection", target: Target) -> None:
-        """Refuse a table that Trunkline did not make, or made for another use case.
-
-        Raises:
-            InputError: There is one.
-        """
-        import sqlalchemy as sa
-
-        if target.shared or not tables.exists(connection, target.name):
-            return
-        listed, _ = tables.ledger(self._prefix)
-        owners = connection.execute(sa.select(listed.c.usecase).where(listed.c.name == target.name)).scalars().all()
-        if target.usecase in owners:
-            return
-        comment = ""
-        if self._ways.swaps:
-            comment = str(sa.inspect(connection).get_table_comment(target.name)["text"] or "")
-        if not owners and comment.startswith(tables.MADE_BY):
-            return
-        whose = f"belongs to the use case {owners[0]!r}" if owners else "was not made by Trunkline"
-        raise InputError(
-            f"there is a table {target.name!r}, and it {whose}",
-            where=self.shown,
-            next_step="set a `prefix` under [publish], or rename that table",
-        )
-
-    def _refuse_unmade(self, connection: "Connection", name: str) -> None:
-        """Refuse to drop a table beside which a new one is filled, unless a delivery that broke off left it."""
-        import sqlalchemy as sa
-
-        if not tables.exists(connection, name):
-            return
-        if str(sa.inspect(connection).get_table_comment(name)["text"] or "").startswith(tables.MADE_BY):
-            return
-        raise InputError(
-            f"there is a table {name!r}, and it was not made by Trunkline",
-            where=self.shown,
-            next_step="rename it: rows that are replaced are filled there first",
-        )
-
-    def _refuse_no_view(self, connection: "Connection", latest: Latest) -> None:
-        """Refuse a table of the view's name, and a view that shows none of the use case's own tables.
-
-        Raises:
-            InputError: There is one.
-        """
-        import sqlalchemy as sa
-
-        inspected, name = sa.inspect(connection), latest.name
-        if name in inspected.get_table_names():
-            raise InputError(
-                f"there is a table {name!r} where a view is to be made",
-                where=self.shown,
-                next_step="set a `prefix` under [publish], or rename that table",
-            )
-        if name not in inspected.get_view_names():
-            return
-        listed, _ = tables.ledger(self._prefix)
-        own = connection.execute(sa.select(listed.c.name).where(listed.c.usecase == latest.target.usecase))
-        shows = set(re.findall(r"\w+", str(inspected.get_view_definition(name) or "")))
-        if not shows & {str(one) for one in own.scalars()}:
-            raise InputError(
-                f"there is a view {name!r}, and it was not made by Trunkline for {latest.target.usecase!r}",
-                where=self.shown,
-                next_step="set a `prefix` under [publish], or rename that view",
-            )
 
     def _note(self, connection: "Connection", delivery: Delivery, count: int) -> None:
         import sqlalchemy as sa

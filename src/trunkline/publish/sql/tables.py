@@ -14,10 +14,9 @@ from trunkline.publish.sql.ways import column_type, ways
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-__all__ = ["MADE_BY", "declared", "exists", "ledger", "made", "refuse_unfit", "widened"]
+__all__ = ["declared", "exists", "ledger", "made", "noted", "refuse_unfit", "widened"]
 
-MADE_BY: Final = "trunkline:"
-"""How the comment begins of a table that Trunkline made, where databases keep comments; batch and hash follow."""
+_MADE_BY: Final = "trunkline:"
 
 
 def declared(target: Target, *, database: DatabaseName, name: str = "", batch_id: str = "") -> "Table":
@@ -49,7 +48,7 @@ def declared(target: Target, *, database: DatabaseName, name: str = "", batch_id
             column.nullable = True
     options: dict[str, Any] = dict(ways(database).options)
     if batch_id:
-        options["comment"] = f"{MADE_BY}{batch_id}:{target.fingerprint}"
+        options["comment"] = f"{_MADE_BY}{batch_id}:{target.fingerprint}"
     return sa.Table(name or target.name, sa.MetaData(), *columns, *key, *unique, **options)
 
 
@@ -62,6 +61,22 @@ def exists(connection: "Connection", name: str) -> bool:
     import sqlalchemy as sa
 
     return sa.inspect(connection).has_table(name)
+
+
+def noted(connection: "Connection", name: str) -> tuple[str, str] | None:
+    """Read batch and fingerprint from the comment of a table; None where Trunkline did not make it.
+
+    Args:
+        connection: To a database that keeps comments.
+        name: A table that is there.
+    """
+    import sqlalchemy as sa
+
+    comment = str(sa.inspect(connection).get_table_comment(name)["text"] or "")
+    if not comment.startswith(_MADE_BY):
+        return None
+    batch_id, _, fingerprint = comment.removeprefix(_MADE_BY).partition(":")
+    return batch_id, fingerprint
 
 
 def made(connection: "Connection", table: "Table") -> None:

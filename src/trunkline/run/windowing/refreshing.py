@@ -7,7 +7,7 @@ writes what is missing from them; the same refresh again changes nothing.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,6 @@ from trunkline.engine import FilesVanishedError
 from trunkline.errors import UnknownNameError
 from trunkline.features.windows import START
 from trunkline.ingest.derived.inputs import Input, lineage_schema
-from trunkline.ingest.derived.judging import recipe
 from trunkline.ingest.derived.refusals import write_refusals
 from trunkline.ingest.receipts import add_receipt, has_receipt
 from trunkline.lake import Lake, Transaction, held
@@ -30,14 +29,13 @@ from trunkline.run.alerts import write_alerts
 from trunkline.run.windowing.announcing import announced
 from trunkline.run.windowing.changes import Touched, came, current, touched
 from trunkline.run.windowing.judging import JudgedWindows, judged_windows
+from trunkline.run.windowing.recipes import windows_recipe
 from trunkline.run.windowing.scoring import STATE, Row, Scorer
 from trunkline.settings.drills import point
 from trunkline.spec import UseCase
-from trunkline.spec.derived import Derived
 from trunkline.spec.windows import Windowed
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
     import pyarrow as pa
 
 __all__ = ["CRASH_POINTS", "Refreshed", "refresh_windows"]
@@ -48,7 +46,6 @@ CRASH_POINTS: Final = ("windows.before_rows", "windows.after_rows", "windows.aft
 _NOTE: Final = "windows"
 _TICK: Final = timedelta(microseconds=1)
 _NEW: Final = "_new"
-_RECIPES: Final[dict[int, tuple[Windowed, str]]] = {}
 
 
 @dataclass(frozen=True)
@@ -158,37 +155,9 @@ def refresh_windows(
     lock = locks / f"windows-{usecase.name}.lock"
     with held(lock, what=f"refresh of windows of {usecase.name!r}", timeout_s=timeout_s, clock=clock):
         for name, windowed in usecase.windows.items():
-            table = _Table(usecase, name, windowed, _recipe(usecase, name, windowed), lake, clock)
+            table = _Table(usecase, name, windowed, windows_recipe(usecase, name, windowed), lake, clock)
             done += _refreshed(table, run_id=run_id)
     return tuple(done)
-
-
-def _recipe(usecase: UseCase, name: str, windowed: Windowed) -> str:
-    """Hash what the declaration computes; building its SQL takes half a second, so a process does it once."""
-    held_one = _RECIPES.get(id(windowed))
-    if held_one is None or held_one[0] is not windowed:
-        held_one = _RECIPES[id(windowed)] = (windowed, _hashed(usecase, name, windowed))
-    return held_one[1]
-
-
-def _hashed(usecase: UseCase, name: str, windowed: Windowed) -> str:
-    inputs = (windowed.dataset, *(lookup.dataset for lookup in windowed.lookups))
-    contracts = {one: usecase.datasets[one] for one in inputs}
-    event_at = str(contracts[windowed.dataset].table.event_at)
-
-    def expression(tables: "Mapping[str, ir.Table]") -> "ir.Table":
-        return windowed.rows(windowed.placed(tables[windowed.dataset], event_at=event_at), tables)
-
-    derived = Derived(contract=windowed.contract, inputs=inputs, expression=expression)
-    said = [
-        recipe(derived, contracts, where=f"use case {usecase.name!r}, windows {name!r}"),
-        repr(windowed.scores),
-        {
-            one: [rule.when.to_data(), rule.severity, rule.cooldown.total_seconds()]
-            for one, rule in windowed.rules.items()
-        },
-    ]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
 def _refreshed(table: _Table, *, run_id: str) -> list[Refreshed]:
