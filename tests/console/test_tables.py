@@ -117,6 +117,7 @@ def test_personal_data_is_for_admins(filled: "Console", role: Role, sees: bool) 
     assert ("Export as CSV" in page) is (role != "reader")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["operator", "admin"])
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_file_is_cut_masked_and_noted(filled: "Console", role: Role, form: str) -> None:

@@ -78,6 +78,7 @@ PRINTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("needs", "code"), [one[::2] for one in snippets("consume.md") if one[1] == "python"])
 def test_readers_find_the_current_rows(
     needs: str, code: str, busy: tuple[Lake, UseCase], capsys: pytest.CaptureFixture[str]

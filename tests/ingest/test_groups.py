@@ -118,6 +118,7 @@ def test_a_group_leaves_what_its_files_leave_one_by_one(make_lake: Callable[[], 
     assert {table: together.version(table) for table in together.tables()} == dict.fromkeys(together.tables(), 0)
 
 
+@pytest.mark.slow
 def test_the_same_files_in_any_grouping_change_nothing(lake: Lake, folder: list[Path]) -> None:
     take(lake, folder[:4])
     before = rows_of(lake, "calls.calls", "_batch_id", "_row")

@@ -74,6 +74,7 @@ def best(rows: list[dict[str, object]], table: Table) -> list[int]:
     return sorted(number for _, number in kept.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contract", [Last, FirstByWord, LastOfEvent, FirstOfEvent, OfManyKinds])
 @pytest.mark.parametrize(("held_bytes", "most_marks"), [(1 << 20, 1 << 20), (300, 1 << 20), (1, 1 << 20), (300, 3)])
 def test_what_is_left(

@@ -171,6 +171,7 @@ FORMS: dict[str, Write] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FORMS))
 def test_every_form_of_a_file_gives_the_same_figures(name: str, made: Path, tmp_path: Path) -> None:
     FORMS[name](tmp_path / name, rows(400))

@@ -43,6 +43,7 @@ def test_raw_rows_lie_encrypted_and_are_shown_masked(trunkline: Trunkline, batch
     assert json.loads(out)["rows"][0]["row"] == {"msisdn": "(hidden)", "email": "(hidden)", "seconds": "x"}
 
 
+@pytest.mark.slow
 def test_a_replay_reads_them_and_leaves_none_in_clear(trunkline: Trunkline, batch: str, workspace: Workspace) -> None:
     code, out, err = trunkline(
         "quarantine", "replay", batch, "--set", "seconds=5", "--reason", "seconds.type", "--json"

@@ -86,6 +86,7 @@ def check(workspace: Workspace, before: dict[str, list[str]]) -> None:
     assert found == dict(zip(both, (ANN, BEN), strict=True))
 
 
+@pytest.mark.slow
 def test_a_new_key_of_a_type_gives_everybody_a_new_name(trunkline: Trunkline, kept: Path, workspace: Workspace) -> None:
     before = names(workspace)
     code, out, err = trunkline("maintain", "--rotate-keys", "msisdn", "--json")
@@ -267,6 +268,7 @@ def test_without_originals_a_rotation_is_refused_before_anything_changes(
     assert workspace.keys.facts() == keys
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lock", ["flusher.lock", "run-lines.lock"])
 def test_pseudonyms_are_not_changed_while_somebody_makes_them(
     trunkline: Trunkline, kept: Path, workspace: Workspace, lock: str

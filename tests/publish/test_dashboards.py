@@ -95,6 +95,7 @@ def instant(value: object) -> datetime:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
+@pytest.mark.slow
 def test_dashboards_are_those_of_the_lake(url: str, tmp_path: Path) -> None:
     rows = forecasts()
     until = NOW + timedelta(hours=HOURS - 12)

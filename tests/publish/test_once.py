@@ -139,6 +139,7 @@ def hearing(put: Put, workspace: Workspace, tmp_path: Path) -> Hearing:
     return Hearing(workspace, Outbox(tmp_path / "outbox.db"))
 
 
+@pytest.mark.slow
 def test_after_an_erasure_nobody_is_told_again(hearing: Hearing, put: Put) -> None:
     assert hearing.publish().rows == 4
     erased = hearing.workspace.lake.erase("lines.calls", "call_id", ["c1"])

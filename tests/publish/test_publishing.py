@@ -167,6 +167,7 @@ def test_a_dropped_table_is_filled_again(folder: Path, trunkline: Trunkline, put
     assert found["callers"] == ("unchanged", 0)
 
 
+@pytest.mark.slow
 def test_a_table_of_somebody_else_is_not_touched(folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path) -> None:
     out = tmp_path / "out.db"
     put("calls", CALLS)
@@ -184,6 +185,7 @@ def test_a_table_of_somebody_else_is_not_touched(folder: Path, trunkline: Trunkl
     assert there(out, "SELECT sql FROM sqlite_master WHERE name = 'callers'") == [("CREATE TABLE callers (mine TEXT)",)]
 
 
+@pytest.mark.slow
 def test_a_prefix_keeps_two_apart(
     folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +199,7 @@ def test_a_prefix_keeps_two_apart(
     assert all(name.startswith(("dwh_", "sqlite_")) for name in names)
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path
 ) -> None:
@@ -234,6 +237,7 @@ def test_bad_input_is_told(folder: Path, trunkline: Trunkline, put: Put, argumen
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "arguments", "said"),
     [
@@ -298,6 +302,7 @@ def test_a_process_that_dies_half_way_is_gone_on_with(
     assert {state for state, _ in published(trunkline, out).values()} == {"unchanged"}
 
 
+@pytest.mark.slow
 def test_doctor_says_which_sinks_can_be_reached(
     folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

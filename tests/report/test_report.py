@@ -63,6 +63,7 @@ def full_page(full: ReportContent) -> str:
     return render(full)
 
 
+@pytest.mark.slow
 def test_the_same_content_gives_the_same_bytes(full: ReportContent, full_page: str) -> None:
     again = ReportContent.model_validate_json(full.model_dump_json())
     assert render(again) == full_page

@@ -165,6 +165,7 @@ def test_a_source_that_cannot_be_taken_in_leaves_nothing(
     assert path.name in error["where"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [missing_columns, cut_gzip, only_a_header, missing_file])
 @pytest.mark.parametrize("command", ["evaluate", "monitor", "predict"])
 def test_a_look_at_a_source_that_cannot_be_read_leaves_nothing(

@@ -77,6 +77,7 @@ def calls(path: Path, cells: list[str], first: int = 0) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_ingestion_refreshes_them_and_lineage_finds_them(
     environment: None, plugins: Path, trunkline: Trunkline, tmp_path: Path
 ) -> None:

@@ -69,6 +69,7 @@ def log(workspace: Path) -> EmbeddedLog:
     return opened
 
 
+@pytest.mark.slow
 def test_a_key_of_one_part_is_not_taken_apart(trunkline: Trunkline, workspace: Path) -> None:
     another = f"{PERSON}|2"
     opened = EmbeddedLog(workspace / "log" / "log.db", settings=BrokerSettings(), clock=utc_now)
@@ -263,6 +264,7 @@ def test_a_row_that_comes_while_the_log_is_emptied_goes_as_well(
     assert traces(workspace, NEIGHBOUR)
 
 
+@pytest.mark.slow
 def test_a_file_that_was_archived_is_told_by_its_old_path(trunkline: Trunkline, calls: Path, tmp_path: Path) -> None:
     (calls / "a.csv").write_text(f"call_id,caller,seconds\nc1,{PERSON},1\nc2,{NEIGHBOUR},2\n")
     archive = ("--archive", tmp_path / "archive", "--settle", "0")

@@ -12,6 +12,7 @@ Trunkline = Callable[..., tuple[int, str, str]]
 Subscribers = Callable[..., pa.Table]
 
 
+@pytest.mark.slow
 def test_a_version_that_was_taken_back_is_not_let_out_again_by_its_run(
     trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers
 ) -> None:

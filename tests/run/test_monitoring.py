@@ -157,6 +157,7 @@ def test_outcomes_of_another_time_do_not_count(answered: Path, subscribers: Subs
     assert look(answered, START + timedelta(days=45)).outcomes == 0
 
 
+@pytest.mark.slow
 def test_an_outcome_that_names_its_answer_counts_whenever_it_was_observed(answered: Path) -> None:
     with Workspace(load_settings(workspace=answered)) as opened:
         logged = opened.lake.arrow("platform.predictions").slice(0, 40).to_pylist()

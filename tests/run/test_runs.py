@@ -448,6 +448,7 @@ def test_a_file_that_lacks_what_the_model_reads_is_scored_with_a_warning(
     assert "monthly_charges, region" in err
 
 
+@pytest.mark.slow
 def test_a_report_rendered_again_has_the_same_bytes(trunkline: Trunkline, workspace: Path) -> None:
     page = workspace / "runs" / "first" / "report.html"
     before = page.read_bytes()

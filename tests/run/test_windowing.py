@@ -240,6 +240,7 @@ def test_a_final_window_takes_nothing_more(bench: Bench) -> None:
     assert (done.windows, done.late) == (2, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", CRASH_POINTS)
 def test_killed_anywhere_the_next_refresh_completes_it(bench: Bench, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = samples(2, devices=1)

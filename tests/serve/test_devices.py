@@ -153,6 +153,7 @@ def test_who_was_heard_of_is_written_down_every_few_seconds(registry: DeviceRegi
     registry.close()
 
 
+@pytest.mark.slow
 def test_a_device_writes_in_its_own_name_alone(client: Client, registry: DeviceRegistry, tmp_path: Path) -> None:
     key = registry.add("d1").key
     asked = client()

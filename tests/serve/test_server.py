@@ -394,6 +394,7 @@ def test_without_a_champion_the_server_says_so(empty_site: Site) -> None:
 # What is written down
 
 
+@pytest.mark.slow
 def test_answers_and_outcomes_arrive_in_the_lake_once(client: Client, site: Site, lines: MakeLines) -> None:
     rows = messages(lines(50, 3))
     answers = client.post("/v1/lines/predict", rows).json
@@ -490,6 +491,7 @@ def test_a_promotion_is_taken_over_without_losing_a_request(client: Client, site
     assert set(seen) == {"1", "2"}
 
 
+@pytest.mark.slow
 def test_a_rollback_brings_the_whole_model_back(client: Client, site: Site, lines: MakeLines) -> None:
     rows = messages(lines(20, 5))
     before = client.post("/v1/lines/predict", rows).json["rows"]
@@ -593,6 +595,7 @@ def test_malformed_inference_requests_are_refused(shared: Client, body: object) 
     assert reply.json["error"]
 
 
+@pytest.mark.slow
 def test_what_is_refused_is_not_logged_as_answered(client: Client, site: Site) -> None:
     one = [
         {"name": name, "datatype": kind, "shape": [1], "data": [ROW[name]]}

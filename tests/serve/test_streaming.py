@@ -83,6 +83,7 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.mark.slow
 def test_each_message_is_answered_when_it_is_durable(client: TestClient, tmp_path: Path) -> None:
     log = EmbeddedLog(tmp_path / "log" / "log.db", settings=BrokerSettings(), clock=now)
     with client.websocket_connect(STREAM) as stream:
@@ -130,6 +131,7 @@ def test_pages_of_other_sites_cannot_open_one(client: TestClient) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_full_log_makes_the_sender_wait(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     full = True
     publish = EmbeddedLog.publish

@@ -65,6 +65,7 @@ def test_latency_is_measured(trained: TrainedRows) -> None:
     assert 0 < trained.report.latency.p50_us <= trained.report.latency.p99_us
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(table: pa.Table, trained: TrainedRows) -> None:
     again = small_task(slices=("plan", "months", "paperless")).train(table, seed=3, threads=1)
     assert again.model.fingerprint == trained.model.fingerprint

@@ -59,6 +59,7 @@ def test_it_can_tell_its_entities_apart(usecase: UseCase) -> None:
     assert usecase.entity_key, "without a key, or a name of the entity, no comparison on unseen rows"
 
 
+@pytest.mark.slow
 def test_its_simulator_is_seeded_and_fits_its_contract(usecase: UseCase) -> None:
     if usecase.simulate is None:
         assert usecase.name != "churn", "the main job runs without a source"

@@ -149,6 +149,7 @@ def test_an_audience_that_is_ready_is_told(
     assert service.pushed == [("team", "upgrade: an audience of 3 is ready")]
 
 
+@pytest.mark.slow
 def test_what_was_decided_and_pushed_of_a_person_goes_with_the_person(campaigns: "Campaigns", tmp_path: Path) -> None:
     campaigns.audience("run-1", ["a", "b"])
     campaigns.consents(tmp_path, ("a", True), ("b", True))

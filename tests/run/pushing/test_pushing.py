@@ -181,6 +181,7 @@ def test_a_claim_of_a_killed_process_runs_out(ledger: PushLedger) -> None:
     assert ledger.claim("m", "a", cap=1, since=since, now=now + timedelta(minutes=6)) == "claimed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -171,6 +171,7 @@ def test_replay_after_the_contract_has_changed(opened: Open, tmp_path: Path) -> 
     assert [row["batch_id"] for row in receipts[1:2]] == list(first.batches)
 
 
+@pytest.mark.slow
 def test_an_edit_by_the_columns_name_or_the_field(opened: Open, tmp_path: Path) -> None:
     workspace = opened()
     batch = take(workspace, tmp_path)

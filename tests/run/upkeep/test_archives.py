@@ -46,6 +46,7 @@ def test_a_person_is_erased_from_archives_as_well(shop: Shop) -> None:
     assert shop.retired(shop.tidy()) == 0
 
 
+@pytest.mark.slow
 def test_archives_of_before_are_found_after_the_settings_changed(fives: Shop, tmp_path: Path) -> None:
     fives.tidy()
     elsewhere: dict[str, object] = {"archive": str(tmp_path / "vault")}

@@ -28,6 +28,7 @@ OLD = ["c1", "c2", "c3", "c4", "c5"]
 NEW = ["c10", "c6", "c7", "c8", "c9"]
 
 
+@pytest.mark.slow
 def test_rows_past_their_time_are_archived_and_go(fives: Shop) -> None:
     before = {str(row["call_id"]): row for row in fives.rows()}
     look = fives.tidy(act=False)
