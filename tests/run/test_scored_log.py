@@ -11,7 +11,8 @@ import pytest
 from trunkline.engine import open_engine
 from trunkline.plugins import load_usecase
 from trunkline.run import predicting
-from trunkline.run.predicting import json_rows
+from trunkline.run.predicting import json_rows, reasons_of
+from trunkline.spec import UseCase
 from trunkline.tasks import Classification, Model
 
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
@@ -51,12 +52,31 @@ def test_no_columns_and_no_rows_are_written_too() -> None:
         assert json_rows(engine, two).to_pylist() == ["{}"] * two.num_rows
 
 
-def test_threads_change_no_score() -> None:
+def trained_on_some() -> tuple[UseCase, Model]:
     usecase = load_usecase("leavers", plugin_dir=PLUGINS)
     assert isinstance(usecase.task, Classification)
-    assert usecase.simulate is not None
-    model = usecase.task.train(usecase.simulate(rows=600, seed=0).tables["subscribers"], seed=0).model
+    model = usecase.task.train(simulated(usecase, 600), seed=0).model
     assert isinstance(model, Model)
-    rows = usecase.simulate(rows=110_000, seed=1).tables["subscribers"]
+    return usecase, model
+
+
+def simulated(usecase: UseCase, rows: int, *, seed: int = 0) -> pa.Table:
+    assert usecase.simulate is not None
+    return usecase.simulate(rows=rows, seed=seed).tables["subscribers"]
+
+
+def test_reasons_are_those_of_the_rows_and_how_far_they_are_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    usecase, model = trained_on_some()
+    rows = simulated(usecase, 25, seed=1)
+    monkeypatch.setattr(predicting, "_EXPLAINED_ROWS", 10)
+    told: list[tuple[str, float]] = []
+    found = reasons_of(model, rows, 2, progress=lambda phase, share: told.append((phase, share)))
+    assert found == [json.dumps(row) for row in model.explain(rows, top=2).column("reasons").to_pylist()]
+    assert told == [("reasons", 0.0), ("reasons", 0.4), ("reasons", 0.8)]
+
+
+def test_threads_change_no_score() -> None:
+    usecase, model = trained_on_some()
+    rows = simulated(usecase, 110_000, seed=1)
     alone, together = (model.predict(rows, threads=threads).column("score").to_numpy() for threads in (1, 3))
     assert np.array_equal(alone, together)

@@ -190,7 +190,8 @@ def _extras() -> list[_Finding]:
         ]
         missing = [name for name in wanted if not _installed(name)]
         state = "ok" if not missing else "absent" if len(missing) == len(wanted) else "partial"
-        detail = f"{', '.join(missing)} not installed" if missing else ", ".join(wanted)
+        there = ", ".join(wanted) or "needs nothing beyond the package"
+        detail = f"{', '.join(missing)} not installed" if missing else there
         found.append(_Finding(f"extra {extra}", state, detail, f"pip install 'trunkline[{extra}]'" if missing else ""))
     return found
 

@@ -24,9 +24,10 @@ from trunkline.run.steps import IngestDocument, StepContext
 from trunkline.run.taking import recorded, resolve
 from trunkline.run.workspace import Workspace
 from trunkline.settings.drills import point
+from trunkline.tasks import Progress
 from trunkline.train import EvaluateDocument
 
-__all__ = ["CRASH_POINTS", "Progress", "RunResult", "execute", "new_run_id"]
+__all__ = ["CRASH_POINTS", "RunResult", "execute", "new_run_id"]
 
 CRASH_POINTS: Final = (
     *(f"run.before_{name}" for name in ("ingest", "train", "evaluate", "register", "rollout", "predict", "monitor")),
@@ -36,9 +37,6 @@ CRASH_POINTS: Final = (
 """Points at which a drill may kill a run."""
 
 _logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, float], None]
-"""Told what is being done, and which share of it is done, in [0, 1]."""
 
 _STEP_FUNCTIONS: Final[Mapping[StepName, Callable[[StepContext], BaseModel]]] = {
     "ingest": steps.ingest,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trunkline.engine import Engine
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
-    from trunkline.tasks import Learned, Model
+    from trunkline.tasks import Learned, Model, Progress
 
 __all__ = [
     "Fan",
@@ -33,6 +33,7 @@ __all__ = [
 PREDICTIONS: Final = "platform.predictions"
 _SHORT: Final = 12
 _JSON_ROWS: Final = 100_000
+_EXPLAINED_ROWS: Final = 5_000  # between two words on how far it is
 _PLACE: Final = "_place"
 
 
@@ -172,7 +173,7 @@ def predict_rows(context: StepContext) -> PredictDocument:
         run_id=context.run_id,
         version=version,
         model=model,
-        reasons=reasons_of(model, rows, context.reasons),
+        reasons=reasons_of(model, rows, context.reasons, progress=context.progress),
     )
     table_version = workspace.lake.append(PREDICTIONS, log, transaction=Transaction(f"predict:{context.run_id}", 1))
     scores = answers.column(0)
@@ -187,11 +188,16 @@ def predict_rows(context: StepContext) -> PredictDocument:
     )
 
 
-def reasons_of(model: "Model", rows: "pa.Table", top: int) -> list[str] | None:
-    """The features that moved each score most, as JSON; None where nobody asked."""
+def reasons_of(model: "Model", rows: "pa.Table", top: int, *, progress: "Progress") -> list[str] | None:
+    """The features that moved each score most, as JSON, a block of rows at once; None where nobody asked."""
     if not top:
         return None
-    return [json.dumps(row) for row in model.explain(rows, top=top).column("reasons").to_pylist()]
+    found: list[str] = []
+    for start in range(0, rows.num_rows, _EXPLAINED_ROWS):
+        progress("reasons", start / rows.num_rows)
+        explained = model.explain(rows.slice(start, _EXPLAINED_ROWS), top=top)
+        found += [json.dumps(row) for row in explained.column("reasons").to_pylist()]
+    return found
 
 
 def log_of(  # noqa: PLR0913 - what every logged row says

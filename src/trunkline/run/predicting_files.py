@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
+    from trunkline.tasks import Progress
 
 __all__ = ["ScoredFile", "predict_file"]
 
@@ -61,6 +62,7 @@ def predict_file(
     mapping: Mapping[str, str],
     run_id: str,
     reasons: int = 0,
+    progress: "Progress" = lambda _phase, _share: None,
 ) -> ScoredFile:
     """Score a file by the champion: into another file, and into the log of all answers.
 
@@ -74,6 +76,7 @@ def predict_file(
         run_id: Under which the scores are logged, of no run in the workspace. Several files may have one id; the same
             file, mapping and version are logged once under it.
         reasons: How many reasons to give per row; 0 gives none.
+        progress: Told what is being done and which share of it, in [0, 1].
 
     Raises:
         InputError: The form of ``out`` is unknown, its folder does not exist, it is the source, or it cannot be
@@ -99,20 +102,23 @@ def predict_file(
             next_step="leave --run-id out, or name another",
         )
     # whoever handed the file over knows its customers by these identifiers; the log knows them by their pseudonyms
+    progress(f"read {source.name}", 0.0)
     given = fitting_rows(workspace, usecase, files=[source], mapping=mapping, protected=False)
     good = given.rows
     read = [name for name in model.info.columns if name not in usecase.entity_key]
     absent = [name for name in read if _all_null(good, name)]
     if absent == read:
         raise SchemaError("the source has none of the columns that the model reads", where=str(source), allowed=read)
+    progress("predict", 0.0)
     answers = model.predict(good)
     columns = {name: good.column(name) for name in usecase.entity_key}
     columns |= {name: answers.column(name) for name in answers.column_names}
-    explained = reasons_of(model, good, reasons)
+    explained = reasons_of(model, good, reasons, progress=progress)
     if explained is not None:
         columns["reasons"] = pa.chunked_array([explained])
     facts = json.dumps([content_sha256(source), sorted(mapping.items()), version])
     batch = hashlib.sha256(facts.encode()).hexdigest()
+    progress(f"write {out.name}", 0.0)
     log = log_of(
         workspace, usecase, good, answers, run_id=run_id, version=version, model=model, reasons=explained, batch=batch
     )

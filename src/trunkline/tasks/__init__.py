@@ -16,7 +16,7 @@ from trunkline.tasks.model import Model
 from trunkline.tasks.preprocessing import Preprocessing, QuantileLimits, TukeyFences
 from trunkline.tasks.regression import Regression
 from trunkline.tasks.report import TrainingReport
-from trunkline.tasks.task import Learned, Task, Trained, TrainedRows
+from trunkline.tasks.task import Learned, Progress, Task, Trained, TrainedRows
 
 __all__ = [
     "AnyCard",
@@ -31,6 +31,7 @@ __all__ = [
     "ModelInfo",
     "Preprocessing",
     "Profit",
+    "Progress",
     "QuantileLimits",
     "Regression",
     "RowFeatures",

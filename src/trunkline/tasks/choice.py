@@ -19,12 +19,11 @@ from trunkline.tasks.learners import BOOSTERS, Learner
 from trunkline.tasks.report import ChampionReport, LearnerReport, TuningReport
 from trunkline.tasks.rows import TrainingRows
 from trunkline.tasks.supervised import Supervised
+from trunkline.tasks.task import Progress
 from trunkline.tasks.tuning import Ground, search, try_grid
 from trunkline.tasks.validation import OutOfFold, Score, cross_validate, summary
 
 __all__ = ["Choice", "Trials", "choose", "metrics_of", "trials_of"]
-
-Progress = Callable[[str, float], None]
 
 _TUNING_SEED = 50_021
 """Added to the seed, so that tries are judged on other cuts than the evaluation."""

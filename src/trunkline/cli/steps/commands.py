@@ -214,7 +214,6 @@ def predict(
     from trunkline.run import new_run_id, predict_file
 
     with opened(common) as workspace, progress() as told, mapping_of(map_file) as mapping:
-        told(f"predict {source.name}", 0.0)
         found = predict_file(
             workspace,
             workspace.usecase(usecase),
@@ -223,6 +222,7 @@ def predict(
             mapping=mapping,
             run_id=run_id or new_run_id(workspace),
             reasons=reasons,
+            progress=told,
         )
 
     if found.absent:
