@@ -14,7 +14,8 @@ from trunkline.errors import BusyError, InputError, SourceError
 from trunkline.ingest.landing import Landed, Landing
 from trunkline.lake import held
 from trunkline.run import Arrived, Workspace, watch_folder
-from trunkline.run.taking import recorded, resolve, source_files, take
+from trunkline.run.resolving import recorded, resolve, source_files
+from trunkline.run.taking import take
 from trunkline.settings import Settings
 from trunkline.spec.sources import FolderSource
 

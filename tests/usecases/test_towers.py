@@ -135,7 +135,7 @@ def test_the_real_files_give_what_the_usual_job_gives(
         ("usage", "telecom_surrogate_from_cell2cell.parquet"),
         ("customers", "cust_raw_data"),
     ):
-        arguments = ("ingest", "towers", str(folder / source), "--dataset", dataset, "--workspace", str(workspace))
+        arguments = ("ingest", "towers", str(folder / source), "--workspace", str(workspace))  # columns tell
         assert main([*arguments, "--json"]) == 0
         documents[dataset] = json.loads(capsys.readouterr().out)
     customers = pd.concat([pd.read_parquet(path) for path in sorted((folder / "cust_raw_data").glob("*.parquet"))])

@@ -14,7 +14,7 @@ from trunkline.contracts.contract import column_names
 from trunkline.contracts.judging import ranks_of
 from trunkline.errors import MappingError, SchemaError
 
-__all__ = ["Resolution", "resolve_columns"]
+__all__ = ["Resolution", "claimed_columns", "resolve_columns"]
 
 
 @dataclass(frozen=True)
@@ -65,23 +65,15 @@ def resolve_columns(
     """
     fields = [column.name for column in contract.columns]
     _refuse_unknown(mapping or {}, header, fields, where)
-    mapping = {column.strip().lower(): name for column, name in (mapping or {}).items()}
-    names = column_names(contract)
-    claims: dict[str, list[str]] = {}
-    extra = []
-    for column in header:
-        folded = column.strip().lower()
-        name = mapping.get(folded) or (None if names.get(folded) in mapping.values() else names.get(folded))
-        if name is None:
-            extra.append(column)
-        elif name in claims and contract.table.on_two_columns == "refuse":
-            raise SchemaError(
-                f"columns {claims[name][0]!r} and {column!r} both mean field {name!r}",
-                where=where,
-                next_step="remove one of them, or say which one counts with --map FILE.toml",
-            )
-        else:
-            claims.setdefault(name, []).append(column)
+    claims, extra = claimed_columns(contract, header, mapping=mapping)
+    twice = {name: columns for name, columns in claims.items() if len(columns) > 1}
+    if twice and contract.table.on_two_columns == "refuse":
+        name, columns = next(iter(twice.items()))
+        raise SchemaError(
+            f"columns {columns[0]!r} and {columns[1]!r} both mean field {name!r}",
+            where=where,
+            next_step="remove one of them, or say which one counts with --map FILE.toml",
+        )
     ranks = ranks_of(contract.columns)
     for columns in claims.values():
         columns.sort(key=lambda column: (ranks.get(column.strip().lower(), 0), column))
@@ -109,6 +101,35 @@ def resolve_columns(
     return Resolution(
         source_of, tuple(column.name for column in absent), tuple(extra), tuple(optional), tuple(missing), others
     )
+
+
+def claimed_columns(
+    contract: type[Contract], header: Sequence[str], *, mapping: Mapping[str, str] | None = None
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Say which columns of a source mean which field, whether or not the source fits the contract.
+
+    Args:
+        contract: The contract.
+        header: Column names as the source spells them.
+        mapping: Source column to field name, from the user; it wins over names and aliases. What it says of other
+            contracts' fields is passed over.
+
+    Returns:
+        Field name to the columns that mean it, in the order of the header; and the columns that mean none.
+    """
+    fields = {column.name for column in contract.columns}
+    told = {column.strip().lower(): name for column, name in (mapping or {}).items() if name in fields}
+    names = column_names(contract)
+    claims: dict[str, list[str]] = {}
+    extra = []
+    for column in header:
+        folded = column.strip().lower()
+        name = told.get(folded) or (None if names.get(folded) in told.values() else names.get(folded))
+        if name is None:
+            extra.append(column)
+        else:
+            claims.setdefault(name, []).append(column)
+    return claims, extra
 
 
 def _refuse_unknown(mapping: Mapping[str, str], header: Sequence[str], fields: Sequence[str], where: str) -> None:

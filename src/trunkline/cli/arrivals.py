@@ -25,7 +25,9 @@ def watch(  # noqa: PLR0913 - the options of one command
     source: str,
     /,
     *,
-    dataset: Annotated[str | None, Parameter(help="Dataset of the rows; the main one by default.")] = None,
+    dataset: Annotated[
+        str | None, Parameter(help="Dataset of the rows; told by the columns of files by default.")
+    ] = None,
     map_file: Annotated[
         Path | None, Parameter(name="--map", help="TOML file with a table `columns`: source column = field.")
     ] = None,
@@ -45,7 +47,8 @@ def watch(  # noqa: PLR0913 - the options of one command
         usecase: Name of the use case.
         source: The folder, ``kafka://host:9092/TOPIC``, ``mqtt://host/TOPIC/FILTER``, or the name of one of them in the
             settings' ``sources``.
-        dataset: Dataset of the rows; the main one by default.
+        dataset: Dataset of the rows. By default each file goes to the dataset whose contract knows most of its
+            columns, and records to the main one.
         map_file: TOML file with a table ``columns`` of source column = field.
         pattern: Which files, as in a shell.
         settle: Seconds for which a whole file has not changed.

@@ -41,6 +41,7 @@ def pull(  # noqa: PLR0913 - what one source needs
     clock: Callable[[], datetime],
     mapping: Mapping[str, str] | None = None,
     limits: IngestSettings = DEFAULT_LIMITS,
+    look: Callable[[Path], None] = lambda _: None,
 ) -> Iterator[Ingested]:
     """Take in what landed of a source and was not taken in yet, then what is new.
 
@@ -54,6 +55,8 @@ def pull(  # noqa: PLR0913 - what one source needs
         clock: Gives the current instant.
         mapping: Source column to field name.
         limits: How long, wide and large a piece may be, and its reject budget.
+        look: Looks at each piece before it is taken in, and refuses one whose rows are not the target's by
+            ``SchemaError``.
 
     Yields:
         One receipt per piece; also of a piece of which every row was refused.
@@ -79,6 +82,7 @@ def pull(  # noqa: PLR0913 - what one source needs
     def take(piece: Landed) -> Iterator[Ingested]:
         try:
             with landing.lent(piece) as path:
+                look(path)
                 taken = ingest_file(
                     path, target, lake=lake, run_id=run_id, clock=clock, mapping=mapping, piece=piece, limits=limits
                 )

@@ -10,8 +10,8 @@ from trunkline.run.predicting_files import ScoredFile, predict_file
 from trunkline.run.previewing import Preview, preview
 from trunkline.run.publishing import PublishDocument, outbox_of, preview_publish, refuse_nothing_to_publish
 from trunkline.run.records import latest_run_id
+from trunkline.run.resolving import source_files
 from trunkline.run.steps import IngestDocument, read_mapping, simulate_files
-from trunkline.run.taking import source_files
 from trunkline.run.topic_watch import watch_topic
 from trunkline.run.watching import MonitorDocument
 from trunkline.run.workspace import SCHEMA_VERSION, Workspace, utc_now

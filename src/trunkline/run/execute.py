@@ -19,9 +19,9 @@ from trunkline.run import predicting, publishing, steps, watching, writing
 from trunkline.run.code import code_version
 from trunkline.run.notifying import announce
 from trunkline.run.records import PastRun, Recorder, latest_run_id, past_run, refuse_malformed
+from trunkline.run.resolving import recorded, resolve
 from trunkline.run.run_log import run_log
 from trunkline.run.steps import IngestDocument, StepContext
-from trunkline.run.taking import recorded, resolve
 from trunkline.run.workspace import Workspace
 from trunkline.settings.drills import point
 from trunkline.tasks import Progress

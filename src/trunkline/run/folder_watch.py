@@ -13,7 +13,8 @@ from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.watching import Taken, watch
 from trunkline.lake.locks import held
 from trunkline.run.notifying import announce
-from trunkline.run.taking import Handed, dataset_of, take
+from trunkline.run.resolving import Handed, file_dataset
+from trunkline.run.taking import take
 from trunkline.run.windowing import refresh_windows
 from trunkline.spec.sources import FolderSource
 
@@ -69,19 +70,20 @@ def watch_folder(
     if not declared.path.is_dir():
         raise InputError("there is no such folder", where=str(declared.path), next_step="make it, or check the path")
     receipts: dict[Path, Receipt] = {}
-    dataset = dataset_of(usecase, declared.dataset)
+    dataset = file_dataset(usecase, declared.dataset)
 
     def take_files(paths: Sequence[Path]) -> Iterator[Taken]:
         handed = [Handed(path.name, path.absolute(), None, dataset, declared.columns) for path in paths]
-        left = list(paths)
+        left = {path.absolute(): path for path in paths}
         try:
             for outcome in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):
-                path = left.pop(0)
+                assert outcome.handed.path is not None, "a folder has nothing but files"
+                path = left.pop(outcome.handed.path)
                 if outcome.ingested is not None:
                     receipts[path] = outcome.ingested.receipt
                 yield Taken(path, is_done=outcome.ingested is not None, error=outcome.error)
         except BusyError as error:
-            yield from (Taken(path, is_done=False, error=error, again=True) for path in left)
+            yield from (Taken(path, is_done=False, error=error, again=True) for path in left.values())
         refresh_tables(
             usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
         )

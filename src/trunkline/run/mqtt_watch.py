@@ -23,7 +23,7 @@ from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.own_device import OwnDevice
 from trunkline.ingest.streams import TopicIntake, topic_of
 from trunkline.ingest.unfolding import unfolded
-from trunkline.run.taking import dataset_of
+from trunkline.run.resolving import dataset_of
 from trunkline.settings.drills import point
 from trunkline.spec.sources import TopicSource
 

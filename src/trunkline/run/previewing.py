@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from trunkline.ingest import Target
 from trunkline.ingest.sources import EstimatingSource, open_source
 from trunkline.run.declared import declared_names
-from trunkline.run.taking import resolve
+from trunkline.run.resolving import dataset_of, resolve
+from trunkline.run.taking import sorted_files
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
@@ -46,27 +47,32 @@ def preview(
         workspace: Its settings declare sources by name.
         usecase: Name of the use case.
         sources: Paths, folders, globs, URLs, names; none takes those that are declared for the use case.
-        dataset: The dataset of all of them; None leaves it to the declaration, else the main one.
+        dataset: The dataset of all of them; None leaves it to the declaration, else to the columns of files.
         mapping: Source column to field name.
 
     Raises:
-        InputError: A source is not what it is said to be.
+        InputError: A source is not what it is said to be, or a file fits no dataset.
         UnavailableError: A source that was asked for its size did not answer.
     """
     found = workspace.usecase(usecase)
     given = sources or declared_names(workspace, usecase, dataset=dataset)
     told = []
-    for one in resolve(workspace, found, given, dataset=dataset, mapping=mapping):
+    resolved = resolve(workspace, found, given, dataset=dataset, mapping=mapping)
+    handed, misfits = sorted_files(found, resolved, limits=workspace.settings.ingest)
+    if misfits and misfits[0].error is not None:
+        raise misfits[0].error
+    for one in handed:
+        name = dataset_of(found, one.dataset)
         if one.path is not None:
             size = one.path.stat().st_size if one.path.exists() else None
-            told.append(Preview(source=str(one.path), kind="file", dataset=one.dataset, size_bytes=size))
+            told.append(Preview(source=str(one.path), kind="file", dataset=name, size_bytes=size))
             continue
         assert one.declared is not None, "what is no file is declared"
         source = open_source(one.name, one.declared)
         size = None
         if isinstance(source, EstimatingSource):
-            target = Target(found.name, one.dataset, found.datasets[one.dataset])
+            target = Target(found.name, name, found.datasets[name])
             pieces = workspace.landing(target.table).pieces(one.name)
             size = source.estimated_bytes(pieces[-1].position if pieces else None)
-        told.append(Preview(source=one.name, kind=one.declared.kind, dataset=one.dataset, size_bytes=size))
+        told.append(Preview(source=one.name, kind=one.declared.kind, dataset=name, size_bytes=size))
     return tuple(told)

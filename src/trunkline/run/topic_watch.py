@@ -13,7 +13,7 @@ from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.streams import TopicIntake, TopicIntakes
 from trunkline.ingest.unfolding import unfolded
 from trunkline.run.mqtt_watch import watch_mqtt
-from trunkline.run.taking import dataset_of
+from trunkline.run.resolving import dataset_of
 from trunkline.settings.brokers import BrokerSettings
 from trunkline.spec.sources import TopicSource
 

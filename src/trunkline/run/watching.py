@@ -22,9 +22,9 @@ from trunkline.monitor import (
 from trunkline.run.alerts import write_alerts
 from trunkline.run.looking import fitting_rows
 from trunkline.run.predicting import PREDICTIONS, live_model
+from trunkline.run.resolving import source_files
 from trunkline.run.source_health import source_health
 from trunkline.run.steps import RolloutDocument, StepContext
-from trunkline.run.taking import source_files
 
 if TYPE_CHECKING:
     import numpy as np

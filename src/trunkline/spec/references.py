@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from trunkline.contracts import Contract
 from trunkline.errors import UseCaseError
 
-__all__ = ["refuse_dangling"]
+__all__ = ["referenced_first", "refuse_dangling"]
 
 
 def refuse_dangling(contract: type[Contract], contracts: Mapping[str, type[Contract]], *, where: str) -> None:
@@ -30,3 +30,25 @@ def refuse_dangling(contract: type[Contract], contracts: Mapping[str, type[Contr
                 raise UseCaseError(f"{reference.dataset!r} has no field {to!r}", where=here, allowed=there)
             if kinds[name] != there[to] and {kinds[name], there[to]} != {"text", "category"}:
                 raise UseCaseError(f"{name!r} is {kinds[name]}, {to!r} is {there[to]}", where=here)
+
+
+def referenced_first(contracts: Mapping[str, type[Contract]]) -> tuple[str, ...]:
+    """Order datasets so that what others refer to comes before them; in a circle of references as they are declared.
+
+    Args:
+        contracts: Contracts by the names of their datasets.
+    """
+    found: list[str] = []
+    visited: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name in visited or name not in contracts:
+            return
+        visited.add(name)
+        for reference in contracts[name].table.references:
+            visit(reference.dataset)
+        found.append(name)
+
+    for name in contracts:
+        visit(name)
+    return tuple(found)

@@ -61,13 +61,15 @@ class SourceSpec(BaseModel, frozen=True, extra="forbid"):
 
     Attributes:
         usecase: The use case its rows belong to.
-        dataset: The dataset; None is the main one.
+        dataset: The dataset; None is the main one, or for files the one that their columns tell.
         columns: Source column to field name, beside the contract's own aliases.
         schedule: When it is asked; None only when somebody asks for it.
     """
 
     usecase: str = Field(description="The use case its rows belong to.")
-    dataset: str | None = Field(None, description="The dataset its rows belong to; none is the main one.")
+    dataset: str | None = Field(
+        None, description="The dataset of its rows; none: the main one, of files as columns tell."
+    )
     columns: Mapping[str, str] = Field({}, description="Source column to field name, beside the contract's aliases.")
     schedule: Schedule | None = Field(None, description="When it is asked; none only when somebody asks for it.")
 

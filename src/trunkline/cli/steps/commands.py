@@ -49,7 +49,9 @@ def ingest(  # noqa: PLR0913 - the options of one command
     usecase: str,
     /,
     *sources: str,
-    dataset: Annotated[str | None, Parameter(help="Dataset of the rows; the main one by default.")] = None,
+    dataset: Annotated[
+        str | None, Parameter(help="Dataset of the rows; told by the columns of files by default.")
+    ] = None,
     map_file: Map = None,
     again: Annotated[
         str | None, Parameter(help="Take this batch in again from its raw copy, by the contract as it is now.")
@@ -72,7 +74,8 @@ def ingest(  # noqa: PLR0913 - the options of one command
     Args:
         usecase: Name of the use case.
         sources: Files, folders, globs, URLs, or names of declared sources.
-        dataset: Dataset of the rows; the main one by default.
+        dataset: Dataset of the rows. By default each file goes to the dataset whose contract knows most of its
+            columns, and other sources to the one that is declared, or the main one.
         map_file: TOML file with a table ``columns`` of source column = field.
         again: Take this batch in again from its raw copy, by the contract as it is now.
         reject_budget: Stop a batch of which a larger share breaks the contract, and write nothing of it; 0 to 1.

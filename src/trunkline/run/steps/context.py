@@ -24,7 +24,7 @@ class StepContext:
         run_id: Id that everything the run writes carries.
         progress: Told what is being done and which share of it, in [0, 1].
         sources: Files or folders to ingest; empty simulates, or takes what the lake has.
-        dataset: Dataset that the sources belong to; None is the main one.
+        dataset: Dataset that the sources belong to; None leaves it to them.
         mapping: Source column to field name.
         code_version: Package version and commit.
         reasons: Reasons per scored row; 0 gives none.

@@ -4,11 +4,12 @@ from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError, TrunklineError, UnknownNameError, WorldError
 from trunkline.ingest.derived import refresh_tables
 from trunkline.run.declared import declared_names
+from trunkline.run.resolving import Handed, resolve
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
 from trunkline.run.steps.simulated import SIMULATED, has_real_rows
 from trunkline.run.steps.sources import simulate_files
-from trunkline.run.taking import Handed, resolve, take
+from trunkline.run.taking import take
 from trunkline.run.windowing import refresh_windows
 
 __all__ = ["ingest"]

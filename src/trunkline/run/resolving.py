@@ -1,0 +1,212 @@
+"""Sources as people name them, resolved: paths, folders, globs, URLs, and names from the settings.
+
+A path, a folder and a glob stand for files. A URL whose scheme a source knows (``postgresql://``, ``sqlite://``,
+``s3://``, ``https://``, ...) is pulled as if it had been declared under a name made of its hash. Anything else is
+looked up under ``[sources]`` of the settings.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from glob import has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from trunkline.errors import InputError, SourceError, UnknownNameError
+from trunkline.ingest import FILE_SUFFIXES
+from trunkline.ingest.files import split_sheet
+from trunkline.ingest.sources import declared_from_url
+from trunkline.run.declared import declared_names, refuse_misdeclared
+from trunkline.spec.sources import AnySource, FolderSource, ObjectSource, TopicSource
+
+if TYPE_CHECKING:
+    from trunkline.run.workspace import Workspace
+    from trunkline.spec import UseCase
+
+__all__ = ["HIDDEN", "Handed", "dataset_of", "file_dataset", "recorded", "resolve", "source_files"]
+
+HIDDEN: Final = "***"
+"""Stands where a URL that was written down had a credential."""
+
+_NAME_DIGITS: Final = 12
+_MAY_BE_SECRET: Final = re.compile(r"key|token|secret|passw|pwd|sig|auth|cred")
+
+
+@dataclass(frozen=True)
+class Handed:
+    """One source, resolved.
+
+    Attributes:
+        name: The file's name, or the source's.
+        path: The file; None for a source that is pulled.
+        declared: What is said of a source that is pulled; None for a file.
+        dataset: The dataset its rows belong to; None where nobody said and the columns of the files tell.
+        mapping: Source column to field name.
+    """
+
+    name: str
+    path: Path | None
+    declared: AnySource | None
+    dataset: str | None
+    mapping: Mapping[str, str] = field(default_factory=dict)
+
+
+def source_files(sources: Sequence[str]) -> tuple[Path, ...]:
+    """List the files behind paths: a file is itself, a folder its files of known forms, sorted by name.
+
+    Raises:
+        SourceError: A source does not exist, or a folder or glob holds no such file.
+    """
+    files: list[Path] = []
+    for source in sources:
+        path = Path(source.removeprefix("file://"))
+        if path.is_dir():
+            inside = sorted(found for found in path.iterdir() if _is_data_file(found))
+            if not inside:
+                raise SourceError("the folder holds no data file", where=str(path), allowed=FILE_SUFFIXES)
+            files += inside
+        elif split_sheet(path)[0].exists():
+            files.append(path)
+        elif has_magic(source):
+            matching = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+            inside = sorted(found for found in matching if _is_data_file(found))
+            if not inside:
+                raise SourceError("no data file matches", where=source, allowed=FILE_SUFFIXES)
+            files += inside
+        else:
+            raise SourceError("the file does not exist", where=source, next_step="check the path")
+    return tuple(files)
+
+
+def recorded(source: str) -> str:
+    """Write a source down: paths whole, URLs without what may be secret, which :data:`HIDDEN` stands for."""
+    if "://" in source:
+        return _public(source)
+    path = Path(source)
+    return str(path.absolute()) if path.exists() or has_magic(source) else source
+
+
+def _public(url: str) -> str:
+    """A URL without its password and without the values of options that may be credentials."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    user = "" if parts.username is None else f"{parts.username}:{HIDDEN}@" if parts.password else f"{parts.username}@"
+    options = [
+        (name, HIDDEN if _MAY_BE_SECRET.search(name.lower()) else value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    ]
+    query = f"?{urlencode(options, safe='*')}" if options else ""
+    return f"{parts.scheme}://{user}{host}{parts.path}{query}"  # geturl() would drop the slashes of an empty host
+
+
+def resolve(
+    workspace: "Workspace",
+    usecase: "UseCase",
+    sources: Sequence[str],
+    *,
+    dataset: str | None,
+    mapping: Mapping[str, str],
+) -> list[Handed]:
+    """Say what sources are, before anything is read.
+
+    Args:
+        workspace: Its settings declare sources by name.
+        usecase: The use case that takes them in.
+        sources: Paths, folders, globs, URLs, names.
+        dataset: The dataset of all of them; None leaves it to the declaration, else to the columns of files, and takes
+            the main one for whatever else is pulled.
+        mapping: Source column to field name; wins over a declaration's own.
+
+    Raises:
+        SourceError: A file does not exist.
+        InputError: A URL is malformed, or a name belongs to another use case.
+        UnknownNameError: There is no such dataset.
+    """
+    found: list[Handed] = []
+    for text in sources:
+        if HIDDEN in text and "://" in text:
+            raise InputError(
+                "the URL lacks its credentials, which are not kept",
+                where=text,
+                next_step="name the source again with its credentials, or declare it under [sources] of trunkline.toml",
+            )
+        declared = workspace.settings.sources.get(text)
+        name = text
+        if declared is None and "://" in text and urlsplit(text).scheme != "file":
+            declared = declared_from_url(text, usecase=usecase.name, dataset=dataset)
+            # by what is no secret: a new password does not make it another source, with a position of its own
+            name = f"url-{hashlib.sha256(_public(text).encode()).hexdigest()[:_NAME_DIGITS]}"
+        if declared is None:
+            try:
+                files = source_files((text,))
+            except SourceError as error:
+                raise _with_names(error, workspace, text) from None
+            target = file_dataset(usecase, dataset)
+            found += [Handed(path.name, path.absolute(), None, target, mapping) for path in files]
+            continue
+        if text in workspace.settings.sources:
+            refuse_misdeclared(workspace, text, declared)
+        if declared.usecase != usecase.name:
+            raise InputError(
+                f"the source {text!r} belongs to the use case {declared.usecase!r}",
+                where=f"use case {usecase.name!r}",
+                allowed=declared_names(workspace, usecase.name),
+            )
+        told = dataset or declared.dataset
+        if isinstance(declared, TopicSource):
+            raise InputError(
+                f"the source {text!r} is a topic, and topics are watched",
+                where=f"use case {usecase.name!r}",
+                next_step=f"trunkline watch {usecase.name} {name} --once",
+            )
+        if isinstance(declared, FolderSource):
+            target = file_dataset(usecase, told)
+            files = source_files((str(declared.path),))
+            found += [
+                Handed(path.name, path.absolute(), None, target, {**declared.columns, **mapping}) for path in files
+            ]
+        else:
+            of_files = isinstance(declared, ObjectSource)
+            target = file_dataset(usecase, told) if of_files else dataset_of(usecase, told)
+            found.append(Handed(name, None, declared, target, {**declared.columns, **mapping}))
+    return found
+
+
+def dataset_of(usecase: "UseCase", dataset: str | None) -> str:
+    """Give a dataset's name, the main one's for None.
+
+    Raises:
+        UnknownNameError: There is no such dataset.
+    """
+    name = dataset or usecase.main
+    if name not in usecase.datasets:
+        raise UnknownNameError(f"{usecase.name!r} has no dataset {name!r}", allowed=usecase.datasets)
+    return name
+
+
+def file_dataset(usecase: "UseCase", dataset: str | None) -> str | None:
+    """Give the name of the dataset of files; None where nobody said and there are several.
+
+    Raises:
+        UnknownNameError: There is no such dataset.
+    """
+    return None if dataset is None and len(usecase.datasets) > 1 else dataset_of(usecase, dataset)
+
+
+def _is_data_file(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and any(suffix in FILE_SUFFIXES for suffix in path.suffixes)
+
+
+def _with_names(error: SourceError, workspace: "Workspace", text: str) -> SourceError:
+    """Add the declared sources to what was said of a path that does not exist."""
+    names = tuple(workspace.settings.sources)
+    if error.allowed or not names or "/" in text:
+        return error
+    return SourceError(
+        "there is neither a file nor a declared source of that name",
+        where=text,
+        allowed=names,
+        next_step="check the path, or declare the source under [sources] of trunkline.toml",
+    )
