@@ -16,6 +16,9 @@ from trunkline.checks import table_from_rows
 from trunkline.contracts.records import Outcome
 from trunkline.run import MonitorDocument, Workspace, execute
 from trunkline.settings import load_settings
+from trunkline.stats.performance import estimate_performance
+from trunkline.tasks import Model
+from trunkline.train import main_table, unseen_rows
 
 Trunkline = Callable[..., tuple[int, str, str]]
 Subscribers = Callable[..., pa.Table]
@@ -63,6 +66,24 @@ def test_a_drifted_file_raises_alerts_that_are_stored(
     assert code == 2, "its readings are there: another look is another run"
     code, out, _ = trunkline("monitor", "leavers", "--source", tmp_path / "young.csv", "--workspace", workspace)
     assert "ALERT major" in out
+
+
+def test_performance_is_estimated_from_rows_that_the_model_was_not_fitted_to(
+    trunkline: Trunkline, trained: Path
+) -> None:
+    with Workspace(load_settings(workspace=trained)) as opened:
+        usecase = opened.usecase("leavers")
+        folder = opened.registry.folder("leavers", "1")
+        rows, _ = main_table(usecase, opened.lake)
+        unseen = unseen_rows(usecase, rows, [folder])
+        readings = opened.lake.arrow("platform.readings", where=lambda table: table["family"] == "estimate").to_pylist()
+        (auc,) = (reading for reading in readings if reading["metric"] == "roc_auc")
+        model = Model.load(folder)
+        scores, threshold = model.predict(unseen).column("score").to_numpy(), model.info.threshold
+    assert threshold is not None
+    assert 0 < unseen.num_rows < rows.num_rows
+    assert {reading["rows"] for reading in readings} == {unseen.num_rows}
+    assert auc["value"] == estimate_performance(scores, threshold=threshold, seed=0).metrics["roc_auc"].value
 
 
 @pytest.mark.slow

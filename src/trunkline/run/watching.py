@@ -24,7 +24,7 @@ from trunkline.run.looking import fitting_rows
 from trunkline.run.predicting import PREDICTIONS, live_model
 from trunkline.run.resolving import source_files
 from trunkline.run.source_health import source_health
-from trunkline.run.steps import RolloutDocument, StepContext
+from trunkline.run.steps import RolloutDocument, StepContext, scored_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +83,8 @@ def monitor_rows(context: StepContext) -> MonitorDocument:
 
     The window is what the run itself scored; in a run that scored nothing, the source's rows where one is given, and
     otherwise the logged answers of the last 30 days. A run that has just made a new champion of its rows compares them
-    with the training of the champion before: against its own training they could not have drifted.
+    with the training of the champion before: against its own training they could not have drifted. Its performance is
+    estimated from the rows that it was not fitted to: of the others its scores are too sure.
     """
     workspace, usecase = context.workspace, context.usecase
     version, model = live_model(workspace, usecase)
@@ -107,7 +108,14 @@ def monitor_rows(context: StepContext) -> MonitorDocument:
     readings = (
         *drift_readings(trained, rows, window=drifted, watch=usecase.watch),
         *score_readings(model.info, scores, window=window, watch=usecase.watch),
-        *estimate_readings(model.info, scores, window=window, watch=usecase.watch, metric=usecase.metric, seed=seed),
+        *estimate_readings(
+            model.info,
+            _trusted(context, version, model, scores),
+            window=window,
+            watch=usecase.watch,
+            metric=usecase.metric,
+            seed=seed,
+        ),
         *performance_readings(
             model.info, truth, judged, window=window, watch=usecase.watch, metric=usecase.metric, seed=seed
         ),
@@ -132,6 +140,25 @@ def _champion_before(context: StepContext) -> str | None:
     """The version in whose place this run has put its own; None where it has not."""
     released = context.document("rollout")
     return None if released is None else RolloutDocument.model_validate_json(released).previous
+
+
+def _trusted(
+    context: StepContext, version: str, model: "Model", scores: "npt.NDArray[np.float64]"
+) -> "npt.NDArray[np.float64]":
+    """Scores that an estimate may rest on: those of rows to which this very run has fitted its model are left out."""
+    released = context.document("rollout")
+    if (
+        context.document("predict") is None
+        or released is None
+        or RolloutDocument.model_validate_json(released).version != version
+    ):
+        return scores
+    from trunkline.train import unseen_rows
+
+    usecase = context.usecase
+    unseen = unseen_rows(usecase, scored_rows(context), [context.workspace.registry.folder(usecase.name, version)])
+    answers: npt.NDArray[np.float64] = model.predict(unseen).column(0).to_numpy()
+    return answers
 
 
 def _profiled(context: StepContext, version: str, *, columns: Sequence[str]) -> "ModelInfo":
