@@ -25,7 +25,7 @@ from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.ingest.batch import Ingested, ingest_opened
 from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.ingest.identity import Batch, Target
-from trunkline.ingest.records import open_records
+from trunkline.ingest.records import read_records
 from trunkline.lake import Lake
 from trunkline.settings.drills import point
 from trunkline.settings.ingest import IngestSettings
@@ -155,21 +155,19 @@ class TopicIntake:
         return self._broker.source_id(self.topic, partition=self.partition)
 
     def _take(self, records: Sequence[Record], lake: Lake) -> Ingested | None:
-        values = [record.value for record in records if record.value]  # an erased one has no value left
-        if self._unfold is not None:
-            values = [lines for lines in map(self._unfold, values) if lines]
-        lines = b"\n".join(values)
-        if not lines.strip():
+        said = read_records(
+            [record.value for record in records if record.value],  # an erased one has no value left
+            self._target.contract,
+            where=self.topic,
+            most_columns=self._limits.max_columns,
+            mapping=self._mapping,
+            unfold=self._unfold,
+        )
+        if not said.lines.strip():
             return None
         taken = ingest_opened(
-            lambda: open_records(
-                lines.split(b"\n"),
-                self._target.contract,
-                where=self.topic,
-                most_columns=self._limits.max_columns,
-                mapping=self._mapping,
-            ),
-            self._batch(records, lines),
+            said.open,
+            self._batch(records, said.lines),
             lake=lake,
             clock=self._clock,
             budget=None,

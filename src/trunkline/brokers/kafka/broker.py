@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trunkline.brokers.kafka.client import ABSENT, PASSING, explained, library, name_of, options_of
@@ -130,8 +131,8 @@ class KafkaBroker:
             return []
         with self._told():
             reader = self._reader(topic, partition)
-            found = reader.read(after=after, end=end, limit=limit, max_bytes=max_bytes)
-        return [record._replace(value=self._values.opened(topic, record.value)) for record in found]
+            opened = partial(self._values.opened, topic)
+            return reader.read(after=after, end=end, limit=limit, max_bytes=max_bytes, opened=opened)
 
     def end(self, topic: str, *, partition: int = 0) -> int:
         """Offset of the newest record; 0 when there is none."""

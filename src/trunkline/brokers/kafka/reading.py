@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from trunkline.brokers.kafka.client import PASSING, library
@@ -30,8 +31,10 @@ class Reader:
         self._ahead: deque[Record] = deque()
         self._lock = threading.Lock()
 
-    def read(self, *, after: int, end: int, limit: int, max_bytes: int) -> list[Record]:
-        """Read what follows ``after``, no further than ``end``, which is known to be there."""
+    def read(
+        self, *, after: int, end: int, limit: int, max_bytes: int, opened: Callable[[bytes], bytes]
+    ) -> list[Record]:
+        """Read what follows ``after``, no further than ``end``, which is known to be there; values as ``opened``."""
         with self._lock:
             if after != self._at:
                 self._ahead.clear()
@@ -40,7 +43,7 @@ class Reader:
             found: list[Record] = []
             until = time.monotonic() + self._timeout_s
             while len(found) < limit and max_bytes > 0 and self._at < end:
-                if not self._ahead and self._is_at_end(end):
+                if not self._ahead and self._is_at_end(end, opened):
                     break
                 while self._ahead and len(found) < limit and max_bytes > 0:
                     found.append(self._ahead.popleft())
@@ -57,12 +60,12 @@ class Reader:
             self._at = -1
             self._consumer.close()
 
-    def _is_at_end(self, end: int) -> bool:
+    def _is_at_end(self, end: int, opened: Callable[[bytes], bytes]) -> bool:
         """Fetch more; says whether nothing follows up to ``end``, as where only marks of transactions are left."""
         for message in self._consumer.consume(min(_AT_ONCE, max(1, end - self._at)), timeout=_LOOK_S):
             error = message.error()
             if error is None:
-                self._ahead.append(_record(message))
+                self._ahead.append(_record(message, opened))
             elif error.name() == "_PARTITION_EOF":
                 if int(message.offset() or 0) >= end and not self._ahead:
                     return True
@@ -72,11 +75,11 @@ class Reader:
         return False
 
 
-def _record(message: "KafkaMessage") -> Record:
-    value, key = message.value(), message.key()
+def _record(message: "KafkaMessage", opened: Callable[[bytes], bytes]) -> Record:
+    offset, value = message.offset(), message.value()
     return Record(
-        offset=int(message.offset() or 0) + 1,
-        value=b"" if value is None else bytes(value),
-        key=None if key is None else bytes(key),
-        at_us=int(message.timestamp()[1]) * 1000,
+        0 if offset is None else offset + 1,
+        b"" if value is None else opened(value),
+        message.key(),
+        message.timestamp()[1] * 1000,
     )
