@@ -216,7 +216,8 @@ def by_hand(files: Sequence[str], model: Model, out: Path, *, threads: int) -> i
 
 def batch_score(rows: int) -> int:
     """Score so many subscribers from lake to lake, beside pandas; 1 where it takes too long, or longer."""
-    from trunkline.run.predicting import PREDICTIONS, predict
+    from trunkline.contracts.records import PREDICTIONS
+    from trunkline.run.predicting import predict
     from trunkline.run.steps import StepContext
 
     usecase = load_usecase("upgrade")

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from trunkline.checks import arrow_schema
 from trunkline.console.quality import DatasetQuality, dataset_quality
 from trunkline.contracts import Contract
-from trunkline.contracts.records import RECEIPTS, Receipt, RunRecord
+from trunkline.contracts.records import RECEIPTS, RUNS, STEPS, Receipt, RunRecord
 from trunkline.ingest.budget import budget_of
 from trunkline.monitor import SourceHealth, SourceKey, health_of, source_of
-from trunkline.run.records import RUNS_TABLE, STEPS_TABLE
 from trunkline.run.source_health import HISTORY_DAYS, recent_receipts
 from trunkline.spec import UseCase
 from trunkline.spec.sources import AnySource
@@ -192,16 +191,16 @@ class _Started(NamedTuple):
 
 def _failed_intakes(lake: "Lake", *, since: datetime) -> list[_Started]:
     """Every source of the runs that failed before its rows were in, as their first record names it."""
-    if not lake.exists(RUNS_TABLE):
+    if not lake.exists(RUNS):
         return []
     rows = lake.arrow(
-        RUNS_TABLE,
+        RUNS,
         schema=arrow_schema(RunRecord),
         where=lambda table: (table["started_at"] >= since) & table["state"].isin(["started", "failed"]),
     ).to_pylist()
     failed = {str(row["run_id"]) for row in rows if row["state"] == "failed"}
-    if failed and lake.exists(STEPS_TABLE):
-        done = lake.arrow(STEPS_TABLE, columns=["run_id"], where=lambda table: table["run_id"].isin(sorted(failed)))
+    if failed and lake.exists(STEPS):
+        done = lake.arrow(STEPS, columns=["run_id"], where=lambda table: table["run_id"].isin(sorted(failed)))
         failed -= set(done.column("run_id").to_pylist())
     started = {str(row["run_id"]): row for row in rows if row["state"] == "started" and row["run_id"] in failed}
     found = []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema
 from trunkline.console.listing import Page, Series
-from trunkline.contracts.records import RECORDS, Reading
+from trunkline.contracts.records import READINGS, RECORDS, STEPS, Reading
 from trunkline.lake.reading import newest
 from trunkline.stats.intervals import Interval
 
@@ -24,8 +24,6 @@ __all__ = ["Stored", "instant", "interval", "mapping", "page_of", "parsed", "ser
 Stored = dict[str, object]
 """A row of a platform table by column."""
 
-_STEPS: Final = "platform.steps"
-_READINGS: Final = "platform.readings"
 _SERIES_LENGTH: Final = 60
 _FAMILIES: Final = ("performance", "estimate", "score_drift", "drift", "freshness", "volume")
 
@@ -81,7 +79,7 @@ def page_of(
 
 def training_metrics(lake: "Lake", run_ids: Sequence[str]) -> dict[str, Stored]:
     """Read the metrics of the candidates that runs trained, as stored; runs that trained nothing are left out."""
-    if not run_ids or not lake.exists(_STEPS):
+    if not run_ids or not lake.exists(STEPS):
         return {}
 
     def metrics(rows: "ir.Table") -> "ir.Table":
@@ -90,7 +88,7 @@ def training_metrics(lake: "Lake", run_ids: Sequence[str]) -> dict[str, Stored]:
         found = trained["document"].cast("json")["report"]["metrics"].cast("string")
         return trained.select("run_id", metrics=found)
 
-    rows = lake.collect(metrics, _STEPS, schemas={_STEPS: arrow_schema(RECORDS[_STEPS])}).to_pylist()
+    rows = lake.collect(metrics, STEPS, schemas={STEPS: arrow_schema(RECORDS[STEPS])}).to_pylist()
     return {str(row["run_id"]): parsed(str(row["metrics"] or "{}")) for row in rows}
 
 
@@ -105,13 +103,13 @@ def series_of(lake: "Lake", *, usecase: str | None, family: str | None) -> tuple
     Returns:
         One series per use case, family, metric and subject, each with its newest few dozen readings.
     """
-    if not lake.exists(_READINGS):
+    if not lake.exists(READINGS):
         return ()
 
     def recent(rows: "ir.Table") -> "ir.Table":
         import ibis
 
-        kept = newest(rows, key=("reading_id",), newest_by=("read_at",), table=_READINGS)
+        kept = newest(rows, key=("reading_id",), newest_by=("read_at",), table=READINGS)
         for name, value in (("usecase", usecase), ("family", family)):
             if value is not None:
                 kept = kept.filter(kept[name] == value)
@@ -122,7 +120,7 @@ def series_of(lake: "Lake", *, usecase: str | None, family: str | None) -> tuple
         place = ibis.row_number().over(of_series)
         return kept.filter(place < _SERIES_LENGTH).order_by(["read_at", "reading_id"])
 
-    rows = lake.collect(recent, _READINGS, schemas={_READINGS: arrow_schema(Reading)}).to_pylist()
+    rows = lake.collect(recent, READINGS, schemas={READINGS: arrow_schema(Reading)}).to_pylist()
     groups: dict[tuple[str, str, str, str], list[Reading]] = {}
     for row in rows:
         reading = Reading.model_validate(row)

@@ -36,7 +36,7 @@ from trunkline.console.queries import (
     training_metrics,
     whole,
 )
-from trunkline.contracts.records import ALERTS, QUARANTINE, RECEIPTS, Alert, Receipt
+from trunkline.contracts.records import ALERTS, QUARANTINE, RECEIPTS, RUNS, STEPS, Alert, Receipt
 from trunkline.errors import UnknownNameError
 from trunkline.registry import LedgerEntry, ModelVersion, Registry
 from trunkline.spec import UseCase
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WorkspaceReader"]
 
-_RUNS: Final = "platform.runs"
-_STEPS: Final = "platform.steps"
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 _ALL: Final = Page(1, 1000)
 
@@ -238,11 +236,11 @@ class WorkspaceReader(DataReader):
     def _runs(self, lake: "Lake", *, usecase: str | None, run_id: str | None, page: Page) -> Listing[RunRow]:
         equal = {"usecase": usecase, "run_id": run_id}
         newest = ("started_at", "run_id")
-        rows, total = page_of(lake, _RUNS, page=page, equal=equal, newest_first=newest)
+        rows, total = page_of(lake, RUNS, page=page, equal=equal, newest_first=newest)
         unfinished = [row for row in rows if row["state"] == "started"]
         idle = {name for name in {str(row["usecase"]) for row in unfinished} if not self._is_running(name)}
         if idle:  # one may have ended before we asked: what is unfinished still, and unchanged, was interrupted
-            rows, total = page_of(lake, _RUNS, page=page, equal=equal, newest_first=newest)
+            rows, total = page_of(lake, RUNS, page=page, equal=equal, newest_first=newest)
             rows = [
                 {**row, "state": "interrupted"} if str(row["usecase"]) in idle and row in unfinished else row
                 for row in rows
@@ -279,7 +277,7 @@ class WorkspaceReader(DataReader):
         if not found:
             raise UnknownNameError(f"there is no run {run_id[:64]!r}", next_step="see the list of runs")
         equal: dict[str, str | None] = {"run_id": run_id}
-        steps, _ = page_of(lake, _STEPS, page=_ALL, equal=equal, newest_first=("finished_at",))
+        steps, _ = page_of(lake, STEPS, page=_ALL, equal=equal, newest_first=("finished_at",))
         receipts, _ = page_of(lake, RECEIPTS, page=_ALL, equal=equal, newest_first=("finished_at",))
         alerts, _ = page_of(lake, ALERTS, page=_ALL, equal=equal, newest_first=("raised_at",))
         return RunDetail(
@@ -329,6 +327,6 @@ def _paged(rows: Sequence[Found], page: Page) -> Listing[Found]:
 
 def _training_document(lake: "Lake", run_id: str) -> Stored:
     rows, _ = page_of(
-        lake, _STEPS, page=Page(1, 1), equal={"run_id": run_id, "step": "train"}, newest_first=("finished_at",)
+        lake, STEPS, page=Page(1, 1), equal={"run_id": run_id, "step": "train"}, newest_first=("finished_at",)
     )
     return parsed(str(rows[0]["document"])) if rows else {}

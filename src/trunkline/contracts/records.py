@@ -290,6 +290,21 @@ class Alert(Contract):
     raised_at: Instant = field()
 
 
+RUNS: Final = "platform.runs"
+"""Lake table of the runs."""
+
+STEPS: Final = "platform.steps"
+"""Lake table of the steps of runs, with what each found."""
+
+PREDICTIONS: Final = "platform.predictions"
+"""Lake table of every answer."""
+
+OUTCOMES: Final = "platform.outcomes"
+"""Lake table of what became of those that were answered."""
+
+READINGS: Final = "platform.readings"
+"""Lake table of what monitoring read."""
+
 RECEIPTS: Final = "platform.receipts"
 """Lake table of the receipts."""
 
@@ -323,12 +338,12 @@ OUTGOING: Final = "messages"
 RECORDS: Final[dict[str, type[Contract]]] = {
     RECEIPTS: Receipt,
     QUARANTINE: QuarantinedRow,
-    "platform.runs": RunRecord,
-    "platform.steps": StepRecord,
-    "platform.predictions": PredictionLog,
-    "platform.outcomes": Outcome,
+    RUNS: RunRecord,
+    STEPS: StepRecord,
+    PREDICTIONS: PredictionLog,
+    OUTCOMES: Outcome,
     AUDIENCES: AudienceMember,
-    "platform.readings": Reading,
+    READINGS: Reading,
     ALERTS: Alert,
     VAULT: VaultEntry,
     REIDENTIFICATIONS: Reidentification,

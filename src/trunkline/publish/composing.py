@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import RECORDS
+from trunkline.contracts.records import PREDICTIONS, RECORDS, STEPS
 from trunkline.engine import FilesVanishedError
 from trunkline.errors import SchemaError
 from trunkline.lake import Lake
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Asking", "Composed", "composed", "needed", "reads", "recipe", "streamed"]
 
-_PREDICTIONS: Final = "platform.predictions"
-_STEPS: Final = "platform.steps"
 _LINE: Final = ("_ingested_at", "_batch_id", "_row")
 _NAMED_BY: Final = "_trunkline_by_"
 
@@ -73,7 +71,7 @@ def reads(usecase: UseCase, one: Planned) -> tuple[str, ...]:
         one: The publication.
     """
     names = [name if "." in name else usecase.table_name(name) for name in one.publication.reads]
-    return (*names, _STEPS) if one.dated_by and _PREDICTIONS in names else tuple(names)
+    return (*names, STEPS) if one.dated_by and PREDICTIONS in names else tuple(names)
 
 
 def needed(usecase: UseCase, one: Planned) -> tuple[str, ...]:
@@ -199,9 +197,9 @@ def _dated(
     lake: Lake, one: Planned, readable: Readable, fresh: "ir.Table | None", versions: Mapping[str, int]
 ) -> tuple[Composed, ...]:
     every = readable.rows(lake)
-    if readable.table == _PREDICTIONS:
+    if readable.table == PREDICTIONS:
         # answers of runs: files that were scored by hand, and calls of the API, are no table of the day
-        steps = lake.read(_STEPS, version=versions[_STEPS])
+        steps = lake.read(STEPS, version=versions[STEPS])
         runs = steps.filter(steps["step"] == "predict").select(request_id=steps["run_id"]).distinct()
         every = every.filter(every["channel"] == "batch").semi_join(runs, "request_id")
         fresh = None if fresh is None else fresh.semi_join(runs, "request_id")

@@ -16,12 +16,11 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.expressions import vector
-from trunkline.contracts.records import AUDIENCES, AudienceMember, PredictionLog
+from trunkline.contracts.records import AUDIENCES, PREDICTIONS, AudienceMember, PredictionLog
 from trunkline.lake import Transaction
 from trunkline.lake.reading import newest
 from trunkline.report.audience import AudiencePart, CampaignResult, audience_page
 from trunkline.run.campaigns import campaign_results, take_results
-from trunkline.run.predicting import PREDICTIONS
 from trunkline.run.steps import StepContext, scored_rows
 from trunkline.spec.audience import RULE_COLUMNS, Audience
 from trunkline.train import entity_keys

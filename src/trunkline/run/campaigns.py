@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import AUDIENCES, AudienceMember, Outcome
+from trunkline.contracts.records import AUDIENCES, OUTCOMES, AudienceMember, Outcome
 from trunkline.lake.reading import newest
 from trunkline.report.audience import CampaignResult
 from trunkline.run.steps import StepContext
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["campaign_results", "take_results"]
 
-OUTCOMES: Final = "platform.outcomes"
 _RESULTS: Final = ("campaign", "contacted", "responded", "revenue", "observed_at")
 
 

@@ -23,7 +23,16 @@ from trunkline.brokers import Broker, Message
 from trunkline.brokers.opening import open_broker
 from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.contracts import Contract
-from trunkline.contracts.records import ALERTS, AUDIENCES, NOTIFICATIONS, Alert, AudienceMember, Notification, RunRecord
+from trunkline.contracts.records import (
+    ALERTS,
+    AUDIENCES,
+    NOTIFICATIONS,
+    RUNS,
+    Alert,
+    AudienceMember,
+    Notification,
+    RunRecord,
+)
 from trunkline.errors import BusyError, TrunklineError
 from trunkline.lake import held
 from trunkline.notify import (
@@ -50,7 +59,6 @@ __all__ = ["EVENTS", "Told", "announce", "notify", "tell_a_test"]
 EVENTS: Final = "events"
 """Name under which the broker's topic stands beside the targets."""
 
-_RUNS: Final = "platform.runs"
 _LONGEST_PAUSE_S: Final = 5.0
 _LONGEST_WAIT_S: Final = 60.0
 _State = Literal["sent", "failed", "repeated", "waits", "dead"]
@@ -233,7 +241,7 @@ class _Round:
 
     def _notices(self, since: datetime) -> list[Notice]:
         alerts = [Alert.model_construct(**row) for row in self._rows(ALERTS, Alert, "raised_at", since)]
-        runs = [RunRecord.model_construct(**row) for row in self._rows(_RUNS, RunRecord, "changed_at", since)]
+        runs = [RunRecord.model_construct(**row) for row in self._rows(RUNS, RunRecord, "changed_at", since)]
         ended = [notice_of_run(run) for run in runs]
         told = [notice for notice in ended if notice is not None]
         return [*map(notice_of_alert, alerts), *told, *self._audiences(since)]

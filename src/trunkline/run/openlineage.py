@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from trunkline import __version__
 from trunkline.contracts import Contract
-from trunkline.contracts.records import QUARANTINE, RECORDS
+from trunkline.contracts.records import PREDICTIONS, QUARANTINE, READINGS, RECORDS
 from trunkline.errors import MissingExtraError, TrunklineError
 from trunkline.settings.lineage import LineageSettings
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["StepEvents", "run_uuid", "step_events"]
 
 _PRODUCER: Final = f"urn:python-package:trunkline:{__version__}"
-_PREDICTIONS: Final = "platform.predictions"
 _LONGEST_MESSAGE: Final = 500
 
 _logger = logging.getLogger(__name__)
@@ -232,16 +231,16 @@ class _Datasets:
         if step == "rollout":
             return [InputDataset(self._namespace, model)], [OutputDataset(self._namespace, f"live/{usecase}")]
         if step == "predict":
-            facets = self._table(_PREDICTIONS, document.get("table_version"))
+            facets = self._table(PREDICTIONS, document.get("table_version"))
             return (
                 [InputDataset(self._namespace, f"live/{usecase}")],
-                [OutputDataset(self._namespace, _PREDICTIONS, facets=facets)],
+                [OutputDataset(self._namespace, PREDICTIONS, facets=facets)],
             )
         if step == "monitor":
-            readings = self._table("platform.readings", None)
+            readings = self._table(READINGS, None)
             return (
                 [InputDataset(self._namespace, f"live/{usecase}")],
-                [OutputDataset(self._namespace, "platform.readings", facets=readings)],
+                [OutputDataset(self._namespace, READINGS, facets=readings)],
             )
         return [], [OutputDataset("file", str(document["path"]))] if "path" in document else []
 

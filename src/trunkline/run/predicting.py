@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import PredictionLog
+from trunkline.contracts.records import PREDICTIONS, PredictionLog
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.run.steps import StepContext, scored_rows
 
@@ -30,7 +30,6 @@ __all__ = [
     "reasons_of",
 ]
 
-PREDICTIONS: Final = "platform.predictions"
 _SHORT: Final = 12
 _JSON_ROWS: Final = 100_000
 _EXPLAINED_ROWS: Final = 5_000  # between two words on how far it is

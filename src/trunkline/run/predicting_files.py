@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from trunkline.contracts.records import PREDICTIONS
 from trunkline.errors import InputError, SchemaError
 from trunkline.ingest.files import content_sha256
 from trunkline.run.looking import fitting_rows
-from trunkline.run.predicting import PREDICTIONS, live_model, log_of, reasons_of
+from trunkline.run.predicting import live_model, log_of, reasons_of
 from trunkline.run.records import past_run, refuse_malformed
 
 if TYPE_CHECKING:

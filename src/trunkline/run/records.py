@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from trunkline.checks import arrow_schema, table_from_rows
-from trunkline.contracts.records import RunRecord, StepRecord
+from trunkline.contracts.records import RUNS, STEPS, RunRecord, StepRecord
 from trunkline.errors import InputError, TrunklineError, UnknownNameError
 from trunkline.run.openlineage import step_events
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
 
 __all__ = [
-    "RUNS_TABLE",
-    "STEPS_TABLE",
     "PastRun",
     "Recorder",
     "latest_run_id",
@@ -26,12 +24,6 @@ __all__ = [
     "past_run",
     "refuse_malformed",
 ]
-
-RUNS_TABLE: Final = "platform.runs"
-"""Lake table of the states of runs."""
-
-STEPS_TABLE: Final = "platform.steps"
-"""Lake table of the documents of finished steps."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +65,10 @@ def refuse_malformed(run_id: str) -> None:
 
 def past_run(workspace: "Workspace", run_id: str) -> PastRun | None:
     """Read what is known of a run; None where nothing is."""
-    if not workspace.lake.exists(RUNS_TABLE):
+    if not workspace.lake.exists(RUNS):
         return None
     rows = (
-        workspace.lake.arrow(RUNS_TABLE, schema=arrow_schema(RunRecord), where=lambda table: table["run_id"] == run_id)
+        workspace.lake.arrow(RUNS, schema=arrow_schema(RunRecord), where=lambda table: table["run_id"] == run_id)
         .sort_by("changed_at")
         .to_pylist()
     )
@@ -96,9 +88,9 @@ def past_run(workspace: "Workspace", run_id: str) -> PastRun | None:
 
 def newest_states(workspace: "Workspace") -> tuple[PastRun, ...]:
     """Read how every run stands, the first started first; without what they were started with."""
-    if not workspace.lake.exists(RUNS_TABLE):
+    if not workspace.lake.exists(RUNS):
         return ()
-    rows = workspace.lake.arrow(RUNS_TABLE, schema=arrow_schema(RunRecord)).sort_by("changed_at").to_pylist()
+    rows = workspace.lake.arrow(RUNS, schema=arrow_schema(RunRecord)).sort_by("changed_at").to_pylist()
     newest = {str(row["run_id"]): row for row in rows}
     runs = [
         PastRun(name, str(row["usecase"]), str(row["state"]), row["started_at"], row["changed_at"])
@@ -119,9 +111,9 @@ def latest_run_id(workspace: "Workspace", usecase: str, *, having: "tuple[StepNa
         UnknownNameError: There is none.
     """
     found: list[str] = []
-    if workspace.lake.exists(STEPS_TABLE):
+    if workspace.lake.exists(STEPS):
         rows = workspace.lake.arrow(
-            STEPS_TABLE,
+            STEPS,
             schema=arrow_schema(StepRecord),
             where=lambda table: (
                 (table["usecase"] == usecase)
@@ -206,7 +198,7 @@ class Recorder:
             finished_at=context.workspace.clock(),
         )
         context.workspace.lake.append(
-            STEPS_TABLE,
+            STEPS,
             table_from_rows(StepRecord, [record.model_dump()]),
             transaction=Transaction(f"step:{context.run_id}:{name}", 1),
         )
@@ -229,4 +221,4 @@ class Recorder:
                 "document": json.dumps(document),
             }
         )
-        context.workspace.lake.append(RUNS_TABLE, table_from_rows(RunRecord, [record.model_dump()]))
+        context.workspace.lake.append(RUNS, table_from_rows(RunRecord, [record.model_dump()]))

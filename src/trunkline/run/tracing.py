@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts import Contract
-from trunkline.contracts.records import PredictionLog, RunRecord, StepRecord
+from trunkline.contracts.records import PREDICTIONS, RUNS, STEPS, PredictionLog, RunRecord, StepRecord
 from trunkline.errors import UnknownNameError
 from trunkline.run.links import Link
 from trunkline.run.row_tracing import batch_link, receipt_of_batch, row_by_key, row_by_record, table_version
@@ -62,8 +62,8 @@ def _links(workspace: "Workspace", identity: str) -> Iterator[Link]:
     if slash:
         yield from _version(workspace, usecase, version)
         return
-    answers = _rows(workspace, "platform.predictions", PredictionLog, "prediction_id", identity)
-    answers = answers or _rows(workspace, "platform.predictions", PredictionLog, "request_id", identity)
+    answers = _rows(workspace, PREDICTIONS, PredictionLog, "prediction_id", identity)
+    answers = answers or _rows(workspace, PREDICTIONS, PredictionLog, "request_id", identity)
     if answers and answers[0]["channel"] == "api":
         first = answers[0]
         yield Link(
@@ -85,7 +85,7 @@ def _links(workspace: "Workspace", identity: str) -> Iterator[Link]:
         )
         yield from _version(workspace, str(first["usecase"]), str(first["model_version"]))
         return
-    runs = _rows(workspace, "platform.runs", RunRecord, "run_id", identity)
+    runs = _rows(workspace, RUNS, RunRecord, "run_id", identity)
     if runs:
         yield from _run(workspace, identity)
         return
@@ -114,13 +114,13 @@ def _version(workspace: "Workspace", usecase: str, version: str) -> Iterator[Lin
 
 
 def _run(workspace: "Workspace", run_id: str) -> Iterator[Link]:
-    records = _rows(workspace, "platform.runs", RunRecord, "run_id", run_id)
+    records = _rows(workspace, RUNS, RunRecord, "run_id", run_id)
     if not records:
         return
     last = max(records, key=lambda row: str(row["changed_at"]))
     facts = {name: str(last[name]) for name in ("usecase", "state", "started_at", "code_version")}
     batches: list[str] = []
-    for step in _rows(workspace, "platform.steps", StepRecord, "run_id", run_id):
+    for step in _rows(workspace, STEPS, StepRecord, "run_id", run_id):
         document = json.loads(str(step["document"]))
         if step["step"] == "ingest":
             batches = [receipt["batch_id"] for receipt in (*document["receipts"], *document.get("derived", ()))]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema, table_from_rows
-from trunkline.contracts.records import Alert, Outcome, PredictionLog, Reading
+from trunkline.contracts.records import OUTCOMES, PREDICTIONS, READINGS, Alert, Outcome, PredictionLog, Reading
 from trunkline.monitor import (
     Window,
     alerts_of,
@@ -21,7 +21,7 @@ from trunkline.monitor import (
 )
 from trunkline.run.alerts import write_alerts
 from trunkline.run.looking import fitting_rows
-from trunkline.run.predicting import PREDICTIONS, live_model
+from trunkline.run.predicting import live_model
 from trunkline.run.resolving import source_files
 from trunkline.run.source_health import source_health
 from trunkline.run.steps import RolloutDocument, StepContext, scored_rows
@@ -34,11 +34,8 @@ if TYPE_CHECKING:
     from trunkline.spec import UseCase
     from trunkline.tasks import Model, ModelInfo
 
-__all__ = ["READINGS", "MonitorDocument", "monitor", "monitor_rows", "store_readings"]
+__all__ = ["MonitorDocument", "monitor", "monitor_rows", "store_readings"]
 
-OUTCOMES: Final = "platform.outcomes"
-READINGS: Final = "platform.readings"
-"""Lake table of what was read."""
 
 WINDOW_DAYS: Final = 30
 """A look without a source takes the answers of so many days."""

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import StepRecord
+from trunkline.contracts.records import STEPS, StepRecord
 from trunkline.plan import StepName
 from trunkline.run.audiences import AudienceDocument, audience
 from trunkline.run.predicting import PredictDocument
-from trunkline.run.records import STEPS_TABLE, PastRun, past_run
+from trunkline.run.records import PastRun, past_run
 from trunkline.run.steps import IngestDocument, RegisterDocument, RolloutDocument, StepContext
 from trunkline.run.watching import MonitorDocument
 from trunkline.train import EvaluateDocument, TrainDocument
@@ -141,7 +141,7 @@ def _parsed(context: StepContext, step: StepName, kind: type[Document]) -> Docum
 
 def _step_times(context: StepContext) -> list[tuple[str, float]]:
     rows = context.workspace.lake.arrow(
-        STEPS_TABLE,
+        STEPS,
         schema=arrow_schema(StepRecord),
         where=lambda table: (table["run_id"] == context.run_id) & ~table["step"].isin(("report", "publish")),
     ).sort_by("finished_at")

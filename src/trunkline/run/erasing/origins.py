@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import RECEIPTS, Receipt, StepRecord
+from trunkline.contracts.records import RECEIPTS, STEPS, Receipt, StepRecord
 from trunkline.errors import TrunklineError, UnknownNameError
 from trunkline.ingest.files import split_sheet
 from trunkline.ingest.landing import FILES
@@ -84,10 +84,10 @@ def file_of(source: str) -> str | None:
 
 def models_of(workspace: "Workspace", receipts: list[Receipt]) -> tuple[str, ...]:
     """Name the versions of the registry whose training read one of the batches."""
-    if not receipts or not workspace.lake.exists("platform.steps"):
+    if not receipts or not workspace.lake.exists(STEPS):
         return ()
     documents = workspace.lake.arrow(
-        "platform.steps",
+        STEPS,
         schema=arrow_schema(StepRecord),
         columns=["run_id", "usecase", "document"],
         where=lambda table: table["step"] == "train",

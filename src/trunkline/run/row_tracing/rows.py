@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_type
 from trunkline.contracts import Contract
-from trunkline.contracts.records import RunRecord
+from trunkline.contracts.records import RUNS, RunRecord
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.run.links import Link
 from trunkline.run.row_tracing.batches import batch_link, read_records, receipt_of_batch
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["row_by_key", "row_by_record"]
 
-_RUNS: Final = "platform.runs"
 _MOST_ROWS: Final = 20
 _KEY: Final = re.compile(r"([a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)#(.+)", re.DOTALL)
 _RECORD: Final = re.compile(r"([0-9a-f]{24})/([0-9]{1,18})")
@@ -188,5 +187,5 @@ def _row_links(workspace: "Workspace", table: str, rows: Sequence[Row], *, place
 
 
 def _code_version(workspace: "Workspace", run_id: str) -> dict[str, str]:
-    found = read_records(workspace, _RUNS, RunRecord, lambda rows: rows["run_id"] == run_id, columns=("code_version",))
+    found = read_records(workspace, RUNS, RunRecord, lambda rows: rows["run_id"] == run_id, columns=("code_version",))
     return {"code_version": str(found[0]["code_version"])} if found else {}

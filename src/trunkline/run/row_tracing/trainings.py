@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from trunkline.contracts.records import StepRecord
+from trunkline.contracts.records import STEPS, StepRecord
 from trunkline.run.links import Link
 from trunkline.run.row_tracing.batches import read_records
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
 
 __all__ = ["Row", "trainings"]
-
-_STEPS: Final = "platform.steps"
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def trainings(
         row: Only trainings that read this one of them; None for any.
     """
     steps = read_records(
-        workspace, _STEPS, StepRecord, lambda table: (table["usecase"] == usecase) & (table["step"] == "train")
+        workspace, STEPS, StepRecord, lambda table: (table["usecase"] == usecase) & (table["step"] == "train")
     )
     versions = {found.run_id: found.version for found in workspace.registry.versions(usecase)} if steps else {}
     for step in sorted(steps, key=lambda found: str(found["finished_at"])):

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import StepRecord
+from trunkline.contracts.records import STEPS, StepRecord
 from trunkline.errors import UnknownNameError
 from trunkline.plan import StepName
-from trunkline.run.records import STEPS_TABLE
 from trunkline.run.workspace import Workspace
 from trunkline.spec import UseCase
 
@@ -51,9 +50,9 @@ class StepContext:
             lake = self.workspace.lake
             rows = (
                 lake.arrow(
-                    STEPS_TABLE, schema=arrow_schema(StepRecord), where=lambda table: table["run_id"] == self.run_id
+                    STEPS, schema=arrow_schema(StepRecord), where=lambda table: table["run_id"] == self.run_id
                 ).to_pylist()
-                if lake.exists(STEPS_TABLE)
+                if lake.exists(STEPS)
                 else []
             )
             self._documents = {str(row["step"]): str(row["document"]) for row in rows}

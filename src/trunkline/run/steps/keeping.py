@@ -7,11 +7,10 @@ import json
 from typing import TYPE_CHECKING, cast
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import Reading, StepRecord
+from trunkline.contracts.records import READINGS, STEPS, Reading, StepRecord
 from trunkline.errors import TrunklineError
 from trunkline.plan import StepName
 from trunkline.plugins.code import code_sha256
-from trunkline.run.records import STEPS_TABLE
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.simulated import simulated_batches
 from trunkline.train import EvaluateDocument, TrainDocument
@@ -103,10 +102,10 @@ def _unseen_days(context: StepContext, info: "AnyCard", left_out: tuple[str, ...
 def _has_drifted(context: StepContext, version: str) -> bool:
     """Whether the newest look at a version found its performance beyond the limit."""
     lake, usecase = context.workspace.lake, context.usecase
-    if not lake.exists("platform.readings"):
+    if not lake.exists(READINGS):
         return False
     found = lake.arrow(
-        "platform.readings",
+        READINGS,
         schema=arrow_schema(Reading),
         columns=["run_id", "crossed", "read_at"],
         where=lambda table: (
@@ -123,10 +122,10 @@ def _has_drifted(context: StepContext, version: str) -> bool:
 
 def _document(context: StepContext, step: StepName, run_id: str) -> str | None:
     lake = context.workspace.lake
-    if not lake.exists(STEPS_TABLE):
+    if not lake.exists(STEPS):
         return None
     rows = lake.arrow(
-        STEPS_TABLE,
+        STEPS,
         schema=arrow_schema(StepRecord),
         where=lambda table: (table["run_id"] == run_id) & (table["step"] == step),
     )

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts import Contract
-from trunkline.contracts.records import QUARANTINE, RECORDS, VAULT, StepRecord
+from trunkline.contracts.records import QUARANTINE, RECORDS, STEPS, VAULT, StepRecord
 from trunkline.errors import TrunklineError
-from trunkline.run.records import STEPS_TABLE, newest_states
+from trunkline.run.records import newest_states
 from trunkline.run.scheduling import JOBS, JobRecord
 from trunkline.run.upkeep.archive_list import ARCHIVES, ArchiveRecord
 from trunkline.run.upkeep.landed import tidy_landing
@@ -268,7 +268,7 @@ def _candidates(workspace: "Workspace") -> tuple[str, ...]:
         return ()
     registered = set(
         workspace.lake.arrow(
-            STEPS_TABLE,
+            STEPS,
             schema=arrow_schema(StepRecord),
             where=lambda table: (table["step"] == "register") & table["run_id"].isin(old),
         )

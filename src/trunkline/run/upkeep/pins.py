@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import StepRecord
+from trunkline.contracts.records import STEPS, StepRecord
 from trunkline.errors import TrunklineError
 from trunkline.publish import Outbox
-from trunkline.run.records import STEPS_TABLE, newest_states
+from trunkline.run.records import newest_states
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
@@ -55,10 +55,10 @@ def pinned_versions(workspace: "Workspace") -> tuple[dict[str, set[int]], tuple[
 
 def _trained_on(workspace: "Workspace", *, runs: set[str], usecases: set[str]) -> list[tuple[str, int]]:
     """Tables and versions that runs, and all runs of use cases, have read for their training."""
-    if not (runs or usecases) or not workspace.lake.exists(STEPS_TABLE):
+    if not (runs or usecases) or not workspace.lake.exists(STEPS):
         return []
     documents = workspace.lake.arrow(
-        STEPS_TABLE,
+        STEPS,
         schema=arrow_schema(StepRecord),
         where=lambda table: (
             (table["step"] == "train") & (table["run_id"].isin(sorted(runs)) | table["usecase"].isin(sorted(usecases)))

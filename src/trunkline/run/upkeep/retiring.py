@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from trunkline.contracts.records import ALERTS, EXPORTS, OUTCOMES, PREDICTIONS, QUARANTINE, READINGS
 from trunkline.contracts.retention import KeepRows
 from trunkline.errors import TamperedError, TrunklineError, UnknownNameError
 from trunkline.plugins import Installed
@@ -46,13 +47,13 @@ APP_ID: Final = "retention"
 
 _INGESTED: Final = "_ingested_at"
 _PLATFORM: Final[Mapping[str, str]] = {
-    "platform.predictions": "predicted_at",
-    "platform.outcomes": "recorded_at",
-    "platform.readings": "read_at",
-    "platform.alerts": "raised_at",
-    "platform.quarantine": "changed_at",
+    PREDICTIONS: "predicted_at",
+    OUTCOMES: "recorded_at",
+    READINGS: "read_at",
+    ALERTS: "raised_at",
+    QUARANTINE: "changed_at",
     "platform.jobs": "changed_at",
-    "platform.exports": "exported_at",
+    EXPORTS: "exported_at",
 }
 """Tables of the platform that may lose rows, and by what they age. The others are its memory of what it has done."""
 
