@@ -253,9 +253,32 @@ def make_rules() -> None:
         x: Number
 
 
+def make_keyless_deletions() -> None:
+    class Some(Contract):
+        table: ClassVar[Table] = Table(deleted="x")
+        x: Flag
+
+
+def make_deletions() -> None:
+    class Some(Contract):
+        table: ClassVar[Table] = Table(key=("y",), deleted="x")
+        x: Text
+        y: Text
+
+
+def make_order() -> None:
+    class Some(Contract):
+        table: ClassVar[Table] = Table(key=("y",), ordered_by="x")
+        x: Flag
+        y: Text
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
+        (make_keyless_deletions, "without a key have no versions"),
+        (make_deletions, "marks deletions is a Flag"),
+        (make_order, "in no order"),
         (make_float, "one of the kinds"),
         (make_default, "no default"),
         (make_claims, "both claim 'Y'"),

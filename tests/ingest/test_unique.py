@@ -32,6 +32,10 @@ class First(Last):
     table: ClassVar[Table] = Table(key=("name",), event_at="at", unique="table", keep="first")
 
 
+class Placed(Last):
+    table: ClassVar[Table] = Table(key=("name",), event_at="at", ordered_by="value", unique="table")
+
+
 class Arriving(Last):
     table: ClassVar[Table] = Table(key=("name",), unique="table")
 
@@ -51,6 +55,15 @@ def held(lake: Lake) -> list[tuple[str, int]]:
 
 def day(number: int) -> str:
     return f"2026-01-{number:02}T00:00:00Z"
+
+
+def test_the_declared_order_says_what_is_newer(make_lake: Callable[[], Lake], write: Write) -> None:
+    lake = make_lake()
+    take(lake, write("one.csv", text_of([("a", 2, day(5)), ("a", 5, day(1)), ("b", 3, "")])), Placed)
+    assert held(lake) == [("a", 5), ("b", 3)], "within a batch"
+    late = take(lake, write("two.csv", text_of([("a", 4, day(9)), ("b", 4, day(1)), ("b", 3, day(9))])), Placed)
+    assert (late.accepted, late.duplicates) == (1, 2)
+    assert held(lake) == [("a", 5), ("b", 3), ("b", 4)], "against the table"
 
 
 def test_what_the_table_holds_counts_as_a_duplicate(make_lake: Callable[[], Lake], write: Write) -> None:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline.contracts import Table
 from trunkline.engine import Engine
 from trunkline.errors import SchemaError
 from trunkline.lake import Lake
-from trunkline.lake.reading import newest
+from trunkline.lake.reading import current_rows, newest
 
 Row = Mapping[str, object]
 
@@ -63,3 +64,21 @@ def test_current_reads_a_table_at_a_version(lake: Lake, engine: Engine) -> None:
     assert sorted((row["id"], row["at"]) for row in then.to_pylist()) == [("x", 1), ("y", 1)]
     with pytest.raises(SchemaError, match="lacks the column nope"):
         lake.current("a.b", key=["nope"], newest_by=["at"])
+
+
+def test_a_key_is_gone_while_its_newest_row_says_so(engine: Engine) -> None:
+    said = Table(key=("id",), event_at="at", ordered_by="seq", deleted="gone")
+    changes = [
+        {"id": "a", "seq": "0/1", "at": 9, "gone": False},
+        {"id": "a", "seq": "0/2", "at": 1, "gone": True},  # the order says, not the event time
+        {"id": "b", "seq": "0/3", "at": 1, "gone": True},
+        {"id": "b", "seq": "0/4", "at": 1, "gone": None},
+        {"id": "c", "seq": None, "at": 5, "gone": True},
+        {"id": "c", "seq": "0/1", "at": 1, "gone": False},
+        {"id": "d", "seq": "0/9", "at": 1, "gone": True},
+        {"id": "d", "seq": "0/8", "at": 2, "gone": False},  # came late
+    ]
+    rows = engine.table(pa.Table.from_pylist(changes))
+    left = engine.arrow(current_rows(rows, said, table="t")).to_pylist()
+    assert sorted((row["id"], row["seq"]) for row in left) == [("b", "0/4"), ("c", "0/1")]
+    assert engine.arrow(current_rows(rows, Table(), table="t")).num_rows == len(changes), "rows without a key"

@@ -235,14 +235,10 @@ def _watched(usecase: UseCase) -> WatchedSeries:
 
 
 def _current(lake: "Lake", usecase: UseCase, watched: WatchedSeries) -> "ir.Table":
-    from trunkline.lake.reading import newest
+    from trunkline.lake.reading import current_rows
 
-    name, table = usecase.table_name(watched.dataset), usecase.contract_of(watched.dataset).table
-    rows = lake.read(name)
-    if not table.key:
-        return rows
-    order = [*([table.event_at] if table.event_at else []), "_ingested_at", "_row"]
-    return newest(rows, key=table.key, newest_by=order, table=name)
+    name = usecase.table_name(watched.dataset)
+    return current_rows(lake.read(name), usecase.contract_of(watched.dataset).table, table=name)
 
 
 def _of_object(name: str, alarms: Sequence[Mapping[str, object]]) -> ObjectAlarms:

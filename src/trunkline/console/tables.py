@@ -18,7 +18,7 @@ from trunkline.console.paging import Listing, Page
 from trunkline.contracts import Contract
 from trunkline.contracts.records import EXPORTS, Export
 from trunkline.lake import Stock
-from trunkline.lake.reading import newest
+from trunkline.lake.reading import current_rows
 from trunkline.serve import Holder
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def table_page(
         shown = [column for column in columns if column not in masked]
         found = lake.collect(
             lambda table: (
-                _current(table, contract, name)
+                current_rows(table, contract.table, table=name)
                 .order_by(_order(contract))
                 .limit(page.rows, offset=page.offset)
                 .select(*shown)
@@ -180,7 +180,10 @@ def export_table(
     shown = [column for column in columns if column not in masked]
     found = lake.collect(
         lambda table: (
-            _current(table, contract, name).order_by(_order(contract)).limit(most_rows).select(*shown, "_row")
+            current_rows(table, contract.table, table=name)
+            .order_by(_order(contract))
+            .limit(most_rows)
+            .select(*shown, "_row")
         ),
         name,
         versions={} if version is None else {name: version},
@@ -227,13 +230,6 @@ def _schema(contract: type[Contract]) -> "pa.Schema":
     for name, kind in lineage:
         schema = schema.append(pa.field(name, kind))
     return schema
-
-
-def _current(rows: "ir.Table", contract: type[Contract], name: str) -> "ir.Table":
-    said = contract.table
-    if not said.key:
-        return rows
-    return newest(rows, key=said.key, newest_by=[said.event_at] if said.event_at else [], table=name)
 
 
 def _order(contract: type[Contract]) -> "list[ir.Value]":

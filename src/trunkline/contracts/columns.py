@@ -93,11 +93,15 @@ class Table:
     Attributes:
         key: Fields that identify a row; empty when rows have no identity.
         event_at: The instant field that orders versions of a row; None when the order of arrival does.
+        ordered_by: The field that orders versions of a row instead of ``event_at``: it grows with every change, like
+            the place of a change in a database's log. Texts are compared by code points; null is oldest.
+        deleted: The flag that is true in a row that says that its key is gone. Readers of current rows leave the key
+            out; the row itself stays in the table, and an older one that comes late does not bring the key back.
         keep: Which of several rows with one key in a batch is kept; the others count as duplicates.
         unique: Where keys are looked for. ``batch``: among the rows of a batch alone; a row whose key the table holds
             already is added, and readers take the newest. ``table``: a row whose key the table holds already counts as
-            a duplicate, too, and is not added; unless ``keep`` is ``last`` and the row is newer by ``event_at``, or no
-            ``event_at`` orders them, when what arrives is newer.
+            a duplicate, too, and is not added; unless ``keep`` is ``last`` and the row is newer by ``event_at`` or
+            ``ordered_by``, or neither orders them, when what arrives is newer.
         null_tokens: Texts that mean null.
         rules: Conditions over several fields.
         reject_budget: Largest share of a batch's rows that may break the contract, in [0, 1]; with more of them the
@@ -117,6 +121,8 @@ class Table:
 
     key: tuple[str, ...] = ()
     event_at: str | None = None
+    ordered_by: str | None = None
+    deleted: str | None = None
     keep: Keep = "last"
     unique: Unique = "batch"
     null_tokens: tuple[str, ...] = NULL_TOKENS
@@ -128,6 +134,11 @@ class Table:
     on_two_columns: Literal["refuse", "coalesce"] = "refuse"
     most_malformed: float | None = None
     keep_rows: KeepRows | None = None
+
+    @property
+    def versions_by(self) -> str | None:
+        """The field that orders versions of a row; None where the order of arrival does."""
+        return self.ordered_by or self.event_at
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,9 @@ def _fingerprint(cls: type[Contract]) -> str:
     }
     if cls.table.unique != "batch":  # left out otherwise, so that batches of before have the ids that they had
         description["unique"] = cls.table.unique
+    for name in ("ordered_by", "deleted"):
+        if getattr(cls.table, name) is not None:
+            description[name] = getattr(cls.table, name)
     if cls.table.references:
         description["references"] = [asdict(reference) for reference in cls.table.references]
     if cls.table.on_missing_column == "quarantine":

@@ -176,8 +176,8 @@ def _refuse_unprotectable(cls: "type[Contract]", column: Column, where: str) -> 
         raise ContractError(
             f"{column.country!r} is no calling code of telephone numbers", where=where, allowed=("e.g. 49", "e.g. 1")
         )
-    if column.name == cls.table.event_at:
-        raise ContractError("the event time cannot be a pseudonym", where=where)
+    if column.name in (cls.table.event_at, cls.table.ordered_by):
+        raise ContractError("what orders the versions of a row cannot be a pseudonym", where=where)
 
 
 def _refuse_cleansing(cls: "type[Contract]", column: Column, where: str) -> None:
@@ -216,11 +216,13 @@ def refuse_contradictions(cls: "type[Contract]") -> None:
             claimed = names[name.strip().lower()]
             if claimed != column.name:
                 raise ContractError(f"{claimed!r} and {column.name!r} both claim {name!r}", where=where)
-    missing = [name for name in (*cls.table.key, *filter(None, [cls.table.event_at])) if name not in kinds]
+    said = (cls.table.event_at, cls.table.ordered_by, cls.table.deleted)
+    missing = [name for name in (*cls.table.key, *filter(None, said)) if name not in kinds]
     if missing:
-        raise ContractError(f"key or event time is not a field: {', '.join(missing)}", where=where, allowed=kinds)
+        raise ContractError(f"what the table names is not a field: {', '.join(missing)}", where=where, allowed=kinds)
     if cls.table.event_at and kinds[cls.table.event_at] not in ("instant", "day"):
         raise ContractError(f"the event time {cls.table.event_at!r} is neither an instant nor a day", where=where)
+    _refuse_changes(cls, kinds, where)
     if cls.table.unique == "table" and not cls.table.key:
         raise ContractError("rows without a key cannot be unique in their table", where=where)
     if cls.table.reject_budget is not None and not 0 <= cls.table.reject_budget <= 1:
@@ -240,6 +242,17 @@ def refuse_contradictions(cls: "type[Contract]") -> None:
             )
         rules.add(rule.name)
         refuse_mistyped(rule.condition, kinds=kinds, where=f"{where}, rule {rule.name}")
+
+
+def _refuse_changes(cls: "type[Contract]", kinds: Mapping[str, KindName], where: str) -> None:
+    """Refuse an order of versions, or a mark of deletions, that could not do its work."""
+    table = cls.table
+    if (table.ordered_by or table.deleted) and not table.key:
+        raise ContractError("rows without a key have no versions, and cannot be deleted by a row", where=where)
+    if table.ordered_by and kinds[table.ordered_by] in ("flag", "category"):
+        raise ContractError(f"a {kinds[table.ordered_by]} puts versions of a row in no order", where=where)
+    if table.deleted and (kinds[table.deleted] != "flag" or table.deleted in table.key):
+        raise ContractError("what marks deletions is a Flag, and no part of the key", where=where)
 
 
 def _refuse_retention(cls: "type[Contract]", where: str) -> None:

@@ -4,7 +4,7 @@ Order: land a piece (file, then record with the position), take it in (quarantin
 position lies with the piece, so nothing is asked for twice once it landed; a piece without a receipt is taken in
 before the source is asked, so nothing is left out. Killed anywhere, the same call completes it.
 
-A piece that cannot be taken in waits. Where rows have a key and no time that orders their versions, the last to arrive
+A piece that cannot be taken in waits. Where rows have a key and nothing that orders their versions, the last to arrive
 wins: there it stops the source, for tried again later it would overtake what came after it. Elsewhere it blocks
 nothing.
 """
@@ -72,7 +72,7 @@ def pull(  # noqa: PLR0913 - what one source needs
     """
     errors: list[TrunklineError] = []
     table = target.contract.table
-    arrival_decides = bool(table.key) and table.event_at is None
+    arrival_decides = bool(table.key) and table.versions_by is None
 
     def refused(error: TrunklineError) -> None:
         if arrival_decides:

@@ -92,22 +92,22 @@ def _comparable(value: object) -> "SupportsRichComparison":
 
 
 def key_columns(table: Table) -> list[str]:
-    """Give the fields that decide which of several rows is kept: the key, and the event time where there is one."""
-    event_at = table.event_at
-    return [*table.key, *([event_at] if event_at and event_at not in table.key else [])]
+    """Give the fields that decide which of several rows is kept: the key, and what orders versions of a row."""
+    order = table.versions_by
+    return [*table.key, *([order] if order and order not in table.key else [])]
 
 
 def is_compared(table: Table) -> bool:
     """Whether the keys of a batch must be compared with those that the table holds."""
     # where the last is kept and nothing else orders the rows, what arrives is newer than what is there
-    return table.unique == "table" and (table.keep == "first" or table.event_at is not None)
+    return table.unique == "table" and (table.keep == "first" or table.versions_by is not None)
 
 
 class Keys:
     """The keys of rows that are in memory, and which of these rows repeat one.
 
     Args:
-        contract: Says the key, its event time, and which row is kept.
+        contract: Says the key, what orders its versions, and which row is kept.
         engine: Computes what is not known at a glance.
         batch: A column of whole numbers whose rows do not meet those with another value of it.
     """
@@ -180,7 +180,7 @@ def _outranked(rows: "ir.Table", key: list[str], table: Table) -> "ir.Table":
     """Give the ``_row`` of all rows but the one to keep of each key."""
     import ibis
 
-    order = [rows[name] for name in ([table.event_at] if table.event_at else []) + [ROW]]
+    order = [rows[name] for name in ([table.versions_by] if table.versions_by else []) + [ROW]]
     ahead = [cast("ir.Value", column.desc() if table.keep == "last" else column) for column in order]
     rank = ibis.row_number().over(ibis.window(group_by=[rows[name] for name in key], order_by=ahead))
     ranked = rows.select(ROW, _rank=rank)
@@ -192,7 +192,7 @@ def repeated(good: "ir.Table", table: Table, *, engine: Engine, batch: str | Non
 
     Args:
         good: Rows that broke nothing, with ``_row``.
-        table: Says the key, its event time, and which row is kept.
+        table: Says the key, what orders its versions, and which row is kept.
         engine: Computes it.
         batch: A column whose rows do not meet those with another value of it.
 
@@ -216,20 +216,20 @@ def held_already(good: "ir.Table", stored: "ir.Table", table: Table, *, engine: 
     Args:
         good: Rows that broke nothing and repeat no key among themselves, with ``_row``.
         stored: The table's rows.
-        table: Says the key, its event time, and which row is kept. Where the last is kept and no event time orders
+        table: Says the key, what orders its versions, and which row is kept. Where the last is kept and nothing orders
             them, what arrives is newer than what is there.
         engine: Computes it.
 
     Returns:
         Their ``_row``; possibly none.
     """
-    key, event_at = list(table.key), table.event_at
+    key, order = list(table.key), table.versions_by
     if table.keep == "first":
         found = good.select(ROW, *key).semi_join(stored.select(*key), key)
     else:
-        assert event_at is not None, "what arrives is always newer; nobody needs to ask"
-        newest = stored.group_by(key).aggregate(_newest=stored[event_at].max())
-        both = good.select(ROW, *key, _event=good[event_at]).inner_join(newest, key)
+        assert order is not None, "what arrives is always newer; nobody needs to ask"
+        newest = stored.group_by(key).aggregate(_newest=stored[order].max())
+        both = good.select(ROW, *key, _event=good[order]).inner_join(newest, key)
         # null is oldest, on both sides
         is_newer = both["_event"].notnull() & (both["_newest"].isnull() | (both["_event"] > both["_newest"]))
         found = both.filter(~is_newer)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trunkline.contracts import Table
 from trunkline.engine import Engine, FilesVanishedError
 from trunkline.errors import SchemaError, UnknownNameError
 from trunkline.lake import delta, log, names, schemas
@@ -351,6 +352,28 @@ def newest(rows: ir.Table, *, key: Sequence[str], newest_by: Sequence[str], tabl
     order = [rows[name].desc(nulls_first=False) for name in (*newest_by, *ties)]
     rank = ibis.row_number().over(group_by=list(key), order_by=order)
     return rows.filter(rank == 0)
+
+
+def current_rows(rows: ir.Table, said: Table, *, table: str) -> ir.Table:
+    """Keep of each key the newest row, as its contract orders versions, unless that row says that the key is gone.
+
+    Args:
+        rows: All rows, with those columns that say when each came.
+        said: What the contract says of the table. Without a key every row stands for itself.
+        table: The table's name, for messages.
+
+    Raises:
+        SchemaError: A column is missing.
+    """
+    if not said.key:
+        return rows
+    order = [said.versions_by] if said.versions_by else []
+    return present(newest(rows, key=said.key, newest_by=order, table=table), said)
+
+
+def present(rows: ir.Table, said: Table) -> ir.Table:
+    """Leave out rows that say that their key is gone."""
+    return rows if said.deleted is None else rows.filter(~rows[said.deleted].fill_null(False))
 
 
 def _imposed(stored: pa.Schema, wanted: pa.Schema, *, table: str) -> pa.Schema:

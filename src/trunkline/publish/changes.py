@@ -83,8 +83,7 @@ def newest_among(one: Readable, rows: "ir.Table", key: Sequence[str]) -> "ir.Tab
     key = key or (contract.table.key if contract is not None else ())
     if not key or contract is None:
         return rows
-    event_at = contract.table.event_at
-    order = [*([event_at] if event_at else []), *(name for name in _LINEAGE if name in rows.columns)]
+    order = [*filter(None, [contract.table.versions_by]), *(name for name in _LINEAGE if name in rows.columns)]
     order += [name for name in contract.table.key if name not in (*key, *order)]
     return newest(rows, key=key, newest_by=order, table=one.table) if order else rows.distinct(on=list(key))
 

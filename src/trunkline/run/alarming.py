@@ -16,7 +16,7 @@ from trunkline.checks import arrow_schema
 from trunkline.contracts.records import Alert
 from trunkline.errors import InputError, SourceError
 from trunkline.lake import held
-from trunkline.lake.reading import newest
+from trunkline.lake.reading import current_rows, newest
 from trunkline.run.alerts import write_alerts
 from trunkline.run.notifying import announce
 from trunkline.tasks.anomaly import AnomalyModel, Budget, gathered, learn, reason
@@ -132,11 +132,7 @@ def _evaluated(
             where=str(workspace.root),
             next_step=f"trunkline ingest {usecase.name} FILE --dataset {watched.dataset}",
         )
-    table = usecase.contract_of(watched.dataset).table
-    rows = lake.read(name)
-    if table.key:
-        order = [*([table.event_at] if table.event_at else []), "_ingested_at", "_row"]
-        rows = newest(rows, key=table.key, newest_by=order, table=name)
+    rows = current_rows(lake.read(name), usecase.contract_of(watched.dataset).table, table=name)
     things = gathered(watched.rows(rows), watched.declared)
     progress("learn what is usual", 0.0)
     budget = watched.budget if per_week is None else watched.budget.model_copy(update={"per_week": per_week})

@@ -223,8 +223,9 @@ def consents_of(workspace: "Workspace", usecase: "UseCase") -> "pa.Table | None"
     dataset = usecase.audience.consents if usecase.audience is not None else None
     if dataset is None or not workspace.lake.exists(usecase.table_name(dataset)):
         return None
-    at = usecase.datasets[dataset].table.event_at
-    order = [*([at] if at else []), "_ingested_at", "_row"]
+    table = usecase.datasets[dataset].table
+    at = table.event_at
+    order = [*([table.versions_by] if table.versions_by else []), "_ingested_at", "_row"]
     name = usecase.table_name(dataset)
     rows = workspace.lake.read(name)
     rows = rows.filter(rows["channel"] == workspace.settings.messages.channel)

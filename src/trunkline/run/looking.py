@@ -106,7 +106,7 @@ def _featured(workspace: "Workspace", usecase: "UseCase", rows: "pa.Table") -> "
     import ibis
     import pyarrow as pa
 
-    from trunkline.lake.reading import newest
+    from trunkline.lake.reading import current_rows
 
     engine, lake = workspace.engine, workspace.lake
     given = engine.table(rows.append_column(_PLACE, pa.array(range(rows.num_rows), pa.int64())))
@@ -115,11 +115,7 @@ def _featured(workspace: "Workspace", usecase: "UseCase", rows: "pa.Table") -> "
         name = usecase.table_name(dataset)
         if not lake.exists(name):
             continue
-        known = lake.read(name)
-        if contract.table.key:
-            order = [*([contract.table.event_at] if contract.table.event_at else []), "_ingested_at", "_row"]
-            known = newest(known, key=contract.table.key, newest_by=order, table=name)
-        tables[dataset] = known
+        tables[dataset] = current_rows(lake.read(name), contract.table, table=name)
     if usecase.main in tables:
         known = tables[usecase.main]
         if usecase.contract.table.key:

@@ -144,11 +144,11 @@ def _refuse_ungrouped(
             allowed=said.key,
             next_step="refresh by columns of the key of its contract, or refresh it whole: Full()",
         )
-    if said.event_at is not None:
+    if said.versions_by or said.deleted:
         raise UseCaseError(
-            "rows of an incremental table supersede each other in the order of refreshes, not by an event time",
+            "rows of an incremental table supersede each other in the order of refreshes, not by a column",
             where=where,
-            next_step="leave event_at out of its contract",
+            next_step="leave event_at, ordered_by and deleted out of its contract",
         )
     kinds = {column.name: column.kind for column in table.contract.columns}
     grouped = False

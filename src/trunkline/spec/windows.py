@@ -191,9 +191,9 @@ def refuse_unwindowable(
         for lookup in table.lookups:
             asked = (*lookup.on, *lookup.columns.values(), *((lookup.valid_from,) if lookup.valid_from else ()))
             _refuse_absent(asked, datasets[lookup.dataset], f"{here}, lookup in {lookup.dataset!r}")
-        if set(table.contract.table.key) != set(table.key) or table.contract.table.event_at is not None:
+        if set(table.contract.table.key) != set(table.key) or table.contract.table.versions_by:
             raise UseCaseError(
-                f"the key of the contract is not {', '.join(table.key)}, or it has an event time",
+                f"the key of the contract is not {', '.join(table.key)}, or it has another order of versions",
                 where=here,
                 next_step="a window computed again supersedes the older by when it was computed",
             )

@@ -16,7 +16,7 @@ from trunkline.contracts import Contract
 from trunkline.contracts.keys import joined_key
 from trunkline.errors import SourceError, UseCaseError
 from trunkline.lake import Lake
-from trunkline.lake.reading import newest
+from trunkline.lake.reading import current_rows, present
 from trunkline.spec import UseCase
 from trunkline.spec.facts import UseCaseFacts
 from trunkline.tasks import AnyReport, Trained
@@ -133,10 +133,7 @@ def feature_table(
             continue
         if without:
             table = table.filter(table[BATCH].notin(list(without)))
-        if contract.table.key:
-            order = [*([contract.table.event_at] if contract.table.event_at else []), "_ingested_at", "_row"]
-            table = newest(table, key=contract.table.key, newest_by=order, table=name)
-        tables[dataset] = table
+        tables[dataset] = current_rows(table, contract.table, table=name)
     whole = usecase.task is not None and usecase.task.reads_history
     if usecase.main not in tables and not (whole and tables):
         raise SourceError(
@@ -155,19 +152,20 @@ def _with_fields(stored: "pa.Schema", contract: type[Contract]) -> "pa.Schema":
 
 
 def _newest(rows: "ir.Table", contract: type[Contract], batches: Sequence[str]) -> "ir.Table":
-    """Of rows with one key keep that of the newest event, of the later batch, of the later row: no entity twice."""
+    """Of rows with one key keep the newest version, of the later batch, of the later row: no entity twice."""
     import ibis
 
-    if len(batches) < 2 or not contract.table.key:  # inside one batch the split has seen to it
-        return rows
-    rank = ibis.cases(*((rows[BATCH] == batch, position) for position, batch in enumerate(batches)), else_=-1)
-    ahead = [ibis.desc(rows[contract.table.event_at])] if contract.table.event_at else []
-    window = ibis.window(
-        group_by=[rows[name] for name in contract.table.key],
-        order_by=[*ahead, ibis.desc(rank), ibis.desc(rows["_row"])],
-    )
-    numbered = rows.mutate(_place=ibis.row_number().over(window))
-    return numbered.filter(numbered["_place"] == 0).drop("_place")
+    said = contract.table
+    if len(batches) > 1 and said.key:  # inside one batch the split has seen to it
+        rank = ibis.cases(*((rows[BATCH] == batch, position) for position, batch in enumerate(batches)), else_=-1)
+        ahead = [ibis.desc(rows[said.versions_by])] if said.versions_by else []
+        window = ibis.window(
+            group_by=[rows[name] for name in said.key],
+            order_by=[*ahead, ibis.desc(rank), ibis.desc(rows["_row"])],
+        )
+        numbered = rows.mutate(_place=ibis.row_number().over(window))
+        rows = numbered.filter(numbered["_place"] == 0).drop("_place")
+    return present(rows, said)
 
 
 def train_candidate(

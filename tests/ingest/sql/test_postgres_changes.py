@@ -1,22 +1,11 @@
 """Logical replication of a real PostgreSQL: every change once, in the order of the commits."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import pytest
-from pydantic import SecretStr
 
-from trunkline.contracts import Contract, Flag, Integer, Table, Text
-from trunkline.contracts import field as described
 from trunkline.errors import SourceError
-from trunkline.ingest import Target
-from trunkline.ingest.landing import Landing
-from trunkline.ingest.pulling import pull
-from trunkline.ingest.sources import open_source
-from trunkline.lake import Lake
-from trunkline.spec.sources import PostgresChanges
 
 if TYPE_CHECKING:
     from tests.ingest.sql.conftest import Database, Puller, Row
@@ -145,41 +134,3 @@ def test_a_wrong_declaration_is_told(
     calls.run("CREATE PUBLICATION other")
     with pytest.raises(SourceError, match=match):
         make_puller(calls, **change).rows()
-
-
-class Call(Contract):
-    table: ClassVar[Table] = Table(key=("call_id", "position"))
-
-    call_id: Integer
-    note: Text | None
-    deleted: Flag = described(aliases=("_deleted",))
-    position: Text = described(aliases=("_commit_position",))
-
-
-def test_the_newest_change_of_a_key_is_its_state_in_the_lake(calls: "Database", tmp_path: Path, lake: Lake) -> None:
-    own = calls.url.rsplit("_", 1)[1]
-    declared = PostgresChanges(
-        kind="postgres_changes", usecase="u", url=SecretStr(calls.url), table="calls", slot=f"s_{own}", piece_rows=2
-    )
-
-    def now() -> datetime:
-        return datetime.now(UTC)
-
-    def take() -> int:
-        landing = Landing(tmp_path / "landing", clock=now)
-        source, target = open_source("calls", declared), Target("u", "calls", Call)
-        taken = pull(source, target, landing=landing, locks=tmp_path / "locks", lake=lake, run_id="r", clock=now)
-        return sum(one.receipt.accepted for one in taken)
-
-    calls.run("INSERT INTO calls VALUES (1, 'a'), (2, 'b'), (3, 'c')")
-    assert take() == 3
-    calls.run("UPDATE calls SET note = 'z' WHERE call_id = 2")
-    calls.run("DELETE FROM calls WHERE call_id = 1")
-    calls.run("INSERT INTO calls VALUES (4, 'd')")
-    calls.run("DELETE FROM calls WHERE call_id = 4")
-    calls.run("INSERT INTO calls VALUES (4, 'e')")
-    assert take() == 5
-    assert take() == 0
-    rows = lake.current("u.calls", key=("call_id",), newest_by=("position",))
-    left = lake.engine.arrow(rows.filter(~rows["deleted"]).order_by("call_id").select("call_id", "note")).to_pylist()
-    assert [(row["call_id"], row["note"]) for row in left] == [(2, "z"), (3, "c"), (4, "e")]

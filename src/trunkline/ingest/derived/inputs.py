@@ -15,7 +15,7 @@ from trunkline.checks import arrow_schema
 from trunkline.contracts import Contract
 from trunkline.lake import Lake
 from trunkline.lake.aging import Retirement, aged, retirements
-from trunkline.lake.reading import newest
+from trunkline.lake.reading import current_rows
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -101,9 +101,7 @@ class Input:
                 keys = within.select(*key).distinct()
                 within = rows.semi_join(keys, same(rows, keys, key))
             rows = within
-        if key:
-            order = [*([self.contract.table.event_at] if self.contract.table.event_at else []), "_ingested_at", "_row"]
-            rows = newest(rows, key=key, newest_by=order, table=self.table)
+        rows = current_rows(rows, self.contract.table, table=self.table)
         if groups is not None and key and not set(by) <= set(key):
             rows = rows.semi_join(groups, same(rows, groups, by))
         return rows.select(*self.names)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.contracts import Contract
 from trunkline.features.windows import END, START
 from trunkline.ingest.derived.inputs import lineage_schema, same
-from trunkline.lake.reading import newest
+from trunkline.lake.reading import current_rows
 from trunkline.spec.windows import Windowed
 
 if TYPE_CHECKING:
@@ -123,7 +123,6 @@ def current(
     event_at = str(contract.table.event_at)
     schema = lineage_schema(contract)
     rows = lake.read(table, schema=schema, version=version, within={event_at: (found.first_at, found.last_at)})
-    if contract.table.key:
-        rows = newest(rows, key=contract.table.key, newest_by=[event_at, "_ingested_at", "_row"], table=table)
+    rows = current_rows(rows, contract.table, table=table)
     placed = windowed.placed(rows, event_at=event_at)
     return placed.semi_join(found.keys, same(placed, found.keys, windowed.key))
