@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 _LONGEST_NAME: Final = 40
+_REMEMBERED: Final = 500
+_REMEMBERED_LENGTH: Final = 100
 _PLAIN: Final[Mapping[str, type]] = {"number": float, "integer": int, "flag": bool}
 _FieldCheck = Callable[[object, list[str]], Scalar | None]
 
@@ -72,9 +74,10 @@ class RowJudge:
             (column.name, _field_check(table, column, needed=column.name not in optional)) for column in columns
         )
         self._rules = tuple((rule.name, row_function(rule.condition)) for rule in table.rules)
-        # For messages without a fault, which are most: what absent fields become, and which may not be absent.
+        # For messages without a fault, which are most: what is good as it stands, what absent fields become, and which
+        # may not be absent.
         self._quick_checks = {
-            column.name: (*_as_it_is(table, column), _quick_text_check(table, column, check))
+            column.name: _quick_check(table, column, check)
             for column, (_, check) in zip(columns, self._checks, strict=True)
         }
         self._absent: dict[str, Scalar | None] = {}
@@ -280,9 +283,33 @@ def _field_check(table: Table, column: Column, *, needed: bool) -> _FieldCheck:
     return check
 
 
+def _quick_check(
+    table: Table, column: Column, check: _FieldCheck
+) -> tuple[type | None, float, float, Mapping[str, Scalar], _FieldCheck]:
+    """Say which values of a field are good as they stand, see :func:`_as_it_is`, and what decides on the others.
+
+    Free texts that were good are remembered, some hundred of each field: devices, sensors and states come again.
+    """
+    if column.kind != "text":
+        return *_as_it_is(table, column), check
+    good: dict[str, Scalar] = {}
+    check_text = _quick_text_check(table, column, check)
+
+    def remember(value: object, reasons: list[str]) -> Scalar | None:
+        broken = len(reasons)
+        typed = check_text(value, reasons)
+        if typed is not None and type(value) is str and len(value) <= _REMEMBERED_LENGTH and len(reasons) == broken:
+            if len(good) >= _REMEMBERED:
+                good.clear()
+            good[value] = typed
+        return typed
+
+    return str, 0, 0, good, remember
+
+
 def _quick_text_check(table: Table, column: Column, check: _FieldCheck) -> _FieldCheck:
     """Shorten the check of free text: letters and digits alone have nothing to trim, and no U+0000."""
-    if column.kind != "text" or column.mapping or column.pattern:
+    if column.mapping or column.pattern:
         return check
     longest = column.max_length or LONGEST_TEXT
     null_tokens = frozenset((*table.null_tokens, *column.null_tokens))
@@ -295,7 +322,7 @@ def _quick_text_check(table: Table, column: Column, check: _FieldCheck) -> _Fiel
     return check_text
 
 
-def _as_it_is(table: Table, column: Column) -> tuple[type | None, float, float, Mapping[str, str]]:
+def _as_it_is(table: Table, column: Column) -> tuple[type | None, float, float, Mapping[str, Scalar]]:
     """Say which values of a field are good as they stand: by type, then between limits, or as one of known texts.
 
     Returns:
@@ -305,7 +332,7 @@ def _as_it_is(table: Table, column: Column) -> tuple[type | None, float, float, 
     if column.kind == "category":
         null_tokens = (*table.null_tokens, *column.null_tokens)
         texts = {value: value for value in column.values} | dict(column.mapping)
-        known = {
+        known: dict[str, Scalar] = {
             text: meant
             for text, meant in texts.items()
             if text not in null_tokens and text == text.strip(WHITE_SPACE) and meant in column.values

@@ -42,7 +42,7 @@ def unwrap(message: object) -> Sequence[object] | None:
     >>> payload = [{"name": "battery", "time": 1752154348816000000, "values": {"batteryLevel": 0.5}}]
     >>> [reading] = unwrap({"deviceId": "d", "sessionId": "s", "payload": payload})
     >>> reading["sensor"], reading["read_at"], reading["battery_level"]
-    ('battery', '2025-07-10T13:32:28.816000+00:00', 0.5)
+    ('battery', '2025-07-10T13:32:28.816000Z', 0.5)
     >>> unwrap({"device_id": "d"}) is None
     True
     """
@@ -53,25 +53,22 @@ def unwrap(message: object) -> Sequence[object] | None:
 
 
 def _reading(carried: Mapping[str, object], one: object) -> object:
-    if not isinstance(one, Mapping):
+    if not isinstance(one, dict):
         return one
-    values: Mapping[str, object] = one["values"] if isinstance(one.get("values"), Mapping) else {}
-    read = {_NAMES.get(name, name): value for name, value in values.items()}
-    return {
-        **carried,
-        "sensor": one.get("name"),
-        "read_at": _instant(one.get("time")),
-        **read,
-    }
+    values = one.get("values")
+    if not isinstance(values, dict):
+        values = {}
+    elif not _NAMES.keys().isdisjoint(values):
+        values = {_NAMES.get(name, name): value for name, value in values.items()}
+    return {**carried, "sensor": one.get("name"), "read_at": _instant(one.get("time")), **values}
 
 
 def _instant(time: object) -> object:
     """ISO 8601 of nanoseconds since 1970; anything else stays as it is, for the contract to refuse."""
-    if not isinstance(time, int) or isinstance(time, bool):
+    if type(time) is not int:
         return time
-    second, part = divmod(time // 1_000, 1_000_000)
     try:
-        return f"{_second(second)}.{part:06d}+00:00"
+        return f"{_second(time // 1_000_000_000)}.{time // 1_000 % 1_000_000:06d}Z"
     except OverflowError:
         return time
 
