@@ -11,7 +11,7 @@ import pytest
 
 from trunkline.contracts.records import VAULT
 from trunkline.run import Workspace, utc_now
-from trunkline.run.upkeep import maintain
+from trunkline.run.upkeep import copy_in_clear, maintain
 from trunkline.settings import load_settings
 
 Trunkline = Callable[..., tuple[int, str, str]]
@@ -74,12 +74,23 @@ def test_so_is_one_in_an_older_version_alone(
 
 @pytest.mark.slow
 def test_so_is_one_in_an_archive(
-    trunkline: Trunkline, protected: Callable[[], None], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    trunkline: Trunkline,
+    protected: Callable[[], None],
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    def archived(name: str) -> set[str]:
+        root = workspace.root / "archive"
+        for sealed in root.rglob("*.sealed"):
+            copy_in_clear(workspace, str(sealed.parent.relative_to(root)), tmp_path / name)
+        return in_clear(tmp_path / name)
+
     monkeypatch.setenv("TRUNKLINE_RETENTION__TABLES", '{"lines.lines": {"days": 1, "by": "ingestion"}}')
     with Workspace(load_settings(), clock=lambda: utc_now() + timedelta(days=9)) as later:
         maintain(later, progress=lambda _what, _share: None)
-    assert in_clear(workspace.root / "archive") == {ANN, BEN}
+    assert archived("before") == {ANN, BEN}
     protected()
     assert erased(trunkline) == {"archive of lines.lines": 1}
-    assert in_clear(workspace.root) == {BEN}
+    assert archived("after") == {BEN}
+    assert in_clear(workspace.root) == set()

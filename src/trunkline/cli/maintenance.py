@@ -1,6 +1,7 @@
 """``maintain``: compaction and retention of the lake."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
@@ -24,6 +25,11 @@ def maintain(
         str | None,
         Parameter(help="Change a key instead: `encryption`, or an identifier type whose originals are kept."),
     ] = None,
+    open_archive: Annotated[
+        str | None,
+        Parameter(help="Write an archive as Parquet in clear instead: its folder, e.g. shop.calls/1a2b3c4d-000001."),
+    ] = None,
+    out: Annotated[Path | None, Parameter(help="Folder for the files of --open-archive.")] = None,
     dry_run: Annotated[
         bool, Parameter(help="Change nothing, and show what would go and what each table costs.", negative="")
     ] = False,
@@ -38,17 +44,25 @@ def maintain(
     Args:
         erase: Erase one person everywhere instead: IDENTIFIER_TYPE=VALUE, e.g. subscriber=7590-VHVEG.
         rotate_keys: Change a key instead: ``encryption``, or an identifier type whose originals are kept.
+        open_archive: Write an archive as Parquet in clear instead: its folder, as ``platform.archives`` lists it.
+        out: Folder for the files of ``--open-archive``.
         dry_run: Change nothing, and show what would go and what each table costs.
         common: Options of every command.
     """
-    if erase is not None and rotate_keys is not None:
-        raise InputError("an erasure and a change of keys are two calls", where="--erase, --rotate-keys")
-    if dry_run and (erase is not None or rotate_keys is not None):
+    instead = {"--erase": erase, "--rotate-keys": rotate_keys, "--open-archive": open_archive}
+    asked = [name for name, value in instead.items() if value is not None]
+    if len(asked) > 1:
+        raise InputError(f"{' and '.join(asked)} are separate calls", where=", ".join(asked))
+    if dry_run and asked:
         raise InputError("--dry-run looks at maintenance alone", where="--dry-run", next_step="leave the others out")
+    if (open_archive is None) != (out is None):
+        raise InputError("--open-archive needs --out, and nothing else does", where="--open-archive, --out")
     if erase is not None:
         return _erase(erase, common)
     if rotate_keys is not None:
         return _rotate(rotate_keys, common)
+    if open_archive is not None and out is not None:
+        return _open_archive(open_archive, out, common)
     from trunkline.run.upkeep import maintain as tidy
 
     with opened(common) as workspace, progress() as told:
@@ -71,8 +85,23 @@ def _rotate(use: str, common: Common) -> int:
         if found.rows or found.log_records:
             rows = [[name, count] for name, count in found.rows.items()]
             table("new pseudonyms", ["where", "rows"], [*rows, ["durable log, records", found.log_records]])
+        for name, count in found.strangers.items():
+            print(f"{name}: {count} rows keep an older pseudonym, of which the vault has no original")
 
     emit(found.model_dump(mode="json"), common=common, text=text)
+    return 0
+
+
+def _open_archive(archive: str, out: Path, common: Common) -> int:
+    from trunkline.run.upkeep import copy_in_clear
+
+    with opened(common) as workspace:
+        files = copy_in_clear(workspace, archive, out)
+    emit(
+        {"archive": archive, "files": [str(path) for path in files]},
+        common=common,
+        text=lambda: print(*files, "in clear, readable by their owner alone", sep="\n"),
+    )
     return 0
 
 

@@ -4,7 +4,8 @@ A new encryption key costs nothing: the keyring is encrypted under a new master 
 under a new data key; older data stays readable. A new key of an identifier type gives every person a new pseudonym, so
 the tables are written anew: the vault's originals are hashed under the new key, and what every table, key of an answer
 and record of the log has is replaced. Where originals are not kept that cannot be done, and is refused before anything
-is changed.
+is changed. A pseudonym that the vault never knew (of rows that came with it from elsewhere) stays as it is, and is
+counted.
 
 Killed on the way, the same call completes it: it finds what is under an older key, and makes no further one.
 """
@@ -46,6 +47,7 @@ class Rotated(BaseModel):
         key_id: The key that is used from now on.
         rows: Lake table to rows that have new pseudonyms.
         log_records: Records of the durable log that have.
+        strangers: Lake table to rows that keep a pseudonym under an older key, because the vault has no original of it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +56,7 @@ class Rotated(BaseModel):
     key_id: str
     rows: dict[str, int]
     log_records: int
+    strangers: dict[str, int] = {}
 
 
 def rotate_keys(workspace: "Workspace", use: str, *, progress: Callable[[str, float], None]) -> Rotated:
@@ -134,7 +137,7 @@ class _Rotation:
         keys = self._workspace.keys.pseudonym_keys(self._kind)
         current = keys[-1] if keys else None
         if current is None or not self._is_begun(keys[:-1]):
-            self._refuse_strangers(keys)
+            self._refuse_without_vault(keys)
             made = self._workspace.keys.rotate(self._kind)
             point("rotate.after_key")
             keys = self._workspace.keys.pseudonym_keys(self._kind)
@@ -164,7 +167,9 @@ class _Rotation:
         self._progress("done", 1.0)
         left = self._counts(keys[:-1])
         renamed = {table: count - left.get(table, 0) for table, count in counts.items() if count > left.get(table, 0)}
-        return Rotated(use=self._kind, key_id=current.key_id, rows=renamed, log_records=records)
+        # who is asked for and was never taken in keeps a pseudonym that nothing refers to
+        strangers = {table: count for table, count in left.items() if table not in self._of_entities}
+        return Rotated(use=self._kind, key_id=current.key_id, rows=renamed, log_records=records, strangers=strangers)
 
     def _earlier(self, keys: tuple[PseudonymKey, ...]) -> list[Callable[[str], str]]:
         """Give what names originals under keys from before the last one, of which tables have pseudonyms still.
@@ -211,26 +216,32 @@ class _Rotation:
                 counts[table] = counts.get(table, 0) + count
         return counts
 
-    def _refuse_strangers(self, keys: tuple[PseudonymKey, ...]) -> None:
-        """Refuse where a pseudonym has no original in the vault."""
+    def _refuse_without_vault(self, keys: tuple[PseudonymKey, ...]) -> None:
+        """Refuse where there are pseudonyms and the vault has the original of none: it is lost, or was never kept."""
         ids = [key.key_id for key in keys]
-        for table, column in self._texts() if ids else ():
-            if table in self._of_entities:
-                continue  # who is asked for and was never taken in keeps a pseudonym that nothing refers to
+        tables = [(table, column) for table, column in self._texts() if table not in self._of_entities]
+        earlier = [partial(pseudonym_of_canonical, key=key) for key in keys]
+        without: list[str] = []
+        for table, column in tables if ids else ():
             rows = self._lake.read(table)
             named = rows.select(pseudonym=_found(rows[column], ids)).filter(lambda one: one["pseudonym"] != "")
+            found = set(self._lake.engine.arrow(named.distinct()).column("pseudonym").to_pylist())
+            if not found:
+                continue
             if self._lake.exists(VAULT):
-                named = named.anti_join(self._lake.read(VAULT).select("pseudonym"), "pseudonym")
-            found = self._lake.engine.arrow(named.group_by("pseudonym").aggregate(n=named.count())).to_pylist()
-            counts = {row["pseudonym"]: int(row["n"]) for row in found}
-            earlier = [partial(pseudonym_of_canonical, key=key) for key in keys]
-            strangers = sum(counts[name] for name in vault.unknown(self._lake, self._kind, counts, earlier=earlier))
-            if strangers:
-                raise InputError(
-                    f"the vault has no original of {strangers} rows of {table}: they could not be joined any more",
-                    where=f"--rotate-keys {self._kind}",
-                    next_step='take their batches in once more with keep="encrypted" (trunkline ingest --again)',
-                )
+                known = named.semi_join(self._lake.read(VAULT).select("pseudonym"), "pseudonym").limit(1)
+                if self._lake.engine.arrow(known).num_rows:
+                    return
+            if len(set(vault.unknown(self._lake, self._kind, found, earlier=earlier))) < len(found):
+                return
+            without.append(table)
+        if without:
+            raise InputError(
+                f"the vault has no original of any pseudonym in {', '.join(sorted(set(without)))}",
+                where=f"--rotate-keys {self._kind}",
+                next_step='restore the lake\'s platform.vault, or take the batches in once more with keep="encrypted" '
+                "(trunkline ingest --again)",
+            )
 
     def _rewrite(self, table: str, mapping: "ir.Table", keys: tuple[PseudonymKey, ...]) -> None:
         columns = [column for name, column in self._texts() if name == table]

@@ -9,7 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from tests.run.conftest import Trunkline
 from tests.run.upkeep.conftest import NOW, Shop
 
 from trunkline.errors import InputError
@@ -44,6 +46,44 @@ def test_a_person_is_erased_from_archives_as_well(shop: Shop) -> None:
     assert sorted(newest.values(), key=str) == [0, 4]
     assert erase(shop, "s3").tables == {}
     assert shop.retired(shop.tidy()) == 0
+
+
+@pytest.mark.slow
+def test_archives_are_encrypted_where_personal_data_is(
+    shop: Shop, trunkline: Trunkline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shop.take([1], days_ago=40, caller="in-clear-{}")
+    shop.tidy()  # from before the policy
+    monkeypatch.setenv("TRUNKLINE_PRIVACY__ENCRYPT", "personal")
+    shop.take(range(2, 6), days_ago=40, caller="person-{}")
+    assert shop.retired(shop.tidy()) == 4
+    assert shop.ids() == []
+    assert shop.archived_ids() == ["c1"]
+    (sealed,) = shop.archive.rglob("*.sealed")
+    assert b"person-" not in sealed.read_bytes()
+    assert erase(shop, "person-3").tables == {"archive of phone.calls": 1}
+    assert erase(shop, "person-3").tables == {}
+    assert erase(shop, "in-clear-1").tables == {"archive of phone.calls": 1}
+    (sealed,) = shop.archive.rglob("*.sealed")
+    assert list((shop.workspace / "tmp").rglob("*.parquet*")) == []
+
+    monkeypatch.setenv("TRUNKLINE_PLUGIN_DIR", str(shop.folder / "usecases"))
+    folder = str(sealed.parent.relative_to(shop.archive))
+    asked = ("maintain", "--open-archive", folder, "--out", tmp_path / "out", "--workspace", shop.workspace)
+    code, out, err = trunkline(*asked, "--json")
+    assert code == 0, err
+    (clear,) = json.loads(out)["files"]
+    assert Path(clear).stat().st_mode & 0o077 == 0
+    assert sorted(pq.read_table(clear).column("caller").to_pylist()) == ["person-2", "person-4", "person-5"]
+    assert trunkline(*asked)[0] == 2, "nothing is written over"
+    unknown = ("maintain", "--open-archive", "phone.calls/x", "--out", tmp_path, "--workspace", shop.workspace)
+    assert trunkline(*unknown)[0] == 2
+
+    whole = sealed.read_bytes()
+    sealed.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    found = erase(shop, "person-2")
+    assert len(found.unread) == 1
+    assert found.tables == {}
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from trunkline.contracts import Contract, Integer, KeepRows, Table
 from trunkline.engine import Engine
 from trunkline.errors import ContractError, UnknownNameError
 from trunkline.run import Workspace, utc_now
-from trunkline.run.upkeep import archives, maintain, retiring
+from trunkline.run.upkeep import maintain, retiring
+from trunkline.run.upkeep.archive_files import ArchiveFiles, write_parts
 from trunkline.run.upkeep.archives import Part
 from trunkline.run.upkeep.places import ArchivePlace
 from trunkline.settings import load_settings
@@ -164,12 +165,10 @@ def test_a_file_that_comes_back_as_another_one_keeps_the_rows(
 
 
 def test_rows_that_an_archive_lacks_are_not_deleted(fives: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = archives.write_parts
-
     def less(
-        place: ArchivePlace, folder: str, rows: "ir.Table", schema: pa.Schema, *, engine: Engine, drafts: Path
+        files: ArchiveFiles, rows: "ir.Table", schema: pa.Schema, *, engine: Engine, drafts: Path, seals: bool
     ) -> Iterator[Part]:
-        return real(place, folder, rows.limit(4), schema, engine=engine, drafts=drafts)
+        return write_parts(files, rows.limit(4), schema, engine=engine, drafts=drafts, seals=seals)
 
     monkeypatch.setattr(retiring, "write_parts", less)
     (fault,) = fives.tidy().failed

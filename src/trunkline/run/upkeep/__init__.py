@@ -1,5 +1,6 @@
 """Upkeep of a workspace: retention with archives, compaction, vacuum, raw files, and what all of it costs."""
 
+from trunkline.run.upkeep.archive_files import copy_in_clear
 from trunkline.run.upkeep.archive_list import ARCHIVES, ArchiveRecord
 from trunkline.run.upkeep.archives import Manifest
 from trunkline.run.upkeep.maintaining import Maintained, TableStock, Upkeep, maintain
@@ -13,5 +14,6 @@ __all__ = [
     "Manifest",
     "TableStock",
     "Upkeep",
+    "copy_in_clear",
     "maintain",
 ]

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import TrunklineError, UnknownNameError
+from trunkline.ingest.raw_files import SEALED
+from trunkline.run.upkeep.archive_files import ArchiveFiles
 from trunkline.run.upkeep.archive_list import archives_of, list_archive
 from trunkline.run.upkeep.archives import (
     MANIFEST,
@@ -21,13 +23,13 @@ from trunkline.run.upkeep.archives import (
     folder_of,
     manifest_of,
     put_manifest,
-    stored,
 )
 from trunkline.run.upkeep.retiring import APP_ID
 from trunkline.settings.drills import point
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.dataset as ds
 
     from trunkline.run.upkeep.places import ArchivePlace
     from trunkline.run.workspace import Workspace
@@ -96,22 +98,22 @@ def _erase(workspace: "Workspace", place: "ArchivePlace", folder: str, columns: 
     if manifest is None or _is_pending(workspace, manifest):
         _sweep(place, folder, keep=())
         return 0
-    schema = place.dataset(manifest.files).schema if manifest.parts else None
+    drafts = workspace.folder("tmp")
+    files = ArchiveFiles(place, folder, keys=workspace.keys, drafts=drafts)
     gone, parts = 0, []
     for part in manifest.parts:
-        assert schema is not None
-        if not set(columns) <= set(schema.names):
-            parts.append(part)
-            continue
-        size = sum(theirs(batch).true_count for batch in _batches(place, manifest, part, columns))
-        if not size:
-            parts.append(part)
-            continue
-        gone += size
-        if part.rows > size:
-            drafts = workspace.folder("tmp")
-            parts.append(_without(place, manifest, part, columns, theirs, rows=part.rows - size, drafts=drafts))
-            point("erase.after_archive_part")
+        with files.opened(part) as found:
+            size = 0
+            if set(columns) <= set(found.schema.names):
+                size = sum(theirs(batch).true_count for batch in _batches(found, columns))
+            if not size:
+                parts.append(part)
+                continue
+            gone += size
+            if part.rows > size:
+                draft = drafts / f"archive-{secrets.token_hex(4)}.parquet"
+                parts.append(_without(files, part, found, columns, theirs, rows=part.rows - size, draft=draft))
+                point("erase.after_archive_part")
     if gone:
         left = manifest.model_copy(update={"parts": tuple(parts), "erased": manifest.erased + gone})
         put_manifest(place, left)
@@ -132,36 +134,31 @@ def _is_pending(workspace: "Workspace", manifest: Manifest) -> bool:
     return (lake.transaction_version(manifest.table, APP_ID) or 0) < manifest.number
 
 
-def _batches(
-    place: "ArchivePlace", manifest: Manifest, part: Part, columns: Sequence[str] | None
-) -> "Iterator[pa.RecordBatch]":
-    found = place.dataset([f"{manifest.folder}/{part.name}"])
+def _batches(found: "ds.Dataset", columns: Sequence[str] | None) -> "Iterator[pa.RecordBatch]":
     yield from found.to_batches(columns=None if columns is None else list(columns), batch_size=_BATCH_ROWS)
 
 
 def _without(
-    place: "ArchivePlace",
-    manifest: Manifest,
+    files: ArchiveFiles,
     part: Part,
+    found: "ds.Dataset",
     columns: Sequence[str],
     theirs: Theirs,
     *,
     rows: int,
-    drafts: Path,
+    draft: Path,
 ) -> Part:
-    """Write a file anew without some rows."""
+    """Write a file anew without some rows, encrypted if it was."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    token = secrets.token_hex(4)
-    draft = drafts / f"archive-{token}.parquet"
     try:
-        schema = place.dataset([f"{manifest.folder}/{part.name}"]).schema
-        with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
-            for batch in _batches(place, manifest, part, None):
+        with pq.ParquetWriter(draft, found.schema, compression="zstd") as writer:
+            for batch in _batches(found, None):
                 writer.write_batch(batch.filter(pc.invert(theirs(batch.select(list(columns))))))
-        name = f"{part.name.rpartition('-')[0]}-{token}.parquet"
-        return stored(place, manifest.folder, draft, name, rows)
+        stem = part.name.partition(".")[0].rpartition("-")[0]
+        name = f"{stem}-{secrets.token_hex(4)}.parquet"
+        return files.store(draft, name, rows, seals=part.name.endswith(SEALED))
     finally:
         draft.unlink(missing_ok=True)
 

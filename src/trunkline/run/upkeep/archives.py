@@ -4,11 +4,7 @@ An archive is a folder ``TABLE/IDENTITY-NUMBER`` of an archive place. Its manife
 is written last: a folder without one is no archive. :mod:`trunkline.run.upkeep.archive_list` knows them all.
 """
 
-import hashlib
-import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
@@ -18,7 +14,6 @@ from trunkline.run.upkeep.places import ArchivePlace
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
-    import pyarrow as pa
 
     from trunkline.engine import Engine
     from trunkline.run.workspace import Workspace
@@ -32,16 +27,11 @@ __all__ = [
     "folder_of",
     "manifest_of",
     "put_manifest",
-    "stored",
     "sum_of",
-    "write_parts",
 ]
 
 MANIFEST: Final = "manifest.json"
 """Name of the manifest in the folder of an archive."""
-
-_PART_ROWS: Final = 1_000_000
-_BATCH_ROWS: Final = 65_536
 
 
 class Part(BaseModel):
@@ -118,6 +108,10 @@ class Sum:
     first: int
     second: int
 
+    def __add__(self, other: "Sum") -> "Sum":
+        """Sum up the rows of both."""
+        return Sum(self.rows + other.rows, self.first + other.first, self.second + other.second)
+
 
 def folder_of(table: str, identity: str, number: int) -> str:
     """Name the folder of an archive."""
@@ -152,61 +146,6 @@ def manifest_of(place: ArchivePlace, folder: str) -> Manifest | None:
 def put_manifest(place: ArchivePlace, manifest: Manifest) -> None:
     """Write a manifest: from now on its files are the archive."""
     place.put_text(manifest.model_dump_json(indent=1), f"{manifest.folder}/{MANIFEST}")
-
-
-def write_parts(
-    place: ArchivePlace, folder: str, rows: "ir.Table", schema: "pa.Schema", *, engine: "Engine", drafts: Path
-) -> Iterator[Part]:
-    """Write rows as Parquet files of an archive, compressed, and read each back.
-
-    Args:
-        place: The archive place.
-        folder: The archive's folder.
-        rows: The rows.
-        schema: Of the files.
-        engine: What reads the rows.
-        drafts: Where a file is before it is whole.
-
-    Raises:
-        TamperedError: A file came back as something else.
-        UnavailableError: The place did not take a file.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    drafts.mkdir(parents=True, exist_ok=True)
-    token = secrets.token_hex(4)  # a killed writer's files have other names, so that none is taken for one of these
-    batches = iter(engine.batches(rows, rows=_BATCH_ROWS))
-    batch = next(batches, None)
-    for number in range(1 << 30):
-        if batch is None:
-            return
-        name, draft, written = f"part-{number:05d}-{token}.parquet", drafts / f"archive-{token}.parquet", 0
-        try:
-            with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
-                while batch is not None and written < _PART_ROWS:
-                    writer.write_table(pa.Table.from_batches([batch]).cast(schema))
-                    written += batch.num_rows
-                    batch = next(batches, None)
-            yield stored(place, folder, draft, name, written)
-        finally:
-            draft.unlink(missing_ok=True)
-
-
-def stored(place: ArchivePlace, folder: str, draft: Path, name: str, rows: int) -> Part:
-    """Copy a file to the folder of an archive, and read it back.
-
-    Raises:
-        TamperedError: It came back as something else.
-        UnavailableError: The place did not take it.
-    """
-    with draft.open("rb") as stream:
-        made = hashlib.file_digest(stream, "sha256").hexdigest()
-    place.put(draft, f"{folder}/{name}")
-    found, size = place.digest(f"{folder}/{name}")
-    if found != made:
-        raise TamperedError("a file came back from the archive as another one", where=f"{place.address}/{folder}")
-    return Part(name=name, rows=rows, size=size, sha256=found)
 
 
 def sum_of(rows: "ir.Table", *, engine: "Engine") -> Sum:

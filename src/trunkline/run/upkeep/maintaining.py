@@ -21,7 +21,8 @@ from trunkline.run.scheduling import JOBS, JobRecord
 from trunkline.run.upkeep.archive_list import ARCHIVES, ArchiveRecord
 from trunkline.run.upkeep.landed import tidy_landing
 from trunkline.run.upkeep.pins import is_old, pinned_versions
-from trunkline.run.upkeep.retiring import Rule, retire, ripe_rows, rules_of
+from trunkline.run.upkeep.retiring import retire
+from trunkline.run.upkeep.ripening import Rule, ripe_rows, rules_of
 from trunkline.spec import Incremental, UseCase
 
 if TYPE_CHECKING:

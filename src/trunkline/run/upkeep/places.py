@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
@@ -77,7 +77,7 @@ class ArchivePlace:
         Raises:
             UnknownNameError: It is not there.
         """
-        with self._faults("an archive cannot be read"), self._opened(name) as stream:
+        with self.reading(name) as stream:
             return bytes(stream.read()).decode()
 
     def digest(self, name: str) -> tuple[str, int]:
@@ -87,7 +87,7 @@ class ArchivePlace:
             UnknownNameError: It is not there.
         """
         found, size = hashlib.sha256(), 0
-        with self._faults("an archive cannot be read"), self._opened(name) as stream:
+        with self.reading(name) as stream:
             while block := stream.read(_BLOCK_BYTES):
                 found.update(block)
                 size += len(block)
@@ -134,8 +134,18 @@ class ArchivePlace:
                 os.close(folder)
 
     @contextmanager
-    def _opened(self, name: str) -> "Iterator[_Stream]":
-        with self._store.open_input_stream(f"{self._folder}/{name}", compression=None) as stream:
+    def reading(self, name: str) -> "Iterator[IO[bytes]]":
+        """Lend a file to be read from its beginning, until the block is left.
+
+        Raises:
+            UnknownNameError: It is not there.
+            UnavailableError: The place does not answer.
+        """
+        path = f"{self._folder}/{name}"
+        with (
+            self._faults("an archive cannot be read"),
+            self._store.open_input_stream(path, compression=None) as stream,
+        ):
             yield stream
 
     @contextmanager
@@ -157,6 +167,3 @@ if TYPE_CHECKING:
         def __call__(self, data: bytes, /) -> object:
             """Write some."""
             ...
-
-    class _Stream(Protocol):
-        def read(self, size: int = -1, /) -> bytes: ...

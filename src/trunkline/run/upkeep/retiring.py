@@ -8,15 +8,12 @@ noticed under the table's lock: then it is written again, under the lock. What w
 says, whatever the settings say now. Nothing is lost and nothing is there twice.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from trunkline.contracts.records import ALERTS, EXPORTS, OUTCOMES, PREDICTIONS, QUARANTINE, READINGS
-from trunkline.contracts.retention import KeepRows
 from trunkline.errors import TamperedError, TrunklineError, UnknownNameError
-from trunkline.plugins import Installed
+from trunkline.run.upkeep.archive_files import ArchiveFiles, write_parts
 from trunkline.run.upkeep.archive_list import archives_of, list_archive, list_begun, list_gone
 from trunkline.run.upkeep.archives import (
     MANIFEST,
@@ -27,8 +24,8 @@ from trunkline.run.upkeep.archives import (
     manifest_of,
     put_manifest,
     sum_of,
-    write_parts,
 )
+from trunkline.run.upkeep.ripening import Rule, ripe_rows
 from trunkline.settings.drills import point
 
 if TYPE_CHECKING:
@@ -37,121 +34,13 @@ if TYPE_CHECKING:
     from trunkline.run.upkeep.places import ArchivePlace
     from trunkline.run.workspace import Workspace
 
-__all__ = ["APP_ID", "CRASH_POINTS", "Ripe", "Rule", "retire", "ripe_rows", "rules_of"]
+__all__ = ["APP_ID", "CRASH_POINTS", "retire"]
 
 CRASH_POINTS: Final = ("retire.after_part", "retire.before_manifest", "retire.after_manifest", "retire.before_listing")
 """Points at which a drill kills maintenance; those of the deleting commit are the lake's."""
 
 APP_ID: Final = "retention"
 """Under which a table notes the number of the last archive whose rows have left it."""
-
-_INGESTED: Final = "_ingested_at"
-_PLATFORM: Final[Mapping[str, str]] = {
-    PREDICTIONS: "predicted_at",
-    OUTCOMES: "recorded_at",
-    READINGS: "read_at",
-    ALERTS: "raised_at",
-    QUARANTINE: "changed_at",
-    "platform.jobs": "changed_at",
-    EXPORTS: "exported_at",
-}
-"""Tables of the platform that may lose rows, and by what they age. The others are its memory of what it has done."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How long a table keeps its rows.
-
-    Attributes:
-        table: The table.
-        keep: For how long.
-        columns: What their age is counted from; the first that is not null.
-    """
-
-    table: str
-    keep: KeepRows
-    columns: tuple[str, ...]
-
-    def before(self, now: datetime) -> datetime:
-        """Rows from earlier go."""
-        return now - timedelta(days=self.keep.days)
-
-
-@dataclass(frozen=True)
-class Ripe:
-    """Rows of a table that are past their time.
-
-    Attributes:
-        rows: How many.
-        oldest_at: The oldest, UTC; None where there are none.
-        newest_at: The newest, UTC; None where there are none.
-        before: Where the line is.
-    """
-
-    rows: int
-    oldest_at: datetime | None
-    newest_at: datetime | None
-    before: datetime
-
-
-def rules_of(workspace: "Workspace", installed: Installed) -> dict[str, Rule]:
-    """Read how long tables keep their rows: as their contracts say, unless the settings say otherwise.
-
-    Tables of broken use cases keep theirs.
-
-    Args:
-        workspace: Has the settings.
-        installed: The use cases.
-
-    Raises:
-        UnknownNameError: The settings name a table that there is not, or that keeps its rows in any case.
-        InputError: They let rows age by an event time that the contract does not have.
-    """
-    said = workspace.settings.retention.tables
-    rules: dict[str, Rule] = {}
-    known = dict.fromkeys(_PLATFORM)
-    for usecase in installed.usecases.values():
-        for name, contract in usecase.contracts.items():
-            table = usecase.table_name(name)
-            known[table] = None
-            keep = said[table].keep_rows if table in said else contract.table.keep_rows
-            if keep is None:
-                continue
-            event = contract.table.event_at if keep.by == "event" else None
-            if keep.by == "event" and event is None:
-                raise UnknownNameError(
-                    "rows cannot age by their event time: the contract has none",
-                    where=f"retention.tables.{table}",
-                    allowed=('by = "ingestion"',),
-                )
-            rules[table] = Rule(table, keep, (event, _INGESTED) if event else (_INGESTED,))
-    for table, one in said.items():
-        if table.partition(".")[0] in installed.broken:
-            continue
-        if table not in known:
-            raise UnknownNameError(
-                f"there is no table {table[:80]!r} whose rows may go", where="retention.tables", allowed=known
-            )
-        if table in _PLATFORM and one.keep_rows is not None:
-            rules[table] = Rule(table, one.keep_rows, (_PLATFORM[table],))
-    return rules
-
-
-def ripe_rows(workspace: "Workspace", rule: Rule, *, now: datetime) -> Ripe:
-    """Count the rows that are past their time; nothing is touched."""
-    from trunkline.lake.aging import aged
-
-    lake, before = workspace.lake, rule.before(now)
-
-    def counted(rows: "ir.Table") -> "ir.Table":
-        import ibis
-
-        at = ibis.coalesce(*(rows[name].cast("timestamp('UTC', 6)") for name in rule.columns))
-        kept = rows.mutate(aged_at=at).filter(aged(rows, rule.columns, before))
-        return kept.aggregate(rows=kept.count(), oldest=kept["aged_at"].min(), newest=kept["aged_at"].max())
-
-    found = lake.collect(counted, rule.table).to_pylist()[0]
-    return Ripe(found["rows"], found["oldest"], found["newest"], before)
 
 
 def retire(workspace: "Workspace", rule: Rule, *, now: datetime) -> int:
@@ -315,12 +204,12 @@ class _Archiving:
         schema = self._lake.schema(rule.table, version=version)
         parts = []
         for part in write_parts(
-            self._place,
-            folder,
+            self._files(folder),
             self._rows(rule.columns, before, version),
             schema,
             engine=self._workspace.engine,
             drafts=self._workspace.folder("tmp"),
+            seals=rule.seals,
         ):
             parts.append(part)
             point("retire.after_part")
@@ -397,5 +286,12 @@ class _Archiving:
                     next_step="look after the disk or store, then maintain again: the archive is made anew",
                 )
         schema = self._lake.schema(self._rule.table, version=manifest.version)
-        rows = self._workspace.engine.dataset(self._place.dataset(manifest.files), schema)
-        return sum_of(rows, engine=self._workspace.engine)
+        files, engine, total = self._files(manifest.folder), self._workspace.engine, Sum(0, 0, 0)
+        for part in manifest.parts:
+            with files.opened(part) as found:
+                total += sum_of(engine.dataset(found, schema), engine=engine)
+        return total
+
+    def _files(self, folder: str) -> ArchiveFiles:
+        workspace = self._workspace
+        return ArchiveFiles(self._place, folder, keys=workspace.keys, drafts=workspace.folder("tmp"))
