@@ -10,22 +10,15 @@ Each partition of a topic is a source of its own, with its own place. A broker m
 away for long; the lake does not, and its receipts say where to go on.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from trunkline.brokers import Broker, Record
-from trunkline.checks import arrow_schema
-from trunkline.contracts import Contract
-from trunkline.contracts.contract import with_table
-from trunkline.contracts.records import RECEIPTS, Receipt
-from trunkline.ingest.batch import Ingested, ingest_opened
+from trunkline.ingest.batch import Ingested
+from trunkline.ingest.chunks import MOST_RECORDS, Chunks
 from trunkline.ingest.files import DEFAULT_LIMITS
-from trunkline.ingest.identity import Batch, Target
-from trunkline.ingest.records import read_records
+from trunkline.ingest.identity import Target
 from trunkline.lake import Lake
 from trunkline.settings.drills import point
 from trunkline.settings.ingest import IngestSettings
@@ -39,7 +32,6 @@ GROUP: Final = "lake"
 """The consumer group of the lake."""
 
 _NEXT: Final = f"{GROUP}.next"
-_MOST_RECORDS: Final = 50_000
 _MOST_BYTES: Final = 32 << 20
 
 
@@ -81,11 +73,9 @@ class TopicIntake:
         self.topic = topic or topic_of(target.usecase, target.dataset)
         self.partition = partition
         self._broker = broker
-        self._target = replace(target, contract=_streamed(target.contract))
-        self._clock = clock
-        self._mapping = mapping
-        self._limits = limits
-        self._unfold = unfold
+        self._chunks = Chunks(
+            target, topic=self.topic, partition=partition, clock=clock, mapping=mapping, limits=limits, unfold=unfold
+        )
         self._is_known = False
         self._commit(GROUP, 0)  # from now on retention keeps what the lake does not hold
 
@@ -107,7 +97,7 @@ class TopicIntake:
             TrunklineError: Lake or broker did not work; nothing is lost, the next call goes on.
         """
         while records := self._chunk(lake):
-            taken = self._take(records, lake)
+            taken = self._chunks.take(records, lake, source=self._source())
             self._commit(GROUP, records[-1].offset)
             point("stream.after_commit")
             if taken is not None:
@@ -127,7 +117,7 @@ class TopicIntake:
         done = self._done(lake)
         end = self._committed(_NEXT)
         if end <= done:
-            found = self._read(done, _MOST_RECORDS)
+            found = self._read(done, MOST_RECORDS)
             if found:
                 point("stream.before_chunk")
                 self._commit(_NEXT, found[-1].offset)
@@ -146,52 +136,13 @@ class TopicIntake:
         if done or self._is_known:
             return done
         if self._broker.end(self.topic, partition=self.partition):
-            done = _newest_number(lake, self._target, self._source())
+            done = self._chunks.newest_offset(lake, source=self._source())
             self._commit(GROUP, done)
             self._is_known = True
         return done
 
     def _source(self) -> str:
         return self._broker.source_id(self.topic, partition=self.partition)
-
-    def _take(self, records: Sequence[Record], lake: Lake) -> Ingested | None:
-        said = read_records(
-            [record.value for record in records if record.value],  # an erased one has no value left
-            self._target.contract,
-            where=self.topic,
-            most_columns=self._limits.max_columns,
-            mapping=self._mapping,
-            unfold=self._unfold,
-        )
-        if not said.lines.strip():
-            return None
-        taken = ingest_opened(
-            said.open,
-            self._batch(records, said.lines),
-            lake=lake,
-            clock=self._clock,
-            budget=None,
-        )
-        point("stream.after_ingest")
-        return taken
-
-    def _batch(self, records: Sequence[Record], lines: bytes) -> Batch:
-        """The batch that a chunk is, by its place alone: an erasure may change its records, an author the contract."""
-        first, last = records[0].offset, records[-1].offset
-        source = self._source()
-        identity = json.dumps([source, self._target.table, first, last])
-        place = f"topic {self.topic}" + (f", partition {self.partition}" if self.partition else "")
-        return Batch(
-            batch_id=hashlib.sha256(identity.encode()).hexdigest()[:24],
-            run_id=self.topic,
-            target=self._target,
-            source=f"{place}, records {first} to {last}",
-            content_sha256=hashlib.sha256(lines).hexdigest(),
-            size_bytes=len(lines),
-            piece_id=f"{source}/{last}",
-            mapping=self._mapping,
-            started_at=self._clock().astimezone(UTC),
-        )
 
 
 class TopicIntakes:
@@ -254,31 +205,3 @@ class TopicIntakes:
             if partition not in self._intakes:
                 self._intakes[partition] = self._opened(partition)
         return [self._intakes[partition] for partition in mine]
-
-
-def _newest_number(lake: Lake, target: Target, source: str) -> int:
-    """Offset up to which receipts of the lake account for a partition; 0 where there are none."""
-    if not lake.exists(RECEIPTS):
-        return 0
-    begin = f"{source}/"
-    pieces = lake.arrow(
-        RECEIPTS,
-        schema=arrow_schema(Receipt),
-        where=lambda table: (
-            (table["usecase"] == target.usecase)
-            & (table["dataset"] == target.dataset)
-            & table["piece"].startswith(begin)
-        ),
-    )
-    return max((int(piece.removeprefix(begin)) for piece in pieces.column("piece").to_pylist()), default=0)
-
-
-def _streamed(contract: type[Contract]) -> type[Contract]:
-    """The contract for chunks of a stream: what would refuse a whole file refuses single records."""
-    return with_table(
-        contract,
-        reject_budget=None,
-        on_new_column="report",
-        on_two_columns="coalesce",  # producers may spell a field differently
-        most_malformed=None,
-    )

@@ -14,6 +14,7 @@ from trunkline.ingest.streams import TopicIntake, TopicIntakes
 from trunkline.ingest.unfolding import unfolded
 from trunkline.run.mqtt_watch import watch_mqtt
 from trunkline.run.resolving import dataset_of
+from trunkline.run.spark_watch import watch_by_spark
 from trunkline.settings.brokers import BrokerSettings
 from trunkline.spec.sources import TopicSource
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
 
-__all__ = ["watch_topic"]
+__all__ = ["group_of", "settings_of", "watch_topic"]
 
 _EVERY_S: Final = 1.0
 _AT_ONCE_S: Final = 0.05
@@ -53,6 +54,9 @@ def watch_topic(
     if declared.url.get_secret_value().startswith(MQTT_SCHEMES):
         yield from watch_mqtt(workspace, usecase, declared, run_id=run_id, stop=stop, once=once)
         return
+    if declared.reader == "spark":
+        yield from watch_by_spark(workspace, usecase, declared, run_id=run_id, stop=stop, once=once)
+        return
     from trunkline.brokers.kafka import KafkaBroker, KafkaMembership
     from trunkline.brokers.kafka_address import kafka_address
 
@@ -62,8 +66,7 @@ def watch_topic(
         raise InputError(
             "the address names no topic", where="the source", allowed=("kafka://host:9092/TOPIC",), next_step="add it"
         )
-    settings = BrokerSettings(url=declared.url, options=declared.options, timeout_s=declared.timeout_s)
-    group = declared.group or f"trunkline.{usecase.name}.{dataset}"
+    settings, group = settings_of(declared), group_of(declared, usecase.name, dataset)
     broker = KafkaBroker(settings, any_name=True, groups=f"{group}.")
     mine: frozenset[int] = frozenset()
     try:
@@ -106,3 +109,13 @@ def watch_topic(
             membership.close()
     finally:
         broker.close()
+
+
+def settings_of(declared: TopicSource) -> BrokerSettings:
+    """Say how the cluster of a declared topic is spoken to."""
+    return BrokerSettings(url=declared.url, options=declared.options, timeout_s=declared.timeout_s)
+
+
+def group_of(declared: TopicSource, usecase: str, dataset: str) -> str:
+    """Name the group whose members take each record of a declared topic once."""
+    return declared.group or f"trunkline.{usecase}.{dataset}"

@@ -272,6 +272,7 @@ class TopicSource(SourceSpec):
         options: Options of the client beside those of the URL; they may hold secrets.
         group: Processes of one group share the topic's partitions and take each record once; None is named after the
             table. Another workspace that takes the same topic in needs another group.
+        reader: Who reads a topic of Kafka: a process, or Spark.
         timeout_s: Longest wait for an answer, in seconds.
     """
 
@@ -289,6 +290,11 @@ class TopicSource(SourceSpec):
         pattern=r"^[A-Za-z0-9._-]{1,200}$",
         description="Group that shares Kafka's partitions, one per workspace; none: trunkline.USECASE.DATASET. "
         "MQTT names it in the filter: $share/GROUP/...",
+    )
+    reader: Literal["process", "spark"] = Field(
+        "process",
+        description="Who reads a topic of Kafka: this process, or Spark Structured Streaming on the cluster of "
+        "`engine`; see docs/streams.md.",
     )
     timeout_s: float = Field(30.0, gt=0, le=300, description="Longest wait for an answer (seconds).")
 

@@ -203,3 +203,13 @@ def test_killed_anywhere_a_consumer_takes_the_same_chunk_again(
     topic.send([*map(reading, range(60, 80)), b"more poison"])
     drained(tmp_path, topic.watched)
     balanced(tmp_path, read=82, accepted=80)
+
+
+def test_spark_is_asked_for_by_the_engine_as_well(tmp_path: Path) -> None:
+    (tmp_path / "trunkline.toml").write_text(
+        '[sources.phones]\nkind = "topic"\nusecase = "sensors"\nurl = "kafka://one/phones"\nreader = "spark"\n'
+    )
+    process = watching(tmp_path, "phones", "--once")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2, err
+    assert 'engine.name = "spark"' in err

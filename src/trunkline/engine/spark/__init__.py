@@ -93,6 +93,11 @@ class Spark:
         assert self._backend is not None
         return self._backend
 
+    @property
+    def session(self) -> SparkSession:
+        """The session; raises as :attr:`connection` does."""
+        return self._opened()
+
     def parquet(self, paths: Sequence[str], schema: pa.Schema) -> ir.Table:
         """Read Parquet files as one table of the given schema; see :class:`~trunkline.engine.Engine`.
 
