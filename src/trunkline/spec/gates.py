@@ -167,13 +167,13 @@ class BeatsBaselines(_Gate):
 
     Attributes:
         horizon: Hours ahead.
-        baselines: Names of the ways; those that could not be computed are left out.
+        baselines: Names of the ways, the strongest of which counts; those that could not be computed are left out.
         margin: By which share of their error it must be better, in [0, 1).
     """
 
     name: Literal["beats_baselines"] = "beats_baselines"
     horizon: int = Field(ge=1)
-    baselines: tuple[str, ...] = ("naive_day", "naive_week")
+    baselines: tuple[str, ...] = ("last_value", "naive_day", "naive_week")
     margin: float = Field(default=0.0, ge=0, lt=1)
 
 
