@@ -1,22 +1,50 @@
 """Gates of forecasts: better than simpler ways at every hour ahead, and intervals that hold what they promise."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from trunkline.plugins import load_usecase
 from trunkline.spec import BeatsBaselines, CoverageWithin
 from trunkline.stats.intervals import Interval
-from trunkline.tasks.forecasting.report import BaselineReport, ForecastReport
+from trunkline.tasks.forecasting.report import BaselineReport, ForecastReport, SpikeReport
+from trunkline.tasks.report import Chosen
 from trunkline.train import Evidence, judge
 
 OURS = (0.5, 0.7, 0.8)
+
+DAY = datetime(2026, 3, 1, tzinfo=UTC)
+BLANK = ForecastReport(
+    label="value",
+    seed=0,
+    metric="mase",
+    champion=Chosen(name="xgboost", why="it is the only one"),
+    metrics={},
+    test_metrics={},
+    seconds={},
+    warnings=(),
+    target="response_time_ms",
+    series=1,
+    judged=1,
+    values=100,
+    from_at=DAY,
+    until_at=DAY,
+    evaluated_from=DAY,
+    origins=9,
+    horizons=(),
+    tuning=(),
+    baselines=(),
+    servers=(),
+    spikes=SpikeReport(warn_at=0.4, warnings=0, right=0, spikes=0, foreseen=0, mean_lead_hours=None),
+    importances={},
+)
 
 
 def evidence(**baselines: tuple[float, ...]) -> Evidence:
     """Of a candidate whose errors are ``OURS``, beside simpler ways."""
     reports = tuple(BaselineReport(name=name, mase=mase, ours=OURS, origins=9) for name, mase in baselines.items())
-    return Evidence(
-        ForecastReport.model_construct(baselines=reports, metrics={"coverage_80": Interval(0.74, 0.73, 0.76)})
-    )
+    facts: dict[str, object] = {"baselines": reports, "metrics": {"coverage_80": Interval(0.74, 0.73, 0.76)}}
+    return Evidence(BLANK.model_copy(update=facts))
 
 
 @pytest.mark.parametrize(("horizon", "passed"), [(1, False), (2, True), (3, True)])

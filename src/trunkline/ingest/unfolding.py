@@ -13,7 +13,7 @@ import orjson
 if TYPE_CHECKING:
     from trunkline.spec import Unwrap
 
-__all__ = ["unfolded"]
+__all__ = ["taken_apart", "unfolded"]
 
 
 def unfolded(value: bytes, *, unwrap: "Unwrap | None" = None) -> bytes:
@@ -37,10 +37,16 @@ def unfolded(value: bytes, *, unwrap: "Unwrap | None" = None) -> bytes:
         return b"\n".join(map(partial(unfolded, unwrap=unwrap), lines))
     if type(message) is dict and b"\n" not in value and (unwrap is None or unwrap(message) is None):
         return value  # a line already
-    return b"\n".join(_line(record) for record in _records(message, unwrap)) or _text(value)
+    return b"\n".join(_line(record) for record in taken_apart(message, unwrap=unwrap)) or _text(value)
 
 
-def _records(message: object, unwrap: "Unwrap | None") -> Iterator[object]:
+def taken_apart(message: object, *, unwrap: "Unwrap | None") -> Iterator[object]:
+    """Give the records of a decoded message: those of an array, and those inside of envelopes.
+
+    Args:
+        message: Decoded JSON.
+        unwrap: Takes envelopes apart.
+    """
     for one in message if isinstance(message, list) else (message,):
         inside = None if unwrap is None else unwrap(one)
         if inside is None:

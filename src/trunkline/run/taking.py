@@ -163,7 +163,7 @@ def _pulled(
 
     try:
         for taken in pull(
-            open_source(one.name, one.declared),
+            open_source(one.name, one.declared, unwrap=usecase.envelopes.get(target.dataset)),
             target,
             landing=workspace.landing(target.table),
             locks=workspace.folder("locks"),

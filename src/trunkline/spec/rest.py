@@ -196,6 +196,11 @@ class Since(_Part):
         format: How times are written in the parameter and in the records; ISO times without a zone are UTC.
         overlap: How far a pull goes back behind the newest value, for rows that come late.
         first: The parameter's value at the first pull; None leaves it out.
+        param_format: How times are written in the parameters, where otherwise than in the records.
+        until_param: Parameter that takes the present, for servers that want both ends; empty for none.
+        step: Distance of the times, where they are regular: a step with fewer rows than usual is a gap, and is asked
+            for again with all that follows, until its rows are there or it lies further back than ``reach``.
+        reach: How far back gaps are asked for.
     """
 
     param: str = Field(min_length=1, description="Parameter that takes the time from which rows are asked for.")
@@ -205,6 +210,14 @@ class Since(_Part):
         timedelta(0), ge=timedelta(0), description="How far a pull goes back, for rows that come late."
     )
     first: str | None = Field(None, description="The parameter's value at the first pull; none leaves it out.")
+    param_format: Literal["iso", "epoch_s", "epoch_ms"] | None = Field(
+        None, description="How times are written in the parameters, where otherwise than in the records."
+    )
+    until_param: str = Field("", description="Parameter that takes the present; empty for none.")
+    step: timedelta | None = Field(
+        None, ge=timedelta(minutes=1), description="Distance of regular times: gaps are then asked for again."
+    )
+    reach: timedelta = Field(timedelta(days=14), gt=timedelta(0), description="How far back gaps are asked for.")
 
 
 def address_fault(url: str, *, allow_http: bool) -> str:

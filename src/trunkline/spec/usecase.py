@@ -112,7 +112,8 @@ class UseCase:
         horizon_days: How far ahead the label looks.
         label_delay_days: Days after the horizon until the label is known; monitoring waits for it.
         justified: Columns that may post-date the observation, each with the written reason why it is used.
-        envelopes: By dataset, how messages of the HTTP edge and of brokers that hold several records are taken apart.
+        envelopes: By dataset, how messages that hold several records are taken apart: of the HTTP edge, of brokers and
+            of REST sources.
         publish: Tables that others read, where the settings name a sink (docs/publish.md).
         segments: Columns that name a subscriber's segment in published predictions, features of the model without
             personal data.

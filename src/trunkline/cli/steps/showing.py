@@ -26,7 +26,11 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
         document["ingest"] = {
             name: sum(receipt[name] for receipt in receipts)
             for name in ("read", "accepted", "quarantined", "duplicates")
-        } | {"batches": [receipt["batch_id"] for receipt in receipts], "known": parts["ingest"]["known"]}
+        } | {
+            "batches": [receipt["batch_id"] for receipt in receipts],
+            "known": parts["ingest"]["known"],
+            "unreachable": parts["ingest"].get("unreachable", []),
+        }
         document["receipts"] = receipts
         if derived := parts["ingest"].get("derived"):
             document["derived"] = derived

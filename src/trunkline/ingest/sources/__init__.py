@@ -1,12 +1,15 @@
 """Declared sources, opened: each kind in a module of its own, loaded when it is used."""
 
 from importlib import import_module
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
 from trunkline.errors import InputError
 from trunkline.ingest.sources.protocol import EstimatingSource, LedgerSource, Position, Pulled, Source
 from trunkline.spec.sources import AnySource
+
+if TYPE_CHECKING:
+    from trunkline.spec import Unwrap
 
 __all__ = ["EstimatingSource", "LedgerSource", "Position", "Pulled", "Source", "declared_from_url", "open_source"]
 
@@ -21,6 +24,9 @@ _KINDS: Final = {
     "rest": "rest",
 }
 """Kind of a declared source to the module that pulls it; the module's ``open_source`` takes name and declaration."""
+
+_UNWRAPS: Final = frozenset({"rest"})
+"""Kinds whose records may hold several rows each."""
 
 _SCHEMES: Final = {
     "postgresql": "sql",
@@ -40,12 +46,13 @@ _SCHEMES: Final = {
 """Scheme of a URL, without a driver after ``+``, to the module that makes a declaration of it."""
 
 
-def open_source(name: str, declared: AnySource) -> Source:
+def open_source(name: str, declared: AnySource, *, unwrap: "Unwrap | None" = None) -> Source:
     """Make a source from its declaration; nothing is asked of it yet.
 
     Args:
         name: Its name in the settings.
         declared: What is said of it.
+        unwrap: Takes records of documents apart that hold several rows each; the use case's envelope of the dataset.
 
     Returns:
         The source.
@@ -55,7 +62,8 @@ def open_source(name: str, declared: AnySource) -> Source:
         InputError: Its address is malformed.
     """
     module = import_module(f"{__name__}.{_KINDS[declared.kind]}")
-    return cast("Source", module.open_source(name, declared))
+    told = {"unwrap": unwrap} if unwrap is not None and declared.kind in _UNWRAPS else {}
+    return cast("Source", module.open_source(name, declared, **told))
 
 
 def declared_from_url(text: str, *, usecase: str, dataset: str | None) -> AnySource:

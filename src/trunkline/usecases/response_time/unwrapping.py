@@ -7,6 +7,8 @@ Such an item names its metric by a path, ``Overall Application Performance|Tier|
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from trunkline.usecases.response_time.contracts import APPLICATION
+
 __all__ = ["metric_data"]
 
 _OVERALL = (
@@ -23,8 +25,9 @@ def metric_data(message: object, /) -> Sequence[object] | None:
 
     >>> item = {"metricName": "Calls per Minute", "metricPath": "Overall Application Performance|edge|Calls per Minute",
     ...         "metricValues": [{"startTimeInMillis": 1760000400000, "count": 3, "value": 12}]}
-    >>> metric_data(item)
-    [{'server': 'edge', 'metric': 'Calls per Minute', 'at': '2025-10-09T09:00:00Z', 'value': 12}]
+    >>> (row,) = metric_data(item)
+    >>> row["server"], row["metric"], row["at"], row["value"], row["application"]
+    ('edge', 'Calls per Minute', '2025-10-09T09:00:00Z', 12, 'all')
     """
     if isinstance(message, Mapping) and "metricValues" in message:
         return _rows(message)
@@ -41,10 +44,8 @@ def _rows(item: Mapping[str, object]) -> list[object]:
     for one in values if isinstance(values, list) else []:
         if not isinstance(one, Mapping) or one.get("count") == 0:
             continue
-        row: dict[str, object] = {"server": server, "metric": name, "at": _instant(one), "value": one.get("value")}
-        if application:
-            row["application"] = application
-        rows.append(row)
+        row = {"server": server, "metric": name, "at": _instant(one), "value": one.get("value")}
+        rows.append({**row, "application": application or APPLICATION})
     return rows
 
 

@@ -1,6 +1,6 @@
 """REST APIs as a pulled source: pages of JSON, or one file behind an address."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from trunkline.errors import InputError
 from trunkline.ingest.sources.protocol import Source
@@ -8,16 +8,22 @@ from trunkline.ingest.sources.rest.exchange import Timing, plain, real_timing
 from trunkline.spec.rest import address_fault
 from trunkline.spec.sources import RestSource
 
+if TYPE_CHECKING:
+    from trunkline.spec import Unwrap
+
 __all__ = ["Timing", "declared_from_url", "open_source"]
 
 
-def open_source(name: str, declared: RestSource, *, timing: Timing | None = None) -> Source:
+def open_source(
+    name: str, declared: RestSource, *, timing: Timing | None = None, unwrap: "Unwrap | None" = None
+) -> Source:
     """Make a source from its declaration; nothing is asked of it yet.
 
     Args:
         name: Its name.
         declared: What is said of it.
         timing: Clocks, sleep and chance; None takes the real ones.
+        unwrap: Takes records apart that hold several rows each, such as `metric-data` items of a monitoring API.
 
     Raises:
         MissingExtraError: The HTTP library is not installed.
@@ -29,7 +35,7 @@ def open_source(name: str, declared: RestSource, *, timing: Timing | None = None
         return RestFile(name, declared, timing=timing or real_timing())
     from trunkline.ingest.sources.rest.pages import RestPages
 
-    return RestPages(name, declared, timing=timing or real_timing())
+    return RestPages(name, declared, timing=timing or real_timing(), unwrap=unwrap)
 
 
 def declared_from_url(text: str, *, usecase: str, dataset: str | None) -> RestSource:

@@ -4,24 +4,32 @@ A pull that was cut goes on at the next page of the same window, and then with t
 asked for again, except where that is the safe side: the overlap of ``since``, a cursor that names no successor.
 """
 
+import logging
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import SourceError, UnavailableError
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.rest.calling import Caller
 from trunkline.ingest.sources.rest.exchange import Answer, Asked, Timing, plain
 from trunkline.ingest.sources.rest.links import Links
-from trunkline.ingest.sources.rest.records import as_document, list_in, newest_in, time_text
-from trunkline.ingest.sources.rest.window import Page, Window, first_page, following, page_params, sha256
+from trunkline.ingest.sources.rest.records import as_document, list_in, time_text, times_in
+from trunkline.ingest.sources.rest.steps import Steps
+from trunkline.ingest.sources.rest.window import Page, Times, Window, following, page_params, sha256
+from trunkline.ingest.unfolding import taken_apart
 from trunkline.spec.rest import CursorPaging, LinkPaging, PagePaging
 from trunkline.spec.sources import RestSource
 
+if TYPE_CHECKING:
+    from trunkline.spec import Unwrap
+
 __all__ = ["RestPages"]
+
+_logger = logging.getLogger(__name__)
 
 _MOST_REPEATS: Final = 3
 """A last page may come again where rows are inserted meanwhile; it lands once. So often, it is the server's answer."""
@@ -34,11 +42,12 @@ class RestPages:
         name: Its name.
         declared: What is said of it.
         timing: Clocks, sleep and chance.
+        unwrap: Takes records apart that hold several rows each; None where a record is a row.
     """
 
-    def __init__(self, name: str, declared: RestSource, *, timing: Timing) -> None:
+    def __init__(self, name: str, declared: RestSource, *, timing: Timing, unwrap: "Unwrap | None" = None) -> None:
         self.name = name
-        self._declared, self._timing = declared, timing
+        self._declared, self._timing, self._unwrap = declared, timing, unwrap
         self._where = plain(declared.url)
         Caller(declared, timing=timing).close()  # what cannot work is said now
         self._links = Links(declared)
@@ -48,13 +57,13 @@ class RestPages:
         paging, since = self._declared.paging, self._declared.since
         window, was_cut = Window.read(position, paging)
         numbers = _Numbers(self._declared.max_pages, where=self._where)
+        window = window if was_cut else self._begun(window)
         with Caller(self._declared, timing=self._timing) as caller:
             window, gave = yield from self._window(caller, window, folder=folder, numbers=numbers)
             is_feed = isinstance(paging, CursorPaging) and paging.keep
             if not was_cut or is_feed or (since is None and gave):
                 return
-            begun = Window(window.newest or window.since, page=first_page(paging), page_sha256=window.page_sha256)
-            yield from self._window(caller, begun, folder=folder, numbers=numbers)
+            yield from self._window(caller, self._begun(window.next(paging)), folder=folder, numbers=numbers)
 
     def _window(
         self, caller: Caller, window: Window, *, folder: Path, numbers: "_Numbers"
@@ -72,23 +81,24 @@ class RestPages:
             try:
                 number = numbers.next()
                 records, page = self._answer(caller, window)
-                content = as_document(records)
-                is_known = bool(records) and sha256(content) == window.page_sha256
+                rows = list(taken_apart(records, unwrap=self._unwrap))
+                content = as_document(rows)
+                is_known = bool(rows) and sha256(content) == window.page_sha256
                 repeats = repeats + 1 if is_known and not is_first else 0
                 if repeats == _MOST_REPEATS:
                     raise self._repeated()
-                newest = self._newest(records) if records else None
+                times = self._times(rows, window) if rows else (None, None)
             except (SourceError, UnavailableError):
                 if held is not None:
                     yield replace(held, position=unsure)
                 raise
-            if records and not is_known and held is not None:
+            if rows and not is_known and held is not None:
                 yield held
                 held = None
-            after = window
-            if records:
-                after = window.after(content=content, rows=len(records), page=page, newest=newest)
-            if records and not is_known:
+            after = replace(window, page=page, rows=window.rows + len(records)) if records else window
+            if rows:
+                after = window.after(content=content, rows=len(records), page=page, times=times)
+            if rows and not is_known:
                 path = folder / f"{number}.json"
                 path.write_bytes(content)
                 gave = True
@@ -142,16 +152,36 @@ class RestPages:
         since = self._declared.since
         if since is None:
             return {}
+        form = since.param_format or since.format
+        asked = {since.until_param: time_text(self._timing.now(), form)} if since.until_param else {}
         if window.since is None:
-            return {} if since.first is None else {since.param: since.first}
-        return {since.param: time_text(datetime.fromisoformat(window.since) - since.overlap, since.format)}
+            return asked if since.first is None else {**asked, since.param: since.first}
+        begin = datetime.fromisoformat(window.asked or window.since)
+        return {**asked, since.param: time_text(begin if window.asked else begin - since.overlap, form)}
 
-    def _newest(self, records: list[object]) -> datetime | None:
-        """Give the newest time of records; one that lies ahead does not hide what comes until then."""
+    def _begun(self, window: Window) -> Window:
+        """Let a window begin with the earliest gap that is due, where the source tells gaps."""
         since = self._declared.since
+        if since is None or since.step is None or window.since is None:
+            return window
+        steps = Steps.read(window.steps, width=since.step, reach=since.reach)
+        begin = steps.begin_of(datetime.fromisoformat(window.since) - since.overlap)
+        gap = steps.due(datetime.fromisoformat(window.before) if window.before else None)
+        if gap is not None and gap < begin:
+            _logger.warning("gap asked for again", extra={"source": self.name, "since": gap.isoformat()})
+            begin = gap
+        return replace(window, asked=begin.isoformat(), steps=steps.before(begin).text)
+
+    def _times(self, rows: list[object], window: Window) -> Times:
+        """Give the newest time of rows, and rows by step; one that lies ahead does not hide what comes until then."""
+        since, now = self._declared.since, self._timing.now()
         if since is None:
-            return None
-        return min(newest_in(records, since, where=self._where), self._timing.now())
+            return None, None
+        times = times_in(rows, since, where=self._where)
+        if since.step is None:
+            return min(max(times), now), None
+        steps = Steps.read(window.steps, width=since.step, reach=since.reach)
+        return min(max(times), now), steps.counted(at for at in times if at <= now).text
 
     def _link(self, page: str, *, answer: Answer, secrets: tuple[str, ...]) -> str:
         """Make the address of the next page whole, and take the credentials out of it."""

@@ -12,7 +12,7 @@ from typing import Final
 from trunkline.errors import SourceError
 from trunkline.spec.rest import Since
 
-__all__ = ["ABSENT", "as_document", "at_path", "list_in", "newest_in", "time_text"]
+__all__ = ["ABSENT", "as_document", "at_path", "list_in", "time_text", "times_in"]
 
 ABSENT: Final = object()
 """Stands for a path that leads nowhere."""
@@ -104,8 +104,8 @@ def as_document(records: Iterable[object]) -> bytes:
     return b"[" + b",\n".join(orjson.dumps(record) for record in records) + b"]\n"
 
 
-def newest_in(records: Sequence[object], since: Since, *, where: str) -> datetime:
-    """Find the newest time of records.
+def times_in(records: Sequence[object], since: Since, *, where: str) -> list[datetime]:
+    """Read the times of records.
 
     Args:
         records: At least one.
@@ -125,7 +125,7 @@ def newest_in(records: Sequence[object], since: Since, *, where: str) -> datetim
             where=where,
             next_step="check `since`: its field and its format",
         )
-    return max(times)
+    return times
 
 
 def _time(value: object, form: str) -> datetime | None:

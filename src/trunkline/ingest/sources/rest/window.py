@@ -12,11 +12,13 @@ from trunkline.ingest.sources.rest.exchange import Answer
 from trunkline.ingest.sources.rest.records import ABSENT, at_path
 from trunkline.spec.rest import CursorPaging, LinkPaging, OffsetPaging, PagePaging, Paging
 
-__all__ = ["Page", "Window", "first_page", "following", "page_params", "said_total"]
+__all__ = ["Page", "Times", "Window", "first_page", "following", "page_params", "said_total"]
 
 _END: Final = None
 Page = str | int | None
 """Names a page: its number, offset, cursor or address; None where the first has no name, and behind the end."""
+Times = tuple[datetime | None, str | None]
+"""The newest time of rows, and rows by step; None without them."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Window:
         page: The page to ask for next.
         rows: How many rows its pages gave.
         page_sha256: Of the newest page that landed, of this window or the one before.
+        steps: Rows by step of time, where the source tells gaps; see ``Steps``.
+        asked: Time from which rows were asked for, where a gap or a step lies before the overlap; ISO and UTC.
+        before: What ``since`` was in the window before; not written down.
     """
 
     since: str | None = None
@@ -36,6 +41,9 @@ class Window:
     page: Page = None
     rows: int = 0
     page_sha256: str | None = None
+    steps: str | None = None
+    asked: str | None = None
+    before: str | None = None
 
     @classmethod
     def read(cls, position: Position | None, paging: Paging) -> "tuple[Window, bool]":
@@ -48,13 +56,18 @@ class Window:
         if position is None:
             return cls(page=first_page(paging)), False
         since, newest = _text(position.get("since")), _text(position.get("newest"))
-        digest = _text(position.get("page_sha256"))
+        digest, steps = _text(position.get("page_sha256")), _text(position.get("steps"))
         page = position.get("page")
         if isinstance(page, str | int) and position.get("paging") == _counted_by(paging):
-            return cls(since, newest, page, _count(position.get("rows")), digest), True
-        if page is not None:
-            return cls(since, None, first_page(paging), 0, digest), False
-        return cls(newest or since, None, first_page(paging), 0, digest), False
+            asked = _text(position.get("asked"))
+            return cls(since, newest, page, _count(position.get("rows")), digest, steps, asked), True
+        ended = cls(since, newest, None, 0, digest, steps)
+        return (replace(ended, newest=None, page=first_page(paging)) if page is not None else ended.next(paging)), False
+
+    def next(self, paging: Paging) -> "Window":
+        """Give the window after this one, which has ended."""
+        begins = self.newest or self.since
+        return Window(begins, None, first_page(paging), 0, self.page_sha256, self.steps, before=self.since)
 
     def position(self, paging: Paging) -> Position:
         """Write it down."""
@@ -65,22 +78,26 @@ class Window:
             "rows": self.rows,
             "page_sha256": self.page_sha256,
             "paging": _counted_by(paging),
+            **({} if self.steps is None else {"steps": self.steps, "asked": self.asked}),
         }
 
-    def after(self, *, content: bytes, rows: int, page: Page, newest: datetime | None) -> "Window":
+    def after(self, *, content: bytes, rows: int, page: Page, times: "Times") -> "Window":
         """Give the window behind a page.
 
         Args:
             content: What landed.
-            rows: How many rows it has.
+            rows: How many records the server gave.
             page: The next page.
-            newest: The newest time of its rows.
+            times: The newest time of its rows, and the rows by step so far.
         """
+        newest, steps = times
         known = self.newest
         if newest is not None:
             at = newest.isoformat()
             known = at if known is None or datetime.fromisoformat(known) < newest else known
-        return Window(self.since, known, page, self.rows + rows, sha256(content))
+        return replace(
+            self, newest=known, page=page, rows=self.rows + rows, page_sha256=sha256(content), steps=steps or self.steps
+        )
 
     def unsure(self, before: "Window", *, paging: Paging, rows: int) -> "Window":
         """Give the window as the next pull should find it where nobody knows what comes after its newest page.
@@ -94,7 +111,7 @@ class Window:
         """
         if not isinstance(paging, PagePaging) or (paging.size_param and rows >= paging.size):
             return self
-        return replace(self, page=before.page, rows=before.rows)
+        return replace(self, page=before.page, rows=before.rows, steps=before.steps)
 
 
 def sha256(content: bytes) -> str:

@@ -12,7 +12,13 @@ import numpy as np
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.forecasts import Forecast
-from trunkline.run.kinds.series.reading import forecasting_of, forecasts_table, live_series, newest_hours
+from trunkline.run.kinds.series.reading import (
+    forecasting_of,
+    forecasts_table,
+    live_series,
+    newest_hours,
+    unreachable_sources,
+)
 from trunkline.run.predicting import Fan, PredictDocument
 from trunkline.run.steps.context import StepContext
 
@@ -56,7 +62,7 @@ def predict_series(context: StepContext) -> PredictDocument:
         {(row["made_at"], row["server"]) for row in stored.select(["made_at", "server"]).to_pylist()} if last else set()
     )
     past = _medians(panel, stored, version=version, horizons=task.horizons)
-    out_of_reach = _out_of_reach(context)
+    out_of_reach = bool(unreachable_sources(context))
     parts: list[pa.Table] = []
     forecasts: Forecasts | None = None
     degraded: set[str] = set()
@@ -105,14 +111,6 @@ def _newest_place(panel: "Panel") -> int:
     """The newest hour with a value of any server."""
     known = np.flatnonzero(np.isfinite(panel.targets.values).any(axis=0))
     return int(known[-1])
-
-
-def _out_of_reach(context: StepContext) -> bool:
-    """Whether a source of this run could not be reached, so that the newest hours may lack."""
-    from trunkline.run.steps import IngestDocument
-
-    taken = context.document("ingest")
-    return bool(taken and IngestDocument.model_validate_json(taken).unreachable)
 
 
 def _medians(panel: "Panel", stored: "pa.Table", *, version: str, horizons: int) -> "npt.NDArray[np.float64]":

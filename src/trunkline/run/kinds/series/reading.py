@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trunkline.spec import UseCase
     from trunkline.tasks.forecasting import ForecastModel, Panel
 
-__all__ = ["accuracy_table", "forecasting_of", "forecasts_table", "live_series", "newest_hours"]
+__all__ = ["accuracy_table", "forecasting_of", "forecasts_table", "live_series", "newest_hours", "unreachable_sources"]
 
 _LOOKS_BACK: Final = timedelta(days=31)
 """What inputs reach back (three weeks and some days), beside the days on which the intervals are brought up to date."""
@@ -72,6 +72,14 @@ def newest_hours(context: StepContext, *, back: timedelta) -> "Panel":
     since = newest - back - _LOOKS_BACK
     table: pa.Table = lake.engine.arrow(rows.filter(rows[task.at] >= since))
     return task.panel(table)
+
+
+def unreachable_sources(context: StepContext) -> tuple[str, ...]:
+    """Declared sources that this run could not reach, so that the newest hours may lack."""
+    from trunkline.run.steps import IngestDocument
+
+    taken = context.document("ingest")
+    return () if taken is None else IngestDocument.model_validate_json(taken).unreachable
 
 
 def forecasts_table(usecase: "UseCase") -> str:

@@ -19,6 +19,7 @@ from trunkline.run.kinds.series.reading import (
     forecasts_table,
     live_series,
     newest_hours,
+    unreachable_sources,
 )
 from trunkline.run.source_health import source_health
 from trunkline.run.steps.context import StepContext
@@ -59,6 +60,7 @@ def monitor_series(context: StepContext) -> MonitorDocument:
         *_offered(alerts_of(readings, window=window), usecase.name),
         *_warnings(context, panel, made_at=newest, now=now),
         *source_alerts(health, run_id=context.run_id, raised_at=now),
+        *_out_of_reach(context, newest=newest, now=now),
     )
     store_readings(context, readings, alerts)
     return MonitorDocument(
@@ -210,6 +212,24 @@ def _offered(alerts: tuple[Alert, ...], usecase: str) -> tuple[Alert, ...]:
         f"; learn anew by `trunkline train {usecase}` and the steps after it, or by `retrain_on_drift` of its settings"
     )
     return tuple(one.model_copy(update={"text": one.text + offer}) for one in alerts)
+
+
+def _out_of_reach(context: StepContext, *, newest: datetime, now: datetime) -> tuple[Alert, ...]:
+    """Sources that this run could not reach; one alert for as long as no newer hour has come."""
+    name = context.usecase.name
+    return tuple(
+        Alert(
+            alert_id=hashlib.sha256(f"{name}|{source}|out of reach|{newest}".encode()).hexdigest()[:24],
+            run_id=context.run_id,
+            usecase=name,
+            severity="major",
+            title=f"{name}: source {source} is out of reach",
+            text=f"the newest hour is {newest:%Y-%m-%d %H:%M} UTC; forecasts go on from there and are flagged as "
+            "degraded. The next run asks the source again, from where it stood",
+            raised_at=now,
+        )
+        for source in sorted(set(unreachable_sources(context)))
+    )
 
 
 def _warnings(context: StepContext, panel: "Panel", *, made_at: datetime, now: datetime) -> tuple[Alert, ...]:

@@ -1,0 +1,119 @@
+"""Gaps of regular times are asked for again, and records that hold several rows are taken apart."""
+
+import json
+from collections.abc import Callable
+from typing import cast
+
+from tests.ingest.rest.loopback import NOON, Api, Reply, Seen, Times
+
+from trunkline.ingest.sources.protocol import Position, Source
+from trunkline.ingest.sources.rest import open_source
+from trunkline.spec.sources import RestSource
+
+OpenRest = Callable[..., Source]
+Pull = Callable[..., list[tuple[bytes, Position]]]
+
+SINCE = {"param": "since", "field": "at"}
+
+
+HOURLY = {**SINCE, "step": "PT1H", "reach": "P2D"}
+
+
+def hourly(*hours: int, per_hour: int = 2) -> list[dict[str, object]]:
+    """Rows of some hours of the first of March, so many an hour."""
+    return [
+        {"call_id": f"{hour}-{number}", "at": f"2026-03-01T{hour:02d}:{number:02d}:00Z"}
+        for hour in hours
+        for number in range(per_hour)
+    ]
+
+
+def by_time(rows: list[dict[str, object]]) -> Callable[[Seen], Reply]:
+    """A server that gives what is at least as new as asked for, three rows a page."""
+
+    def answer(seen: Seen) -> Reply:
+        since, page = seen.query.get("since", ""), int(seen.query["page"])
+        found = [row for row in rows if str(row["at"]) >= since]
+        return Reply({"rows": found[3 * page - 3 : 3 * page]})
+
+    return answer
+
+
+def rows_of(pieces: list[tuple[bytes, Position]]) -> list[dict[str, object]]:
+    return [row for content, _ in pieces for row in json.loads(content)]
+
+
+def begins(api: Api) -> list[str]:
+    """From when each question asked, without those of further pages."""
+    found = [seen.query["since"] for seen in api.seen if seen.query["page"] == "1"]
+    api.seen.clear()
+    return found
+
+
+def test_a_gap_is_asked_for_again_ever_more_seldom_until_it_is_filled(
+    api: Api, open_rest: OpenRest, pull: Pull
+) -> None:
+    source = open_rest(paging={"kind": "page"}, since={**HOURLY, "first": "0"})
+    position, asked = None, []
+    for newest in range(4, 11):
+        api.answer = by_time(hourly(*(one for one in range(newest + 1) if one != 2)))
+        position = pull(source, position)[-1][1]
+        asked += begins(api)
+    gap, own = "2026-03-01T02:00:00Z", [f"2026-03-01T{hour:02d}:00:00Z" for hour in range(4, 10)]
+    # what is known when a pull begins: the gap is then 2, 3, 4, 5, 6, 7 hours old
+    assert asked == ["0", gap, own[1], gap, own[3], own[4], own[5]]
+    api.answer = by_time(hourly(*range(12)))
+    position = pull(source, position)[-1][1]
+    assert begins(api) == [gap], "eight hours old by now"
+    api.answer = by_time(hourly(*range(13)))
+    pull(source, position)
+    assert begins(api) == ["2026-03-01T11:00:00Z"]
+
+
+def test_an_hour_with_fewer_rows_than_usual_is_a_gap_too(api: Api, open_rest: OpenRest, pull: Pull) -> None:
+    source = open_rest(paging={"kind": "page"}, since=HOURLY)
+    api.answer = by_time([row for row in hourly(*range(6)) if row["call_id"] != "3-1"])
+    first = pull(source)
+    api.seen.clear()
+    api.answer = by_time(hourly(*range(7)))
+    assert {"3-1", "6-0"} <= {str(row["call_id"]) for row in rows_of(pull(source, first[-1][1]))}
+    assert begins(api) == ["2026-03-01T03:00:00Z"]
+
+
+def test_a_gap_beyond_reach_is_let_be(api: Api, open_rest: OpenRest, pull: Pull) -> None:
+    source = open_rest(paging={"kind": "page"}, since={**HOURLY, "reach": "PT4H"})
+    api.answer = by_time(hourly(0, 2, 3, 4, 5, 6))
+    first = pull(source)
+    api.seen.clear()
+    pull(source, first[-1][1])
+    assert begins(api) == ["2026-03-01T06:00:00Z"]
+
+
+def test_both_ends_in_a_form_of_their_own(api: Api, open_rest: OpenRest, pull: Pull) -> None:
+    api.answer = by_time(hourly(4, per_hour=1))
+    asked = {**SINCE, "until_param": "until", "param_format": "epoch_s"}
+    source = open_rest(paging={"kind": "page"}, since=asked)
+    first = pull(source)
+    pull(source, first[-1][1])
+    assert api.seen[0].query["until"] == str(int(NOON.timestamp()))
+    assert [seen.query.get("since") for seen in api.seen if seen.query["page"] == "1"] == [None, "1772337600"]
+
+
+def test_a_record_that_holds_several_rows_is_taken_apart(
+    api: Api, times: Times, pull: Pull, open_rest: OpenRest
+) -> None:
+    def apart(message: object) -> list[object] | None:
+        return cast("list[object]", message["calls"]) if isinstance(message, dict) and "calls" in message else None
+
+    api.answer = lambda seen: Reply(
+        [{"calls": hourly(0)}, hourly(2)[0], {"calls": []}] if seen.query["page"] == "1" else []
+    )
+    declared = {"kind": "rest", "usecase": "calls", "url": f"{api.url}/calls", "paging": {"kind": "page"}}
+    source = open_source(
+        "calls", RestSource.model_validate({**declared, "since": SINCE}), timing=times.timing, unwrap=apart
+    )
+    (piece,) = pull(source)
+    assert rows_of([piece]) == [*hourly(0), hourly(2)[0]]
+    assert piece[1]["newest"] == "2026-03-01T02:00:00+00:00"
+    api.answer = lambda seen: Reply([{"calls": []}] if seen.query["page"] == "1" else [])
+    assert pull(source, piece[1]) == [], "nothing but empty envelopes is nothing new"
