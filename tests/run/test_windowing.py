@@ -21,7 +21,7 @@ from trunkline.ingest.derived.inputs import lineage_schema
 from trunkline.lake import Lake
 from trunkline.run.windowing import CRASH_POINTS, Refreshed, refresh_windows, refreshing
 from trunkline.settings import LakeSettings
-from trunkline.spec import Ewma, Lookup, UseCase, Windowed, WindowRule, Windows
+from trunkline.spec import Ewma, HalfSpace, Lookup, UseCase, Windowed, WindowRule, Windows
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -207,6 +207,21 @@ def test_one_look_gives_what_plain_python_gives(bench: Bench) -> None:
     assert bench.refresh() == ()
 
 
+def test_rarity_depends_on_the_windows_alone_and_not_on_how_often_they_were_looked_at(tmp_path: Path) -> None:
+    rows = samples(5, devices=1, count=60)
+    rarity = made(scores={"score": HalfSpace(limits={"total": (0, 400), "samples": (0, 12)}, span=10)}, rules={})
+    whole, parts = Bench(tmp_path / "whole", rarity), Bench(tmp_path / "parts", rarity)
+    whole.take(rows)
+    whole.refresh()
+    for part in (rows[20:40], rows[:20], rows[40:]):  # the second comes late: those after it are scored again
+        parts.take(part)
+        parts.refresh()
+    assert parts.windows() == whole.windows()
+    scores = [row["score"] for row in whole.windows()]
+    assert scores[:9] == [None] * 9
+    assert len({score for score in scores if score is not None}) > 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_rows_out_of_order_and_sent_twice_give_the_same_windows(bench: Bench, seed: int) -> None:
@@ -309,6 +324,9 @@ Change = Callable[[], UseCase]
         (lambda: made(scores={"nothing": Ewma(of="total")}), "has no 'nothing'"),
         (lambda: made(scores={"score": Ewma(of="site")}), "is no number"),
         (lambda: made(scores={"score": Ewma(of="total", warmup=1)}), "warm-up"),
+        (lambda: made(scores={"score": HalfSpace(limits={"total": (5, 5)})}), "below the greatest"),
+        (lambda: made(scores={"score": HalfSpace(limits={"total": (0, 5)}, span=9)}), "a span of 10 to 500"),
+        (lambda: made(scores={"score": HalfSpace(limits={"total": (0, 5), "site": (0, 1)})}), "'site' is no number"),
         (lambda: made(rules={"r": WindowRule(when=col("absent") > 1, title="x")}), "has no 'absent'"),
         (lambda: made(lookups=(Lookup(dataset="places", on=("device",), columns={"site": "town"}),)), "has no 'town'"),
     ],

@@ -20,7 +20,7 @@ from trunkline.spec.retraining import Retrain
 from trunkline.spec.sources import Schedule
 from trunkline.spec.usecase import Simulation, Simulator, Unwrap, UseCase, Watch
 from trunkline.spec.watched import Meaning, WatchedSeries
-from trunkline.spec.windows import Ewma, Lookup, Windowed, WindowRule, Windows
+from trunkline.spec.windows import Ewma, HalfSpace, Lookup, Windowed, WindowRule, Windows
 
 __all__ = [
     "Audience",
@@ -33,6 +33,7 @@ __all__ = [
     "FairSlices",
     "Full",
     "Gate",
+    "HalfSpace",
     "Incremental",
     "Latency",
     "Lookup",

@@ -19,7 +19,7 @@ from trunkline.features.windows import END, START, as_of, in_windows
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-__all__ = ["Ewma", "Lookup", "WindowRule", "Windowed", "Windows", "refuse_unwindowable"]
+__all__ = ["Ewma", "HalfSpace", "Lookup", "WindowRule", "Windowed", "Windows", "refuse_unwindowable"]
 
 _SECOND: Final = timedelta(seconds=1)
 _MOST_OVERLAPS: Final = 120
@@ -77,6 +77,50 @@ class Ewma:
     half_life: float = 20.0
     warmup: int = 10
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that are scored."""
+        return (self.of,)
+
+    def refused(self) -> str | None:
+        """Say what is wrong with the numbers; None where nothing is."""
+        if self.half_life > 0 and self.warmup >= 2:
+            return None
+        return "needs a half-life above 0 and a warm-up of 2 windows or more"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfSpace:
+    """A score: how rare a window is among those of its device before, in several fields together; 1 is never seen.
+
+    Attributes:
+        limits: The fields that are scored, each with its least and greatest usual value; a window in which one of them
+            is null is not scored.
+        span: Windows that a reference has: no score before the first is full, and each is the measure of the next.
+        trees: Trees of the ensemble.
+        height: Levels of a tree.
+        seed: Of the trees.
+    """
+
+    limits: Mapping[str, tuple[float, float]]
+    span: int = 60
+    trees: int = 25
+    height: int = 6
+    seed: int = 0
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that are scored."""
+        return tuple(self.limits)
+
+    def refused(self) -> str | None:
+        """Say what is wrong with the numbers; None where nothing is."""
+        if not self.limits or any(not low < high for low, high in self.limits.values()):
+            return "needs fields with a least value below the greatest"
+        if not (10 <= self.span <= 500 and 1 <= self.trees <= 100 and 1 <= self.height <= 15):
+            return "needs a span of 10 to 500 windows, 1 to 100 trees and a height of 1 to 15"
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class WindowRule:
@@ -117,7 +161,7 @@ class Windowed:
     windows: Windows
     expression: "Callable[[ir.Table], ir.Table]"
     lookups: tuple[Lookup, ...] = ()
-    scores: Mapping[str, Ewma] = field(default_factory=dict)
+    scores: Mapping[str, Ewma | HalfSpace] = field(default_factory=dict)
     rules: Mapping[str, WindowRule] = field(default_factory=dict)
 
     @property
@@ -184,7 +228,7 @@ def refuse_unwindowable(
                 f"{table.dataset!r} has no event time", where=here, next_step="name it: event_at of its contract"
             )
         _refuse_absent(table.by, datasets[table.dataset], here)
-        fields = (*table.key, END, *table.scores, *(score.of for score in table.scores.values()))
+        fields = (*table.key, END, *table.scores, *(one for score in table.scores.values() for one in score.fields))
         fields += tuple(one for lookup in table.lookups for one in (*lookup.on, *lookup.columns))
         fields += tuple(one for rule in table.rules.values() for one in rule.when.columns())
         _refuse_absent(fields, table.contract, here)
@@ -228,9 +272,8 @@ def _refuse_scores(table: Windowed, where: str) -> None:
     for name, score in table.scores.items():
         if columns[name].kind != "number" or not columns[name].nullable:
             raise UseCaseError(f"the score {name!r} is a number that may be null", where=where)
-        if columns[score.of].kind not in ("number", "integer"):
-            raise UseCaseError(f"{score.of!r} is no number, so it cannot be scored", where=where)
-        if score.half_life <= 0 or score.warmup < 2:
-            raise UseCaseError(
-                f"the score {name!r} needs a half-life above 0 and a warm-up of 2 windows or more", where=where
-            )
+        for one in score.fields:
+            if columns[one].kind not in ("number", "integer"):
+                raise UseCaseError(f"{one!r} is no number, so it cannot be scored", where=where)
+        if wrong := score.refused():
+            raise UseCaseError(f"the score {name!r} {wrong}", where=where)

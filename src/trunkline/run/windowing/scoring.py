@@ -1,19 +1,20 @@
 """Windows of each device in their order: scored, and held against the rules.
 
-A window keeps the state after it beside its scores: what the moving averages know, and when each rule fired last. So
+A window keeps the state after it beside its scores: what each kind of score knows, and when each rule fired last. So
 the result depends on the windows alone, not on how often they were computed, or from where somebody had to go on.
 """
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from trunkline.contracts.evaluation import RowValue, row_function
 from trunkline.features.windows import END, START
-from trunkline.spec.windows import Windowed
+from trunkline.spec.windows import Ewma, HalfSpace, Windowed
+from trunkline.stats.half_space import HalfSpaceState, HalfSpaceTrees
 from trunkline.stats.streaming import EwmaState, ewma_step
 
 __all__ = ["STATE", "Row", "Scorer"]
@@ -25,9 +26,13 @@ Row = dict[str, object]
 """One window: fields, lineage, and :data:`STATE`."""
 
 
+_Step = Callable[[Any, Sequence[float]], tuple[float | None, object]]
+"""From what is known as JSON (None: nothing) and the values of a window to its score and what is known then."""
+
+
 @dataclass(frozen=True)
 class _State:
-    averages: Mapping[str, EwmaState]
+    known: Mapping[str, object]
     fired_at: Mapping[str, str]
     fired: Sequence[str] = ()
     announced: Sequence[str] = ()
@@ -37,14 +42,12 @@ class _State:
         if not isinstance(text, str):
             return cls({}, {})
         found = json.loads(text)
-        averages = {name: EwmaState(*values) for name, values in found["averages"].items()}
-        return cls(averages, found["fired_at"], found["fired"], found["announced"])
+        return cls(found["averages"], found["fired_at"], found["fired"], found["announced"])
 
     def written(self) -> str:
-        averages = {name: [one.count, one.mean, one.variance] for name, one in self.averages.items()}
         return json.dumps(
             {
-                "averages": averages,
+                "averages": self.known,
                 "fired_at": self.fired_at,
                 "fired": list(self.fired),
                 "announced": list(self.announced),
@@ -60,7 +63,7 @@ class Scorer:
     """
 
     def __init__(self, windowed: Windowed) -> None:
-        self._scores = windowed.scores
+        self._steps = {name: _step(score) for name, score in windowed.scores.items()}
         self._rules = windowed.rules
         self._conditions = {name: row_function(rule.when) for name, rule in windowed.rules.items()}
 
@@ -80,34 +83,62 @@ class Scorer:
         return [self._one(row, state := self._after(row, state, known.get(row[START]))) for row in computed]
 
     def _after(self, row: Row, before: _State, earlier: Row | None) -> _State:
-        averages = dict(before.averages)
-        for name, score in self._scores.items():
-            value = row[score.of]
-            found: float | None = None
-            if isinstance(value, int | float) and math.isfinite(value):
-                found, averages[name] = ewma_step(
-                    averages.get(name, EwmaState()), float(value), half_life=score.half_life, warmup=score.warmup
-                )
-            row[name] = found
+        known_of = dict(before.known)
+        for name, (fields, step) in self._steps.items():
+            values = [value for one in fields if isinstance(value := row[one], int | float) and math.isfinite(value)]
+            row[name] = None
+            if len(values) == len(fields):
+                row[name], known_of[name] = step(known_of.get(name), values)
         ends_at = row[END]
         assert isinstance(ends_at, datetime)
-        values: dict[str, RowValue] = {
+        told: dict[str, RowValue] = {
             name: value for name, value in row.items() if value is None or isinstance(value, str | int | float | bool)
         }
         fired_at = dict(before.fired_at)
         fired = []
         for name, rule in self._rules.items():
             last = fired_at.get(name)
-            if self._conditions[name](values) is not True:
+            if self._conditions[name](told) is not True:
                 continue
             if last is None or ends_at >= datetime.fromisoformat(last) + rule.cooldown:
                 fired_at[name] = ends_at.astimezone(UTC).isoformat()
                 fired.append(name)
         known = set(_State.read(earlier[STATE]).announced) if earlier else set()
         row["_new"] = [name for name in fired if name not in known]
-        return _State(averages, fired_at, fired, sorted(known | set(fired)))
+        return _State(known_of, fired_at, fired, sorted(known | set(fired)))
 
     @staticmethod
     def _one(row: Row, state: _State) -> Row:
         row[STATE] = state.written()
         return row
+
+
+def _step(score: Ewma | HalfSpace) -> tuple[tuple[str, ...], _Step]:
+    """Give the fields of a score, and what goes on from a state with their values."""
+    return score.fields, _ewma(score) if isinstance(score, Ewma) else _half_space(score)
+
+
+def _ewma(score: Ewma) -> _Step:
+    def step(known: Any, values: Sequence[float]) -> tuple[float | None, object]:  # noqa: ANN401 - JSON
+        before = EwmaState() if known is None else EwmaState(*known)
+        found, after = ewma_step(before, float(values[0]), half_life=score.half_life, warmup=score.warmup)
+        return found, [after.count, after.mean, after.variance]
+
+    return step
+
+
+def _half_space(score: HalfSpace) -> _Step:
+    trees = HalfSpaceTrees(
+        limits=tuple(score.limits.values()),
+        trees=score.trees,
+        height=score.height,
+        span=score.span,
+        seed=score.seed,
+    )
+
+    def step(known: Any, values: Sequence[float]) -> tuple[float | None, object]:  # noqa: ANN401 - JSON
+        before = HalfSpaceState() if known is None else HalfSpaceState(*(tuple(map(tuple, part)) for part in known))
+        found, after = trees.step(before, values)
+        return found, [after.reference, after.latest]
+
+    return step

@@ -74,6 +74,7 @@ class Movement(Contract):
     site: Text | None = field("Where the device stood when the window ended", max_length=64)
     kind: Text | None = field("What the device was then", max_length=40)
     activity_score: Number | None = field("Standard deviations of the activity off its moving average")
+    rarity: Number | None = field("How rare the movement is for the device: 1 was never seen", minimum=0, maximum=1)
 
 
 class Travel(Contract):

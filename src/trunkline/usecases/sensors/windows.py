@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from trunkline.contracts import col
 from trunkline.features.windows import END, START, gap_s, great_circle_m, squared_norm
-from trunkline.spec import Ewma, Lookup, Windowed, WindowRule, Windows
+from trunkline.spec import Ewma, HalfSpace, Lookup, Windowed, WindowRule, Windows
 from trunkline.usecases.sensors.contracts import Movement, Travel
 
 if TYPE_CHECKING:
@@ -87,7 +87,10 @@ movement: Final = Windowed(
     windows=Windows(length=timedelta(seconds=10), lateness=LATENESS),
     expression=moving,
     lookups=(_SITE,),
-    scores={"activity_score": Ewma(of="activity_energy", half_life=30, warmup=12)},
+    scores={
+        "activity_score": Ewma(of="activity_energy", half_life=30, warmup=12),
+        "rarity": HalfSpace(limits={"activity_energy": (0, 50), "rotation_energy": (0, 10)}, span=60),
+    },
     rules={
         "moves_unusually": WindowRule(
             when=col("activity_score") > 6,
