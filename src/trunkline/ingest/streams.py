@@ -17,6 +17,7 @@ from typing import Final
 from trunkline.brokers import Broker, Record
 from trunkline.ingest.batch import Ingested
 from trunkline.ingest.chunks import MOST_RECORDS, Chunks
+from trunkline.ingest.dead_letters import send_dead_letters
 from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.ingest.identity import Target
 from trunkline.lake import Lake
@@ -56,9 +57,10 @@ class TopicIntake:
         partition: The partition.
         topic: The topic; that of the dataset by default.
         unfold: Gives the lines of JSON that a record's value stands for; by default it is such lines.
+        dead_letters: Topic of the broker to which refused records are sent beside the quarantine.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what one partition needs
         self,
         broker: Broker,
         target: Target,
@@ -69,7 +71,9 @@ class TopicIntake:
         partition: int = 0,
         topic: str | None = None,
         unfold: Callable[[bytes], bytes] | None = None,
+        dead_letters: str | None = None,
     ) -> None:
+        self._dead_letters = dead_letters
         self.topic = topic or topic_of(target.usecase, target.dataset)
         self.partition = partition
         self._broker = broker
@@ -98,6 +102,8 @@ class TopicIntake:
         """
         while records := self._chunk(lake):
             taken = self._chunks.take(records, lake, source=self._source())
+            if taken is not None and self._dead_letters:
+                send_dead_letters(self._broker, self._dead_letters, of=self.topic, receipt=taken.receipt, lake=lake)
             self._commit(GROUP, records[-1].offset)
             point("stream.after_commit")
             if taken is not None:

@@ -22,6 +22,7 @@ from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError
 from trunkline.ingest import Target
 from trunkline.ingest.chunks import MOST_RECORDS, Chunks
+from trunkline.ingest.dead_letters import send_dead_letters
 from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.streams import GROUP
 from trunkline.ingest.unfolding import unfolded
@@ -140,9 +141,14 @@ def watch_by_spark(
         )
         for done in streamed_topic(engine.session, topic, task, _given(), stop=stop, once=once):
             for partition, last, receipt in zip(*(column.to_pylist() for column in done.columns), strict=True):
+                told = None if receipt is None else Receipt.model_validate_json(receipt)
+                if told is not None and declared.dead_letters:
+                    send_dead_letters(
+                        broker, declared.dead_letters, of=address.topic, receipt=told, lake=workspace.lake
+                    )
                 broker.commit(address.topic, group=GROUP, offset=last, partition=partition)
-                if receipt is not None:
-                    yield Receipt.model_validate_json(receipt)
+                if told is not None:
+                    yield told
             if done.num_rows:
                 refresh_tables(
                     usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock

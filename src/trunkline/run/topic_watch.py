@@ -5,6 +5,7 @@ from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
+from trunkline.brokers.kafka_address import kafka_address
 from trunkline.brokers.mqtt_address import MQTT_SCHEMES
 from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError
@@ -51,6 +52,7 @@ def watch_topic(
         BusyError: Another process reads the same MQTT subscription, and it is not shared.
         WorldError: Lake or cluster did not work; start the watch again, nothing is lost.
     """
+    _refuse_contradictions(declared)
     if declared.url.get_secret_value().startswith(MQTT_SCHEMES):
         yield from watch_mqtt(workspace, usecase, declared, run_id=run_id, stop=stop, once=once)
         return
@@ -58,7 +60,6 @@ def watch_topic(
         yield from watch_by_spark(workspace, usecase, declared, run_id=run_id, stop=stop, once=once)
         return
     from trunkline.brokers.kafka import KafkaBroker, KafkaMembership
-    from trunkline.brokers.kafka_address import kafka_address
 
     dataset = dataset_of(usecase, declared.dataset)
     topic = kafka_address(declared.url.get_secret_value(), declared.options).topic
@@ -81,6 +82,7 @@ def watch_topic(
             limits=workspace.settings.ingest,
             topic=topic,
             unfold=partial(unfolded, unwrap=unwrap),
+            dead_letters=declared.dead_letters,
         )
         intakes = TopicIntakes(broker, topic, lambda partition: opened(partition=partition), partitions=lambda: mine)
         membership = KafkaMembership(settings, topic=topic, group=f"{group}.members")
@@ -109,6 +111,20 @@ def watch_topic(
             membership.close()
     finally:
         broker.close()
+
+
+def _refuse_contradictions(declared: TopicSource) -> None:
+    url = declared.url.get_secret_value()
+    if url.startswith(MQTT_SCHEMES):
+        for name, usual in (("reader", "process"), ("dead_letters", None)):
+            if getattr(declared, name) != usual:
+                raise InputError(f"{name} is for topics of Kafka, and this one is MQTT's", where="the source")
+    elif declared.dead_letters is not None and declared.dead_letters == kafka_address(url, declared.options).topic:
+        raise InputError(
+            "the dead-letter topic is the topic itself: what is refused would come again for ever",
+            where="the source, dead_letters",
+            next_step="name another topic",
+        )
 
 
 def settings_of(declared: TopicSource) -> BrokerSettings:

@@ -273,6 +273,7 @@ class TopicSource(SourceSpec):
         group: Processes of one group share the topic's partitions and take each record once; None is named after the
             table. Another workspace that takes the same topic in needs another group.
         reader: Who reads a topic of Kafka: a process, or Spark.
+        dead_letters: Where records that break the contract are told beside the quarantine.
         timeout_s: Longest wait for an answer, in seconds.
     """
 
@@ -295,6 +296,12 @@ class TopicSource(SourceSpec):
         "process",
         description="Who reads a topic of Kafka: this process, or Spark Structured Streaming on the cluster of "
         "`engine`; see docs/streams.md.",
+    )
+    dead_letters: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        description="Topic of the same Kafka cluster to which records that break the contract are sent as well, with "
+        "their reasons; they lie in the quarantine in any case.",
     )
     timeout_s: float = Field(30.0, gt=0, le=300, description="Longest wait for an answer (seconds).")
 

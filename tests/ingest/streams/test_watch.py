@@ -205,6 +205,50 @@ def test_killed_anywhere_a_consumer_takes_the_same_chunk_again(
     balanced(tmp_path, read=82, accepted=80)
 
 
+@pytest.mark.servers
+def test_what_is_refused_is_told_to_the_dead_letter_topic_once_more_after_a_kill(
+    topic: Topic, kafka: BrokerSettings, tmp_path: Path, reading: Reading
+) -> None:
+    dead = f"{kafka.prefix}dead"
+    (tmp_path / "trunkline.toml").write_text(
+        f'[sources.phones]\nkind = "topic"\nusecase = "sensors"\nurl = "{topic.watched}"\ndead_letters = "{dead}"\n'
+    )
+    poison = [b"no json", {"device_id": "d", "read_at": "yesterday"}]
+    topic.send([*map(reading, range(20)), *poison])
+    killed = watching(tmp_path, "phones", "--once", crash_at="stream.after_ingest:1")
+    killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    drained(tmp_path, "phones")
+    broker = KafkaBroker(kafka)
+    try:
+        records = [
+            record
+            for partition in range(broker.partitions("dead"))
+            for record in broker.read("dead", after=0, limit=99, partition=partition)
+        ]
+    finally:
+        broker.close()
+    letters = {record.key: json.loads(record.value) for record in records}
+    refused = {row["quarantine_id"].encode(): row for row in table(tmp_path, "platform.quarantine")}
+    assert letters.keys() == refused.keys()
+    assert len(letters) == 2
+    for key, letter in letters.items():
+        assert letter["reasons"] == json.loads(refused[key]["reasons"])
+        assert letter["row"] == json.loads(refused[key]["row"])
+        assert letter["topic"] == topic.url.rpartition("/")[2]
+    assert drained(tmp_path, "phones")["batches"] == []
+
+
+def test_a_topic_is_not_its_own_dead_letter_topic(tmp_path: Path) -> None:
+    (tmp_path / "trunkline.toml").write_text(
+        '[sources.phones]\nkind = "topic"\nusecase = "sensors"\nurl = "kafka://one/phones"\ndead_letters = "phones"\n'
+    )
+    process = watching(tmp_path, "phones", "--once")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2, err
+    assert "name another topic" in err
+
+
 def test_spark_is_asked_for_by_the_engine_as_well(tmp_path: Path) -> None:
     (tmp_path / "trunkline.toml").write_text(
         '[sources.phones]\nkind = "topic"\nusecase = "sensors"\nurl = "kafka://one/phones"\nreader = "spark"\n'

@@ -1,0 +1,70 @@
+"""Records of a topic that broke their contract, told to whoever reads the dead-letter topic beside it.
+
+Takes the receipt of a chunk whose refused rows are in the quarantine already; sends one message for each. At least
+once: a consumer that was killed before it noted the chunk as done sends them again, with the same ids.
+"""
+
+import json
+from typing import TYPE_CHECKING
+
+import orjson
+
+from trunkline.brokers import Broker, Message
+from trunkline.checks import arrow_schema
+from trunkline.checks.sealing import is_sealed_text
+from trunkline.contracts.records import QUARANTINE, QuarantinedRow, Receipt
+
+if TYPE_CHECKING:
+    from trunkline.lake import Lake
+
+__all__ = ["send_dead_letters"]
+
+
+def send_dead_letters(broker: Broker, topic: str, *, of: str, receipt: Receipt, lake: "Lake") -> int:
+    """Send the refused rows of a chunk to a dead-letter topic; durable on return.
+
+    Each message is an object: ``quarantine_id`` (its key as well), ``topic`` that it came from, ``source`` (partition
+    and offsets of the chunk), ``row_number`` in it, ``reasons``, ``row`` as it came, and ``refused_at``. ``row`` is
+    null where the contract protects personal data: the quarantine has it, encrypted.
+
+    Args:
+        broker: Where the topic is.
+        topic: The dead-letter topic; made if it is not there.
+        of: The topic that the chunk is of.
+        receipt: Of the chunk.
+        lake: Has its refused rows.
+
+    Returns:
+        How many were sent.
+
+    Raises:
+        UnavailableError: The broker did not store them.
+    """
+    if not receipt.quarantined:
+        return 0
+    found = lake.arrow(
+        QUARANTINE,
+        schema=arrow_schema(QuarantinedRow),
+        where=lambda rows: (rows["batch_id"] == receipt.batch_id) & (rows["state"] == "open"),
+    )
+    letters = {
+        str(row["quarantine_id"]): Message(
+            orjson.dumps(
+                {
+                    "quarantine_id": row["quarantine_id"],
+                    "usecase": row["usecase"],
+                    "dataset": row["dataset"],
+                    "topic": of,
+                    "source": row["source"],
+                    "row_number": row["row_number"],
+                    "reasons": json.loads(row["reasons"]),
+                    "row": None if is_sealed_text(row["row"]) else json.loads(row["row"]),
+                    "refused_at": row["changed_at"],
+                }
+            ),
+            str(row["quarantine_id"]).encode(),
+        )
+        for row in found.to_pylist()
+    }
+    broker.publish({topic: list(letters.values())})
+    return len(letters)
