@@ -10,8 +10,8 @@ import pytest
 
 from trunkline.engine import open_engine
 from trunkline.plugins import load_usecase
-from trunkline.run import predicting
-from trunkline.run.predicting import json_rows, reasons_of
+from trunkline.run import scored_log
+from trunkline.run.scored_log import JsonRows, reasons_of
 from trunkline.spec import UseCase
 from trunkline.tasks import Classification, Model
 
@@ -31,7 +31,7 @@ def test_rows_are_written_as_json_writes_them() -> None:
         }
     )
     with open_engine("duckdb", threads=2) as engine:
-        written = json_rows(engine, rows).to_pylist()
+        written = JsonRows(engine, rows.schema)(rows).to_pylist()
     assert [json.loads(text) for text in written] == [
         json.loads(json.dumps(row, default=str)) for row in rows.to_pylist()
     ]
@@ -39,17 +39,18 @@ def test_rows_are_written_as_json_writes_them() -> None:
 
 def test_blocks_keep_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     count = 2_345
-    monkeypatch.setattr(predicting, "_JSON_ROWS", 100)
+    monkeypatch.setattr(scored_log, "_JSON_ROWS", 100)
+    rows = pa.table({"place": pa.array(range(count))})
     with open_engine("duckdb", threads=2) as engine:
-        written = json_rows(engine, pa.table({"place": pa.array(range(count))})).to_pylist()
+        written = JsonRows(engine, rows.schema)(rows).to_pylist()
     assert [json.loads(text)["place"] for text in written] == list(range(count))
 
 
 def test_no_columns_and_no_rows_are_written_too() -> None:
+    none, two = pa.table({"a": pa.array([], pa.int64())}), pa.table({"a": [1, 2]}).select([])
     with open_engine("duckdb", threads=1) as engine:
-        assert json_rows(engine, pa.table({"a": pa.array([], pa.int64())})).to_pylist() == []
-        two = pa.table({"a": [1, 2]}).select([])
-        assert json_rows(engine, two).to_pylist() == ["{}"] * two.num_rows
+        assert JsonRows(engine, none.schema)(none).to_pylist() == []
+        assert JsonRows(engine, two.schema)(two).to_pylist() == ["{}"] * two.num_rows
 
 
 def trained_on_some() -> tuple[UseCase, Model]:
@@ -68,7 +69,7 @@ def simulated(usecase: UseCase, rows: int, *, seed: int = 0) -> pa.Table:
 def test_reasons_are_those_of_the_rows_and_how_far_they_are_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     usecase, model = trained_on_some()
     rows = simulated(usecase, 25, seed=1)
-    monkeypatch.setattr(predicting, "_EXPLAINED_ROWS", 10)
+    monkeypatch.setattr(scored_log, "_EXPLAINED_ROWS", 10)
     told: list[tuple[str, float]] = []
     found = reasons_of(model, rows, 2, progress=lambda phase, share: told.append((phase, share)))
     assert found == [json.dumps(row) for row in model.explain(rows, top=2).column("reasons").to_pylist()]

@@ -38,6 +38,32 @@ def test_one_row_gets_the_answer_of_the_batch(folder: Path) -> None:
     assert batch["decision"].to_pylist() == [score >= threshold for score in batch["score"].to_pylist()]
 
 
+@pytest.mark.parametrize("kinds", [("xgboost",), ("logistic_regression", "xgboost"), ("random_forest",)])
+def test_many_rows_are_scored_by_xgboost_itself_as_by_the_graph(
+    kinds: tuple[str, ...], table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees = Preprocessing(impute="none", encode="ordinal", scale="none")
+    forest = Learner(
+        name="forest", kind="random_forest", parameters={"n_estimators": 8, "max_depth": 4}, preprocessing=trees
+    )
+    learners = tuple(one for one in (*small_learners(), forest) if one.kind in kinds)
+    task = small_task(learners=learners, weights={one.name: 1 / len(learners) for one in learners})
+    task.train(table, seed=0).model.save(tmp_path / "m")
+    model, unseen = Model.load(tmp_path / "m"), make_table(rows=300, seed=7)
+    by_graph = model.predict(unseen)
+    monkeypatch.setattr(Model, "scores", None)  # the graph cannot be asked any more
+    found = model.predict(unseen, of=1_000_000)
+    np.testing.assert_allclose(found["score"].to_numpy(), by_graph["score"].to_numpy(), atol=1e-5, rtol=0)
+    assert found.schema == by_graph.schema
+
+
+def test_many_rows_are_scored_by_the_graph_where_it_is_faster(table: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    learners = [one for one in small_learners() if one.kind == "lightgbm"]
+    model, rows = small_task(learners=learners).train(table, seed=0).model, make_table(rows=20)
+    monkeypatch.setattr(Model, "library_scores", None)
+    assert model.predict(rows, of=1_000_000).equals(model.predict(rows))
+
+
 def test_no_rows_and_unknown_values(folder: Path) -> None:
     model = Model.load(folder)
     assert model.predict(make_table(rows=5).slice(0, 0)).num_rows == 0

@@ -142,7 +142,7 @@ def _companion_version(context: StepContext, declared: Audience) -> str | None:
 def _made(context: StepContext, declared: Audience, version: str | None) -> pa.Table:
     usecase = context.usecase
     rows = scored_rows(context)
-    keys = pa.array(entity_keys(usecase, rows), pa.string())
+    keys = entity_keys(usecase, rows)
     own = context.workspace.lake.arrow(
         PREDICTIONS,
         schema=arrow_schema(PredictionLog),

@@ -140,4 +140,4 @@ def _joined_results(context: StepContext, declared: Audience) -> pa.Table | None
         lake.read(table), key=contract.table.key, newest_by=["observed_at", "_ingested_at", "_row"], table=table
     )
     found = lake.engine.arrow(rows.select(*dict.fromkeys((*usecase.entity_key, *_RESULTS))))
-    return found.append_column("entity_key", pa.array(entity_keys(usecase, found), pa.string()))
+    return found.append_column("entity_key", entity_keys(usecase, found))

@@ -1,6 +1,5 @@
 """Batch scoring: the rows of a run by a live model, into the log of all answers."""
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -9,31 +8,26 @@ from pydantic import BaseModel, ConfigDict
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import PREDICTIONS, PredictionLog
 from trunkline.errors import InputError, UnknownNameError
+from trunkline.run.scored_log import ScoredLog, reasons_of
 from trunkline.run.steps import StepContext, scored_rows
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from trunkline.engine import Engine
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
-    from trunkline.tasks import Learned, Model, Progress
+    from trunkline.tasks import Learned, Model
 
 __all__ = [
     "Fan",
     "PredictDocument",
     "live_learned",
     "live_model",
-    "log_of",
     "predict",
     "predict_rows",
-    "reasons_of",
 ]
 
-_SHORT: Final = 12
-_JSON_ROWS: Final = 100_000
-_EXPLAINED_ROWS: Final = 5_000  # between two words on how far it is
-_PLACE: Final = "_place"
+_BLOCK_ROWS: Final = 50_000
+_EXPLAINED_ROWS: Final = 5_000
+"""Reasons take a thousand times as long as scores."""
 
 
 class Fan(BaseModel):
@@ -153,132 +147,52 @@ def predict(context: StepContext) -> PredictDocument:
 
 
 def predict_rows(context: StepContext) -> PredictDocument:
-    """Score the run's rows by the champion and log every answer under the run id."""
+    """Score the run's rows by the champion and log every answer under the run id.
+
+    Blocks of rows are scored and written on several threads; one commit at the end names them all.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from trunkline.ingest.in_order import in_order
     from trunkline.lake import Transaction
 
     workspace, usecase = context.workspace, context.usecase
     version, model = live_model(workspace, usecase)
-    rows = scored_rows(context)
+    rows = scored_rows(context, columns=(*usecase.entity_key, *model.info.columns))
     context.progress("predict", 0.0)
-    answers = model.predict(rows, threads=workspace.threads)
-    log = log_of(
-        workspace,
+    log = ScoredLog(
         usecase,
-        rows,
-        answers,
-        run_id=context.run_id,
-        version=version,
         model=model,
-        reasons=reasons_of(model, rows, context.reasons, progress=context.progress),
+        version=version,
+        run_id=context.run_id,
+        at=workspace.clock(),
+        engine=workspace.engine,
+        schema=rows.schema,
     )
-    table_version = workspace.lake.append(PREDICTIONS, log, transaction=Transaction(f"predict:{context.run_id}", 1))
-    scores = answers.column(0)
-    decided = int(pc.sum(answers.column("decision")).as_py() or 0) if "decision" in answers.column_names else None
-    assert isinstance(rows, pa.Table)
+    transaction = Transaction(f"predict:{context.run_id}", 1)
+    size = _EXPLAINED_ROWS if context.reasons else _BLOCK_ROWS
+    total, decided = 0.0, None
+    with workspace.lake.staged(PREDICTIONS, arrow_schema(PredictionLog)) as staged:
+
+        def answered(first: int) -> pa.Table:
+            block = rows.slice(first, size)
+            answers = model.predict(block, of=rows.num_rows)
+            reasons = reasons_of(model, block, context.reasons)
+            staged.write(log.rows(block, answers, reasons=reasons, first=first))
+            return answers
+
+        starts = range(0, rows.num_rows, size)
+        for done, answers in enumerate(in_order(iter(starts), answered, threads=workspace.threads), start=1):
+            total += pc.sum(answers.column(0)).as_py()
+            if "decision" in answers.column_names:
+                decided = (decided or 0) + int(pc.sum(answers.column("decision")).as_py())
+            context.progress("predict", done / len(starts))
+        table_version = workspace.lake.append_staged(PREDICTIONS, staged, transaction=transaction)
     return PredictDocument(
         rows=rows.num_rows,
         model_version=version,
         table_version=table_version,
-        mean_score=float(pc.mean(scores).as_py()),
+        mean_score=total / rows.num_rows,
         decided=decided,
     )
-
-
-def reasons_of(model: "Model", rows: "pa.Table", top: int, *, progress: "Progress") -> list[str] | None:
-    """The features that moved each score most, as JSON, a block of rows at once; None where nobody asked."""
-    if not top:
-        return None
-    found: list[str] = []
-    for start in range(0, rows.num_rows, _EXPLAINED_ROWS):
-        progress("reasons", start / rows.num_rows)
-        explained = model.explain(rows.slice(start, _EXPLAINED_ROWS), top=top)
-        found += [json.dumps(row) for row in explained.column("reasons").to_pylist()]
-    return found
-
-
-def log_of(  # noqa: PLR0913 - what every logged row says
-    workspace: "Workspace",
-    usecase: "UseCase",
-    rows: "pa.Table",
-    answers: "pa.Table",
-    *,
-    run_id: str,
-    version: str,
-    model: "Model",
-    reasons: list[str] | None,
-    batch: str | None = None,
-) -> "pa.Table":
-    """Make the rows of the log; those of a file have its hash in their ids, since a run id may have several files."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from trunkline.train import entity_keys
-
-    count, named = rows.num_rows, run_id if batch is None else f"{run_id}-{batch[:_SHORT]}"
-    names = [name for name in model.info.columns if name in rows.column_names]
-    schema = arrow_schema(PredictionLog)
-    places = pa.array(range(count), pa.int64()).cast(pa.string())
-    columns = {
-        "prediction_id": pc.binary_join_element_wise(f"{named}-", places, ""),
-        "request_id": run_id,
-        "usecase": usecase.name,
-        "entity_key": entity_keys(usecase, rows) if usecase.entity_key else None,
-        "model_version": version,
-        "alias": "champion",
-        "channel": "batch",
-        "score": answers.column(0),
-        "decision": answers.column("decision") if "decision" in answers.column_names else None,
-        "features": json_rows(workspace.engine, rows.select(names)),
-        "reasons": reasons,
-        "predicted_at": workspace.clock(),
-    }
-    return pa.table({name: _filled(values, count, schema.field(name).type) for name, values in columns.items()})
-
-
-def _filled(values: object, count: int, kind: "pa.DataType") -> "pa.Array | pa.ChunkedArray":
-    """A column of the log: its values, or one value for all rows."""
-    import pyarrow as pa
-
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        return values.cast(kind)
-    if isinstance(values, list):
-        return pa.array(values, kind)
-    return pa.repeat(pa.scalar(values, kind), count)
-
-
-def json_rows(engine: "Engine", rows: "pa.Table") -> "pa.Array | pa.ChunkedArray":
-    """Write each row as one JSON object, a block of rows at once.
-
-    Args:
-        engine: Writes them.
-        rows: Typed rows.
-
-    Returns:
-        Text, in the order of the rows; an object without members where there are no columns.
-    """
-    import ibis
-    import pyarrow as pa
-    from pyarrow import types
-
-    if not rows.column_names or not rows.num_rows:
-        return pa.array(["{}"] * rows.num_rows, pa.string())
-    if engine.capabilities.distributed:  # the rows are here, and would have to travel
-        return pa.array([json.dumps(row, default=str) for row in rows.to_pylist()], pa.string())
-    for place, column in enumerate(rows.schema):
-        if types.is_temporal(column.type) or types.is_decimal(column.type):
-            texts = [None if value is None else str(value) for value in rows.column(place).to_pylist()]
-            rows = rows.set_column(place, column.name, pa.array(texts, pa.string()))
-    chunks: list[pa.Array] = []
-    for start in range(0, rows.num_rows, _JSON_ROWS):
-        block = rows.slice(start, _JSON_ROWS)
-        table = engine.table(block.append_column(_PLACE, pa.array(range(block.num_rows), pa.int64())))
-        written = ibis.struct({name: table[name] for name in rows.column_names}).cast("json").cast("string")
-        found = engine.arrow(table.select(_PLACE, written=written))
-        places = found.column(_PLACE).to_numpy()
-        if (places[1:] < places[:-1]).any():  # sorted by the engine, every text would be moved
-            found = found.take(pa.array(places.argsort(kind="stable")))
-        chunks += found.column("written").chunks
-    return pa.chunked_array(chunks, pa.string())

@@ -13,8 +13,9 @@ from trunkline.contracts.records import PREDICTIONS
 from trunkline.errors import InputError, SchemaError
 from trunkline.ingest.files import content_sha256
 from trunkline.run.looking import fitting_rows
-from trunkline.run.predicting import live_model, log_of, reasons_of
+from trunkline.run.predicting import live_model
 from trunkline.run.records import past_run, refuse_malformed
+from trunkline.run.scored_log import ScoredLog, reasons_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,7 +112,7 @@ def predict_file(
     if absent == read:
         raise SchemaError("the source has none of the columns that the model reads", where=str(source), allowed=read)
     progress("predict", 0.0)
-    answers = model.predict(good)
+    answers = model.predict(good, threads=workspace.threads)
     columns = {name: good.column(name) for name in usecase.entity_key}
     columns |= {name: answers.column(name) for name in answers.column_names}
     explained = reasons_of(model, good, reasons, progress=progress)
@@ -120,9 +121,16 @@ def predict_file(
     facts = json.dumps([content_sha256(source), sorted(mapping.items()), version])
     batch = hashlib.sha256(facts.encode()).hexdigest()
     progress(f"write {out.name}", 0.0)
-    log = log_of(
-        workspace, usecase, good, answers, run_id=run_id, version=version, model=model, reasons=explained, batch=batch
-    )
+    log = ScoredLog(
+        usecase,
+        model=model,
+        version=version,
+        run_id=run_id,
+        at=workspace.clock(),
+        engine=workspace.engine,
+        schema=good.schema,
+        batch=batch,
+    ).rows(good, answers, reasons=explained)
     with _written(pa.table(columns), out), workspace.keys.naming():
         pseudonyms = workspace.keys.pseudonyms(usecase.contract)
         if pseudonyms is not None and usecase.entity_key:

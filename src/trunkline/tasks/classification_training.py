@@ -9,8 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from trunkline.stats.calibration import (
-    Calibration,
-    calibrate,
     ece_noise_floor,
     reliability_curve,
 )
@@ -22,15 +20,14 @@ from trunkline.stats.classification import (
     roc_curve,
 )
 from trunkline.stats.profit import cumulative_gains, profit_curve
-from trunkline.tasks.base_matrix import Floats, Matrix
+from trunkline.tasks.answering import blended_margin, calibrated_scores
+from trunkline.tasks.base_matrix import Floats
 from trunkline.tasks.choice import Trials, choose, metrics_of, trials_of
 from trunkline.tasks.classification import Classification
-from trunkline.tasks.estimators import FittedLearner
 from trunkline.tasks.evidence import gather
 from trunkline.tasks.finishing import (
     Phases,
     build_model,
-    combined_margin,
     cross_fitted,
     describe,
     fit_parts,
@@ -40,7 +37,7 @@ from trunkline.tasks.reporting import report_of
 from trunkline.tasks.rows import TrainingRows, prepare_rows
 from trunkline.tasks.slices import fairness_reports, slice_reports
 from trunkline.tasks.task import Progress, TrainedRows
-from trunkline.tasks.validation import probability_score, sigmoid
+from trunkline.tasks.validation import probability_score
 
 __all__ = ["best_f1_threshold", "classification_trials", "train"]
 
@@ -93,7 +90,7 @@ def train(
     progress("judge", 0.0)
     metrics = headline(truth, out_of_fold, threshold=threshold, seed=seed)
     test = rows.matrix[rows.test]
-    test_scores = _scores(fitted, calibration, test)
+    test_scores = calibrated_scores(blended_margin(fitted, test), calibration)
     test_metrics = (
         headline(rows.target[rows.test], test_scores, threshold=threshold, seed=seed) if len(rows.test) else {}
     )
@@ -126,7 +123,7 @@ def train(
         model,
         rows=rows,
         fitted=[one for one, _ in final],
-        trainer=lambda matrix: _scores(final, calibration, matrix),
+        trainer=lambda matrix: calibrated_scores(blended_margin(final, matrix), calibration),
         limit=task.leakage_limit,
         seed=seed,
     )
@@ -180,12 +177,6 @@ def best_f1_threshold(truth: Floats, scores: Floats) -> float:
     best = int(ends[int(np.argmax(f1))])
     below = float(ranked[best + 1]) if best + 1 < len(ranked) else 0.0
     return (float(ranked[best]) + below) / 2
-
-
-def _scores(fitted: "list[tuple[FittedLearner, float]]", calibration: Calibration, matrix: Matrix) -> Floats:
-    if not len(matrix):
-        return np.zeros(0)
-    return calibrate(sigmoid(combined_margin(fitted, matrix)), calibration=calibration)
 
 
 def _curves(task: Classification, truth: Floats, scores: Floats, threshold: float, seed: int) -> ClassificationCurves:

@@ -17,6 +17,7 @@ from trunkline.stats.classification import headline, regression_headline
 from trunkline.stats.delong import delong_test
 from trunkline.stats.intervals import Interval, corrected_resampled_test
 from trunkline.stats.metrics import evaluate
+from trunkline.tasks.answering import in_units
 from trunkline.tasks.base_matrix import Floats
 from trunkline.tasks.blending import cross_fitted_blend
 from trunkline.tasks.classification import Classification
@@ -303,7 +304,7 @@ def _blended(
 def _judge(task: Classification | Regression, target: Floats, margin: Floats, metric: str) -> float:
     if isinstance(task, Classification):
         return evaluate(target, sigmoid(margin), metric=metric)
-    return evaluate(target, np.expm1(margin) if task.log_target else margin, metric=metric)
+    return evaluate(target, in_units(margin, log_target=task.log_target), metric=metric)
 
 
 def compare_refitted(

@@ -32,7 +32,6 @@ from trunkline.tasks.validation import sigmoid
 __all__ = [
     "Phases",
     "build_model",
-    "combined_margin",
     "cross_fitted",
     "describe",
     "fit_parts",
@@ -271,14 +270,6 @@ def split_text(group: str | None, order: str | None) -> str:
     """Say how rows were parted."""
     parts = [f"grouped by {group}" if group else "", f"ordered by {order}" if order else ""]
     return ", ".join(part for part in parts if part) or "random"
-
-
-def combined_margin(fitted: Sequence[tuple[FittedLearner, float]], matrix: Matrix) -> Floats:
-    """Blend the margins of fitted learners."""
-    total = np.zeros(len(matrix))
-    for one, weight in fitted:
-        total += weight * one.margin(matrix)
-    return total
 
 
 def cross_fitted(

@@ -11,10 +11,11 @@ import pyarrow as pa
 from trunkline.errors import LabelError
 from trunkline.stats.classification import regression_headline
 from trunkline.stats.metrics import REGRESSION_METRICS, evaluate
+from trunkline.tasks.answering import blended_margin, in_units
 from trunkline.tasks.base_matrix import Floats, Matrix
 from trunkline.tasks.choice import choose, trials_of
 from trunkline.tasks.evidence import gather
-from trunkline.tasks.finishing import Phases, build_model, combined_margin, describe, fit_parts
+from trunkline.tasks.finishing import Phases, build_model, describe, fit_parts
 from trunkline.tasks.regression import Regression
 from trunkline.tasks.report import Residuals
 from trunkline.tasks.reporting import report_of
@@ -58,13 +59,13 @@ def train(
     phases.begin("compare and tune")
     choice = choose(task, trials=trials, progress=progress)
     judged = np.isfinite(choice.margins[0])
-    out_of_fold = _units(choice.margins[0][judged], log_target=task.log_target)
+    out_of_fold = in_units(choice.margins[0][judged], log_target=task.log_target)
     truth = rows.target[rows.train][judged]
     phases.begin("fit")
     progress("fit", 0.0)
 
     def answers(matrix: Matrix) -> Floats:
-        return _units(combined_margin(final, matrix), log_target=task.log_target)
+        return in_units(blended_margin(final, matrix), log_target=task.log_target)
 
     final = fit_parts(choice.parts, trials=trials, matrix=trials.matrix, target=trials.target)
     phases.begin("judge")
@@ -115,13 +116,9 @@ def train(
     return TrainedRows(model, report, rows.places[used])
 
 
-def _units(margin: Floats, *, log_target: bool) -> Floats:
-    return np.expm1(margin) if log_target else margin
-
-
 def _score(metric: str, *, log_target: bool) -> Score:
     def judge(target: Floats, margin: Floats) -> float:
-        return evaluate(_units(target, log_target=log_target), _units(margin, log_target=log_target), metric=metric)
+        return evaluate(in_units(target, log_target=log_target), in_units(margin, log_target=log_target), metric=metric)
 
     return judge
 

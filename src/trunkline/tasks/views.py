@@ -85,11 +85,18 @@ class Numbers:
 
     def apply(self, base: Matrix) -> Matrix:
         """See :class:`Block`."""
-        cells = base[:, self.columns]
-        cells = np.where(np.isnan(cells), self.fill, cells)
-        cells = np.where(cells < self.low, self.low, cells)
-        cells = np.where(cells > self.high, self.high, cells)
-        return (cells - self.offset) / self.scale
+        cells = base[:, self.columns]  # a copy; steps that would change nothing are left out, as in the graph
+        if not np.isnan(self.fill).all():
+            cells = np.where(np.isnan(cells), self.fill, cells)
+        if (self.low > -np.inf).any():
+            cells = np.where(cells < self.low, self.low, cells)
+        if (self.high < np.inf).any():
+            cells = np.where(cells > self.high, self.high, cells)
+        if self.offset.any():
+            cells -= self.offset
+        if (self.scale != 1).any():
+            cells /= self.scale
+        return cells
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The step that learns, and the rows that a run is about."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,8 +77,13 @@ def candidate_folder(context: StepContext) -> Path:
     return context.workspace.folder("candidates") / context.run_id
 
 
-def scored_rows(context: StepContext) -> "pa.Table":
-    """The rows a predict step scores: the run's batches, or every current row; simulated ones as in training."""
+def scored_rows(context: StepContext, *, columns: Sequence[str] | None = None) -> "pa.Table":
+    """The rows a predict step scores: the run's batches, or every current row; simulated ones as in training.
+
+    Args:
+        context: The step.
+        columns: Only these, as far as the rows have them; None gives all.
+    """
     batches = _batches(context)
     left_out = simulated_batches(context.workspace, context.usecase, batches=batches)
-    return main_table(context.usecase, context.workspace.lake, batches=batches, without=left_out)[0]
+    return main_table(context.usecase, context.workspace.lake, batches=batches, without=left_out, columns=columns)[0]
