@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from trunkline.engine.protocol import MapBatches
 from trunkline.engine.spark.arrow import spark_schema
@@ -93,7 +93,7 @@ def streamed_topic(
     try:
         while True:
             with _told(topic.name):
-                has_ended = query.awaitTermination(_LOOK_S)  # type: ignore[arg-type]  # takes parts of seconds
+                has_ended = query.awaitTermination(cast("int", _LOOK_S))  # takes parts of seconds
             while not done.empty():
                 yield done.get()
             if has_ended or stop.is_set():
