@@ -25,7 +25,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trunkline.cli import process
+
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from trunkline.engine import Engine
+    from trunkline.spec import UseCase
     from trunkline.tasks.anomaly import AnomalyModel
 
 HERE = Path(__file__).parent
@@ -33,6 +39,8 @@ DATA = Path(os.environ.get("TRUNKLINE_DATA", HERE.parents[1] / "shared" / "data"
 CELLS = int(os.environ.get("TRUNKLINE_BENCH_CELLS", "100000"))
 REPEATS = int(os.environ.get("TRUNKLINE_BENCH_REPEATS", "3"))
 BUDGET = 1.75
+COMPILED = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+"""Environment of processes that are timed: Python keeps what it compiled, as after any usual installation."""
 
 
 def say(case: str, **facts: object) -> None:
@@ -40,38 +48,48 @@ def say(case: str, **facts: object) -> None:
     print(json.dumps({"bench": "towers", "case": case, **facts}), flush=True)
 
 
-def usual_tables(folder: Path) -> "dict[str, pa.Table]":
-    """The files under the names and types of the contracts, with the order in which rows came."""
-    import pyarrow.csv as pa_csv
+def stored(path: Path) -> pa.Table:
+    """The rows of a CSV file, a Parquet file, or a folder of them in the order of their names."""
+    if path.suffix == ".csv":
+        import pyarrow.csv as pa_csv
 
+        return pa_csv.read_csv(path)
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    return pa.concat_tables([pq.ParquetFile(file).read() for file in files])
+
+
+def usual_tables(folder: Path, usecase: "UseCase", engine: "Engine") -> "dict[str, ir.Table]":
+    """The files under the names and types of the contracts, with the order in which rows came."""
     from trunkline.checks import arrow_schema
-    from trunkline.plugins import load_usecase
 
     files = {
-        "thresholds": pa_csv.read_csv(folder / "service_threshold_data.csv"),
-        "customers": pq.read_table(folder / "cust_raw_data").drop_columns(["customerID"]),
-        "usage": pq.read_table(folder / "telecom_surrogate_from_cell2cell.parquet"),
+        "thresholds": stored(folder / "service_threshold_data.csv"),
+        "customers": stored(folder / "cust_raw_data").drop_columns(["customerID"]),
+        "usage": stored(folder / "telecom_surrogate_from_cell2cell.parquet"),
     }
     found = {}
-    for dataset, table in files.items():
-        contract = load_usecase("towers").datasets[dataset]
-        names = {alias: column.name for column in contract.columns for alias in (column.name, *column.aliases)}
-        names |= {alias.lower(): name for alias, name in names.items()}
-        columns = {}
-        for field in arrow_schema(contract):
-            source = next(
-                (one for one in table.column_names if names.get(one, names.get(one.lower())) == field.name), ""
-            )
-            if not source:
-                columns[field.name] = pa.nulls(table.num_rows, field.type)
-            elif pa.types.is_boolean(field.type) and pa.types.is_string(table[source].type):
-                columns[field.name] = pa.compute.equal(table[source], "Yes")
-            else:
-                columns[field.name] = table[source].cast(field.type)
-        columns["_ingested_at"] = pa.array(np.zeros(table.num_rows, "datetime64[us]"), pa.timestamp("us", tz="UTC"))
-        columns["_row"] = pa.array(np.arange(table.num_rows))
-        found[dataset] = pa.table(columns)
+    for dataset, rows in files.items():
+        contract = usecase.datasets[dataset]
+        given = {name.lower(): name for name in rows.column_names}
+        sources = {
+            one.name: next((given[name.lower()] for name in (one.name, *one.aliases) if name.lower() in given), "")
+            for one in contract.columns
+        }
+        table = engine.table(rows.append_column("_row", pa.arange(0, rows.num_rows)))
+        typed = {field.name: of_type(table, sources[field.name], field.type) for field in arrow_schema(contract)}
+        found[dataset] = table.select(_ingested_at=table["_row"] * 0, _row="_row", **typed)
     return found
+
+
+def of_type(table: "ir.Table", source: str, wanted: pa.DataType) -> "ir.Value":
+    """A column in the type of its contract: null where the file has none, true for Yes."""
+    import ibis
+
+    dtype = ibis.dtype(wanted)
+    if not source:
+        return ibis.null(dtype)
+    column = table[source]
+    return column == "Yes" if dtype.is_boolean() and column.type().is_string() else column.cast(dtype)
 
 
 def make_tables(engine_name: str, out: Path) -> None:
@@ -81,7 +99,7 @@ def make_tables(engine_name: str, out: Path) -> None:
 
     usecase = load_usecase("towers")
     with open_engine(engine_name, threads=2) as engine:
-        known = {name: engine.table(rows) for name, rows in usual_tables(DATA / "towers").items()}
+        known = usual_tables(DATA / "towers", usecase, engine)
         for name in ("customer_service_metrics", "cell_tower_performance"):
             rows = engine.arrow(usecase.derived[name].rows(known))
             pq.write_table(rows, out / f"{name}.parquet")
@@ -93,7 +111,7 @@ def peers(out: Path) -> float:
     began = time.perf_counter()
     for step in "1234":
         command = [sys.executable, str(HERE / "peers" / "towers_spark.py"), step, str(DATA / "towers"), str(out)]
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(command, check=True, capture_output=True, env=COMPILED)
     return time.perf_counter() - began
 
 
@@ -108,7 +126,7 @@ def tables() -> None:
             for _ in range(REPEATS):
                 began = time.perf_counter()
                 command = [sys.executable, __file__, "--tables", engine, str(out / "ours")]
-                subprocess.run(command, check=True, capture_output=True)
+                subprocess.run(command, check=True, capture_output=True, env=COMPILED)
                 runs.append(time.perf_counter() - began)
             ours = pq.read_table(out / "ours" / "cell_tower_performance.parquet").to_pandas().set_index("CellName")
             peer = pq.read_table(out / "peer" / "4").to_pandas().set_index("CellName").loc[ours.index]
@@ -220,6 +238,7 @@ def unusual() -> None:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     from trunkline.engine import open_engine
+    from trunkline.plugins import load_usecase
     from trunkline.tasks.anomaly import Budget, gathered, learn
     from trunkline.tasks.classification_training import best_f1_threshold
     from trunkline.usecases.towers.anomalies import OF_THRESHOLDS, threshold_rows
@@ -228,7 +247,7 @@ def unusual() -> None:
 
     steps = dict(zip(MEASURED, (0.5, 0.5, 0.05, 0.005, 0.5, 0.1, 0.05, 0.05, 1, 1, 1), strict=True))
     with open_engine("duckdb", threads=2) as engine:
-        given = usual_tables(DATA / "towers")["thresholds"]
+        given = engine.arrow(usual_tables(DATA / "towers", load_usecase("towers"), engine)["thresholds"])
         coarse = given
         for name, step in steps.items():
             values = np.round(given[name].to_numpy() / step) * step
@@ -329,8 +348,9 @@ CASES: Mapping[str, Callable[[], None]] = {
 def main() -> None:
     """Run all cases, or those that are named."""
     if sys.argv[1:2] == ["--tables"]:
+        process.begin()  # begins and ends as the process of any command does
         make_tables(sys.argv[2], Path(sys.argv[3]))
-        return
+        process.end(0)
     if sys.argv[1:2] == ["--fleet"]:
         began = time.perf_counter()
         _, alerts, rows = scored(Path(sys.argv[2]), Path(sys.argv[3]))

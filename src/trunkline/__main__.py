@@ -1,8 +1,6 @@
 """``python -m trunkline`` is the command line."""
 
-import sys
-
-from trunkline.cli import main
+from trunkline.cli.process import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

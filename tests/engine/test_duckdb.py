@@ -62,6 +62,20 @@ def test_a_stream_is_forgotten_while_a_result_is_read() -> None:
         assert engine.connection.raw_sql("SHOW TABLES").fetchall() == []
 
 
+def test_neither_held_rows_nor_results_load_pandas() -> None:
+    code = """
+import sys
+import pyarrow as pa
+from trunkline.engine.duckdb import DuckDB
+with DuckDB(threads=1) as engine:
+    table = engine.table(pa.table({"a": pa.arange(1, 3)}))
+    print(engine.arrow(table.filter(table["a"] > 1)).num_rows, engine.batches(table, rows=1).read_all().num_rows)
+print([name for name in ("pandas", "pyarrow.dataset") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["1 2", "[]"]
+
+
 @pytest.mark.parametrize("module", ["trunkline.engine", "trunkline.lake", "trunkline.settings.lake"])
 def test_importing_is_light(module: str) -> None:
     heavy = ["duckdb", "ibis", "deltalake", "pandas", "pyarrow", "tenacity", "filelock"]

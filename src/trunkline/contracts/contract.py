@@ -48,7 +48,10 @@ class Contract(BaseModel):
         fingerprint: Hash of everything that verdicts and types depend on; descriptions are left out.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", hide_input_in_errors=True)
+    # Most processes make no instance of most contracts: Pydantic builds their validators when the first one is made.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="null", hide_input_in_errors=True, defer_build=True
+    )
 
     table: ClassVar[Table] = Table()
     columns: ClassVar[tuple[Column, ...]] = ()
@@ -95,7 +98,7 @@ def column_names(contract: type[Contract]) -> Mapping[str, str]:
 
 
 def _said_of(column: Column) -> dict[str, object]:
-    said = {**asdict(column), "description": ""}
+    said = {**vars(column), "description": ""}
     if not column.is_protected:  # left out, so that batches of before have the ids that they had
         for name in ("keep", "form", "country"):
             del said[name]

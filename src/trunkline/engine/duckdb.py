@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
     import pyarrow.dataset as ds
+    from duckdb import DuckDBPyConnection
     from ibis.backends.duckdb import Backend
 
 _FUNCTIONS = (
@@ -128,11 +129,10 @@ class DuckDB:
 
     def table(self, rows: pa.Table | pa.RecordBatchReader) -> ir.Table:
         """Take Arrow rows as a table; see :class:`~trunkline.engine.Engine`."""
-        import ibis
         import pyarrow as pa
 
         if isinstance(rows, pa.Table):
-            return ibis.memtable(rows)
+            return _held(rows)
         name = f"stream_{next(self._names)}"
         database = self.connection.con
         # A plain table and not a TEMP one: only those are seen by the sessions of `batches`.
@@ -147,8 +147,9 @@ class DuckDB:
         Raises:
             FilesVanishedError: A file of the snapshot is gone.
         """
-        with _vanishing():
-            return self.connection.to_pyarrow(expr)
+        with _vanishing(), self._session(expr) as session:
+            found = session.sql(self.connection.compile(expr)).to_arrow_table()
+        return _typed_rows(found, expr.schema().to_pyarrow())
 
     def batches(self, expr: ir.Table, *, rows: int) -> pa.RecordBatchReader:
         """Run an expression as a stream; see :class:`~trunkline.engine.Engine`.
@@ -156,13 +157,9 @@ class DuckDB:
         Raises:
             FilesVanishedError: A file of the snapshot is gone.
         """
-        import ibis.expr.operations as ops
         import pyarrow as pa
 
-        session = self.connection.con.cursor()
-        for held in expr.op().find(ops.InMemoryTable):
-            # Registered Arrow data is seen by one session only.
-            session.register(held.name, _arrow_source(held))
+        session = self._session(expr)
         wanted = expr.schema().to_pyarrow()
         with _vanishing():
             stream = session.sql(self.connection.compile(expr)).to_arrow_reader(rows)
@@ -220,6 +217,15 @@ class DuckDB:
         """Close the engine."""
         self.close()
 
+    def _session(self, expr: ir.Table) -> DuckDBPyConnection:
+        """A session of its own that sees what an expression holds in memory; one session sees what it registered."""
+        import ibis.expr.operations as ops
+
+        session: DuckDBPyConnection = self.connection.con.cursor()
+        for held in expr.op().find(ops.InMemoryTable):
+            session.register(held.name, _arrow_source(held))
+        return session
+
     def _typed(self, source: str, schema: pa.Schema) -> ir.Table:
         """Impose a schema on a query: by name, absent columns as typed NULL, everything cast."""
         import ibis
@@ -251,11 +257,34 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _held(rows: pa.Table) -> ir.Table:
+    """Rows as an in-memory table: what ``ibis.memtable`` makes of them, without the pandas that it loads to look."""
+    import ibis
+    import ibis.expr.operations as ops
+    from ibis.formats.pyarrow import PyArrowTableProxy
+
+    schema = ibis.Schema.from_pyarrow(rows.schema)
+    return ops.InMemoryTable(ibis.util.gen_name("held"), schema, PyArrowTableProxy(rows)).to_expr()
+
+
 def _arrow_source(held: ir.ops.InMemoryTable) -> object:
     """The Arrow data behind an in-memory table, as Ibis itself registers it."""
     if hasattr(held.data, "to_pyarrow_dataset"):
         return held.data.to_pyarrow_dataset(held.schema)
     return held.data.to_pyarrow(held.schema)
+
+
+def _typed_rows(found: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """Rows in the types of their expression; a column that is NULL and nothing else has a type of its own there."""
+    import pyarrow as pa
+
+    if found.schema.equals(wanted):
+        return found
+    columns = [
+        pa.nulls(len(column)) if pa.types.is_null(field.type) else column.cast(field.type)
+        for column, field in zip(found.columns, wanted, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=wanted)
 
 
 def _cast(stream: pa.RecordBatchReader, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -30,7 +30,7 @@ Profile = Annotated[NumberProfile | CategoryProfile, Field(discriminator="kind")
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class LearnerInfo(_Record):

@@ -14,7 +14,7 @@ __all__ = ["BaselineReport", "ForecastReport", "HorizonTuning", "SeriesReport", 
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class HorizonTuning(_Record):

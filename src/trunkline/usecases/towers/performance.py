@@ -72,8 +72,7 @@ def customers_services(tables: "Tables", *, rows_per_customer: int) -> "ir.Table
         rows_per_customer: Most rows of one customer.
     """
     usage = _ranked(tables["usage"])
-    usage = usage.filter(usage["_rank"] < rows_per_customer)
-    usage = usage.select("customerID", **_measures(usage, "usage"))
+    usage = usage.filter(usage["_rank"] < rows_per_customer).drop("_rank")
     return tables["customers_thresholds"].inner_join(usage, "customerID")
 
 
@@ -166,9 +165,12 @@ def _one_per_cell(periods: "ir.Table", row_of_cell: RowOfCell) -> "ir.Table":
 
     order = [periods["_ingested_at"], periods["_row"]]
     ahead = order if row_of_cell == "first" else [column.desc() for column in order]
-    ranked = periods.mutate(_rank=ibis.row_number().over(group_by="cell_name", order_by=ahead))
-    chosen = ranked.filter(ranked["_rank"] == 0)
-    return chosen.select(CellName="cell_name", **_measures(chosen, "thresholds"))
+    ranked = periods.select(
+        CellName="cell_name",
+        _rank=ibis.row_number().over(group_by="cell_name", order_by=ahead),
+        **_measures(periods, "thresholds"),
+    )
+    return ranked.filter(ranked["_rank"] == 0).drop("_rank")
 
 
 def _ranked(usage: "ir.Table") -> "ir.Table":
@@ -177,10 +179,11 @@ def _ranked(usage: "ir.Table") -> "ir.Table":
 
     digits = cast("ir.StringValue", usage["account_id"]).substr(3, 7)
     number = digits.re_search("^[0-9]{1,7}$").ifelse(digits, ibis.null(str)).cast("int64")
-    numbered = usage.mutate(customerID=number)
+    measured = _measures(usage, "usage")
+    numbered = usage.select("_ingested_at", "_row", customerID=number, **measured)
     numbered = numbered.filter(numbered["customerID"] > _LOWEST_NUMBER)
-    order = [numbered["_ingested_at"], numbered["_row"]]
-    return numbered.mutate(_rank=ibis.row_number().over(group_by="customerID", order_by=order))
+    rank = ibis.row_number().over(group_by="customerID", order_by=[numbered["_ingested_at"], numbered["_row"]])
+    return numbered.select("customerID", *measured, _rank=rank)
 
 
 def _measures(table: "ir.Table", dataset: str) -> "dict[str, ir.Value]":
@@ -202,13 +205,15 @@ def _computed(rows: "ir.Table") -> "ir.Table":
 
 def _flagged(rows: "ir.Table", indicators: Sequence[Indicator]) -> "ir.Table":
     """Add a flag per indicator, how many are raised, and how many indicators have a value."""
+    import ibis
+
     means = rows.aggregate(**{f"_mean_{one.source}": rows[one.source].mean() for one in indicators})
     compared = rows.cross_join(means)
-    flags = {one.flag: _is_defect(compared, one).fill_null(False).cast("int64") for one in indicators}
+    raised, none = ibis.literal(1, "int64"), ibis.literal(0, "int64")
+    flags = {one.flag: _is_defect(compared, one).ifelse(raised, none) for one in indicators}
     known = reduce(add, (compared[one.source].notnull().cast("int64") for one in indicators))
-    flagged = compared.mutate(**flags, known_count=known)
-    raised = reduce(add, (flagged[one.flag] for one in indicators))
-    return flagged.mutate(defected_count=raised).drop(*means.columns)
+    count = reduce(add, flags.values())
+    return compared.mutate(**flags, known_count=known, defected_count=count).drop(*means.columns)
 
 
 def _is_defect(compared: "ir.Table", one: Indicator) -> "ir.BooleanValue":
