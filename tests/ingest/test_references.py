@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from trunkline.contracts import Contract, Integer, Reference, Table, Text, field
 from trunkline.contracts.records import Receipt
-from trunkline.errors import ContractError, RowsRefusedError, SchemaError, UseCaseError
+from trunkline.engine import Engine
+from trunkline.errors import BusyError, ContractError, RowsRefusedError, SchemaError, UseCaseError
 from trunkline.ingest import Target, batch, ingest_file
 from trunkline.lake import Lake
 from trunkline.settings.ingest import IngestSettings
+from trunkline.settings.lake import LakeSettings
 from trunkline.spec import UseCase
 
 Write = Callable[[str, bytes | str], Path]
@@ -108,6 +110,35 @@ def test_what_an_interrupted_call_found_stays_true(
         for name in ("calls.calls", "platform.quarantine"):
             found, wanted = (one.arrow(name).to_pylist() for one in (lake, plain))
             assert sorted(map(str, found)) == sorted(map(str, wanted))
+
+
+def test_two_that_take_one_batch_in_do_not_split_it_differently(
+    tmp_path: Path, engine: Engine, write: Write, fixed_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened() -> Lake:  # each as a process of its own would
+        return Lake(tmp_path / "lake", engine=engine, settings=LakeSettings(lock_timeout_s=0.1), clock=fixed_clock)
+
+    cells, others = write("cells.csv", "cell_id,band\na,1\n"), write("others.csv", "cell_id,band\nb,2\n")
+    calls = write("calls.csv", "call_id,cell_id,band\n1,a,1\n2,b,2\n")
+    take(opened(), cells, CELLS, fixed_clock)
+    busy: list[BusyError] = []
+
+    def meanwhile(name: str) -> None:
+        if name == "ingest.before_quarantine" and not busy:  # the first has judged: call 2 names what is not there
+            busy.append(BusyError("so that this happens once", holder="nobody"))
+            take(opened(), others, CELLS, fixed_clock)
+            with pytest.raises(BusyError) as told:
+                take(opened(), calls, CALLS, fixed_clock)
+            busy[0] = told.value
+
+    monkeypatch.setattr(batch, "point", meanwhile)
+    receipt = take(opened(), calls, CALLS, fixed_clock)
+    assert "calls.calls" in str(busy[0])
+    assert (receipt.read, receipt.accepted, receipt.quarantined) == (2, 1, 1)
+    assert take(opened(), calls, CALLS, fixed_clock) == receipt, "the second finds it done"
+    lake = opened()
+    assert lake.arrow("calls.calls").column("call_id").to_pylist() == ["1"]
+    assert [row["row_number"] for row in lake.arrow("platform.quarantine").to_pylist()] == [2]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -6,7 +6,7 @@ content-derived id. Killed between any two, the same call completes what is miss
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -138,7 +138,20 @@ def ingest_opened(
         lake: The lake, with its engine.
         clock: Gives the current instant.
         budget: Largest share of rows that may break the contract, in [0, 1]; the contract's own wins.
+
+    Raises:
+        BusyError: Another process takes the same batch of a contract with references in, for too long.
     """
+    contract = batch.target.contract
+    # what rows refer to changes: two that took the batch in at once could split it differently
+    alone = lake.alone_with(batch.target.table, batch.batch_id) if contract.table.references else nullcontext()
+    with alone:
+        return _once(opened, batch, lake=lake, clock=clock, budget=budget)
+
+
+def _once(
+    opened: Callable[[], RawFile], batch: Batch, *, lake: Lake, clock: Callable[[], datetime], budget: float | None
+) -> Ingested:
     for attempt in attempts(lake.settings.commit_attempts):
         with attempt:  # an erasure may take staged rows away: then they are judged and staged once more
             earlier = known_receipts(lake, [batch.batch_id]).get(batch.batch_id)

@@ -5,7 +5,9 @@ A table is written under its lock only, and only at a place that is its own.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
@@ -98,6 +100,17 @@ class OpenLake(LakeReader):
                 url = lease_url.get_secret_value()
                 self._lock_store = PostgresLeases(url, scope=self._root, timeout_s=timeout_s)
         return self._lock_store
+
+    def alone_with(self, table: str, work: str) -> AbstractContextManager[None]:
+        """Keep whoever would do the same work for a table away for a ``with`` block, wherever the lake's writers are.
+
+        Args:
+            table: The table, which others go on writing.
+            work: Names the work. Of two others one in 256 waits as well: it shares the lock.
+
+        Entering it raises ``BusyError`` where somebody else does it for longer than ``lock_timeout_s``.
+        """
+        return self._locks.held(f"{table}.work-{hashlib.sha256(work.encode()).hexdigest()[:2]}")
 
     def _existing(self, table: str) -> Place:
         self._open(table, None)
