@@ -28,6 +28,15 @@ def test_nothing_acknowledged_is_lost_or_there_twice(drill: ModuleType, tmp_path
     assert found["points"] >= 1
 
 
+@pytest.mark.slow
+def test_memory_and_files_stay_flat_under_a_steady_load_with_maintenance(drill: ModuleType, tmp_path: Path) -> None:
+    found = drill.soak(tmp_path, seconds=8)
+    assert found["passed"]
+    assert (found["lost"], found["duplicated"], found["windows_differ"]) == (0, 0, 0)
+    assert len(found["files"]) >= 4
+    assert found["acknowledged"] > 0
+
+
 def test_the_judge_sees_what_is_lost_doubled_and_halved(drill: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"device_id": "d", "session_id": "a-0-1", "sensor": "s", "read_at": at} for at in range(drill.READINGS)]
     stored = {"readings": [*rows[1:], rows[5], {**rows[0], "session_id": "a-0-2"}]}
