@@ -16,6 +16,7 @@ from trunkline.ingest import Ingested, Target, open_file
 from trunkline.ingest.fitting import fitting_dataset
 from trunkline.ingest.pulling import pull
 from trunkline.ingest.sources import open_source
+from trunkline.run.recordings import unpacked
 from trunkline.run.resolving import Handed, dataset_of
 from trunkline.run.taking_files import taken_files
 from trunkline.settings.ingest import IngestSettings
@@ -72,6 +73,37 @@ def take(
         UnavailableError: The lake or the landing zone did not take what was read.
         BusyError: Another writer held a table for too long.
     """
+    folder = workspace.folder("tmp") / f"recordings-{usecase.name}"
+    said: list[Handed] = []
+    recordings: dict[Path, Handed] = {}
+    try:
+        for one in handed:
+            try:
+                instead = unpacked(usecase, one, folder=folder, limits=workspace.settings.ingest)
+            except SourceError as error:
+                yield Outcome(one, None, error)
+                continue
+            if instead is not one and instead.path is not None:
+                recordings[instead.path] = one
+            said.append(instead)
+        taken = _taken(workspace, usecase, said, run_id=run_id, progress=progress, keep_files=keep_files)
+        for outcome in taken:
+            path = outcome.handed.path
+            yield replace(outcome, handed=recordings[path]) if path in recordings else outcome
+    finally:
+        for path in recordings:
+            path.unlink(missing_ok=True)
+
+
+def _taken(
+    workspace: "Workspace",
+    usecase: "UseCase",
+    handed: Sequence[Handed],
+    *,
+    run_id: str,
+    progress: Callable[[str, float], None],
+    keep_files: bool | None,
+) -> Iterator[Outcome]:
     keeps = workspace.settings.landing.keep_files if keep_files is None else keep_files
     done = 0
     if any(_is_untold(one) for one in handed):

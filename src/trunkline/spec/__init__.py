@@ -18,7 +18,7 @@ from trunkline.spec.gates import (
 from trunkline.spec.publish import Publication
 from trunkline.spec.retraining import Retrain
 from trunkline.spec.sources import Schedule
-from trunkline.spec.usecase import Simulation, Simulator, Unwrap, UseCase, Watch
+from trunkline.spec.usecase import Simulation, Simulator, Unpack, Unwrap, UseCase, Watch
 from trunkline.spec.watched import Meaning, WatchedSeries
 from trunkline.spec.windows import Ewma, HalfSpace, Lookup, Windowed, WindowRule, Windows
 
@@ -49,6 +49,7 @@ __all__ = [
     "Segment",
     "Simulation",
     "Simulator",
+    "Unpack",
     "Unwrap",
     "UseCase",
     "Watch",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from trunkline.tasks import Task
 
-__all__ = ["Simulation", "Simulator", "Unwrap", "UseCase", "Watch"]
+__all__ = ["Simulation", "Simulator", "Unpack", "Unwrap", "UseCase", "Watch"]
 
 TableFeatures = Callable[["Mapping[str, ir.Table]"], "ir.Table"]
 """From the use case's lake tables, by name, to one table with a row per entity and observation."""
@@ -87,6 +87,14 @@ class Unwrap(Protocol):
         ...
 
 
+class Unpack(Protocol):
+    """Takes a file apart that holds records of a dataset in a form of its own; pure."""
+
+    def __call__(self, parts: Mapping[str, bytes], /) -> Sequence[object] | None:
+        """Give the records of a file, by its name, or of the files of an archive; None where it is another one."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class UseCase:
     """One use case of machine learning at an operator.
@@ -114,6 +122,7 @@ class UseCase:
         justified: Columns that may post-date the observation, each with the written reason why it is used.
         envelopes: By dataset, how messages that hold several records are taken apart: of the HTTP edge, of brokers and
             of REST sources.
+        recordings: By dataset, how files in a form of their own are taken apart, such as the archive of an app.
         publish: Tables that others read, where the settings name a sink (docs/publish.md).
         segments: Columns that name a subscriber's segment in published predictions, features of the model without
             personal data.
@@ -147,6 +156,7 @@ class UseCase:
     label_delay_days: float = 0.0
     justified: Mapping[str, str] | None = None
     envelopes: Mapping[str, Unwrap] = field(default_factory=dict)
+    recordings: Mapping[str, Unpack] = field(default_factory=dict)
     publish: tuple[Publication, ...] = ()
     segments: tuple[str, ...] = ()
     audience: Audience | None = None

@@ -7,6 +7,7 @@ each device are computed of them, scored, and announced where a rule says so.
 from trunkline.spec import UseCase
 from trunkline.usecases.sensors.contracts import Device, Reading
 from trunkline.usecases.sensors.envelope import unwrap
+from trunkline.usecases.sensors.recordings import recording
 from trunkline.usecases.sensors.windows import movement, travel
 
 usecase = UseCase(
@@ -19,4 +20,5 @@ usecase = UseCase(
     task=None,
     metric="",
     envelopes={"readings": unwrap},
+    recordings={"readings": recording},
 )

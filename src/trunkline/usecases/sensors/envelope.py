@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["unwrap"]
+__all__ = ["instant", "unwrap"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TO_THE_SECOND: Final = len("2025-07-10T13:32:28")
@@ -60,10 +60,10 @@ def _reading(carried: Mapping[str, object], one: object) -> object:
         values = {}
     elif not _NAMES.keys().isdisjoint(values):
         values = {_NAMES.get(name, name): value for name, value in values.items()}
-    return {**carried, "sensor": one.get("name"), "read_at": _instant(one.get("time")), **values}
+    return {**carried, "sensor": one.get("name"), "read_at": instant(one.get("time")), **values}
 
 
-def _instant(time: object) -> object:
+def instant(time: object) -> object:
     """ISO 8601 of nanoseconds since 1970; anything else stays as it is, for the contract to refuse."""
     if type(time) is not int:
         return time
