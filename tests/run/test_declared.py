@@ -28,6 +28,22 @@ def test_nothing_to_ingest_is_bad_input(folder: Path, capsys: pytest.CaptureFixt
     assert "trunkline ingest churn FILE|FOLDER|URL" in said
     assert "trunkline run churn simulates rows" in said
     assert not (folder / "w").exists(), "nothing is made for it"
+    assert main(["ingest", "towers", "--workspace", "w"]) == 2, "nor are derived tables a reason to simulate rows"
+    assert "there is nothing to ingest for 'towers'" in capsys.readouterr().err
+    assert not (folder / "w").exists()
+
+
+@pytest.mark.slow
+def test_without_a_source_derived_tables_are_refreshed_and_nothing_is_simulated(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "customers.csv").write_text("Index,CellTower,tenure\n5000,a,12\n")
+    assert main(["ingest", "towers", "customers.csv", "--workspace", "w", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ingest"]["accepted"] == 1
+    assert main(["ingest", "towers", "--workspace", "w", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["ingest"]
+    assert (told["read"], told["accepted"]) == (0, 0)
+    assert not (folder / "w" / "tmp" / "simulated").exists()
 
 
 @pytest.mark.parametrize("command", [("ingest", "churn"), ("ingest", "churn", "crm"), ("run", "churn")])

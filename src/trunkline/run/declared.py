@@ -72,7 +72,7 @@ def refuse_misdeclared(workspace: "Workspace", name: str, declared: AnySource, *
 def refuse_nothing_to_ingest(workspace: "Workspace", usecase: str, *, dataset: str | None) -> None:
     """Refuse to ingest where no source is given, and none declared: nobody who asks for it means simulated rows.
 
-    A use case with derived tables is let through: they are refreshed.
+    A use case with derived tables whose inputs have come is let through: they are refreshed.
 
     Args:
         workspace: Its settings hold the declarations.
@@ -86,7 +86,10 @@ def refuse_nothing_to_ingest(workspace: "Workspace", usecase: str, *, dataset: s
     found = workspace.usecase(usecase)
     if dataset is not None and dataset not in found.datasets:
         raise UnknownNameError(f"{usecase!r} has no dataset {dataset!r}", allowed=found.datasets)
-    if declared_names(workspace, usecase, dataset=dataset) or found.derived:
+    if declared_names(workspace, usecase, dataset=dataset):
+        return
+    lake = workspace.lake
+    if found.derived and any(lake.exists(found.table_name(name)) for name in found.datasets):
         return
     raise InputError(
         f"there is nothing to ingest for {usecase!r}: no source is given, and none is declared",

@@ -36,9 +36,8 @@ def ingest(context: StepContext) -> IngestDocument:
     handed = resolve(workspace, usecase, sources, dataset=context.dataset, mapping=context.mapping)
     best_score = None
     whole = usecase.task is not None and usecase.task.reads_history
-    if not handed and any(
-        has_real_rows(workspace, usecase, one) for one in (usecase.datasets if whole else (dataset,))
-    ):
+    looked_at = usecase.datasets if whole or context.only == "ingest" else (dataset,)
+    if not handed and any(has_real_rows(workspace, usecase, one) for one in looked_at):
         return IngestDocument(receipts=(), known=(), batches=(), derived=_refreshed(context))
     simulated = not handed
     if simulated:
