@@ -200,6 +200,22 @@ def test_a_promotion_that_expects_another_champion_is_refused(registry: Registry
     assert promote(registry, "2") == "2", "a person may"
 
 
+def test_what_a_killed_promotion_decided_is_settled_before_another_decision_rests_on_it(
+    registry: Registry, model_folder: MakeFolder
+) -> None:
+    live = registry.workspace / "live" / "churn.json"
+    for name in "ab":
+        register(registry, model_folder(name))
+    promote(registry, "1")
+    shown = live.read_bytes()
+    promote(registry, "2")
+    live.write_bytes(shown)  # as a process leaves it that is killed between the ledger's entry and the manifest
+    assert champion_of(registry) == "1"
+    settled = registry.settled("churn")
+    assert champion_of(registry) == "2"
+    assert registry.live("churn") == settled == registry.settled("churn")
+
+
 def test_a_version_that_challenged_may_become_champion(registry: Registry, model_folder: MakeFolder) -> None:
     for name in "ab":
         register(registry, model_folder(name))

@@ -1,4 +1,4 @@
-"""Two points of the drill ``churn_run``; `make drill ONLY=churn_run` takes them all."""
+"""Some points of the drill ``churn_run``; `make drill ONLY=churn_run` takes them all."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ["ingest.after_rows", "run.after_promote"])
+@pytest.mark.parametrize("point", ["ingest.after_rows", "registry.after_decision", "run.after_promote"])
 def test_a_killed_run_is_completed_by_repeating_it(repository: Path, point: str) -> None:
     done = subprocess.run(
         [sys.executable, repository / "drills" / "churn_run.py", point],

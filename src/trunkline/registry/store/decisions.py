@@ -19,6 +19,16 @@ ANYBODY: Final = "*"
 class Registry(Registering):
     """Versions, aliases and their history in one workspace."""
 
+    def settled(self, usecase: str) -> LiveManifest:
+        """Carry out what a killed process had decided, and give the live manifest: what a new decision may rest on.
+
+        Raises:
+            TamperedError: The ledger or the live manifest is not what was written.
+            BusyError: Another process holds the registry.
+        """
+        with self._locked():
+            return self._carry_out(usecase)
+
     def promote(
         self,
         usecase: str,

@@ -19,7 +19,7 @@ def evaluate(context: StepContext) -> EvaluateDocument:
         return kept_verdict(context, trained.kept)
     taken = context.document("ingest")
     ceiling = IngestDocument.model_validate_json(taken).best_score if taken else None
-    live = workspace.registry.live(usecase.name).champion
+    live = workspace.registry.settled(usecase.name).champion
     champion = live.version if live else None
     paired = {} if champion is None else conduct_of(usecase).paired(context, trained, champion)
     evidence = Evidence(trained.report, paired, ceiling)

@@ -30,7 +30,7 @@ def kept_training(context: StepContext) -> TrainDocument | None:
     usecase, workspace = context.usecase, context.workspace
     if usecase.retrain is None or usecase.task is None or context.only == "train":
         return None
-    champion = workspace.registry.live(usecase.name).champion
+    champion = workspace.registry.settled(usecase.name).champion
     if champion is None:
         return None
     stored = _document(context, "train", champion.run_id)
