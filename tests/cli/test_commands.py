@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import trunkline
 from trunkline.cli import COMMANDS, main
+from trunkline.cli import doctor as doctoring
 
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 
@@ -161,6 +163,34 @@ def test_the_doctor_names_what_an_extra_lacks(capsys: pytest.CaptureFixture[str]
     missing = [name for name in ("torch", "torchvision", "pillow") if not installed(name)]
     assert all(name in vision["detail"] for name in missing)
     assert vision["mend"] == ("pip install 'trunkline[vision]'" if missing else "")
+
+
+def test_the_doctor_says_which_sources_could_be_asked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as here:
+        port = here.getsockname()[1]
+        sources: dict[str, dict[str, str]] = {
+            "near": {"kind": "rest", "url": f"http://127.0.0.1:{port}/calls"},
+            "far": {"kind": "sql", "url": "postgresql://crm:n0t-shown@127.0.0.1:9/crm", "table": "calls"},
+            "inbox": {"kind": "folder", "path": str(tmp_path / "none")},
+            "store": {"kind": "objects", "url": "s3://bucket/*.csv"},
+            "wrong": {"kind": "objects", "url": "s3://bucket/*.csv", "dataset": "calls"},
+            "stream": {"kind": "topic", "url": f"kafka://127.0.0.1:{port},127.0.0.1:9/calls"},
+        }
+        told = json.dumps({name: {"usecase": "churn", **said} for name, said in sources.items()})
+        monkeypatch.setenv("TRUNKLINE_SOURCES", told)
+        monkeypatch.setattr(doctoring, "_installed", lambda name: name != "confluent-kafka")
+        assert main(["doctor", "--workspace", str(tmp_path / "w"), "--json"]) == 1
+    out = capsys.readouterr().out
+    found = {one["part"]: one for one in json.loads(out)["findings"]}
+    assert {name: found[f"source {name}"]["state"] for name in sources} == {
+        "near": "ok", "far": "broken", "inbox": "broken", "store": "ok", "wrong": "broken", "stream": "broken"
+    }  # fmt: skip
+    assert "127.0.0.1:9 does not answer" in found["source far"]["detail"]
+    assert found["source stream"]["mend"] == "pip install 'trunkline[kafka]'"
+    assert "names the dataset 'calls'" in found["source wrong"]["detail"]
+    assert "n0t-shown" not in out
 
 
 def installed(distribution: str) -> bool:

@@ -81,6 +81,7 @@ def _workspace(common: Common) -> list[_Finding]:
                 found.append(_Finding("workspace", "absent", "made by the first run", "trunkline run churn"))
             installed = workspace.installed()
             found += _keys(workspace, installed)
+            found += _sources(workspace)
             found += _sinks(workspace)
             found.append(_Finding("use cases", "ok", ", ".join(installed.usecases), ""))
             for name, error in installed.broken.items():
@@ -110,6 +111,32 @@ def _keys(workspace: "Workspace", installed: "Installed") -> list[_Finding]:
         return [_Finding("keys", "broken", f"others may read {', '.join(open_to)}", f"chmod 600 {folder}/*")]
     uses = ", ".join(sorted({one.use for one in facts}))
     return [_Finding("keys", "ok", f"{len(facts)} keys ({uses}) in {folder}; keep a copy elsewhere", "")]
+
+
+def _sources(workspace: "Workspace") -> list[_Finding]:
+    """Say of each declared source whether its names are right, its library is there, and anybody listens."""
+    from trunkline.cli.reaching import extra_of, reached
+    from trunkline.errors import UnknownNameError
+    from trunkline.run import refuse_misdeclared
+
+    found = []
+    for name, declared in workspace.settings.sources.items():
+        part, extra = f"source {name}", extra_of(declared)
+        missing = [one for one in _declared_extras().get(extra or "", ()) if not _installed(one)]
+        try:
+            refuse_misdeclared(workspace, name, declared)
+        except UnknownNameError as error:
+            found.append(_Finding(part, "broken", error.what, error.next_step))
+            continue
+        if missing:
+            found.append(
+                _Finding(part, "broken", f"{', '.join(missing)} not installed", f"pip install 'trunkline[{extra}]'")
+            )
+            continue
+        is_there, tried = reached(declared)
+        mend = "" if is_there else "start it, or mend its address in trunkline.toml"
+        found.append(_Finding(part, "ok" if is_there else "broken", tried, mend))
+    return found
 
 
 def _sinks(workspace: "Workspace") -> list[_Finding]:
@@ -175,25 +202,32 @@ def _existing(path: Path) -> Path:
 
 def _extras() -> list[_Finding]:
     """Say of each extra that the package declares which of its libraries are there."""
-    from packaging.requirements import Requirement
-
-    declared = importlib.metadata.metadata("trunkline")
-    needs = [Requirement(line) for line in declared.get_all("Requires-Dist") or ()]
     found = []
-    for extra in sorted(set(declared.get_all("Provides-Extra") or ()) - set(_NOT_FOR_USERS)):
-        wanted = [
-            need.name
-            for need in needs
-            if need.marker is not None
-            and need.marker.evaluate({"extra": extra})
-            and not need.marker.evaluate({"extra": ""})
-        ]
+    for extra, wanted in _declared_extras().items():
         missing = [name for name in wanted if not _installed(name)]
         state = "ok" if not missing else "absent" if len(missing) == len(wanted) else "partial"
         there = ", ".join(wanted) or "needs nothing beyond the package"
         detail = f"{', '.join(missing)} not installed" if missing else there
         found.append(_Finding(f"extra {extra}", state, detail, f"pip install 'trunkline[{extra}]'" if missing else ""))
     return found
+
+
+def _declared_extras() -> dict[str, list[str]]:
+    """Extra to the libraries that it brings, of all that are for users."""
+    from packaging.requirements import Requirement
+
+    declared = importlib.metadata.metadata("trunkline")
+    needs = [Requirement(line) for line in declared.get_all("Requires-Dist") or ()]
+    return {
+        extra: [
+            need.name
+            for need in needs
+            if need.marker is not None
+            and need.marker.evaluate({"extra": extra})
+            and not need.marker.evaluate({"extra": ""})
+        ]
+        for extra in sorted(set(declared.get_all("Provides-Extra") or ()) - set(_NOT_FOR_USERS))
+    }
 
 
 def _installed(distribution: str) -> bool:

@@ -1,7 +1,7 @@
 """Executes plans here: the composition root, the steps, the run locks."""
 
 from trunkline.run.again import Again, ingest_again
-from trunkline.run.declared import refuse_nothing_to_ingest
+from trunkline.run.declared import refuse_misdeclared, refuse_nothing_to_ingest
 from trunkline.run.evaluating import Evaluated, evaluate_files
 from trunkline.run.execute import CRASH_POINTS, RunResult, execute, new_run_id
 from trunkline.run.folder_watch import Arrived, watch_folder
@@ -41,6 +41,7 @@ __all__ = [
     "preview",
     "preview_publish",
     "read_mapping",
+    "refuse_misdeclared",
     "refuse_nothing_to_ingest",
     "refuse_nothing_to_publish",
     "simulate_files",
