@@ -3,6 +3,7 @@
 import hashlib
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
@@ -34,6 +35,10 @@ def publish(
     dry_run: Annotated[
         bool, Parameter(negative=(), help="Say what would be delivered, and how; write nothing.")
     ] = False,
+    saved_objects: Annotated[
+        Path | None,
+        Parameter(help="Write a dashboard for OpenSearch Dashboards or Kibana to this file; publish nothing."),
+    ] = None,
     run_id: Annotated[
         str | None, Parameter(name="--run-id", help="The run that publishes; the newest by default.")
     ] = None,
@@ -48,9 +53,12 @@ def publish(
         sink: Only these sinks of the settings.
         only: Only these tables, by their published names without prefix; goes with ``to``.
         dry_run: Say what would be delivered, and how; write nothing.
+        saved_objects: Write a dashboard of what it publishes to this file; publish nothing.
         run_id: The run that publishes; the newest by default.
         common: Options of every command.
     """
+    if saved_objects is not None:
+        return _drawn(usecase, common, saved_objects)
     given = _given(to, sink, only)
     if dry_run:
         return _previewed(usecase, common, given)
@@ -90,6 +98,17 @@ def _refuse_no_run(workspace: "Workspace", usecase: str) -> None:
     from trunkline.run import latest_run_id
 
     latest_run_id(workspace, usecase, having=("ingest", "train", "predict"))
+
+
+def _drawn(usecase: str, common: Common, file: Path) -> int:
+    from trunkline.run import dashboard_of
+
+    with opened(common) as workspace:
+        found = dashboard_of(workspace, usecase)
+    file.write_bytes(found)
+    document = {"usecase": usecase, "file": str(file), "objects": found.count(b"\n")}
+    emit(document, common=common, text=lambda: print(f"written: {file}"))
+    return 0
 
 
 def _previewed(usecase: str, common: Common, given: dict[str, object]) -> int:

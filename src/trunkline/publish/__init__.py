@@ -8,6 +8,7 @@ from trunkline.publish.delivering import Published, Publisher
 from trunkline.publish.opening import SCHEMES, open_sink
 from trunkline.publish.outbox import Memory, Outbox, Owed, Plan, Position
 from trunkline.publish.protocol import ROW_ID, Capabilities, Delivery, Latest, Rows, Sink, Target, TargetColumn
+from trunkline.publish.saved_objects import Shown, saved_objects
 from trunkline.publish.targets import planned
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "Published",
     "Publisher",
     "Rows",
+    "Shown",
     "Sink",
     "Target",
     "TargetColumn",
     "open_sink",
     "planned",
+    "saved_objects",
 ]

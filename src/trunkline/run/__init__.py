@@ -8,7 +8,13 @@ from trunkline.run.folder_watch import Arrived, watch_folder
 from trunkline.run.predicting import PredictDocument, live_model
 from trunkline.run.predicting_files import ScoredFile, predict_file
 from trunkline.run.previewing import Preview, preview
-from trunkline.run.publishing import PublishDocument, outbox_of, preview_publish, refuse_nothing_to_publish
+from trunkline.run.publishing import (
+    PublishDocument,
+    dashboard_of,
+    outbox_of,
+    preview_publish,
+    refuse_nothing_to_publish,
+)
 from trunkline.run.records import latest_run_id
 from trunkline.run.resolving import source_files
 from trunkline.run.steps import IngestDocument, read_mapping, simulate_files
@@ -30,6 +36,7 @@ __all__ = [
     "RunResult",
     "ScoredFile",
     "Workspace",
+    "dashboard_of",
     "evaluate_files",
     "execute",
     "ingest_again",

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.lake import held
-from trunkline.publish import Memory, Outbox, Published, Publisher, open_sink, planned
+from trunkline.publish import Memory, Outbox, Published, Publisher, Shown, open_sink, planned, saved_objects
 from trunkline.publish.refusing import refuse_unknown
 from trunkline.run.steps import StepContext
 from trunkline.settings import SETTINGS_FILE
@@ -15,7 +15,7 @@ from trunkline.settings import SETTINGS_FILE
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
 
-__all__ = ["PublishDocument", "outbox_of", "preview_publish", "publish", "refuse_nothing_to_publish"]
+__all__ = ["PublishDocument", "dashboard_of", "outbox_of", "preview_publish", "publish", "refuse_nothing_to_publish"]
 
 
 class PublishDocument(BaseModel):
@@ -52,6 +52,28 @@ def preview_publish(workspace: "Workspace", usecase_name: str) -> tuple[tuple[Pu
     usecase = workspace.usecase(usecase_name)
     refuse_nothing_to_publish(workspace, usecase_name)
     return publisher_of(workspace).preview(usecase)
+
+
+def dashboard_of(workspace: "Workspace", usecase_name: str) -> bytes:
+    """Give a dashboard of what a use case publishes to search servers, as saved objects: NDJSON.
+
+    Args:
+        workspace: Its settings have the prefix of published names.
+        usecase_name: The use case.
+
+    Raises:
+        InputError: Nothing that it publishes has an instant.
+    """
+    usecase = workspace.usecase(usecase_name)
+    plans = planned(usecase, prefix=workspace.settings.publish.prefix)
+    found = saved_objects(usecase.title, [Shown(one.target, bool(one.dated_by)) for one in plans])
+    if not found:
+        raise InputError(
+            "nothing that it publishes has an instant, so there is nothing to draw over time",
+            where=f"use case {usecase_name!r}",
+            next_step="declare a publication of a table with one; see docs/publish.md",
+        )
+    return found
 
 
 def publisher_of(workspace: "Workspace", *, only: tuple[str, ...] = ()) -> Publisher:

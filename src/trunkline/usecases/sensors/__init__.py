@@ -4,7 +4,7 @@ Messages come over the HTTP edge or a broker, are checked row by row, and are in
 each device are computed of them, scored, and announced where a rule says so.
 """
 
-from trunkline.spec import UseCase
+from trunkline.spec import Publication, UseCase
 from trunkline.usecases.sensors.contracts import Device, Reading
 from trunkline.usecases.sensors.envelope import unwrap
 from trunkline.usecases.sensors.recordings import recording
@@ -21,4 +21,17 @@ usecase = UseCase(
     metric="",
     envelopes={"readings": unwrap},
     recordings={"readings": recording},
+    publish=(
+        Publication(
+            name="sensor_movement",
+            table="movement",
+            mode="dated",
+            dated_by="window_start_at",
+            view="sensor_movement_today",
+        ),
+        Publication(
+            name="sensor_travel", table="travel", mode="dated", dated_by="window_start_at", view="sensor_travel_today"
+        ),
+        Publication(name="sensor_alerts", table="platform.alerts", mode="upsert"),
+    ),
 )
