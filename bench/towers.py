@@ -2,8 +2,9 @@
 
 Cases: ``tables, duckdb`` and ``tables, spark`` (whole processes, from the files to both tables as Parquet; the peer is
 the four jobs of ``peers/towers_spark.py`` one after the other), ``fleet`` (9.6 million rows of counters to indicators,
-scores and alerts; made beforehand), ``faults`` (precision and recall of alerts by kind of fault), ``unusual`` (F1 on
-the real file with whole cells held out, by kind of split and without the decimals that tell labels apart), ``nab``.
+scores and alerts; made beforehand; on a cluster with ``TRUNKLINE_ENGINE__NAME=spark`` and its
+``TRUNKLINE_ENGINE__URL``), ``faults`` (precision and recall of alerts by kind of fault), ``unusual`` (F1 on the real
+file with whole cells held out, by kind of split and without the decimals that tell labels apart), ``nab``.
 ``TRUNKLINE_BENCH_CELLS`` and ``TRUNKLINE_BENCH_CASES`` make it smaller; data is looked for in ``TRUNKLINE_DATA``.
 """
 
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ def stored(path: Path) -> pa.Table:
     if path.suffix == ".csv":
         import pyarrow.csv as pa_csv
 
-        return pa_csv.read_csv(path)
+        return pa_csv.read_csv(path, convert_options=pa_csv.ConvertOptions(column_types={"Time": pa.string()}))
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     return pa.concat_tables([pq.ParquetFile(file).read() for file in files])
 
@@ -160,12 +161,14 @@ def simulated(folder: Path, cells: int, seed: int = 0) -> Mapping[str, Path]:
 
 
 def scored(counters: Path, out: Path | None, *, per_week: float = BUDGET) -> "tuple[AnomalyModel, pa.Table, int]":
-    """Indicators, scores of every row into a file, and the alerts."""
+    """Indicators, scores of every row into a file, and the alerts; on DuckDB, or on the engine of the settings."""
     from trunkline.engine import open_engine
+    from trunkline.settings import load_settings
     from trunkline.tasks.anomaly import Budget, gathered, learn
     from trunkline.usecases.towers.anomalies import OF_COUNTERS, indicator_rows
 
-    with open_engine("duckdb", threads=2, memory_limit_mb=2_000) as engine:
+    asked = load_settings().engine
+    with open_engine(asked.name, threads=2, memory_limit_mb=2_000, settings=asked) as engine:
         rows = engine.parquet([str(counters)], pq.read_schema(counters))
         things = gathered(indicator_rows(rows), OF_COUNTERS)
         names = engine.arrow(rows.select("cell_name").distinct().order_by("cell_name")).column(0)
@@ -175,15 +178,24 @@ def scored(counters: Path, out: Path | None, *, per_week: float = BUDGET) -> "tu
         model = learn(engine.arrow(gathered(indicator_rows(sample), OF_COUNTERS)), OF_COUNTERS, budget=budget, seed=0)
         schema, count, alerts = things.schema().to_pyarrow(), 0, []
         writer = pq.ParquetWriter(out, model.scored_schema(schema)) if out else None
-        for batch in engine.batches(things, rows=4_096):
-            for found in model.scored([batch]):
+
+        def taken(batches: Iterable[pa.RecordBatch]) -> None:
+            nonlocal count
+            for found in batches:
                 count += found.num_rows
                 if writer:
                     writer.write_batch(found)
-            alerts += list(model.alerted([batch]))
+
+        if engine.capabilities.distributed:  # both are computed by the workers
+            taken(engine.batches(engine.mapped(things, model.scored, model.scored_schema(schema)), rows=50_000))
+            alerts += engine.arrow(engine.mapped(things, model.alerted, model.alerted_schema(schema))).to_batches()
+        else:
+            for batch in engine.batches(things, rows=4_096):
+                taken(model.scored([batch]))
+                alerts += list(model.alerted([batch]))
         if writer:
             writer.close()
-    return model, pa.Table.from_batches(alerts), count
+    return model, pa.Table.from_batches(alerts, model.alerted_schema(schema)), count
 
 
 def fleet() -> None:
@@ -352,10 +364,13 @@ def main() -> None:
         make_tables(sys.argv[2], Path(sys.argv[3]))
         process.end(0)
     if sys.argv[1:2] == ["--fleet"]:
+        from trunkline.settings import load_settings
+
         began = time.perf_counter()
         _, alerts, rows = scored(Path(sys.argv[2]), Path(sys.argv[3]))
         seconds, most = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        say("fleet", rows=rows, alerts=alerts.num_rows, seconds=round(seconds, 1), per_second=round(rows / seconds),
+        say("fleet", engine=load_settings().engine.name, rows=rows, alerts=alerts.num_rows,
+            seconds=round(seconds, 1), per_second=round(rows / seconds),
             processor_seconds=round(time.process_time(), 1), most_memory_gb=round(most, 2))  # fmt: skip
         return
     for name in os.environ.get("TRUNKLINE_BENCH_CASES", ",".join(CASES)).split(","):

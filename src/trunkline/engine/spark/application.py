@@ -34,6 +34,9 @@ _END_S: Final = 20.0
 _STACK: Final = "-Xss16m -Duser.timezone=UTC"
 """Java's regular expressions recurse once per character of a long text."""
 
+_LOCAL: Final = "-XX:TieredStopAtLevel=1"
+"""Of local Spark, where jobs are small: without it Java's second compiler takes more time than the job itself."""
+
 # Of every session, whatever the application was started with.
 _SESSION: Final[Mapping[str, str]] = {
     "spark.sql.session.timeZone": "UTC",
@@ -101,7 +104,8 @@ class Place:
             said["spark.eventLog.enabled"] = "true"
             said["spark.eventLog.dir"] = self.event_log if "://" in self.event_log else path.absolute().as_uri()
         said |= self.options
-        for name, mine in (("driver", f"{_STACK} {log}"), ("executor", _STACK)):
+        driver = f"{_STACK} {_LOCAL} {log}" if self.is_local else f"{_STACK} {log}"
+        for name, mine in (("driver", driver), ("executor", _STACK)):
             key = f"spark.{name}.extraJavaOptions"
             said[key] = f"{mine} {self.options.get(key, '')}".strip()
         return said
