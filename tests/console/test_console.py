@@ -28,6 +28,7 @@ HOSTILE = "<script>alert('x')</script>\" onload=\"y"
 PAGES = (
     "/",
     "/console/runs",
+    "/console/campaigns",
     "/console/models",
     "/console/ledger",
     "/console/readings",
@@ -71,6 +72,47 @@ def test_a_run_shows_its_steps_and_links_to_its_report(shown: "Console") -> None
     assert "the report of run-1" in shown.page("/console/runs/run-1/report")
 
 
+def audience_of(members: int, *, results: Sequence[Mapping[str, object]] = ()) -> str:
+    """The document of a report step that made an audience."""
+    made = {"note": "Members are likely to leave.", "members": members, "held_out": 7, "expected_value": 1234.4}
+    return json.dumps({"path": "x", "sha256": "y", "audience": {**made, "spend": 321.0, "results": list(results)}})
+
+
+def test_campaigns_show_what_was_expected_and_what_came(shown: "Console", append: Append) -> None:
+    def interval(value: float) -> dict[str, float]:
+        return {"value": value, "low": value - 0.01, "high": value + 0.01}
+
+    def result(segment: str, response: float) -> dict[str, object]:
+        effect = {"response": interval(response), "uplift": interval(0.02), "incremental_revenue": interval(5000.0)}
+        return {"campaign": "run-1", "segment": segment, "effect": effect}
+
+    def step(run_id: str, document: str, minutes: int) -> dict[str, object]:
+        at = AT + timedelta(minutes=minutes)
+        kept = {"usecase": "leaving", "step": "report", "seconds": 1.0}
+        return {**kept, "run_id": run_id, "document": document, "finished_at": at}
+
+    append(shown.lake, "platform.steps", [step("run-1", audience_of(140), 3)])
+    assert "run-1 leaving 2026-03-01 12:03 140 7 1,234 321 \u2013 \u2013 \u2013" in shown.text("/console/campaigns")
+    later = audience_of(150, results=[result("all", 0.1), result("Heavy users", 0.5)])
+    append(shown.lake, "platform.steps", [step("run-3", later, 9), step("run-0", '{"audience": null}', 9)])
+    said = shown.text("/console/campaigns")
+    assert "2 campaigns" in said
+    assert "140 7 1,234 321 10.0 % [9.0 %, 11.0 %] 2.0 % [1.0 %, 3.0 %] 5,000 [5,000, 5,000]" in said
+    assert said.index("run-3") < said.index("run-1")
+    assert "No run has made an audience" in shown.text("/console/campaigns?usecase=others")
+
+
+def test_the_business_page_is_reached_from_campaigns_and_from_its_run(shown: "Console", append: Append) -> None:
+    step = {"run_id": "run-1", "usecase": "leaving", "step": "report", "seconds": 1.0, "finished_at": AT}
+    append(shown.lake, "platform.steps", [{**step, "document": audience_of(140)}])
+    address = 'href="/console/runs/run-1/audience"'
+    assert address not in shown.page("/console/campaigns")
+    (shown.root / "runs" / "run-1" / "audience.html").write_text("<!DOCTYPE html><p>whom run-1 would contact</p>")
+    assert address in shown.page("/console/campaigns")
+    assert address in shown.page("/console/runs/run-1")
+    assert "whom run-1 would contact" in shown.page("/console/runs/run-1/audience")
+
+
 def test_a_failed_run_says_why(shown: "Console") -> None:
     assert "the file is truncated" in shown.text("/console/runs/run-2")
 
@@ -81,6 +123,7 @@ def test_a_failed_run_says_why(shown: "Console") -> None:
         "/console/runs/nothing",
         "/console/runs/nothing/report",
         "/console/runs/run-2/report",
+        "/console/runs/run-1/audience",
         "/console/runs/%2e%2e/report",
         "/console/runs/..%2e/report",
         "/console/models/leaving/9",

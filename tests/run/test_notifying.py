@@ -124,6 +124,10 @@ def test_a_notice_for_trying_reaches_every_target(trunkline: Trunkline, tmp_path
     assert team.told[0]["title"] == "Trunkline can tell you"
     team.refuses = True
     assert states(trunkline, tmp_path / "workspace", "--test") == [("team", "failed")]
+    _, out, _ = trunkline("notify", "--test", "--workspace", tmp_path / "workspace")
+    (why,) = [line for line in out.splitlines() if line.startswith("team did not take it: ")]
+    assert "error=503" in why
+    assert str(team.port) not in why, "addresses are not shown"
 
 
 def test_notices_are_events_in_the_broker(

@@ -75,6 +75,40 @@ def test_corrected_t_holds_its_size_where_the_plain_t_does_not() -> None:
     assert corrected <= 25
 
 
+def test_shares_have_intervals_within_their_range_and_the_same_test() -> None:
+    near = [0.99, 1.0, 1.0, 0.98, 1.0]
+    plain = corrected_resampled_test(near, train_rows=80, test_rows=20)
+    kept = corrected_resampled_test(near, train_rows=80, test_rows=20, shares=True)
+    assert plain.mean.high > 1.0
+    assert 0.9 < kept.mean.low < kept.mean.value < kept.mean.high < 1.0
+    assert (kept.t, kept.p_value) == (plain.t, plain.p_value)
+    mirrored = corrected_resampled_test([1 - one for one in near], train_rows=80, test_rows=20, shares=True)
+    assert mirrored.mean.low == pytest.approx(1 - kept.mean.high)
+    # far from the ends it is the symmetric one, to a term of second order
+    middle = np.array([0.50, 0.52, 0.51, 0.49, 0.53])
+    symmetric, bent = (
+        corrected_resampled_test(middle, train_rows=80, test_rows=20, shares=s).mean for s in (False, True)
+    )
+    assert bent.low == pytest.approx(symmetric.low, abs=5e-4)
+    assert bent.high == pytest.approx(symmetric.high, abs=5e-4)
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        corrected_resampled_test([0.5, 1.5], train_rows=80, test_rows=20, shares=True)
+
+
+def test_corrected_t_covers_an_area_near_1_where_the_symmetric_one_leaves_its_range() -> None:
+    rng = np.random.default_rng(3)
+    covered, outside, true = 0, 0, 0.985
+    for _ in range(400):  # independent folds: shares of 40 rows that are right
+        scores = rng.binomial(40, true, 10) / 40
+        if np.ptp(scores) == 0:
+            continue
+        found = corrected_resampled_test(scores, train_rows=1e9, test_rows=1, shares=True).mean
+        covered += found.low <= true <= found.high
+        outside += corrected_resampled_test(scores, train_rows=1e9, test_rows=1).mean.high > 1.0
+    assert covered >= 0.9 * 400
+    assert outside > 0
+
+
 def test_corrected_t_of_equal_scores_is_a_point() -> None:
     same = corrected_resampled_test([0.1] * 7, train_rows=4, test_rows=1)
     assert same.mean.low == same.mean.high == same.mean.value

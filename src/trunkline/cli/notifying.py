@@ -62,3 +62,5 @@ def _show(found: "Sequence[Told]", *, has_targets: bool) -> None:
             ("target", "state", "severity", "what"),
             [(one.target, one.state, one.notice.severity, one.title) for one in found],
         )
+        for target, reason in {one.target: one.reason for one in found if one.reason}.items():
+            print(f"{target} did not take it: {reason}")

@@ -21,6 +21,7 @@ from trunkline.stats.intervals import Interval
 
 __all__ = [
     "PAGE_ROWS",
+    "CampaignRow",
     "ConsoleReader",
     "Listing",
     "ModelDetail",
@@ -77,6 +78,7 @@ class RunRow:
         version: The version it registered; empty when it registered none.
         problem: Why it failed; empty when it did not.
         has_report: Whether its page was written.
+        has_audience: Whether it made an audience, and that page was written.
     """
 
     run_id: str
@@ -90,6 +92,7 @@ class RunRow:
     version: str = ""
     problem: str = ""
     has_report: bool = False
+    has_audience: bool = False
 
     @property
     def seconds(self) -> float | None:
@@ -127,6 +130,39 @@ class RunDetail:
     steps: tuple[StepRow, ...]
     receipts: tuple[Receipt, ...]
     alerts: tuple[Alert, ...]
+
+
+@dataclass(frozen=True)
+class CampaignRow:
+    """The audience that a run made, and what has come of contacting it.
+
+    Attributes:
+        run_id: The run, which is the campaign.
+        usecase: The use case.
+        made_at: When its page was written last, UTC.
+        note: What the audience rests on, one sentence.
+        members: Members, those held out included.
+        held_out: Members who are never contacted.
+        expected_value: Of contacting all others, in currency units.
+        spend: What contacting them costs.
+        response: Share of the contacted who responded, with its 95 % interval; None before results have come.
+        uplift: That share less that of the holdout group; None likewise, or without a holdout group.
+        incremental_revenue: What contacting brought beyond the holdout group, in currency units; None likewise.
+        has_page: Whether its business page was written.
+    """
+
+    run_id: str
+    usecase: str
+    made_at: datetime
+    note: str
+    members: int
+    held_out: int
+    expected_value: float
+    spend: float
+    response: Interval | None
+    uplift: Interval | None
+    incremental_revenue: Interval | None
+    has_page: bool
 
 
 @dataclass(frozen=True)
@@ -233,6 +269,18 @@ class ConsoleReader(Protocol):
 
         Raises:
             UnknownNameError: There is no such run, or it has no page.
+        """
+        ...
+
+    def campaigns(self, *, usecase: str | None, page: Page) -> Listing[CampaignRow]:
+        """List the audiences that runs have made, and what came of them, the newest first."""
+        ...
+
+    def audience(self, run_id: str) -> bytes:
+        """Give the business page of a run.
+
+        Raises:
+            UnknownNameError: There is no such run, or it made no audience.
         """
         ...
 

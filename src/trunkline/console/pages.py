@@ -48,6 +48,7 @@ _HEADERS: Final = {
 _MENU: Final = (
     ("/", "Use cases"),
     ("/console/runs", "Runs"),
+    ("/console/campaigns", "Campaigns"),
     ("/console/models", "Models"),
     ("/console/ledger", "Ledger"),
     ("/console/readings", "Readings"),
@@ -100,6 +101,8 @@ def _routes(pages: "_Pages") -> tuple[tuple[str, Role, Callable[..., Response]],
         ("/console/runs", "reader", pages.runs),
         ("/console/runs/{run_id}", "reader", pages.run),
         ("/console/runs/{run_id}/report", "reader", pages.report),
+        ("/console/runs/{run_id}/audience", "reader", pages.audience),
+        ("/console/campaigns", "reader", pages.campaigns),
         ("/console/models", "reader", pages.models),
         ("/console/models/{usecase}/{version}", "reader", pages.model),
         ("/console/ledger", "reader", pages.ledger),
@@ -160,11 +163,15 @@ class _Pages:
         return self._shown(request, "run", f"Run {run_id}", lambda: {"detail": self._reader.run(run_id)})
 
     def report(self, request: Request, run_id: str) -> Response:
-        try:
-            refuse_unknown_options(request.scope, request.state.options)
-            return HTMLResponse(self._reader.report(run_id), headers=_HEADERS)
-        except TrunklineError as error:
-            return _refused(request, error)
+        return self._written(request, lambda: self._reader.report(run_id))
+
+    def audience(self, request: Request, run_id: str) -> Response:
+        return self._written(request, lambda: self._reader.audience(run_id))
+
+    def campaigns(self, request: Request, usecase: Name = None, page: Number = 1) -> Response:
+        return self._listed(
+            request, "campaigns", "Campaigns", lambda: self._reader.campaigns(usecase=usecase or None, page=Page(page))
+        )
 
     def models(self, request: Request, usecase: Name = None, page: Number = 1) -> Response:
         return self._shown(
@@ -275,6 +282,14 @@ class _Pages:
                 "states": _STATES,
             },
         )
+
+    def _written(self, request: Request, read: Callable[[], bytes]) -> Response:
+        """Give a page that a run wrote, as it is."""
+        try:
+            refuse_unknown_options(request.scope, request.state.options)
+            return HTMLResponse(read(), headers=_HEADERS)
+        except TrunklineError as error:
+            return _refused(request, error)
 
     def _listed(self, request: Request, template: str, title: str, read: Callable[[], Listing[object]]) -> Response:
         return self._shown(request, template, title, lambda: {"listing": read()})

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from trunkline.checks.sealing import is_sealed_text
+from trunkline.console.campaigns import campaigns
 from trunkline.console.data_reader import DataReader
 from trunkline.console.intake import Intake
 from trunkline.console.listing import (
+    CampaignRow,
     Listing,
     ModelDetail,
     Page,
@@ -49,6 +51,8 @@ __all__ = ["WorkspaceReader"]
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 _ALL: Final = Page(1, 1000)
+_REPORT: Final = "report.html"
+_AUDIENCE: Final = "audience.html"
 
 Found = TypeVar("Found")
 
@@ -75,7 +79,7 @@ class WorkspaceReader(DataReader):
             lake: Opens the lake; called once, in the reader's own thread.
             registry: The registry; only its reading half is used.
             usecases: Installed use cases by name.
-            reports: Folder of the report pages, ``RUN_ID/report.html`` below it.
+            reports: Folder of the runs' pages, ``RUN_ID/report.html`` and ``RUN_ID/audience.html`` below it.
             is_running: Tells whether a run of a use case goes on.
             clock: Gives the current instant, UTC.
             sources: Declared sources by name.
@@ -121,9 +125,28 @@ class WorkspaceReader(DataReader):
         Raises:
             UnknownNameError: There is no such run, or it has no page.
         """
-        path = self._report_path(run_id)
+        path = self._page_path(run_id, _REPORT)
         if path is None:
             raise UnknownNameError(f"run {run_id[:64]!r} has no report page", next_step="see the run's steps")
+        return path.read_bytes()
+
+    def campaigns(self, *, usecase: str | None, page: Page) -> Listing[CampaignRow]:
+        """List the audiences that runs have made, and what came of them, the newest first."""
+
+        def has_page(run_id: str) -> bool:
+            return self._page_path(run_id, _AUDIENCE) is not None
+
+        return self._in_thread(lambda lake: campaigns(lake, usecase=usecase, page=page, has_page=has_page))
+
+    def audience(self, run_id: str) -> bytes:
+        """Give the business page of a run.
+
+        Raises:
+            UnknownNameError: There is no such run, or it made no audience.
+        """
+        path = self._page_path(run_id, _AUDIENCE)
+        if path is None:
+            raise UnknownNameError(f"run {run_id[:64]!r} made no audience", next_step="see the list of campaigns")
         return path.read_bytes()
 
     def models(self, *, usecase: str | None, page: Page) -> Listing[ModelVersion]:
@@ -269,7 +292,8 @@ class WorkspaceReader(DataReader):
             score=interval(metrics.get(metric)),
             version=versions.get((name, run_id), ""),
             problem=str(parsed(str(row["document"])).get("text", "")) if row["state"] == "failed" else "",
-            has_report=self._report_path(run_id) is not None,
+            has_report=self._page_path(run_id, _REPORT) is not None,
+            has_audience=self._page_path(run_id, _AUDIENCE) is not None,
         )
 
     def _run(self, lake: "Lake", run_id: str) -> RunDetail:
@@ -313,11 +337,11 @@ class WorkspaceReader(DataReader):
             changed_at=instant(row["changed_at"]),
         )
 
-    def _report_path(self, run_id: str) -> Path | None:
-        """The page of a run; ids that are no folder's name have none, whatever they point at."""
+    def _page_path(self, run_id: str, name: str) -> Path | None:
+        """A page of a run; ids that are no folder's name have none, whatever they point at."""
         if not _RUN_ID.match(run_id):
             return None
-        path = self._reports / run_id / "report.html"
+        path = self._reports / run_id / name
         return path if path.is_file() else None
 
 

@@ -1,11 +1,14 @@
 """The door to Apprise: says something to one target, or why it could not.
 
 Apprise speaks with e-mail, chats, SMS and webhooks by one URL each. It is imported at the first notice and logs
-nothing of its own, for its log may hold addresses. A target that answers in time with success has taken the notice;
-everything else is tried again by the caller.
+nothing of its own, for its log may hold addresses: what it says of a failure is told without them. A target that
+answers in time with success has taken the notice; everything else is tried again by the caller.
 """
 
 import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from trunkline.errors import InputError, MissingExtraError
@@ -15,6 +18,9 @@ from trunkline.settings.notify import NotifyTarget, Severity
 
 __all__ = ["Sender"]
 
+_LOG: Final = logging.getLogger("apprise")
+_ADDRESS: Final = re.compile(r"\S*@\S*|\S*://\S*|#\S+|\+?\d[\d ()-]{5,}\d")
+_LONGEST: Final = 200
 _TYPES: Final[dict[Severity, str]] = {
     "info": "info",
     "warning": "warning",
@@ -41,7 +47,7 @@ class Sender:
             import apprise
         except ModuleNotFoundError:
             raise MissingExtraError("apprise", extra="notify") from None
-        logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+        _LOG.setLevel(logging.CRITICAL + 1)
         self._apprise = apprise.Apprise(asset=apprise.AppriseAsset(app_id="Trunkline", secure_logging=True))
         if not self._apprise.add(target.url.get_secret_value()):
             scheme = target.url.get_secret_value().partition("://")[0]
@@ -52,9 +58,52 @@ class Sender:
                 next_step="see docs/notify.md",
             )
 
-    def send(self, notice: Notice, words: Words) -> bool:
-        """Say it; tells whether it was taken."""
+    def send(self, notice: Notice, words: Words) -> str | None:
+        """Say it.
+
+        Returns:
+            None where it was taken, else why not, in one line without addresses.
+        """
         import apprise
 
         kind = apprise.NotifyType(_TYPES[notice.severity])
-        return bool(self._apprise.notify(title=words.title, body=words.text, notify_type=kind, body_format="text"))
+        with _said() as lines:
+            taken = self._apprise.notify(title=words.title, body=words.text, notify_type=kind, body_format="text")
+        if taken:
+            return None
+        return _without_addresses(lines[0]) if lines else "Apprise says no more than that it was not taken"
+
+
+class _Lines(logging.Handler):
+    """Keeps the text of what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@contextmanager
+def _said() -> Iterator[list[str]]:
+    """Hear what Apprise has to say of a failure; nobody else does."""
+    kept, level, passed_on = _Lines(), _LOG.level, _LOG.propagate
+    _LOG.addHandler(kept)
+    _LOG.propagate = False
+    _LOG.setLevel(logging.WARNING)
+    try:
+        yield kept.lines
+    finally:
+        _LOG.setLevel(level)
+        _LOG.propagate = passed_on
+        _LOG.removeHandler(kept)
+
+
+def _without_addresses(line: str) -> str:
+    """Hide addresses: words with an ``@``, URLs, channels, and numbers as long as those of telephones.
+
+    >>> _without_addresses("Failed to send SMS to +4915112345678 by https://user:x@host/y: Not Found, error=404.")
+    'Failed to send SMS to ... by ... Not Found, error=404.'
+    """
+    return _ADDRESS.sub("...", " ".join(line.split()))[:_LONGEST]

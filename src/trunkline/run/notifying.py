@@ -74,6 +74,7 @@ class Told(BaseModel):
         state: As in ``platform.notifications``; ``send`` where this was a dry run.
         title: The first line, as it is said.
         text: What follows.
+        reason: Why the target did not take it, without addresses; empty where it did, or was not asked.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,6 +84,7 @@ class Told(BaseModel):
     state: str
     title: str
     text: str
+    reason: str = ""
 
 
 def announce(workspace: "Workspace") -> None:
@@ -148,8 +150,11 @@ def tell_a_test(workspace: "Workspace", *, dry_run: bool = False) -> tuple[Told,
     found = []
     for name, target in sorted(settings.targets.items()):
         sender = Sender(name, target)
-        state = "send" if dry_run else "sent" if sender.send(notice, words) else "failed"
-        found.append(Told(notice=notice, target=name, state=state, title=words.title, text=words.text))
+        reason = None if dry_run else sender.send(notice, words)
+        state = "send" if dry_run else "sent" if reason is None else "failed"
+        found.append(
+            Told(notice=notice, target=name, state=state, title=words.title, text=words.text, reason=reason or "")
+        )
     return tuple(found)
 
 
@@ -162,7 +167,7 @@ class _Round:
         self._settings: NotifySettings = workspace.settings.notify
         self._now = workspace.clock()
         self._senders: dict[str, Sender] = {}
-        self._down: set[str] = set()
+        self._down: dict[str, str] = {}
         self.fault: TrunklineError | None = None
 
     def told(self) -> tuple[Told, ...]:
@@ -191,7 +196,8 @@ class _Round:
             attempts += tried
         if state != "send" and known.get((notice.notice_id, target)) != state and not self._dry_run:
             self._record([_row(notice, target, state, attempts=attempts, now=self._now)])
-        return Told(notice=notice, target=target, state=state, title=words.title, text=words.text)
+        reason = self._down.get(target, "") if state == "failed" else ""
+        return Told(notice=notice, target=target, state=state, title=words.title, text=words.text, reason=reason)
 
     def _sent(self, notice: Notice, target: str, words: Words) -> tuple[Literal["sent", "failed"], int]:
         """Send, with some patience; gives what became of it and how often it was tried.
@@ -205,19 +211,21 @@ class _Round:
                 self._senders[target] = Sender(target, self._settings.targets[target])
             except TrunklineError as fault:
                 self.fault = fault
-                self._down.add(target)
+                self._down[target] = fault.what
                 return "failed", 0
         tries = Retrying(
-            retry=retry_if_result(lambda taken: not taken),
+            retry=retry_if_result(lambda reason: reason is not None),
             stop=stop_after_attempt(self._settings.attempts),
             wait=wait_exponential_jitter(initial=0.2, max=_LONGEST_PAUSE_S),
-            retry_error_callback=lambda _: False,
+            retry_error_callback=lambda last: last.outcome.result() if last.outcome else "",
         )
-        taken = bool(tries(self._senders[target].send, notice, words))
-        if not taken:
-            self._down.add(target)
-            _logger.warning("notify target %s did not take a notice", target, extra={"run_id": notice.run_id})
-        return "sent" if taken else "failed", int(tries.statistics["attempt_number"])
+        reason = tries(self._senders[target].send, notice, words)
+        if reason is not None:
+            self._down[target] = reason
+            _logger.warning(
+                "notify target %s did not take a notice: %s", target, reason, extra={"run_id": notice.run_id}
+            )
+        return "sent" if reason is None else "failed", int(tries.statistics["attempt_number"])
 
     def _published(self, notices: Sequence[Notice], known: Mapping[tuple[str, str], str]) -> tuple[Told, ...]:
         """Append what is new to the broker's topic, all at once."""

@@ -80,7 +80,7 @@ def wilson_interval(successes: int, trials: int, *, level: float = 0.95) -> Inte
 
 
 def corrected_resampled_test(
-    scores: ArrayLike, *, train_rows: float, test_rows: float, level: float = 0.95
+    scores: ArrayLike, *, train_rows: float, test_rows: float, level: float = 0.95, shares: bool = False
 ) -> CorrectedTest:
     """Return the mean of (repeated) cross-validation scores with an interval that allows for shared training rows.
 
@@ -91,11 +91,16 @@ def corrected_resampled_test(
     doi:10.1023/A:1024068626366; for repeated cross-validation Bouckaert and Frank (2004),
     doi:10.1007/978-3-540-24775-3_3.
 
+    The mean of shares is told with an interval made on the log-odds, by the delta method, so that it ends within
+    [0, 1] and is longer on the side that has room; Brown, Cai and DasGupta (2001), doi:10.1214/ss/1009213286, section
+    4.1. The test is that of the scores as they are.
+
     Args:
         scores: One score per fold of each repeat, shape (folds,), at least two, any unit.
         train_rows: Rows that each fold was fitted on, > 0.
         test_rows: Rows that each fold was scored on, > 0.
         level: Coverage, in (0, 1).
+        shares: Whether scores lie in [0, 1] by what they are, e.g. areas under a curve; differences of them do not.
 
     Returns:
         The mean with its interval, and the test of the mean against 0.
@@ -107,6 +112,9 @@ def corrected_resampled_test(
         >>> test = corrected_resampled_test([0.80, 0.82, 0.81, 0.83, 0.79], train_rows=80, test_rows=20)
         >>> round(test.mean.value, 3), round(test.mean.low, 3), round(test.mean.high, 3)
         (0.81, 0.781, 0.839)
+        >>> near = corrected_resampled_test([0.99, 1.0, 1.0, 0.98, 1.0], train_rows=80, test_rows=20, shares=True)
+        >>> round(near.mean.value, 3), round(near.mean.low, 3), round(near.mean.high, 4)
+        (0.994, 0.91, 0.9996)
     """
     from scipy.stats import t as student
 
@@ -114,6 +122,8 @@ def corrected_resampled_test(
     values = finite(scores, name="scores")
     if values.size < 2 or train_rows <= 0 or test_rows <= 0:
         raise ValueError("at least two scores, and train_rows and test_rows above 0, are needed")
+    if shares and not ((values > -1e-9) & (values < 1.0 + 1e-9)).all():
+        raise ValueError("shares must lie in [0, 1]")
     mean = float(values.mean())
     # Equal scores have no spread, but their mean in floating point may differ from them by a rounding error.
     spread = 0.0 if np.ptp(values) == 0 else float(values.std(ddof=1))
@@ -121,11 +131,21 @@ def corrected_resampled_test(
     half = float(student.ppf(0.5 + level / 2, values.size - 1)) * error
     t = mean / error if error > 0.0 else float(np.sign(mean)) * np.inf if mean else 0.0
     return CorrectedTest(
-        mean=Interval(value=mean, low=mean - half, high=mean + half),
+        mean=_on_log_odds(mean, half) if shares else Interval(value=mean, low=mean - half, high=mean + half),
         t=t,
         p_value=float(2.0 * student.sf(abs(t), values.size - 1)),
         folds=values.size,
     )
+
+
+def _on_log_odds(share: float, half: float) -> Interval:
+    """Bring a symmetric interval of a share to the log-odds and back; shares all 0, or all 1, have no spread."""
+    from scipy.special import expit, logit
+
+    if half == 0.0 or not 0.0 < share < 1.0:
+        return Interval(value=share, low=share, high=share)
+    reach = half / (share * (1.0 - share))
+    return Interval(value=share, low=float(expit(logit(share) - reach)), high=float(expit(logit(share) + reach)))
 
 
 def _refuse_level(level: float) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trunkline.stats.arrays import Floats, Ints, binary_labels, finite, paired, probabilities
 
-__all__ = ["BINARY_METRICS", "REGRESSION_METRICS", "OnResamples", "equal_mass_bins", "evaluate", "prepare"]
+__all__ = ["BINARY_METRICS", "REGRESSION_METRICS", "SHARES", "OnResamples", "equal_mass_bins", "evaluate", "prepare"]
 
 BINARY_METRICS = (
     "roc_auc",
@@ -30,6 +30,9 @@ BINARY_METRICS = (
 
 REGRESSION_METRICS = ("r2", "neg_root_mean_squared_error", "neg_mean_absolute_error")
 """Metrics of (true number, predicted number)."""
+
+SHARES = frozenset({"roc_auc", "average_precision", "f1", "precision", "recall", "accuracy", "ece"})
+"""Metrics that lie in [0, 1] by what they are."""
 
 ECE_BINS = 10
 

@@ -231,7 +231,7 @@ def _learner_report(learner: Learner, result: OutOfFold, trials: Trials, *, tune
         tuned=tuned,
         parameters=learner.parameters,
         fold_scores=scores,
-        scores={metric: summary(values, folds=trials.folds) for metric, values in scores.items()},
+        scores={metric: summary(metric, values, folds=trials.folds) for metric, values in scores.items()},
         seconds=result.seconds,
     )
 

@@ -12,7 +12,7 @@ from time import perf_counter
 import numpy as np
 
 from trunkline.stats.intervals import Interval, corrected_resampled_test
-from trunkline.stats.metrics import evaluate
+from trunkline.stats.metrics import SHARES, evaluate
 from trunkline.tasks.base_matrix import Floats, Matrix
 from trunkline.tasks.estimators import FitSettings, fit_learner, without_convergence_warnings
 from trunkline.tasks.folds import Fold
@@ -116,8 +116,8 @@ def probability_score(metric: str) -> Score:
     return lambda target, margin: evaluate(target, sigmoid(margin), metric=metric)
 
 
-def summary(scores: Sequence[float], *, folds: Sequence[Fold]) -> Interval:
-    """Give the mean of fold scores with the corrected interval (Nadeau and Bengio)."""
+def summary(metric: str, scores: Sequence[float], *, folds: Sequence[Fold]) -> Interval:
+    """Give the mean of a metric's fold scores with the corrected interval (Nadeau and Bengio)."""
     train = float(np.mean([len(fold.train) for fold in folds]))
     judge = float(np.mean([len(fold.judge) for fold in folds]))
-    return corrected_resampled_test(scores, train_rows=train, test_rows=judge).mean
+    return corrected_resampled_test(scores, train_rows=train, test_rows=judge, shares=metric in SHARES).mean

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.cli.mapping import mapping_of
 from trunkline.cli.output import Common, emit, opened, progress
-from trunkline.cli.steps.showing import show, summary
+from trunkline.cli.steps.showing import show, show_published, summary
 
 if TYPE_CHECKING:
     from trunkline.plan import StepName
@@ -73,7 +73,7 @@ def executed(  # noqa: PLR0913 - the options of the commands
             progress=told,
         )
     document = summary(result, root=workspace.root)
-    emit(document, common=common, text=lambda: show(document))
+    emit(document, common=common, text=lambda: (show_published if only == "publish" else show)(document))
     brought = document.get("publish")
     owed = int(brought["owed"]) if isinstance(brought, dict) else 0
     if owed:

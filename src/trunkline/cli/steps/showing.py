@@ -9,7 +9,7 @@ from trunkline.cli.output import table
 if TYPE_CHECKING:
     from trunkline.run import RunResult
 
-__all__ = ["show", "show_metrics", "summary"]
+__all__ = ["show", "show_metrics", "show_published", "summary"]
 
 
 def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
@@ -30,6 +30,7 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
             "batches": [receipt["batch_id"] for receipt in receipts],
             "known": parts["ingest"]["known"],
             "unreachable": parts["ingest"].get("unreachable", []),
+            "simulated": parts["ingest"].get("simulated", False),
         }
         document["receipts"] = receipts
         if derived := parts["ingest"].get("derived"):
@@ -70,6 +71,16 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
     return document
 
 
+def show_published(document: dict[str, object]) -> None:
+    """Print what came of the publish step alone, where nothing else was asked for.
+
+    Args:
+        document: From :func:`summary`.
+    """
+    print(f"{document['usecase']}  run {document['run_id']}  {document['seconds']} s")
+    _show_published(document.get("publish"))
+
+
 def show(document: dict[str, object]) -> None:
     """Print a run's document in words.
 
@@ -84,6 +95,8 @@ def show(document: dict[str, object]) -> None:
             f"ingest   {taken['read']} read = {taken['accepted']} accepted + {taken['quarantined']} quarantined"
             f" + {taken['duplicates']} duplicates{known}"
         )
+        if taken["simulated"]:
+            print("         simulated: nobody handed rows over, and nothing here is about real customers")
         _show_receipts(document)
         derived = document.get("derived")
         for one in derived if isinstance(derived, list) else []:
@@ -124,7 +137,10 @@ def _show_ends(document: dict[str, object]) -> None:
     if isinstance(written, dict):
         print(f"report   {written['path']}")
     _show_audience(document.get("audience"))
-    brought = document.get("publish")
+    _show_published(document.get("publish"))
+
+
+def _show_published(brought: object) -> None:
     if isinstance(brought, dict):
         for one in brought["published"]:
             rows = f", {one['rows']} rows" if one["state"] == "delivered" else ""
