@@ -2,7 +2,8 @@
 
 Renders the DAGs of all installed use cases and reads the file in fresh processes of ``.venv-airflow`` (made by
 ``scripts/airflow.sh``): first ``import airflow.sdk``, then the file. Prints one JSON line with the medians of five
-processes; ``ratio`` is the time of the file over that of the import. The limit of 0.3 s is for the file alone.
+processes; ``ratio`` is the processor time of the file over that of the import. The limit of 0.3 s is for the file
+alone, in processor time: other work of the machine does not change it.
 """
 
 import json
@@ -22,15 +23,15 @@ PROCESSES = 5
 LIMIT_S = 0.3
 SCRIPT = """
 import json, sys, time
-began = time.perf_counter()
+began = time.process_time()
 import airflow.sdk
-imported = time.perf_counter()
+imported, seen = time.process_time(), time.perf_counter()
 with open(sys.argv[1], encoding="utf-8") as file:
     known = {"__name__": "parsed"}
     exec(compile(file.read(), sys.argv[1], "exec"), known)
-ended = time.perf_counter()
+ended, shown = time.process_time(), time.perf_counter()
 dags = [one for one in known.values() if isinstance(one, airflow.sdk.DAG)]
-print(json.dumps({"import": imported - began, "file": ended - imported, "dags": len(dags)}))
+print(json.dumps({"import": imported - began, "file": ended - imported, "wall": shown - seen, "dags": len(dags)}))
 """
 
 
@@ -47,11 +48,12 @@ def main() -> int:
         for _ in range(PROCESSES):
             done = subprocess.run([PYTHON, "-c", SCRIPT, file], capture_output=True, text=True, check=True, cwd=folder)
             found.append(json.loads(done.stdout.splitlines()[-1]))
-    parsed, imported = (statistics.median(one[name] for one in found) for name in ("file", "import"))
+    parsed, wall, imported = (statistics.median(one[name] for one in found) for name in ("file", "wall", "import"))
     document = {
         "bench": "dags",
         "case": f"parse {found[0]['dags']} DAGs of {len(usecases)} use cases, beyond import airflow.sdk",
-        "seconds": round(parsed, 3),
+        "seconds": round(wall, 3),
+        "processor_seconds": round(parsed, 3),
         "limit_s": LIMIT_S,
         "bytes": len(text.encode()),
         "ratio": {"import airflow.sdk": round(parsed / imported, 3)},
