@@ -36,7 +36,8 @@ def run(
 
     Args:
         usecase: Name of the use case.
-        source: File or folder with rows of the main dataset; without one the simulator makes some.
+        source: Files or folders, each file for the dataset whose contract knows most of its columns; without any the
+            simulator makes some.
         map_file: TOML file with a table ``columns`` of source column = field.
         until: Last step to execute.
         run_id: Go on with this run, or start one under this id.

@@ -67,7 +67,7 @@ def ingest(context: StepContext) -> IngestDocument:
             receipts.append(receipt)
             if outcome.ingested.known:
                 known.append(receipt.batch_id)
-            if outcome.handed.dataset == usecase.main and receipt.accepted:
+            if receipt.dataset == usecase.main and receipt.accepted:
                 batches.append(receipt.batch_id)
     derived = _refreshed(context)
     # what rests on history goes on with what is there, and says so, while its own sources are out of reach
