@@ -14,7 +14,6 @@ from starlette.testclient import TestClient
 
 from trunkline.checks import arrow_schema
 from trunkline.console import WorkspaceReader, mount
-from trunkline.console.alarms import WatchedValue, band_chart
 from trunkline.engine import open_engine
 from trunkline.lake import Lake
 from trunkline.plugins import load_usecase
@@ -105,6 +104,8 @@ def test_one_cell_beside_what_is_usual(client: tuple[TestClient, str]) -> None:
     assert page.status_code == 200, page.text
     assert page.text.count('<svg class="day"') >= 8
     assert "RRC attempts" in page.text
+    assert re.search(r"<text[^>]*>kbit</text>", page.text)
+    assert "12:00</text>" in page.text
     assert "of 96 periods outside of the band" in page.text
     assert cell not in page.text
     for name in ("nowhere", ""):
@@ -112,10 +113,3 @@ def test_one_cell_beside_what_is_usual(client: tuple[TestClient, str]) -> None:
         assert refused.status_code == 404
     assert asked.get("/console/alarms/nothing", params={"name": cell}).status_code == 404
     assert asked.get("/console/alarms?wrong=1").status_code == 400
-
-
-def test_a_band_marks_what_is_outside_and_leaves_gaps() -> None:
-    drawn = str(band_chart(WatchedValue("a <b>", (1.0, None, 9.0), (0.0, 0.0, 0.0), (2.0, 2.0, 2.0), (2,))))
-    assert drawn.count("<circle") == 1
-    assert drawn.count("<polyline") == 2
-    assert "a &lt;b&gt;: 1 of 3" in drawn

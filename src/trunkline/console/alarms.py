@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from markupsafe import Markup, escape
-
 from trunkline.checks import arrow_schema
+from trunkline.console.day_chart import WatchedValue
 from trunkline.errors import UnknownNameError
 from trunkline.spec import UseCase, WatchedSeries
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from trunkline.lake import Lake
 
-__all__ = ["CellDay", "FleetAlarms", "ObjectAlarms", "WatchedValue", "band_chart", "cell_day", "fleet_alarms"]
+__all__ = ["CellDay", "FleetAlarms", "ObjectAlarms", "cell_day", "fleet_alarms"]
 
 SEVERITIES: Final = ("critical", "major", "minor", "warning", "indeterminate")
 """From the worst on."""
@@ -30,7 +29,6 @@ _MOST_OBJECTS: Final = 200
 _OTHERS: Final = 150
 _MOST_ROWS: Final = 96
 _ODD: Final = 3.0
-_WIDTH, _HEIGHT, _EDGE = 640, 120, 6
 
 
 @dataclass(frozen=True)
@@ -75,25 +73,6 @@ class FleetAlarms:
     objects: int
     by_severity: Mapping[str, int]
     worst: tuple[ObjectAlarms, ...]
-
-
-@dataclass(frozen=True)
-class WatchedValue:
-    """One watched number of one object over its last rows.
-
-    Attributes:
-        title: For people.
-        values: The numbers, oldest first; None where there is none.
-        low: Three robust deviations below the usual.
-        high: Three above.
-        odd: Places outside of that.
-    """
-
-    title: str
-    values: tuple[float | None, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    odd: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -185,6 +164,8 @@ def cell_day(lake: "Lake", usecase: UseCase, object_id: str) -> CellDay:
             shown.append(
                 WatchedValue(
                     declared.title(column),
+                    declared.units.get(column, ""),
+                    tuple(at[last]),
                     tuple(None if np.isnan(one) else float(one) for one in numbers),
                     tuple(map(float, low)),
                     tuple(map(float, high)),
@@ -192,40 +173,6 @@ def cell_day(lake: "Lake", usecase: UseCase, object_id: str) -> CellDay:
                 )
             )
     return CellDay(usecase.name, object_id, at[last.start], at[-1], tuple(shown))
-
-
-def band_chart(found: WatchedValue) -> Markup:
-    """Draw a number with its usual band and its odd places, as inline SVG without script."""
-    known = [one for one in (*found.values, *found.low, *found.high) if one is not None]
-    least, most = min(known), max(known)
-    reach = (most - least) or 1.0
-    count = max(len(found.values) - 1, 1)
-
-    def point(place: int, value: float) -> str:
-        x = _EDGE + place / count * (_WIDTH - 2 * _EDGE)
-        y = _HEIGHT - _EDGE - (value - least) / reach * (_HEIGHT - 2 * _EDGE)
-        return f"{x:.1f},{y:.1f}"
-
-    above = [point(place, value) for place, value in enumerate(found.high)]
-    below = [point(place, value) for place, value in enumerate(found.low)]
-    parts = [f'<polygon class="band" points="{" ".join((*above, *reversed(below)))}"/>']
-    line: list[str] = []
-    for place, value in enumerate((*found.values, None)):
-        if value is not None:
-            line.append(point(place, value))
-        elif line:
-            parts.append(f'<polyline points="{" ".join(line)}"/>')
-            line = []
-    for place in found.odd:
-        value = found.values[place]
-        if value is not None:
-            x, _, y = point(place, value).partition(",")
-            parts.append(f'<circle cx="{x}" cy="{y}" r="3"/>')
-    said = f"{found.title}: {len(found.odd)} of {len(found.values)} periods outside of the usual band"
-    drawn = "".join(parts)
-    return Markup(  # noqa: S704 - made of numbers, and a title that is escaped
-        f'<svg class="day" role="img" viewBox="0 0 {_WIDTH} {_HEIGHT}" aria-label="{escape(said)}">{drawn}</svg>'
-    )
 
 
 def _watched(usecase: UseCase) -> WatchedSeries:

@@ -16,7 +16,8 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
-from trunkline.console.alarms import SEVERITIES, band_chart
+from trunkline.console.alarms import SEVERITIES
+from trunkline.console.day_chart import band_chart
 from trunkline.console.listing import ConsoleReader, Listing, Page, Series
 from trunkline.console.live_page import LivePage
 from trunkline.console.quality import DatasetQuality, quality_charts

@@ -21,6 +21,7 @@ class Anomalies(BaseModel):
         amounts: Those of them that grow with the thing, at least 0: traffic, volumes, users. They are compared on a
             logarithmic scale, on which nothing at all is far from little; the others as they are.
         titles: What people call a column; absent ones keep their names.
+        units: Units of columns, for people; absent ones are pure numbers.
         enough: Rows of one thing at one hour from which on it is compared with its own hour. With fewer, its usual is
             its level over the day times the fleet's course of the day.
         trees: Trees of the isolation forest.
@@ -35,6 +36,7 @@ class Anomalies(BaseModel):
     values: tuple[str, ...] = Field(min_length=1)
     amounts: tuple[str, ...] = ()
     titles: Mapping[str, str] = {}
+    units: Mapping[str, str] = {}
     enough: int = Field(default=12, ge=3)
     trees: int = Field(default=50, ge=1, le=500)
     sampled: int = Field(default=2_000, ge=1)
@@ -44,7 +46,7 @@ class Anomalies(BaseModel):
         names = [self.entity, self.at, self.hour, *self.values]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise UseCaseError(f"columns are named twice: {', '.join(twice)}", where="anomalies")
-        if unknown := sorted({*self.titles, *self.amounts} - set(self.values)):
+        if unknown := sorted({*self.titles, *self.units, *self.amounts} - set(self.values)):
             raise UseCaseError(f"these are not watched: {', '.join(unknown)}", where="anomalies", allowed=self.values)
         return self
 

@@ -7,7 +7,7 @@ follow from them. The kind of fault is the one whose signature is nearest to the
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from trunkline.features.kpi import row_kpis
+from trunkline.features.kpi import KPIS, row_kpis
 from trunkline.spec import Meaning
 from trunkline.tasks.anomaly import Anomalies
 from trunkline.usecases.towers.features import MEASURED, cell_periods
@@ -73,6 +73,7 @@ OF_COUNTERS: Final = Anomalies(
         "lte_ho_success": "handover success",
         "lte_cell_availability": "availability",
     },
+    units={"volume_dl": "kbit", **{name: KPIS[name].unit for name in WATCHED_KPIS}},
 )
 """Of ``counters``, by :func:`indicator_rows`."""
 
