@@ -20,3 +20,7 @@ def test_what_java_cannot_be_told_is_refused_by_name(option: str) -> None:
     with pytest.raises(InputError) as refused:
         java_options(kafka_address(f"kafka://one/readings?{option}"))
     assert refused.value.allowed
+
+
+def test_records_of_aborted_transactions_are_not_asked_for() -> None:
+    assert java_options(kafka_address("kafka://one/readings"))["isolation.level"] == "read_committed"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,9 +15,12 @@ import pytest
 
 from trunkline.brokers import Message
 from trunkline.brokers.kafka import KafkaBroker
+from trunkline.brokers.kafka_address import kafka_address
 from trunkline.engine import open_engine
 from trunkline.lake import Lake
+from trunkline.lake.locks import held
 from trunkline.settings.brokers import BrokerSettings
+from trunkline.settings.drills import VARIABLE
 from trunkline.settings.lake import LakeSettings
 
 pytestmark = pytest.mark.spark
@@ -68,11 +72,27 @@ def send(broker: KafkaBroker, numbers: range, others: Sequence[bytes] = ()) -> N
     broker.publish({"readings": [Message(value, f"{at % 5}".encode()) for at, value in enumerate(values)]})
 
 
-def watch(workspace: Path, source: str) -> list[dict[str, Any]]:
-    """Take in what is there, by the real command; gives its receipts."""
+def send_and_abort(url: str, values: Sequence[bytes]) -> None:
+    """Write records in a transaction that is aborted."""
+    from confluent_kafka import Producer
+
+    address = kafka_address(url)
+    producer = Producer({"bootstrap.servers": address.hosts, "transactional.id": address.topic})
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    for value in values:
+        producer.produce(address.topic, value, partition=0)
+    producer.flush(20)
+    producer.abort_transaction(20)
+
+
+def watching(workspace: Path, source: str, *, crash_at: str = "") -> "subprocess.CompletedProcess[str]":
+    """Take in what is there, by the real command."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")}
+    if crash_at:
+        environment[VARIABLE] = crash_at
     command = [sys.executable, "-m", "trunkline", "watch", "sensors", source, "--once", "--json"]
-    done = subprocess.run(
+    return subprocess.run(
         [*command, "--workspace", str(workspace)],
         cwd=workspace,
         env=environment,
@@ -81,6 +101,11 @@ def watch(workspace: Path, source: str) -> list[dict[str, Any]]:
         check=False,
         timeout=280,
     )
+
+
+def watch(workspace: Path, source: str) -> list[dict[str, Any]]:
+    """Take in what is there; gives its receipts."""
+    done = watching(workspace, source)
     assert done.returncode == 0, done.stderr
     batches: list[dict[str, Any]] = json.loads(done.stdout)["batches"]
     return batches
@@ -95,34 +120,70 @@ def rows(workspace: Path, table: str, *without: str, key: Sequence[str] = ()) ->
     return sorted(repr(sorted((name, value) for name, value in row.items() if name not in without)) for row in found)
 
 
-def declared(workspace: Path, url: str, *, more: str = "", reader: str = "process") -> None:
+def by_spark(connector: str) -> str:
+    return f'[engine]\nname = "spark"\nurl = "local[2]"\n[engine.options]\n"spark.jars" = "{connector}"\n'
+
+
+def declared(workspace: Path, url: str, *, more: str = "", reader: str = "process", dead: str = "") -> None:
     source = f'[sources.phones]\nkind = "topic"\nusecase = "sensors"\nurl = "{url}"\nreader = "{reader}"\n'
-    (workspace / "trunkline.toml").write_text(f'{more}{source}group = "{workspace.name}"\n')
+    (workspace / "trunkline.toml").write_text(f'{more}{source}group = "{workspace.name}"\n{dead}')
 
 
 def test_spark_leaves_the_rows_of_the_built_in_consumer_and_either_goes_on(
     java: None, connector: str, topic: tuple[str, KafkaBroker], tmp_path: Path
 ) -> None:
     url, broker = topic
-    by_spark, alone = tmp_path / f"{uuid4().hex}-spark", tmp_path / f"{uuid4().hex}-alone"
-    by_spark.mkdir()
+    spark, alone = tmp_path / f"{uuid4().hex}-spark", tmp_path / f"{uuid4().hex}-alone"
+    spark.mkdir()
     alone.mkdir()
-    more = f'[engine]\nname = "spark"\nurl = "local[2]"\n[engine.options]\n"spark.jars" = "{connector}"\n'
-    declared(by_spark, url, more=more, reader="spark")
+    declared(spark, url, more=by_spark(connector), reader="spark")
     declared(alone, url)
     send(broker, range(150), POISON)
-    first = watch(by_spark, "phones"), watch(alone, "phones")
-    declared(by_spark, url)  # from now on it is read in one process, from where Spark was
-    send(broker, range(150, 200))
-    second = watch(by_spark, "phones"), watch(alone, "phones")
+    send_and_abort(url, [b"never committed", b"nor this"])
+    send(broker, range(150, 155))
+    first = watch(spark, "phones"), watch(alone, "phones")
+    declared(spark, url)  # from now on it is read in one process, from where Spark was
+    send(broker, range(155, 200))
+    second = watch(spark, "phones"), watch(alone, "phones")
     for ours, wanted in (first, second):
         assert sorted(one["batch_id"] for one in ours) == sorted(one["batch_id"] for one in wanted)
-    assert sum(one["accepted"] for one in (*first[0], *second[0])) == 202
+    assert sum(one["accepted"] for one in (*first[0], *second[0])) == 203
     assert sum(one["quarantined"] for one in first[0]) == len(POISON) - 1
-    assert rows(by_spark, "sensors.readings", "_ingested_at") == rows(alone, "sensors.readings", "_ingested_at")
-    assert rows(by_spark, "platform.quarantine", "changed_at") == rows(alone, "platform.quarantine", "changed_at")
+    assert rows(spark, "sensors.readings", "_ingested_at") == rows(alone, "sensors.readings", "_ingested_at")
+    assert rows(spark, "platform.quarantine", "changed_at") == rows(alone, "platform.quarantine", "changed_at")
     written = ("_ingested_at", "_batch_id", "_run_id", "_row", "_new", "_state")  # an alert stays: of a window so far
     key = ("device_id", "window_start_at")
-    windows = rows(by_spark, "sensors.movement", *written, key=key)
+    windows = rows(spark, "sensors.movement", *written, key=key)
     assert len(windows) > 20
     assert windows == rows(alone, "sensors.movement", *written, key=key)
+
+
+def test_spark_takes_a_begun_chunk_over_and_tells_dead_letters_also_after_a_kill(
+    java: None, connector: str, topic: tuple[str, KafkaBroker], tmp_path: Path
+) -> None:
+    url, broker = topic
+    workspace = tmp_path / uuid4().hex
+    workspace.mkdir()
+    dead = f'dead_letters = "{url.rpartition("/")[2].replace("readings", "dead")}"\n'
+    declared(workspace, url, dead=dead)
+    send(broker, range(10))
+    assert watching(workspace, "phones", crash_at="ingest.after_rows:1").returncode == -signal.SIGKILL
+    [lock] = (workspace / "locks").glob("topic-*.lock")
+    with held(lock, what="topic"):
+        assert "somebody else holds" in watching(workspace, "phones").stderr
+    declared(workspace, url, more=by_spark(connector), reader="spark", dead=dead)
+    send(broker, range(10, 20), POISON)
+    # the begun chunks are of two partitions; then the lake has what Spark's first micro-batch brought, and nobody knows
+    killed = watching(workspace, "phones", crash_at="stream.after_commit:3")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    watch(workspace, "phones")
+    found = rows(workspace, "sensors.readings", "_ingested_at", "_batch_id", "_row")
+    assert len(found) == len(set(found)) == 21  # the envelope is the same twice
+    letters = {
+        record.key.decode()
+        for partition in range(broker.partitions("dead"))
+        for record in broker.read("dead", after=0, limit=99, partition=partition)
+        if record.key is not None
+    }
+    assert len(letters) == len(POISON) - 1
+    assert len(rows(workspace, "platform.quarantine")) == len(POISON) - 1

@@ -19,7 +19,7 @@ _MODULES: Final[Mapping[str, str]] = {
 
 
 def java_options(address: KafkaAddress) -> dict[str, str]:
-    """Give the options of Java's client; they may hold secrets.
+    """Give the options of Java's client; they may hold secrets. Records of aborted transactions are not read.
 
     Args:
         address: The cluster.
@@ -31,7 +31,8 @@ def java_options(address: KafkaAddress) -> dict[str, str]:
     >>> java_options(kafka_address("kafka://one/readings?ssl.ca.location=/ca.pem&security.protocol=SSL"))["ssl.truststore.type"]
     'PEM'
     """
-    said = {"bootstrap.servers": address.hosts}
+    # what the built-in reader does not see, Spark does not see either
+    said = {"bootstrap.servers": address.hosts, "isolation.level": "read_committed"}
     for name, value in address.options.items():
         if name in _SAME:
             said[name] = value

@@ -44,7 +44,9 @@ _FUNCTIONS = (
 
 _MAPPED_ROWS = 50_000
 
-_CAPABILITIES = Capabilities(name="duckdb", distributed=False, reads_object_stores=False, exact_quantiles=True)
+_CAPABILITIES = Capabilities(
+    name="duckdb", distributed=False, reads_object_stores=False, exact_quantiles=True, streams_topics=False
+)
 
 
 class DuckDB:

@@ -35,12 +35,14 @@ class Capabilities:
         reads_object_stores: ``parquet`` takes ``s3://``, ``gs://`` and ``abfss://`` paths. Otherwise the lake hands
             such tables over as a PyArrow dataset.
         exact_quantiles: ``quantile`` is exact and not an approximation.
+        streams_topics: Topics of Kafka are read, and worked on, where the engine's workers are.
     """
 
     name: str
     distributed: bool
     reads_object_stores: bool
     exact_quantiles: bool
+    streams_topics: bool
 
 
 class FilesVanishedError(UnavailableError):

@@ -27,7 +27,7 @@ from trunkline.settings.ingest import IngestSettings
 __all__ = ["MOST_RECORDS", "Chunks"]
 
 MOST_RECORDS: Final = 50_000
-"""Records that a chunk has at most."""
+"""Records that a chunk of the built-in reader has at most."""
 
 
 class Chunks:

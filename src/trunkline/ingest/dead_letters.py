@@ -12,6 +12,7 @@ import orjson
 from trunkline.brokers import Broker, Message
 from trunkline.checks import arrow_schema
 from trunkline.checks.sealing import is_sealed_text
+from trunkline.contracts import Contract
 from trunkline.contracts.records import QUARANTINE, QuarantinedRow, Receipt
 
 if TYPE_CHECKING:
@@ -20,17 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["send_dead_letters"]
 
 
-def send_dead_letters(broker: Broker, topic: str, *, of: str, receipt: Receipt, lake: "Lake") -> int:
+def send_dead_letters(
+    broker: Broker, topic: str, *, of: str, contract: type[Contract], receipt: Receipt, lake: "Lake"
+) -> int:
     """Send the refused rows of a chunk to a dead-letter topic; durable on return.
 
     Each message is an object: ``quarantine_id`` (its key as well), ``topic`` that it came from, ``source`` (partition
     and offsets of the chunk), ``row_number`` in it, ``reasons``, ``row`` as it came, and ``refused_at``. ``row`` is
-    null where the contract protects personal data: the quarantine has it, encrypted.
+    null where the contract has personal data, protected or not: no erasure reaches that topic, the quarantine it does.
 
     Args:
         broker: Where the topic is.
         topic: The dead-letter topic; made if it is not there.
         of: The topic that the chunk is of.
+        contract: What its rows broke.
         receipt: Of the chunk.
         lake: Has its refused rows.
 
@@ -47,6 +51,7 @@ def send_dead_letters(broker: Broker, topic: str, *, of: str, receipt: Receipt, 
         schema=arrow_schema(QuarantinedRow),
         where=lambda rows: (rows["batch_id"] == receipt.batch_id) & (rows["state"] == "open"),
     )
+    has_persons = any(column.pii for column in contract.columns)
     letters = {
         str(row["quarantine_id"]): Message(
             orjson.dumps(
@@ -58,7 +63,7 @@ def send_dead_letters(broker: Broker, topic: str, *, of: str, receipt: Receipt, 
                     "source": row["source"],
                     "row_number": row["row_number"],
                     "reasons": json.loads(row["reasons"]),
-                    "row": None if is_sealed_text(row["row"]) else json.loads(row["row"]),
+                    "row": None if has_persons or is_sealed_text(row["row"]) else json.loads(row["row"]),
                     "refused_at": row["changed_at"],
                 }
             ),

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from trunkline.brokers import Broker, Record
+from trunkline.contracts.records import Receipt
 from trunkline.ingest.batch import Ingested
 from trunkline.ingest.chunks import MOST_RECORDS, Chunks
 from trunkline.ingest.dead_letters import send_dead_letters
@@ -74,6 +75,7 @@ class TopicIntake:
         dead_letters: str | None = None,
     ) -> None:
         self._dead_letters = dead_letters
+        self._contract = target.contract
         self.topic = topic or topic_of(target.usecase, target.dataset)
         self.partition = partition
         self._broker = broker
@@ -101,13 +103,51 @@ class TopicIntake:
             TrunklineError: Lake or broker did not work; nothing is lost, the next call goes on.
         """
         while records := self._chunk(lake):
-            taken = self._chunks.take(records, lake, source=self._source())
-            if taken is not None and self._dead_letters:
-                send_dead_letters(self._broker, self._dead_letters, of=self.topic, receipt=taken.receipt, lake=lake)
-            self._commit(GROUP, records[-1].offset)
-            point("stream.after_commit")
-            if taken is not None:
-                yield taken
+            yield from self._taken(records, lake)
+
+    def resume(self, lake: Lake) -> Iterator[Ingested]:
+        """Take in the chunk that a reader, this one or another, began and did not finish; else as :meth:`drain`."""
+        if records := self._begun(lake):
+            yield from self._taken(records, lake)
+
+    def done(self, lake: Lake) -> int:
+        """Offset up to which the lake holds the partition, and dead letters were sent."""
+        done = self._committed(GROUP)
+        if done or self._is_known:
+            return done
+        if self._broker.end(self.topic, partition=self.partition):
+            done = self._chunks.newest_offset(lake, source=self._source())
+            self._commit(GROUP, done)
+            self._is_known = True
+        return done
+
+    def begin(self, end: int) -> None:
+        """Note that the chunk from :meth:`done` to this offset is being taken in, so that all take the same."""
+        self._commit(_NEXT, end)
+
+    def finish(self, end: int, receipt: Receipt | None, lake: Lake) -> None:
+        """Send the dead letters of a chunk, then note that it is done.
+
+        Args:
+            end: Offset at which it ends.
+            receipt: Of the chunk; None where it held nothing to take.
+            lake: The lake, with its engine.
+
+        Raises:
+            TrunklineError: Lake or broker did not work; the chunk may be taken again.
+        """
+        if receipt is not None and self._dead_letters:
+            send_dead_letters(
+                self._broker, self._dead_letters, of=self.topic, contract=self._contract, receipt=receipt, lake=lake
+            )
+        self._commit(GROUP, end)
+        point("stream.after_commit")
+
+    def _taken(self, records: Sequence[Record], lake: Lake) -> Iterator[Ingested]:
+        taken = self._chunks.take(records, lake, source=self._source())
+        self.finish(records[-1].offset, None if taken is None else taken.receipt, lake)
+        if taken is not None:
+            yield taken
 
     def _committed(self, group: str) -> int:
         return self._broker.committed(self.topic, group=group, partition=self.partition)
@@ -120,32 +160,28 @@ class TopicIntake:
 
     def _chunk(self, lake: Lake) -> Sequence[Record]:
         """The records that come next: those of the chunk that was begun, or else of a new one."""
-        done = self._done(lake)
-        end = self._committed(_NEXT)
+        if begun := self._begun(lake):
+            return begun
+        found = self._read(self.done(lake), MOST_RECORDS)
+        if found:
+            point("stream.before_chunk")
+            self.begin(found[-1].offset)
+            point("stream.after_chunk")
+        return found
+
+    def _begun(self, lake: Lake) -> Sequence[Record]:
+        """The records of the chunk that was begun; none where there is no such chunk."""
+        done, end = self.done(lake), self._committed(_NEXT)
         if end <= done:
-            found = self._read(done, MOST_RECORDS)
-            if found:
-                point("stream.before_chunk")
-                self._commit(_NEXT, found[-1].offset)
-                point("stream.after_chunk")
-            return found
+            return ()
         records: list[Record] = []
         while done < end:
             found = [record for record in self._read(done, end - done) if record.offset <= end]
             records += found
             done = found[-1].offset if found else end
+        if not records:
+            self._commit(GROUP, end)  # retention took them all, or their transaction was aborted
         return records
-
-    def _done(self, lake: Lake) -> int:
-        """Up to where the lake holds the partition."""
-        done = self._committed(GROUP)
-        if done or self._is_known:
-            return done
-        if self._broker.end(self.topic, partition=self.partition):
-            done = self._chunks.newest_offset(lake, source=self._source())
-            self._commit(GROUP, done)
-            self._is_known = True
-        return done
 
     def _source(self) -> str:
         return self._broker.source_id(self.topic, partition=self.partition)

@@ -1,17 +1,17 @@
 """A watched topic that Spark takes in: where one machine ends, each partition is a task on Spark's workers.
 
-The workers read Kafka, judge and commit by the same code as ``trunkline watch`` does in its own process, under the same
-batch of each chunk: the lake's transactions make a task that runs twice, or beside its double, count once. So workers
-need Trunkline, and reach the workspace under the same path as this process. Spark's checkpoint, in the workspace, says
-which records a micro-batch has. Windows are refreshed on Spark by the same expressions.
+The workers read Kafka, judge and commit by the same code as ``trunkline watch`` does in its own process, and this
+process keeps the same places in the topic's group: where the chunk of each partition ends is noted before the workers
+begin, that it is done after its dead letters were sent, all before Spark notes the micro-batch as done. So a chunk that
+was interrupted is the same batch whoever takes it further, and the lake's transactions make a task that runs twice, or
+beside its double, count once. Workers need Trunkline, and reach the workspace under the same path as this process.
+Spark's checkpoint, in the workspace, says which records a micro-batch has. Windows are refreshed on Spark.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
@@ -22,56 +22,101 @@ from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError
 from trunkline.ingest import Target
 from trunkline.ingest.chunks import MOST_RECORDS, Chunks
-from trunkline.ingest.dead_letters import send_dead_letters
 from trunkline.ingest.derived import refresh_tables
-from trunkline.ingest.streams import GROUP
 from trunkline.ingest.unfolding import unfolded
-from trunkline.settings import Settings
+from trunkline.run.declared_topics import opened_topic
+from trunkline.settings import Settings, load_settings
 from trunkline.settings.engine import EngineSettings
 from trunkline.spec.sources import TopicSource
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from trunkline.brokers.kafka import KafkaBroker
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
 
-__all__ = ["SparkTask", "watch_by_spark"]
+__all__ = ["SentSettings", "SparkTask", "watch_by_spark"]
 
 _EVERY_S: Final = 1.0
 _SENT: Final = ("lake", "ingest", "privacy", "usecases")
-"""Settings that the workers need; no others are sent, because they hold secrets."""
+_SECRETS: Final = (("lake", "lease_url"), ("privacy", "master_key"), ("privacy", "previous_master_key"))
+
+
+@dataclass(frozen=True)
+class SentSettings:
+    """What workers need of the settings, without the secrets: Spark stores and shows what it is sent.
+
+    Attributes:
+        shown: The settings; they name the workspace by its absolute path.
+        secrets: Group and name of those that workers find in their own environment, because this process has them.
+    """
+
+    shown: Settings = field(repr=False)
+    secrets: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "SentSettings":
+        """Leave out of the settings what workers do not need or may not be sent."""
+        secrets = tuple(one for one in _SECRETS if getattr(getattr(settings, one[0]), one[1]) is not None)
+        kept = {name: getattr(settings, name) for name in _SENT}
+        for group, name in secrets:
+            kept[group] = kept[group].model_copy(update={name: None})
+        place = settings.workspace.absolute()
+        return cls(Settings.model_construct(workspace=place, threads=1, engine=EngineSettings(), **kept), secrets)
+
+    def completed(self) -> Settings:
+        """Add the secrets of this process's own settings.
+
+        Raises:
+            InputError: They lack one.
+        """
+        if not self.secrets:
+            return self.shown
+        own, found = load_settings(), self.shown
+        for group, name in self.secrets:
+            secret = getattr(getattr(own, group), name)
+            if secret is None:
+                raise InputError(
+                    f"{group}.{name} is not set where a worker of Spark runs",
+                    where="the workers' environment",
+                    next_step=f"set TRUNKLINE_{group.upper()}__{name.upper()} for them, as it is set for this command",
+                )
+            found = found.model_copy(update={group: getattr(found, group).model_copy(update={name: secret})})
+        return found
 
 
 @dataclass(frozen=True)
 class SparkTask:
-    """Takes the records of one partition in, on a worker.
+    """Takes the records of one partition in, on a worker: one chunk.
 
     Attributes:
-        settings: What workers need of the settings; names the workspace by its absolute path.
+        settings: What workers need of the settings.
         usecase: The use case.
         dataset: Its dataset.
         topic: The topic.
         source: Begins the name of each partition among all there are.
         columns: Name in the messages to field name.
+        done: Offset up to which the lake holds each partition; later records are the chunk.
     """
 
-    settings: Settings = field(repr=False)
+    settings: SentSettings
     usecase: str
     dataset: str
     topic: str
     source: str
     columns: dict[str, str]
+    done: Mapping[int, int]
 
     def __call__(self, batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        """Take records in, chunk by chunk; gives a row per chunk: partition, last offset and receipt as JSON."""
+        """Take the chunk in; gives a row of partition and receipt as JSON, also if the lake had the chunk."""
         partition, records = _records(batches)
+        records = [one for one in records if one.offset > self.done[partition]]
         if not records:
             return
         from trunkline.run.workspace import Workspace
 
-        with Workspace(self.settings) as workspace:
+        settings = self.settings.completed()
+        with Workspace(settings) as workspace:
             usecase = workspace.usecase(self.usecase)
             chunks = Chunks(
                 Target(self.usecase, self.dataset, usecase.datasets[self.dataset]),
@@ -79,18 +124,12 @@ class SparkTask:
                 partition=partition,
                 clock=workspace.clock,
                 mapping=self.columns,
-                limits=self.settings.ingest,
+                limits=settings.ingest,
                 unfold=partial(unfolded, unwrap=usecase.envelopes.get(self.dataset)),
             )
-            source = f"{self.source}{partition}"
-            known = chunks.newest_offset(workspace.lake, source=source)
-            records = [one for one in records if one.offset > known]  # an earlier call took the others, or a process
-            for begin in range(0, len(records), MOST_RECORDS):
-                chunk = records[begin : begin + MOST_RECORDS]
-                taken = chunks.take(chunk, workspace.lake, source=source)
-                yield _row(partition, chunk[-1].offset, None if taken is None else taken.receipt.model_dump_json())
-            if not records:
-                yield _row(partition, known, None)
+            taken = chunks.take(records, workspace.lake, source=f"{self.source}{partition}")
+        if taken is not None:
+            yield _row(partition, taken.receipt.model_dump_json())
 
 
 def watch_by_spark(
@@ -99,74 +138,81 @@ def watch_by_spark(
     """Take in the records of a topic on Spark; else as :func:`~trunkline.run.topic_watch.watch_topic`.
 
     Raises:
-        InputError: The engine is not Spark, Spark lacks the connector, or the address is malformed.
+        InputError: The engine is not Spark, Spark lacks the connector, or the address is malformed or names no topic.
         UnknownNameError: There is no such topic or dataset.
+        BusyError: Another process of this host, or of those that share the workspace's locks, reads the topic.
         WorldError: Lake, cluster or Spark did not work; start the watch again, nothing is lost.
     """
-    from trunkline.engine.spark import Spark
-    from trunkline.run.resolving import dataset_of
-    from trunkline.run.topic_watch import group_of, settings_of
+    from trunkline.run.workspace import Workspace
 
-    engine = workspace.engine
-    if not isinstance(engine, Spark):
+    if not workspace.engine.capabilities.streams_topics:
         raise InputError(
             "the source is to be read by Spark, and the engine is another",
             where="sources, reader",
             next_step='set engine.name = "spark", or leave reader out',
         )
-    from trunkline.brokers.kafka import KafkaBroker
-    from trunkline.engine.spark.streams import StreamedTopic, streamed_topic
+    from trunkline.engine.spark.streams import MicroBatch, StreamedTopic, streamed_topic
 
-    dataset = dataset_of(usecase, declared.dataset)
-    address = kafka_address(declared.url.get_secret_value(), declared.options)
-    options = java_options(address)
-    broker = KafkaBroker(settings_of(declared), any_name=True, groups=f"{group_of(declared, usecase.name, dataset)}.")
-    try:
-        source = broker.source_id(address.topic)
+    options = java_options(kafka_address(declared.url.get_secret_value(), declared.options))
+    near = workspace.settings.model_copy(update={"workspace": workspace.root, "engine": EngineSettings()})
+    # another engine for the thread that micro-batches come on
+    with opened_topic(workspace, usecase, declared, alone=True) as topic, Workspace(near) as beside:
+        intakes = {at: topic.intake(at) for at in range(topic.broker.partitions(topic.name))}
+        for intake in intakes.values():
+            for begun in intake.resume(beside.lake):  # of a process, or a micro-batch, that was interrupted
+                yield begun.receipt
+        source = topic.broker.source_id(topic.name)
         task = SparkTask(
-            settings=_sent(workspace),
+            settings=SentSettings.of(workspace.settings),
             usecase=usecase.name,
-            dataset=dataset,
-            topic=address.topic,
+            dataset=topic.dataset,
+            topic=topic.name,
             source=source[: source.rindex(":") + 1],
             columns=dict(declared.columns),
+            done={},
         )
-        topic = StreamedTopic(
-            name=address.topic,
+
+        def take(batch: MicroBatch) -> list[Receipt]:
+            for at in batch.ends.keys() - intakes.keys():  # partitions that the topic got later
+                intakes[at] = topic.intake(at)
+            done = {at: intakes[at].done(beside.lake) for at in batch.ends}
+            ends = {at: end for at, end in batch.ends.items() if end > done[at]}
+            if not ends:
+                return []
+            for at, end in ends.items():
+                intakes[at].begin(end)
+            taken = batch.mapped(replace(task, done=done), _given()).to_pylist()
+            receipts = {one["partition"]: Receipt.model_validate_json(one["receipt"]) for one in taken}
+            for at, end in ends.items():
+                intakes[at].finish(end, receipts.get(at), beside.lake)
+            return list(receipts.values())
+
+        stream = StreamedTopic(
+            name=topic.name,
             options=options,
-            starts=_starts(broker, address.topic),
-            checkpoint=_checkpoint(workspace, f"{source} {usecase.table_name(dataset)}"),
-            most_records=MOST_RECORDS * broker.partitions(address.topic),
+            starts=json.dumps({topic.name: {str(at): one.done(beside.lake) or -2 for at, one in intakes.items()}}),
+            checkpoint=workspace.folder("spark") / topic.name_here,
+            most_records=MOST_RECORDS * len(intakes),
             every_s=_EVERY_S,
         )
-        for done in streamed_topic(engine.session, topic, task, _given(), stop=stop, once=once):
-            for partition, last, receipt in zip(*(column.to_pylist() for column in done.columns), strict=True):
-                told = None if receipt is None else Receipt.model_validate_json(receipt)
-                if told is not None and declared.dead_letters:
-                    send_dead_letters(
-                        broker, declared.dead_letters, of=address.topic, receipt=told, lake=workspace.lake
-                    )
-                broker.commit(address.topic, group=GROUP, offset=last, partition=partition)
-                if told is not None:
-                    yield told
-            if done.num_rows:
+        for receipts in streamed_topic(workspace.engine, stream, take, stop=stop, once=once):
+            yield from receipts
+            if receipts:
                 refresh_tables(
                     usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
                 )
-    finally:
-        broker.close()
 
 
 def _given() -> "pa.Schema":
     import pyarrow as pa
 
-    return pa.schema([("partition", pa.int32()), ("last", pa.int64()), ("receipt", pa.string())])
+    return pa.schema([("partition", pa.int32()), ("receipt", pa.string())])
 
 
-def _row(partition: int, last: int, receipt: str | None) -> "pa.RecordBatch":
+def _row(partition: int, receipt: str) -> "pa.RecordBatch":
     import pyarrow as pa
 
-    return pa.RecordBatch.from_pylist([{"partition": partition, "last": last, "receipt": receipt}], schema=_given())
+    return pa.RecordBatch.from_pylist([{"partition": partition, "receipt": receipt}], schema=_given())
 
 
 def _records(batches: "Iterable[pa.RecordBatch]") -> tuple[int, list[Record]]:
@@ -177,18 +223,3 @@ def _records(batches: "Iterable[pa.RecordBatch]") -> tuple[int, list[Record]]:
             partition = at
             records.append(Record(offset + 1, value or b"", None, 0))
     return partition, records
-
-
-def _sent(workspace: "Workspace") -> Settings:
-    kept = {name: getattr(workspace.settings, name) for name in _SENT}
-    return Settings.model_construct(workspace=workspace.root, threads=1, engine=EngineSettings(), **kept)
-
-
-def _starts(broker: "KafkaBroker", topic: str) -> str:
-    """Where Spark begins without a checkpoint: after what the group has done; Kafka's offsets are one less."""
-    places = range(broker.partitions(topic))
-    return json.dumps({topic: {str(at): broker.committed(topic, group=GROUP, partition=at) or -2 for at in places}})
-
-
-def _checkpoint(workspace: "Workspace", name: str) -> Path:
-    return workspace.folder("spark") / hashlib.sha256(name.encode()).hexdigest()[:24]

@@ -1,7 +1,7 @@
 """A watched topic that others write to: its records come into the lake, shared between processes of one group."""
 
 from collections.abc import Iterator
-from functools import partial
+from contextlib import closing
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
@@ -9,21 +9,18 @@ from trunkline.brokers.kafka_address import kafka_address
 from trunkline.brokers.mqtt_address import MQTT_SCHEMES
 from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError
-from trunkline.ingest import Target
 from trunkline.ingest.derived import refresh_tables
-from trunkline.ingest.streams import TopicIntake, TopicIntakes
-from trunkline.ingest.unfolding import unfolded
+from trunkline.ingest.streams import TopicIntakes
+from trunkline.run.declared_topics import opened_topic
 from trunkline.run.mqtt_watch import watch_mqtt
-from trunkline.run.resolving import dataset_of
 from trunkline.run.spark_watch import watch_by_spark
-from trunkline.settings.brokers import BrokerSettings
 from trunkline.spec.sources import TopicSource
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
 
-__all__ = ["group_of", "settings_of", "watch_topic"]
+__all__ = ["watch_topic"]
 
 _EVERY_S: Final = 1.0
 _AT_ONCE_S: Final = 0.05
@@ -49,7 +46,7 @@ def watch_topic(
         InputError: The address is malformed or names no topic, or the cluster refuses this client.
         UnknownNameError: There is no such topic or dataset.
         MissingExtraError: The extra ``kafka`` or ``mqtt`` is not installed.
-        BusyError: Another process reads the same MQTT subscription, and it is not shared.
+        BusyError: Another process reads the same MQTT subscription, and it is not shared; or Spark reads the topic.
         WorldError: Lake or cluster did not work; start the watch again, nothing is lost.
     """
     _refuse_contradictions(declared)
@@ -59,34 +56,13 @@ def watch_topic(
     if declared.reader == "spark":
         yield from watch_by_spark(workspace, usecase, declared, run_id=run_id, stop=stop, once=once)
         return
-    from trunkline.brokers.kafka import KafkaBroker, KafkaMembership
+    from trunkline.brokers.kafka import KafkaMembership
 
-    dataset = dataset_of(usecase, declared.dataset)
-    topic = kafka_address(declared.url.get_secret_value(), declared.options).topic
-    if not topic:
-        raise InputError(
-            "the address names no topic", where="the source", allowed=("kafka://host:9092/TOPIC",), next_step="add it"
-        )
-    settings, group = settings_of(declared), group_of(declared, usecase.name, dataset)
-    broker = KafkaBroker(settings, any_name=True, groups=f"{group}.")
     mine: frozenset[int] = frozenset()
-    try:
-        broker.source_id(topic)  # is it there?
-        unwrap = usecase.envelopes.get(dataset)
-        opened = partial(
-            TopicIntake,
-            broker,
-            Target(usecase.name, dataset, usecase.datasets[dataset]),
-            clock=workspace.clock,
-            mapping=declared.columns,
-            limits=workspace.settings.ingest,
-            topic=topic,
-            unfold=partial(unfolded, unwrap=unwrap),
-            dead_letters=declared.dead_letters,
-        )
-        intakes = TopicIntakes(broker, topic, lambda partition: opened(partition=partition), partitions=lambda: mine)
-        membership = KafkaMembership(settings, topic=topic, group=f"{group}.members")
-        try:
+    with opened_topic(workspace, usecase, declared, alone=False) as topic:
+        intakes = TopicIntakes(topic.broker, topic.name, topic.intake, partitions=lambda: mine)
+        membership = KafkaMembership(topic.settings, topic=topic.name, group=f"{topic.group}.members")
+        with closing(membership):
             while not stop.is_set():
                 given = membership.partitions(wait_s=_AT_ONCE_S if once else _EVERY_S)
                 mine = given or frozenset()
@@ -107,10 +83,6 @@ def watch_topic(
                     )
                 elif once and given is not None:
                     return
-        finally:
-            membership.close()
-    finally:
-        broker.close()
 
 
 def _refuse_contradictions(declared: TopicSource) -> None:
@@ -125,13 +97,3 @@ def _refuse_contradictions(declared: TopicSource) -> None:
             where="the source, dead_letters",
             next_step="name another topic",
         )
-
-
-def settings_of(declared: TopicSource) -> BrokerSettings:
-    """Say how the cluster of a declared topic is spoken to."""
-    return BrokerSettings(url=declared.url, options=declared.options, timeout_s=declared.timeout_s)
-
-
-def group_of(declared: TopicSource, usecase: str, dataset: str) -> str:
-    """Name the group whose members take each record of a declared topic once."""
-    return declared.group or f"trunkline.{usecase}.{dataset}"

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Place", "Spark"]
 
-_CAPABILITIES: Final = Capabilities(name="spark", distributed=True, reads_object_stores=False, exact_quantiles=True)
+_CAPABILITIES: Final = Capabilities(
+    name="spark", distributed=True, reads_object_stores=False, exact_quantiles=True, streams_topics=True
+)
 
 _FUNCTIONS: Final = (
     "CREATE TEMPORARY FUNCTION instant_at(zone STRING, t TIMESTAMP) RETURNS TIMESTAMP RETURN to_utc_timestamp(t, zone)",

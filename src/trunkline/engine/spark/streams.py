@@ -6,23 +6,27 @@ begins, so that one that was interrupted is the same again. Each partition of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from trunkline.engine.protocol import MapBatches
+from trunkline.engine.protocol import Engine, MapBatches
+from trunkline.engine.spark import Spark
 from trunkline.engine.spark.arrow import spark_schema
-from trunkline.errors import InputError, UnavailableError
+from trunkline.errors import InputError, TrunklineError, UnavailableError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
-__all__ = ["StreamedTopic", "streamed_topic"]
+__all__ = ["MicroBatch", "StreamedTopic", "streamed_topic"]
+
+Given = TypeVar("Given")
 
 _LOOK_S: Final = 0.2
 
@@ -49,36 +53,66 @@ class StreamedTopic:
     every_s: float
 
 
+@dataclass(frozen=True)
+class MicroBatch:
+    """Records of a topic that are worked on together.
+
+    Attributes:
+        ends: Kafka's offset after the last record, by partition; the same when Spark repeats the micro-batch.
+        frame: The records.
+    """
+
+    ends: Mapping[int, int]
+    frame: DataFrame = field(repr=False)
+
+    def mapped(self, work: MapBatches, schema: pa.Schema) -> pa.Table:
+        """Work on the records where Spark's workers are; gives what all partitions gave.
+
+        Args:
+            work: Takes the records of one partition in order, as batches of ``partition`` (int32), ``offset`` (int64)
+                and ``value`` (binary); gives batches of ``schema``. It travels to the workers. Spark calls it again
+                with the same records where a task was interrupted.
+            schema: Of what it gives.
+        """
+        named = self.frame.select("partition", "offset", "value")
+        found: pa.Table = named.mapInArrow(work, schema=spark_schema(schema)).toArrow()
+        return found
+
+
 def streamed_topic(
-    session: SparkSession, topic: StreamedTopic, work: MapBatches, schema: pa.Schema, *, stop: Event, once: bool
-) -> Iterator[pa.Table]:
+    engine: Engine, topic: StreamedTopic, work: Callable[[MicroBatch], Given], *, stop: Event, once: bool
+) -> Iterator[Given]:
     """Work on the records of a topic, micro-batch by micro-batch.
 
     Args:
-        session: The session.
+        engine: One that streams topics, see its capabilities.
         topic: The topic.
-        work: Takes the records of one partition in order, as batches of ``partition`` (int32), ``offset`` (int64) and
-            ``value`` (binary); gives batches of ``schema``. It travels to the workers. Spark calls it again with the
-            same records where a task or the process was interrupted.
-        schema: Of what it gives.
+        work: Called in this process, on another thread. Spark notes a micro-batch as done when it has returned, and
+            calls it again with the same micro-batch where it did not.
         stop: Ends the stream when it is set.
         once: End when all that is there now has been read.
 
     Yields:
-        What the tasks of a micro-batch gave.
+        What the work gave, of each micro-batch.
 
     Raises:
         InputError: Spark lacks the connector.
         UnavailableError: The stream ended by a fault; begun again it goes on.
+        TrunklineError: What the work raised.
     """
-    done: SimpleQueue[pa.Table] = SimpleQueue()
-    kind = spark_schema(schema)
+    assert isinstance(engine, Spark)
+    done: SimpleQueue[Given] = SimpleQueue()
+    faults: list[TrunklineError] = []
 
-    def take(frame: DataFrame, _number: int) -> None:
-        done.put(frame.select("partition", "offset", "value").mapInArrow(work, schema=kind).toArrow())
+    def take(frame: DataFrame, number: int) -> None:
+        try:
+            done.put(work(MicroBatch(_ends(topic, number), frame)))
+        except TrunklineError as error:
+            faults.append(error)
+            raise
 
     with _told(topic.name):
-        reader = session.readStream.format("kafka").options(
+        reader = engine.session.readStream.format("kafka").options(
             **{f"kafka.{name}": value for name, value in topic.options.items()},
             subscribe=topic.name,
             startingOffsets=topic.starts,
@@ -90,16 +124,30 @@ def streamed_topic(
             writer.trigger(availableNow=True) if once else writer.trigger(processingTime=f"{topic.every_s} seconds")
         )
         query = writer.start()
+    has_ended = False
     try:
-        while True:
-            with _told(topic.name):
-                has_ended = query.awaitTermination(cast("int", _LOOK_S))  # takes parts of seconds
+        while not has_ended and not stop.is_set():
+            try:
+                with _told(topic.name):
+                    has_ended = bool(query.awaitTermination(cast("int", _LOOK_S)))  # takes parts of seconds
+            except TrunklineError as error:
+                faults.append(error)
+                has_ended = True
             while not done.empty():
                 yield done.get()
-            if has_ended or stop.is_set():
-                return
+        query.stop()
+        while not done.empty():  # what was done while it stopped
+            yield done.get()
     finally:
         query.stop()
+    if faults and not stop.is_set():  # a stop interrupts the work, which is done again
+        raise faults[0]
+
+
+def _ends(topic: StreamedTopic, number: int) -> Mapping[int, int]:
+    """Where a micro-batch ends, as Spark noted it before it began the micro-batch: the last line is of the source."""
+    noted = (topic.checkpoint / "offsets" / str(number)).read_text(encoding="utf-8").splitlines()[-1]
+    return {int(partition): int(end) for partition, end in json.loads(noted)[topic.name].items()}
 
 
 @contextmanager

@@ -24,13 +24,15 @@ from trunkline.run.erasing.rows import batches_of, erase_answers, erase_rows, fo
 from trunkline.run.erasing.theirs import Erased, Found, key_part
 from trunkline.run.raw_copies import Sought
 from trunkline.run.wanted import Wanted
+from trunkline.settings import Settings
 from trunkline.settings.drills import point
+from trunkline.spec.sources import TopicSource
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
 
-__all__ = ["CRASH_POINTS", "erase_person"]
+__all__ = ["CRASH_POINTS", "brokers_of", "erase_person"]
 
 CRASH_POINTS: Final = ("erase.after_raw", "erase.after_log", "erase.after_quarantine", "erase.after_table")
 """Points at which a drill kills an erasure."""
@@ -125,9 +127,20 @@ def _erased(
         files=tuple(sorted({path for path in map(file_of, sources.values()) if path is not None})),
         sources=tuple(sorted(sources)),
         unread=tuple(sorted([path for path in found.unread if Path(path).exists()] + found.archives_unread)),
-        brokers=() if workspace.settings.broker.url is None else ("broker.url",),
+        brokers=brokers_of(workspace.settings),
         sinks=Outbox(workspace.root / "publish" / "outbox.db").sinks(),
     )
+
+
+def brokers_of(settings: Settings) -> tuple[str, ...]:
+    """Name, by their settings, the brokers and topics that hold what Trunkline wrote and cannot take out again."""
+    own = () if settings.broker.url is None else ("broker.url",)
+    told = (
+        f"sources.{name}.dead_letters"
+        for name, source in settings.sources.items()
+        if isinstance(source, TopicSource) and source.dead_letters is not None
+    )
+    return (*own, *sorted(told))
 
 
 def _look_for_rows(

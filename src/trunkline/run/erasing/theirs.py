@@ -31,8 +31,8 @@ class Erased(BaseModel):
             hold the person still.
         unread: Archives that cannot be looked into now, and raw copies that stay because nobody can see into them:
             encrypted, damaged, or of a form whose reader is not installed.
-        brokers: Brokers that hold records by themselves, e.g. Kafka: nothing is taken out of their topics, and what
-            they hold of the person goes with their own retention.
+        brokers: Brokers, and dead-letter topics, that hold records by themselves, e.g. Kafka: nothing is taken out of
+            their topics, and what they hold of the person goes with their own retention.
         sinks: Sinks that rows were published to. Tables that are replaced as a whole lose the person with the next
             `trunkline publish`; rows by key, added rows, messages, and dated tables of days that have no rows left stay
             there until somebody takes them out.

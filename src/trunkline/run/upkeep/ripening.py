@@ -9,6 +9,7 @@ from trunkline.contracts.records import ALERTS, EXPORTS, OUTCOMES, PREDICTIONS, 
 from trunkline.contracts.retention import KeepRows
 from trunkline.errors import UnknownNameError
 from trunkline.plugins import Installed
+from trunkline.run.scheduling.record import JOBS
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -24,7 +25,7 @@ _PLATFORM: Final[Mapping[str, str]] = {
     READINGS: "read_at",
     ALERTS: "raised_at",
     QUARANTINE: "changed_at",
-    "platform.jobs": "changed_at",
+    JOBS: "changed_at",
     EXPORTS: "exported_at",
 }
 """Tables of the platform that may lose rows, and by what they age. The others are its memory of what it has done."""

@@ -1,0 +1,45 @@
+"""What Spark's workers are sent of the settings."""
+
+import pickle
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from trunkline.errors import InputError
+from trunkline.run.spark_watch import SentSettings, SparkTask
+from trunkline.settings import load_settings
+
+KEY = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlYzE="
+LEASES = "postgresql://me:hidden@leases/trunkline"
+
+
+@pytest.fixture
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SparkTask:
+    monkeypatch.setenv("TRUNKLINE_PRIVACY__MASTER_KEY", KEY)
+    monkeypatch.setenv("TRUNKLINE_LAKE__LEASE_URL", LEASES)
+    sent = SentSettings.of(load_settings(workspace=tmp_path))
+    return SparkTask(sent, "sensors", "readings", "phones", "kafka:one:two:", {}, {0: 0})
+
+
+def test_no_secret_travels_to_the_workers(task: SparkTask) -> None:
+    sent = pickle.dumps(task)
+    assert KEY.encode() not in sent
+    assert b"hidden" not in sent
+
+
+def test_workers_have_secrets_from_their_own_environment(task: SparkTask, tmp_path: Path) -> None:
+    settings = pickle.loads(pickle.dumps(task)).settings.completed()
+    assert settings.privacy.master_key.get_secret_value() == KEY
+    assert settings.lake.lease_url.get_secret_value() == LEASES
+    assert settings.workspace == tmp_path
+
+
+def test_a_worker_without_the_master_key_makes_none(
+    task: SparkTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRUNKLINE_PRIVACY__MASTER_KEY")
+    rows = pa.RecordBatch.from_pydict({"partition": [0], "offset": [0], "value": [b"{}"]})
+    with pytest.raises(InputError, match=r"privacy\.master_key is not set"):
+        list(task([rows]))
+    assert not list(tmp_path.rglob("*.key"))
