@@ -58,8 +58,7 @@ class NumberDrift:
         psi: Population stability index over the reference's bins and one of nulls, >= 0.
         psi_limit: The 99 % limit of the PSI without drift, for so many rows.
         ks: Largest distance of the two distribution functions, in [0, 1]; null when either side has no values.
-        ks_p_value: Of the hypothesis of one distribution, in [0, 1]; null with ``ks``. Too large (cautious) for columns
-            of few distinct values.
+        ks_rows: Effective number of rows of that test; null with ``ks``.
         wasserstein: First Wasserstein distance in reference standard deviations, >= 0; null without values or where the
             reference does not vary.
         mean_shift: Mean of the batch less that of the reference, in reference standard deviations; null likewise.
@@ -70,10 +69,22 @@ class NumberDrift:
     psi: float
     psi_limit: float
     ks: float | None
-    ks_p_value: float | None
+    ks_rows: int | None
     wasserstein: float | None
     mean_shift: float | None
     nulls: NullShift
+
+    @property
+    def ks_p_value(self) -> float | None:
+        """Of the hypothesis of one distribution, in [0, 1]; null with ``ks``.
+
+        Too large (cautious) for columns of few distinct values.
+        """
+        if self.ks is None or self.ks_rows is None:
+            return None
+        from scipy.stats import kstwo  # takes a second of processor time to import, and readings have no need of it
+
+        return float(kstwo.sf(self.ks, self.ks_rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +157,9 @@ def number_drift(values: ArrayLike, *, reference: NumberProfile) -> NumberDrift:
     rows = present.size + nulls
     inside = np.bincount(np.searchsorted(reference.edges, present, side="left"), minlength=len(reference.counts))
     before, after = np.array([*reference.counts, reference.nulls]), np.append(inside, nulls)
-    ks = ks_p_value = wasserstein = mean_shift = None
+    ks = ks_rows = wasserstein = mean_shift = None
     if present.size and reference.points:
-        ks, ks_p_value = _kolmogorov_smirnov(present, reference)
+        ks, ks_rows = _kolmogorov_smirnov(present, reference)
         if reference.mean is not None and reference.std:
             mean_shift = (float(present.mean()) - reference.mean) / reference.std
             wasserstein = _wasserstein(present, reference) / reference.std
@@ -157,7 +168,7 @@ def number_drift(values: ArrayLike, *, reference: NumberProfile) -> NumberDrift:
         psi=psi(before, after),
         psi_limit=psi_limit(_used(before, after), reference.rows, rows),
         ks=ks,
-        ks_p_value=ks_p_value,
+        ks_rows=ks_rows,
         wasserstein=wasserstein,
         mean_shift=mean_shift,
         nulls=null_shift(reference.nulls, reference.rows, nulls, rows),
@@ -274,13 +285,13 @@ def psi_limit(bins: int, reference_rows: int, batch_rows: int, *, level: float =
         >>> round(psi_limit(10, 50_000, 5_000), 4), round(psi_limit(10, 50_000, 200), 4)
         (0.0048, 0.1088)
     """
-    from scipy.stats import chi2
+    from scipy.special import chdtri  # the quantile of scipy.stats.chi2, whose import takes a second of processor time
 
     if min(bins, reference_rows, batch_rows) < 1 or not 0.0 < level < 1.0:
         raise ValueError("bins and rows must be at least 1, and level in (0, 1)")
     if bins == 1:
         return 0.0
-    return float(chi2.ppf(level, bins - 1)) * (1.0 / reference_rows + 1.0 / batch_rows)
+    return float(chdtri(bins - 1, 1.0 - level)) * (1.0 / reference_rows + 1.0 / batch_rows)
 
 
 def null_shift(reference_nulls: int, reference_rows: int, batch_nulls: int, batch_rows: int) -> NullShift:
@@ -306,7 +317,7 @@ def null_shift(reference_nulls: int, reference_rows: int, batch_nulls: int, batc
         >>> round(shift.z, 2), round(shift.p_value, 4)
         (3.19, 0.0014)
     """
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
     if not (0 <= reference_nulls <= reference_rows >= 1 and 0 <= batch_nulls <= batch_rows >= 1):
         raise ValueError("nulls must lie in [0, rows], and rows be at least 1")
@@ -314,7 +325,7 @@ def null_shift(reference_nulls: int, reference_rows: int, batch_nulls: int, batc
     pooled = (reference_nulls + batch_nulls) / (reference_rows + batch_rows)
     error = (pooled * (1.0 - pooled) * (1.0 / reference_rows + 1.0 / batch_rows)) ** 0.5
     z = (after - before) / error if error > 0 else 0.0
-    return NullShift(reference=before, batch=after, z=z, p_value=float(2.0 * norm.sf(abs(z))))
+    return NullShift(reference=before, batch=after, z=z, p_value=float(2.0 * ndtr(-abs(z))))
 
 
 def benjamini_hochberg(p_values: ArrayLike, *, rate: float = 0.05) -> FalseDiscoveries:
@@ -351,9 +362,8 @@ def _used(before: NDArray[np.int64], after: NDArray[np.int64]) -> int:
     return int(((before + after) > 0).sum())
 
 
-def _kolmogorov_smirnov(present: Floats, reference: NumberProfile) -> tuple[float, float]:
-    from scipy.stats import kstwo
-
+def _kolmogorov_smirnov(present: Floats, reference: NumberProfile) -> tuple[float, int]:
+    """The distance, and the effective number of rows."""
     ordered = np.sort(present)
     values = reference.rows - reference.nulls
     points = np.array(reference.points)
@@ -362,19 +372,23 @@ def _kolmogorov_smirnov(present: Floats, reference: NumberProfile) -> tuple[floa
     distance = max(np.abs(below - reference.below).max(), np.abs(up_to - reference.up_to).max())
     large, small = max(values, ordered.size), min(values, ordered.size)
     # The effective number of rows is rounded as SciPy's ks_2samp does, so that the two agree.
-    return float(distance), float(kstwo.sf(distance, max(1, round(large * small / (large + small)))))
+    return float(distance), max(1, round(large * small / (large + small)))
 
 
 def _wasserstein(present: Floats, reference: NumberProfile) -> float:
-    from scipy.stats import wasserstein_distance
-
     points, below, up_to = np.array(reference.points), np.array(reference.below), np.array(reference.up_to)
     # Between two points the reference is taken as uniform: small equal masses, evenly spread.
     steps = (np.arange(_ATOMS) + 0.5) / _ATOMS
     spread = points[:-1, np.newaxis] + np.diff(points)[:, np.newaxis] * steps
     mass = np.repeat(np.maximum(below[1:] - up_to[:-1], 0.0) / _ATOMS, _ATOMS)
     at, weight = np.concatenate([points, spread.ravel()]), np.concatenate([up_to - below, mass])
-    return float(wasserstein_distance(at[weight > 0], present, u_weights=weight[weight > 0]))
+    # The area between the two distribution functions.
+    order, ordered = np.argsort(at), np.sort(present)
+    share = np.concatenate([[0.0], np.cumsum(weight[order])]) / weight.sum()
+    every = np.sort(np.concatenate([at, ordered]))
+    left = share[np.searchsorted(at[order], every[:-1], side="right")]
+    right = np.searchsorted(ordered, every[:-1], side="right") / ordered.size
+    return float((np.abs(left - right) * np.diff(every)).sum())
 
 
 def _chi_squared(before: NDArray[np.int64], after: NDArray[np.int64]) -> tuple[float, float] | tuple[None, None]:
