@@ -21,7 +21,7 @@ $(BIN)/uv: scripts/venv.sh
 .venv/.installed-%: pyproject.toml constraints.txt | $(BIN)/uv
 	@echo "installing trunkline ($*) into .venv"
 	@PYTHON=$(BIN)/python scripts/system.sh openmp
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
 		--editable '$(if $(filter package,$*),.,.[$*])'
 	@touch '$@'
 

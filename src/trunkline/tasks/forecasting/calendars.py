@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from trunkline.errors import InputError, MissingExtraError
-from trunkline.tasks.forecasting.panel import Floats, Places
+from trunkline.tasks.forecasting.panel import HOUR, Floats, Places
 
 __all__ = ["Calendar"]
 
@@ -47,10 +48,9 @@ class Calendar:
 
     @cached_property
     def _columns(self) -> dict[str, Floats]:
-        import pandas as pd
-
-        local = pd.date_range(self.start_at, periods=self.hours + _AHEAD, freq="h").tz_convert(self.zone)
-        hour, day = local.hour.to_numpy(), local.dayofweek.to_numpy()
+        zone = ZoneInfo(self.zone)
+        local = [(self.start_at + place * HOUR).astimezone(zone) for place in range(self.hours + _AHEAD)]
+        hour, day = np.array([at.hour for at in local]), np.array([at.weekday() for at in local])
         made = {
             "hour": hour.astype(np.float64),
             "weekday": day.astype(np.float64),
@@ -58,7 +58,7 @@ class Calendar:
             "weekend": (day >= 5).astype(np.float64),
         }
         if self.country:
-            dates = local.date
+            dates = [at.date() for at in local]
             known = _holidays(self.country, years=range(dates[0].year, dates[-1].year + 2))
             ahead = timedelta(days=1)
             made["holiday"] = np.array([date in known for date in dates], dtype=np.float64)
