@@ -5,7 +5,8 @@ are the peers, with the same learner and parameters (XGBoost, absolute errors) o
 (AutoETS). MASE is averaged over series and scaled by the mean absolute 24-hour difference of the training part; a peer
 is compared with ours on exactly its hours, AutoETS at every fifth. ``shifts``: coverage of the 80 % intervals
 over the weeks after level shifts of simulated hours. ``hourly``: a whole `trunkline run` of eight servers that need not
-learn (processor time beside the time on the clock). ``many``: 1,000 applications of eight servers, retrained and forecast, beside mlforecast doing the same.
+learn, on the clock and in processor time. ``many``: 1,000 applications of eight servers, retrained and forecast, beside
+mlforecast doing the same.
 """
 
 import argparse
