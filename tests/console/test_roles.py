@@ -32,6 +32,8 @@ ROLES: Final = {
     "GET /console/readings": "reader",
     "GET /console/alarms": "reader",
     "GET /console/alarms/{usecase}": "reader",
+    "GET /console/forecasts": "reader",
+    "GET /console/forecasts/{usecase}": "reader",
     "GET /console/live": "reader",
     "GET /console/live/events": "reader",
     "GET /console/receipts": "reader",

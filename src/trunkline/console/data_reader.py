@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from trunkline.console.alarms import CellDay, FleetAlarms, cell_day, fleet_alarms
+from trunkline.console.forecasts import ForecastList, ServerForecast, forecast_list, server_forecast
 from trunkline.console.intake import Intake, SourceState
 from trunkline.console.lake_thread import LakeThread
 from trunkline.console.live import Live, live_of
@@ -16,6 +17,7 @@ from trunkline.errors import UnknownNameError
 from trunkline.lake import Stock
 from trunkline.serve import Holder
 from trunkline.spec import UseCase
+from trunkline.tasks import Forecasting
 
 if TYPE_CHECKING:
     from trunkline.lake import Lake
@@ -139,15 +141,31 @@ class DataReader(LakeThread):
         Raises:
             UnknownNameError: There is no such use case or object, or it watches nothing.
         """
-        known = self._usecases.get(usecase)
-        if known is None:
-            raise UnknownNameError(f"there is no use case {usecase[:40]!r}", allowed=self._usecases)
+        known = self._known(usecase)
         return self._in_thread(lambda lake: cell_day(lake, known, object_id))
 
-    def _contract(self, usecase: str, dataset: str) -> type[Contract]:
+    def forecasts(self) -> tuple[ForecastList, ...]:
+        """List the newest forecasts of all use cases that forecast series."""
+        forecasting = [usecase for usecase in self._sorted() if isinstance(usecase.task, Forecasting)]
+        return self._in_thread(lambda lake: tuple(forecast_list(lake, usecase) for usecase in forecasting))
+
+    def server_forecast(self, usecase: str, server: str) -> ServerForecast:
+        """Show one server: its last week, the hours ahead, and its accuracy.
+
+        Raises:
+            UnknownNameError: There is no such use case or server, or it forecasts nothing.
+        """
+        known = self._known(usecase)
+        return self._in_thread(lambda lake: server_forecast(lake, known, server))
+
+    def _known(self, usecase: str) -> UseCase:
         known = self._usecases.get(usecase)
         if known is None:
             raise UnknownNameError(f"there is no use case {usecase[:40]!r}", allowed=self._usecases)
+        return known
+
+    def _contract(self, usecase: str, dataset: str) -> type[Contract]:
+        known = self._known(usecase)
         if dataset not in known.contracts:
             raise UnknownNameError(f"{usecase!r} has no table {dataset[:60]!r}", allowed=known.contracts)
         return known.contracts[dataset]

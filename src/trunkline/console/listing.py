@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from trunkline.console.alarms import CellDay, FleetAlarms
+from trunkline.console.forecasts import ForecastList, ServerForecast
 from trunkline.console.live import Live
 from trunkline.console.paging import PAGE_ROWS, Listing, Page
 from trunkline.console.quality import DatasetQuality
@@ -242,6 +243,14 @@ class ConsoleReader(Protocol):
 
     def cell_day(self, usecase: str, object_id: str) -> CellDay:
         """Hold one object's last day beside what is usual for it."""
+        ...
+
+    def forecasts(self) -> Sequence[ForecastList]:
+        """List the newest forecasts of all use cases that forecast series."""
+        ...
+
+    def server_forecast(self, usecase: str, server: str) -> ServerForecast:
+        """Show one server: its last week, the hours ahead, and its accuracy."""
         ...
 
     def metrics(self) -> Mapping[str, str]:

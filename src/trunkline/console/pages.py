@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from trunkline.console.alarms import SEVERITIES
 from trunkline.console.day_chart import band_chart
+from trunkline.console.forecasts import WEEKS, server_charts
 from trunkline.console.listing import ConsoleReader, Listing, Page, Series
 from trunkline.console.live_page import LivePage
 from trunkline.console.quality import DatasetQuality, quality_charts
@@ -55,6 +56,7 @@ _MENU: Final = (
     ("/console/readings", "Readings"),
     ("/console/quality", "Data quality"),
     ("/console/alarms", "Alarms"),
+    ("/console/forecasts", "Forecasts"),
     ("/console/live", "Live"),
     ("/console/tables", "Tables"),
     ("/console/receipts", "Receipts"),
@@ -112,6 +114,8 @@ def _routes(pages: "_Pages") -> tuple[tuple[str, Role, Callable[..., Response]],
         ("/console/quality/{usecase}/{dataset}", "reader", pages.quality_of),
         ("/console/alarms", "reader", pages.alarms),
         ("/console/alarms/{usecase}", "reader", pages.alarms_of),
+        ("/console/forecasts", "reader", pages.forecasts),
+        ("/console/forecasts/{usecase}", "reader", pages.forecasts_of),
         ("/console/live", "reader", pages.live),
         ("/console/live/events", "reader", pages.live_events),
         ("/console/tables", "reader", pages.tables),
@@ -238,6 +242,17 @@ class _Pages:
             return {"found": self._reader.cell_day(usecase, name or ""), "band": band_chart}
 
         return self._shown(request, "alarms_of", f"{name or 'nothing'} of {usecase}", read)
+
+    def forecasts(self, request: Request) -> Response:
+        return self._shown(request, "forecasts", "Forecasts", lambda: {"found": self._reader.forecasts()})
+
+    def forecasts_of(self, request: Request, usecase: str, name: Name = None) -> Response:
+        def read() -> dict[str, object]:
+            found = self._reader.server_forecast(usecase, name or "")
+            drawings = {chart.name: draw(chart) for chart in server_charts(found)}
+            return {"found": found, "drawings": drawings, "weeks": WEEKS}
+
+        return self._shown(request, "forecasts_of", f"{name or 'nothing'} of {usecase}", read)
 
     def tables(self, request: Request) -> Response:
         return self._shown(request, "tables", "Tables", lambda: {"tables": self._reader.tables()})

@@ -68,7 +68,7 @@ def fan_chart(fan: FanSummary, *, name: str, unit: str) -> Chart:
     return Chart(
         name,
         fan.server,
-        f"Median and 10 to 90 % of the next {len(ahead)} hours after the last three days; {limit}{risk}.",
+        f"Median and 10 to 90 % of the next {len(ahead)} hours after the last {before // 24} days; {limit}{risk}.",
         {"width": SIDE, "height": HEIGHT, "layer": layers},
     )
 
