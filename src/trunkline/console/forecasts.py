@@ -183,7 +183,7 @@ def server_charts(found: ServerForecast) -> tuple[Chart, ...]:
         "data": {"values": points},
         "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 30}},
         "encoding": {
-            "x": _whole_hours(),
+            "x": _hours_ahead([one.horizon for one in found.accuracy]),
             "y": axis("value", "Error", scale={"zero": True}),
             "color": colours(legend),
         },
@@ -193,8 +193,8 @@ def server_charts(found: ServerForecast) -> tuple[Chart, ...]:
     return (fan_chart(found.fan, name="fan", unit=found.metric), chart)
 
 
-def _whole_hours() -> Spec:
-    return {**axis("hour", "Hours ahead"), "axis": {"format": "d", "tickMinStep": 1}}
+def _hours_ahead(hours: list[int]) -> Spec:
+    return {**axis("hour", "Hours ahead"), "axis": {"format": "d", "values": hours}}
 
 
 def _table(usecase: UseCase, name: str) -> str:
