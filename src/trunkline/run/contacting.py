@@ -18,7 +18,7 @@ from trunkline.contracts.keys import joined_key
 from trunkline.contracts.records import AUDIENCES, MESSAGES, OUTGOING, AudienceMember, CustomerMessage
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.lake import Transaction, held
-from trunkline.lake.reading import newest
+from trunkline.lake.reading import newest, present
 from trunkline.notify import decided
 from trunkline.publish import Published
 from trunkline.run.publishing import publisher_of
@@ -216,7 +216,10 @@ def _decided(workspace: "Workspace", usecase: "UseCase", members: "pa.Table") ->
 
 
 def consents_of(workspace: "Workspace", usecase: "UseCase") -> "pa.Table | None":
-    """Read the newest word of each customer on the channel, ``entity_key`` and ``given``; None where there is none."""
+    """Read the newest word of each customer on the channel, ``entity_key`` and ``given``; None where there is none.
+
+    A word that its newest version says is gone is none: the word before it does not come back.
+    """
     import ibis
     import pyarrow as pa
 
@@ -228,10 +231,13 @@ def consents_of(workspace: "Workspace", usecase: "UseCase") -> "pa.Table | None"
     order = [*([table.versions_by] if table.versions_by else []), "_ingested_at", "_row"]
     name = usecase.table_name(dataset)
     rows = workspace.lake.read(name)
-    rows = rows.filter(rows["channel"] == workspace.settings.messages.channel)
+    is_meant = rows["channel"] == workspace.settings.messages.channel
+    if table.deleted:  # a row that takes words back may have its key alone
+        is_meant |= rows["channel"].isnull() & rows[table.deleted].fill_null(False)
+    rows = rows.filter(is_meant)
     if at:  # a word that is dated tomorrow would stand against all that are said until then
-        rows = rows.filter(rows[at] <= ibis.literal(workspace.clock()))
-    said = newest(rows, key=usecase.entity_key, newest_by=order, table=name)
+        rows = rows.filter((rows[at] <= ibis.literal(workspace.clock())).fill_null(table.ordered_by is not None))
+    said = present(newest(rows, key=usecase.entity_key, newest_by=order, table=name), table)
     found = workspace.lake.engine.arrow(said.select(*usecase.entity_key, "given"))
     parts = zip(*(found.column(part).to_pylist() for part in usecase.entity_key), strict=True)
     names = pa.array([joined_key([str(part) for part in key]) for key in parts], pa.string())

@@ -6,16 +6,23 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+import pyarrow as pa
 import pytest
 
+from trunkline.checks import arrow_schema
+from trunkline.contracts import Contract, Flag, Instant, Integer, Table, Text, field
+from trunkline.run.contacting import consents_of
 from trunkline.run.pushing import LEDGER, PushLedger
 
 if TYPE_CHECKING:
     from tests.run.pushing.conftest import Campaigns, PushService
+
+NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def contact(campaigns: "Campaigns", *options: str, code: int = 0) -> dict[str, Any]:
@@ -56,6 +63,47 @@ def test_a_word_of_tomorrow_does_not_stand_against_one_of_today(campaigns: "Camp
     campaigns.consents(tmp_path, ("a", True), at="2062-01-01T00:00:00Z")
     campaigns.consents(tmp_path, ("a", False))
     assert contact(campaigns)["withheld"] == {"no_consent": 1}
+
+
+class Word(Contract):
+    """What a customer says of a channel; a later version may say that it is taken back."""
+
+    table: ClassVar[Table] = Table(key=("subscriber_id",), event_at="said_at", ordered_by="version", deleted="gone")
+
+    subscriber_id: Text = field()
+    channel: Text | None = field()
+    given: Flag | None = field()
+    said_at: Instant | None = field()
+    version: Integer = field()
+    gone: Flag | None = field()
+
+
+@pytest.mark.parametrize("channel", ["push", None])
+@pytest.mark.parametrize("at", [NOW, None])
+def test_a_word_that_is_taken_back_permits_nothing(
+    channel: str | None, at: datetime | None, campaigns: "Campaigns"
+) -> None:
+    rows = [
+        ("a", "push", True, NOW, 1, False),
+        ("a", channel, True, at, 2, True),
+        ("b", "push", True, NOW, 1, None),
+        ("c", "push", True, NOW, 3, False),
+        ("c", "push", False, NOW, 2, True),
+    ]
+    schema = arrow_schema(Word)
+    with campaigns.open() as workspace:
+        usecase = workspace.usecase("upgrade")
+        usecase = replace(usecase, datasets={**usecase.datasets, "consents": Word})
+        made = pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema)
+        made = made.append_column("_ingested_at", pa.array([NOW] * len(rows), pa.timestamp("us", "UTC")))
+        made = made.append_column("_row", pa.array(range(len(rows)), pa.int64()))
+        workspace.lake.append("upgrade.consents", made)
+        found = consents_of(workspace, usecase)
+    assert found is not None
+    assert sorted(found.to_pylist(), key=str) == [
+        {"entity_key": "b", "given": True},
+        {"entity_key": "c", "given": True},
+    ]
 
 
 def test_sinks_that_take_no_messages_are_refused_before_anything_is_decided(
