@@ -11,7 +11,7 @@ from trunkline.contracts import Table
 from trunkline.engine import Engine
 from trunkline.errors import SchemaError
 from trunkline.lake import Lake
-from trunkline.lake.reading import current_rows, newest
+from trunkline.lake.versions import current_rows, newest
 
 Row = Mapping[str, object]
 

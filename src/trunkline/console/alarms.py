@@ -101,7 +101,7 @@ def fleet_alarms(lake: "Lake", usecase: UseCase) -> FleetAlarms:
         lake: The lake.
         usecase: One that watches series.
     """
-    from trunkline.lake.reading import newest
+    from trunkline.lake.versions import newest
     from trunkline.tasks.anomaly.alarms import Alarm
 
     watched = _watched(usecase)
@@ -182,7 +182,7 @@ def _watched(usecase: UseCase) -> WatchedSeries:
 
 
 def _current(lake: "Lake", usecase: UseCase, watched: WatchedSeries) -> "ir.Table":
-    from trunkline.lake.reading import current_rows
+    from trunkline.lake.versions import current_rows
 
     name = usecase.table_name(watched.dataset)
     return current_rows(lake.read(name), usecase.contract_of(watched.dataset).table, table=name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.checks import arrow_schema
 from trunkline.console.listing import Page, Series
 from trunkline.contracts.records import READINGS, RECORDS, STEPS, Reading
-from trunkline.lake.reading import newest
+from trunkline.lake.versions import newest
 from trunkline.stats.intervals import Interval
 
 if TYPE_CHECKING:

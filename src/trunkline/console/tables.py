@@ -18,7 +18,7 @@ from trunkline.console.paging import Listing, Page
 from trunkline.contracts import Contract
 from trunkline.contracts.records import EXPORTS, Export
 from trunkline.lake import Stock
-from trunkline.lake.reading import current_rows
+from trunkline.lake.versions import current_rows
 from trunkline.serve import Holder
 
 if TYPE_CHECKING:

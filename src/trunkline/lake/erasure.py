@@ -15,7 +15,7 @@ from trunkline.errors import SchemaError
 from trunkline.lake import delta, log
 from trunkline.lake.maintenance import data_files, remove_files
 from trunkline.lake.place import Place
-from trunkline.lake.reading import demand
+from trunkline.lake.versions import demand
 from trunkline.settings import drills
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from trunkline.checks import Originals, arrow_schema, table_from_rows
 from trunkline.contracts import Contract
 from trunkline.contracts.records import REIDENTIFICATIONS, VAULT, Reidentification, VaultEntry
 from trunkline.errors import InputError
-from trunkline.lake.reading import newest
 from trunkline.lake.staging import StagedRows
 from trunkline.lake.tables import Lake
+from trunkline.lake.versions import newest
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

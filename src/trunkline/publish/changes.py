@@ -14,7 +14,7 @@ from trunkline.contracts import Contract
 from trunkline.errors import UnknownNameError
 from trunkline.ingest.derived.inputs import lineage_schema
 from trunkline.lake import LakeReader
-from trunkline.lake.reading import newest
+from trunkline.lake.versions import newest
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

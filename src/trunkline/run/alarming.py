@@ -16,7 +16,7 @@ from trunkline.checks import arrow_schema
 from trunkline.contracts.records import Alert
 from trunkline.errors import InputError, SourceError
 from trunkline.lake import held
-from trunkline.lake.reading import current_rows, newest
+from trunkline.lake.versions import current_rows, newest
 from trunkline.run.alerts import write_alerts
 from trunkline.run.notifying import announce
 from trunkline.tasks.anomaly import AnomalyModel, Budget, gathered, learn, reason

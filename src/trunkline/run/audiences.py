@@ -18,7 +18,7 @@ from trunkline.checks import arrow_schema
 from trunkline.contracts.expressions import vector
 from trunkline.contracts.records import AUDIENCES, PREDICTIONS, AudienceMember, PredictionLog
 from trunkline.lake import Transaction
-from trunkline.lake.reading import newest
+from trunkline.lake.versions import newest
 from trunkline.report.audience import AudiencePart, CampaignResult, audience_page
 from trunkline.run.campaigns import campaign_results, take_results
 from trunkline.run.steps import StepContext, scored_rows

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import AUDIENCES, OUTCOMES, AudienceMember, Outcome
-from trunkline.lake.reading import newest
+from trunkline.lake.versions import newest
 from trunkline.report.audience import CampaignResult
 from trunkline.run.steps import StepContext
 from trunkline.spec.audience import Audience

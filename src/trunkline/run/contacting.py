@@ -18,7 +18,7 @@ from trunkline.contracts.keys import joined_key
 from trunkline.contracts.records import AUDIENCES, MESSAGES, OUTGOING, AudienceMember, CustomerMessage
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.lake import Transaction, held
-from trunkline.lake.reading import newest, present
+from trunkline.lake.versions import newest, present
 from trunkline.notify import decided
 from trunkline.publish import Published
 from trunkline.run.publishing import publisher_of

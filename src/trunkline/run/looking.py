@@ -106,7 +106,7 @@ def _featured(workspace: "Workspace", usecase: "UseCase", rows: "pa.Table") -> "
     import ibis
     import pyarrow as pa
 
-    from trunkline.lake.reading import current_rows
+    from trunkline.lake.versions import current_rows
 
     engine, lake = workspace.engine, workspace.lake
     given = engine.table(rows.append_column(_PLACE, pa.array(range(rows.num_rows), pa.int64())))

@@ -17,7 +17,7 @@ from trunkline.contracts.keys import joined_key
 from trunkline.engine import Engine
 from trunkline.errors import SourceError, UseCaseError
 from trunkline.lake import Lake
-from trunkline.lake.reading import current_rows, present
+from trunkline.lake.versions import current_rows, present
 from trunkline.spec import UseCase
 from trunkline.spec.facts import UseCaseFacts
 from trunkline.tasks import AnyReport, Trained

@@ -16,7 +16,7 @@ from trunkline.ingest.landing import Landing
 from trunkline.ingest.pulling import pull
 from trunkline.ingest.sources import open_source
 from trunkline.lake import Lake
-from trunkline.lake.reading import current_rows
+from trunkline.lake.versions import current_rows
 from trunkline.spec.sources import AnySource
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from trunkline.checks import arrow_schema
 from trunkline.contracts import Contract
 from trunkline.lake import Lake
 from trunkline.lake.aging import Retirement, aged, retirements
-from trunkline.lake.reading import current_rows
+from trunkline.lake.versions import current_rows
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

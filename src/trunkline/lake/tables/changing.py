@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trunkline.lake import delta, maintenance, writing
-from trunkline.lake.reading import demand
 from trunkline.lake.staging import StagedRows
 from trunkline.lake.tables.opened import OpenLake
+from trunkline.lake.versions import demand
 from trunkline.lake.writing import Transaction
 
 if TYPE_CHECKING:

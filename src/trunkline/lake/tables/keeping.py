@@ -10,8 +10,8 @@ from trunkline.errors import AuthorError
 from trunkline.lake import aging, delta, erasure, maintenance, writing
 from trunkline.lake.erasure import Erasure
 from trunkline.lake.maintenance import Upkeep
-from trunkline.lake.reading import demand
 from trunkline.lake.tables.changing import BATCH_ROWS, LakeWriter
+from trunkline.lake.versions import demand
 from trunkline.lake.writing import Transaction
 
 

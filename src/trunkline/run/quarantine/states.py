@@ -18,7 +18,7 @@ from trunkline.errors import UnknownNameError
 from trunkline.ingest.privacy import sealed
 from trunkline.ingest.raw import MALFORMED, SUSPECT
 from trunkline.lake import Transaction
-from trunkline.lake.reading import newest
+from trunkline.lake.versions import newest
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

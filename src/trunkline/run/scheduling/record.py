@@ -59,7 +59,7 @@ class JobRecord(Contract):
 
 def newest_records(lake: "Lake") -> Mapping[str, JobRecord]:
     """Read the newest record of each job, by its name."""
-    from trunkline.lake.reading import newest
+    from trunkline.lake.versions import newest
 
     if not lake.exists(JOBS):
         return {}

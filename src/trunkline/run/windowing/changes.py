@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.contracts import Contract
 from trunkline.features.windows import END, START
 from trunkline.ingest.derived.inputs import lineage_schema, same
-from trunkline.lake.reading import current_rows
+from trunkline.lake.versions import current_rows
 from trunkline.spec.windows import Windowed
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from trunkline.ingest.derived.inputs import Input, lineage_schema
 from trunkline.ingest.derived.refusals import write_refusals
 from trunkline.ingest.receipts import add_receipt, has_receipt
 from trunkline.lake import Lake, Transaction, held
-from trunkline.lake.reading import newest
+from trunkline.lake.versions import newest
 from trunkline.run.alerts import write_alerts
 from trunkline.run.windowing.announcing import announced
 from trunkline.run.windowing.changes import Touched, came, current, touched
