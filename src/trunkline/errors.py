@@ -17,6 +17,7 @@
     │   └── TamperedError      a stored model or ledger is not what was written
     ├── GateRefusedError       a candidate failed its evidence                      (exit code 3)
     ├── BusyError              somebody else holds the run or the table             (exit code 2)
+    │   └── BatchBusyError     somebody else takes the same batch in; others go on
     └── WorldError             the world failed; the only class that is retried     (exit code 1)
         ├── ConflictError      a concurrent commit won
         └── UnavailableError   a server, disk or network did not answer
@@ -30,6 +31,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "AuthorError",
+    "BatchBusyError",
     "BusyError",
     "ConflictError",
     "ContractError",
@@ -212,6 +214,10 @@ class BusyError(TrunklineError):
     def __init__(self, what: str, *, holder: str, where: str = "", next_step: str = "") -> None:
         super().__init__(what, where=where, next_step=next_step)
         self.holder = holder
+
+
+class BatchBusyError(BusyError):
+    """Somebody else takes the same batch in; other batches are free."""
 
 
 class WorldError(TrunklineError):

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from trunkline.errors import AuthorError, BusyError, UnavailableError
 from trunkline.lake import Flusher, Lake, held
 from trunkline.lake.leases import PostgresLeases
-from trunkline.lake.locks import holder, is_held
+from trunkline.lake.locks import alone, holder, is_held
 
 THEN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -50,6 +51,27 @@ def other(tmp_path: Path) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+def test_the_lock_of_work_that_is_done_once_leaves_nothing(tmp_path: Path) -> None:
+    path, inside, most = tmp_path / "a.lock", [0], []
+
+    def work() -> None:
+        for _ in range(20):
+            with alone(path, what="work", timeout_s=60):
+                inside[0] += 1
+                most.append(inside[0])
+                inside[0] -= 1
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert (len(most), set(most)) == (80, {1})
+    with alone(path, what="work"), pytest.raises(BusyError), alone(path, what="work"):
+        pytest.fail("held twice")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:

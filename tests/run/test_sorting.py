@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from trunkline.cli import main
+from trunkline.run import Workspace
+from trunkline.settings import load_settings
 
 CELLS = "cell,band\na,B3\nb,B7\n"
 HOURS = "cell,at,load\na,2026-05-01T00:00:00Z,1\nc,2026-05-01T00:00:00Z,2\n"
@@ -84,8 +86,46 @@ def test_a_store_of_several_datasets(inbox: Path, capsys: pytest.CaptureFixture[
     declared = '[sources.hours]\nkind = "objects"\nusecase = "sorted_cells"\n'
     Path("trunkline.toml").write_text(f'{declared}url = "file://{inbox}/"\n')
     assert main(["ingest", "sorted_cells", "hours", "--workspace", "w", "--json"]) == 2
-    said = capsys.readouterr()
-    assert "fit no dataset" in said.err or "its columns are those of 'cells'" in said.err
+    assert "fit no dataset" in capsys.readouterr().err, "a cell's name alone does not tell that it is no broken file"
     Path("trunkline.toml").write_text(f'{declared}dataset = "cells"\nurl = "file://{inbox}/c_*"\n')
     assert main(["ingest", "sorted_cells", "hours", "--workspace", "w", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ingest"]["accepted"] == 2
+
+
+@pytest.mark.parametrize("foreign", [HOURS, "colour,shape\nred,round\n"])
+def test_what_is_foreign_in_a_store_blocks_nothing_where_the_last_to_arrive_wins(
+    foreign: str, inbox: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = inbox.parent / "usecases" / "sorted_cells" / "__init__.py"
+    plugin.write_text(plugin.read_text().replace('main="hours"', 'main="cells"').replace("sorted_", "stored_"))
+    plugin.parent.rename(plugin.parent.with_name("stored_cells"))
+    (inbox / "b_foreign.csv").unlink()
+    (inbox / "a_hours.csv").write_text(foreign)
+    said = f'[sources.bucket]\nkind = "objects"\nusecase = "stored_cells"\nurl = "file://{inbox}/"\n'
+    Path("trunkline.toml").write_text(said)
+    assert main(["ingest", "stored_cells", "bucket", "--workspace", "w"]) == 2
+    assert "its columns are those of another dataset" in capsys.readouterr().err
+    (inbox / "d_cells.csv").write_text("cell,band\nc,B1\n")
+    assert main(["ingest", "stored_cells", "bucket", "--workspace", "w"]) == 2, "it is told until it is gone"
+    with Workspace(load_settings(workspace=Path("w"))) as workspace:
+        cells = workspace.lake.arrow("stored_cells.cells").column("cell").to_pylist()
+    assert sorted(cells) == ["a", "b", "c"]
+
+
+def test_one_mapping_serves_a_folder_of_several_datasets(inbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (inbox / "b_foreign.csv").unlink()
+    (inbox / "a_hours.csv").write_text(HOURS.replace("cell,at,load", "cell,at,Last"))
+    (inbox / "c_cells.csv").write_text(CELLS.replace("cell,band", "Zelle,Band_Nr"))
+    mapping = inbox.parent / "names.toml"
+    mapping.write_text('[columns]\nLast = "load"\nZelle = "cell"\nBand_Nr = "band"\n')
+    said = ["ingest", "sorted_cells", "in", "--map", str(mapping), "--workspace", "w", "--json"]
+    assert main([*said, "--dry-run"]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    assert main(said) == 0
+    assert json.loads(capsys.readouterr().out)["ingest"]["accepted"] == 3
+    with Workspace(load_settings(workspace=Path("w"))) as workspace:
+        assert workspace.lake.arrow("sorted_cells.hours").column("load").to_pylist() == [1.0]
+        assert workspace.lake.arrow("sorted_cells.cells").column("band").to_pylist() == ["B3", "B7"]
+    mapping.write_text('[columns]\nLast = "lod"\n')
+    assert main(said) == 2
+    assert "unknown field 'lod'" in capsys.readouterr().err

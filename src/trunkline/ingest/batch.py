@@ -6,7 +6,7 @@ content-derived id. Killed between any two, the same call completes what is miss
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.checks import ROW
 from trunkline.contracts import Contract
 from trunkline.contracts.records import QUARANTINE, Receipt
-from trunkline.errors import ConflictError
+from trunkline.errors import BatchBusyError, BusyError, ConflictError
 from trunkline.ingest.budget import budget_of, refuse_beyond_budget
 from trunkline.ingest.committing import (
     Withheld,
@@ -140,12 +140,20 @@ def ingest_opened(
         budget: Largest share of rows that may break the contract, in [0, 1]; the contract's own wins.
 
     Raises:
-        BusyError: Another process takes the same batch of a contract with references in, for too long.
+        BatchBusyError: Another process takes the same batch of a contract with references in, for too long.
     """
-    contract = batch.target.contract
-    # what rows refer to changes: two that took the batch in at once could split it differently
-    alone = lake.alone_with(batch.target.table, batch.batch_id) if contract.table.references else nullcontext()
-    with alone:
+    with ExitStack() as alone:
+        # what rows refer to changes: two that took the batch in at once could split it differently
+        if batch.target.contract.table.references:
+            try:
+                alone.enter_context(lake.alone_with(batch.target.table, batch.batch_id))
+            except BusyError as error:
+                raise BatchBusyError(
+                    f"another process takes the same batch into {batch.target.table}",
+                    holder=error.holder,
+                    where=f"{batch.source}, taken in by {error.holder}",
+                    next_step="wait until it has ended; the batch is done then, or hand it in again",
+                ) from None
         return _once(opened, batch, lake=lake, clock=clock, budget=budget)
 
 

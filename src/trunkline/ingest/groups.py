@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.contracts.records import QUARANTINE, Receipt
-from trunkline.errors import ConflictError, RowsRefusedError, SchemaError, SourceError, TrunklineError
+from trunkline.errors import BatchBusyError, ConflictError, RowsRefusedError, SchemaError, SourceError, TrunklineError
 from trunkline.ingest.batch import Ingested, ingest_batch
 from trunkline.ingest.budget import budget_of, refuse_beyond_budget
 from trunkline.ingest.committing import append_refused, lake_rows_schema, quarantined_rows
@@ -49,7 +49,7 @@ class FileResult:
         path: The file.
         ingested: Its receipt; None where nothing of it was written.
         error: Why it was refused: ``SourceError`` or ``SchemaError`` without a receipt, ``RowsRefusedError`` with one;
-            without one where it went beyond the reject budget.
+            without one where it went beyond the reject budget; ``BatchBusyError`` where another process takes it in.
     """
 
     path: Path
@@ -96,7 +96,7 @@ def ingest_files(
         try:
             batch = batch_of(path, target, run_id=run_id, clock=clock, mapping=mapping, piece=piece)
             done = ingest_batch(path, batch, lake=lake, clock=clock, limits=limits)
-        except (SourceError, SchemaError, RowsRefusedError) as error:
+        except (SourceError, SchemaError, RowsRefusedError, BatchBusyError) as error:
             return FileResult(path, None, error)
         return FileResult(path, done, refusal_of(done.receipt))
 

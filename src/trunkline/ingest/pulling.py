@@ -6,7 +6,7 @@ before the source is asked, so nothing is left out. Killed anywhere, the same ca
 
 A piece that cannot be taken in waits. Where rows have a key and nothing that orders their versions, the last to arrive
 wins: there it stops the source, for tried again later it would overtake what came after it. Elsewhere it blocks
-nothing.
+nothing, and neither does a piece whose rows are surely another dataset's.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ def pull(  # noqa: PLR0913 - what one source needs
     clock: Callable[[], datetime],
     mapping: Mapping[str, str] | None = None,
     limits: IngestSettings = DEFAULT_LIMITS,
-    look: Callable[[Path], None] = lambda _: None,
+    foreign: Callable[[Path], SchemaError | None] = lambda _: None,
 ) -> Iterator[Ingested]:
     """Take in what landed of a source and was not taken in yet, then what is new.
 
@@ -55,8 +55,8 @@ def pull(  # noqa: PLR0913 - what one source needs
         clock: Gives the current instant.
         mapping: Source column to field name.
         limits: How long, wide and large a piece may be, and its reject budget.
-        look: Looks at each piece before it is taken in, and refuses one whose rows are not the target's by
-            ``SchemaError``.
+        foreign: Looks at each piece before it is taken in, and gives the error of one whose rows are surely not the
+            target's. Such a piece is passed over, and told after all others were taken in.
 
     Yields:
         One receipt per piece; also of a piece of which every row was refused.
@@ -82,7 +82,9 @@ def pull(  # noqa: PLR0913 - what one source needs
     def take(piece: Landed) -> Iterator[Ingested]:
         try:
             with landing.lent(piece) as path:
-                look(path)
+                if (misfit := foreign(path)) is not None:
+                    errors.append(misfit)  # its rows are versions of no row here: nothing overtakes them
+                    return
                 taken = ingest_file(
                     path, target, lake=lake, run_id=run_id, clock=clock, mapping=mapping, piece=piece, limits=limits
                 )
@@ -101,11 +103,8 @@ def pull(  # noqa: PLR0913 - what one source needs
     name = f"pull-{target.table}-{source.name}"
     with held(locks / f"{name}.lock", what=f"source {source.name!r} of {target.table}", clock=clock):
         pieces = landing.pieces(source.name)
-        own = {"usecase": target.usecase, "dataset": target.dataset, "source": source.name}
-        done = taken_pieces(lake, **own) if pieces else frozenset[str]()
-        for piece in pieces:
-            if piece.path is not None and piece.piece_id not in done:
-                yield from take(piece)
+        for piece in _waiting(pieces, target, source.name, lake=lake):
+            yield from take(piece)
         landed = [piece.position for piece in pieces if piece.position is not None]
         with landing.drafts(source.name) as folder:
             for pulled in _parts(source, landed, folder=folder):
@@ -117,6 +116,14 @@ def pull(  # noqa: PLR0913 - what one source needs
                 yield from take(piece)
     if errors:
         raise errors[0]
+
+
+def _waiting(pieces: Sequence[Landed], target: Target, source: str, *, lake: Lake) -> list[Landed]:
+    """Those of the pieces that landed of a source and have no receipt."""
+    if not pieces:
+        return []
+    done = taken_pieces(lake, usecase=target.usecase, dataset=target.dataset, source=source)
+    return [piece for piece in pieces if piece.path is not None and piece.piece_id not in done]
 
 
 def _parts(source: Source, landed: Sequence[Position], *, folder: Path) -> Iterator[Pulled]:

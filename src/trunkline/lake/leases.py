@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from trunkline.errors import BusyError, MissingExtraError, UnavailableError
@@ -75,6 +75,10 @@ class PostgresLeases:
             self._take(connection, name, table)
             drills.point("lake.lock_taken")
             yield
+
+    def alone(self, work: str) -> AbstractContextManager[None]:
+        """Hold the lock of work that is done once; raises as :meth:`held`."""
+        return self.held(work)
 
     def _take(self, connection: psycopg.Connection, name: str, table: str) -> None:
         """Take the lock for this session; it is let go with the connection's end."""

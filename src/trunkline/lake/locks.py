@@ -24,10 +24,14 @@ _POLL_S = 0.01
 
 
 class TableLocks(Protocol):
-    """One writer per table, whatever keeps the lock."""
+    """One writer per table, and one worker per piece of work, whatever keeps the lock."""
 
     def held(self, table: str) -> AbstractContextManager[None]:
         """Hold the table's lock for a ``with`` block; BusyError when it does not come free in time."""
+        ...
+
+    def alone(self, work: str) -> AbstractContextManager[None]:
+        """Hold the lock of work that is done once; nothing of it stays. BusyError as for a table."""
         ...
 
 
@@ -83,22 +87,58 @@ def shared(path: Path, *, what: str, timeout_s: float = 0.0, clock: Callable[[],
     """
     import fcntl
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    until = time.monotonic() + timeout_s
+    file = _locked(path, fcntl.LOCK_SH, what=what, timeout_s=timeout_s)
     try:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    raise _busy(path, what) from None
-            time.sleep(_POLL_S)
         _note_holder(path, clock)
         yield
     finally:
         os.close(file)  # and with it the lock
+
+
+@contextmanager
+def alone(path: Path, *, what: str, timeout_s: float = 0.0, clock: Callable[[], datetime] = _now) -> Iterator[None]:
+    """Hold the lock of work that is done once: as :func:`held`, but its files go when it is released.
+
+    Args:
+        path: The lock's file, which nobody holds by :func:`held`. A killed holder leaves it to the next.
+        what: What the lock guards, for the message.
+        timeout_s: Longest wait in seconds; 0 gives up at once.
+        clock: The current instant, written down for others to read.
+
+    Raises:
+        BusyError: Somebody else holds it; ``holder`` says host, process and since when.
+    """
+    import fcntl
+
+    file = _locked(path, fcntl.LOCK_EX, what=what, timeout_s=timeout_s)
+    try:
+        _note_holder(path, clock)
+        yield
+    finally:
+        _facts_path(path).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # while it is held: who waits for it sees that it is gone, and makes another
+        os.close(file)
+
+
+def _locked(path: Path, mode: int, *, what: str, timeout_s: float) -> int:
+    """Open a file and lock it; gives its descriptor, whose closing releases it."""
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + timeout_s
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(file, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            if time.monotonic() >= until:
+                raise _busy(path, what) from None
+            time.sleep(_POLL_S)
+            continue
+        if os.fstat(file).st_nlink:
+            return file
+        os.close(file)  # who held it has taken the file away meanwhile
 
 
 def is_held(path: Path) -> bool:
@@ -179,3 +219,11 @@ class FileLocks:
             BusyError: Another writer held it all the time.
         """
         return held(self._folder / f"{table}.lock", what=f"table {table}", timeout_s=self._timeout_s, clock=self._clock)
+
+    def alone(self, work: str) -> AbstractContextManager[None]:
+        """Hold the lock of work that is done once.
+
+        Raises:
+            BusyError: Somebody else did it all the time.
+        """
+        return alone(self._folder / f"{work}.lock", what=work, timeout_s=self._timeout_s, clock=self._clock)

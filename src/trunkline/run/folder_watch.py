@@ -81,7 +81,8 @@ def watch_folder(
                 path = left.pop(outcome.handed.path)
                 if outcome.ingested is not None:
                     receipts[path] = outcome.ingested.receipt
-                yield Taken(path, is_done=outcome.ingested is not None, error=outcome.error)
+                is_busy = isinstance(outcome.error, BusyError)
+                yield Taken(path, is_done=outcome.ingested is not None, error=outcome.error, again=is_busy)
         except BusyError as error:
             yield from (Taken(path, is_done=False, error=error, again=True) for path in left.values())
         refresh_tables(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from trunkline.errors import SchemaError, SourceError, TrunklineError
 from trunkline.ingest import Ingested, Target, open_file
-from trunkline.ingest.fitting import fitting_dataset
+from trunkline.ingest.fitting import fitting_dataset, is_foreign, own_mapping
 from trunkline.ingest.pulling import pull
 from trunkline.ingest.sources import open_source
 from trunkline.run.recordings import unpacked
@@ -166,7 +166,8 @@ def sorted_files(
         except (SourceError, SchemaError) as error:
             misfits.append(Outcome(one, None, error))
         else:
-            found.append(replace(one, dataset=dataset))
+            own = own_mapping(usecase, dataset, header, mapping=one.mapping)
+            found.append(replace(one, dataset=dataset, mapping=own))
     order = referenced_first(usecase.datasets)
     found.sort(key=lambda one: order.index(dataset_of(usecase, one.dataset)))
     return found, misfits
@@ -181,17 +182,18 @@ def _pulled(
 ) -> Iterator[Outcome]:
     assert one.declared is not None, "what is no file is declared"
 
-    def refuse_other(path: Path) -> None:
+    def foreign(path: Path) -> SchemaError | None:
         if one.dataset is not None:
-            return
+            return None
         header = open_file(path, limits=workspace.settings.ingest).header
-        dataset = fitting_dataset(usecase, header, mapping=one.mapping, where=str(path))
-        if dataset != target.dataset:
-            raise SchemaError(
-                f"its columns are those of {dataset!r}, and the source's rows go to {target.dataset!r}",
+        if is_foreign(usecase, target.dataset, header, mapping=one.mapping):
+            return SchemaError(
+                f"its columns are those of another dataset, and the source's rows go to {target.dataset!r}",
                 where=str(path),
                 next_step="declare a source with `dataset` for the files of each dataset",
             )
+        fitting_dataset(usecase, header, mapping=one.mapping, where=str(path))
+        return None
 
     try:
         for taken in pull(
@@ -204,7 +206,7 @@ def _pulled(
             clock=workspace.clock,
             mapping=one.mapping,
             limits=workspace.settings.ingest,
-            look=refuse_other,
+            foreign=foreign,
         ):
             yield Outcome(replace(one, dataset=target.dataset), taken, None)
     except TrunklineError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import RECEIPTS, Receipt
-from trunkline.errors import TrunklineError, WorldError
+from trunkline.errors import BatchBusyError, TrunklineError, WorldError
 from trunkline.ingest import Ingested, Target, ingest_files
 from trunkline.ingest.files import split_sheet
 
@@ -134,7 +134,8 @@ def taken_files(
                     limits=limits,
                 )
                 for one, result in zip(some, results, strict=True):
-                    if one.piece is not None and (result.ingested is None or not keeps):
+                    is_others = isinstance(result.error, BatchBusyError)  # who takes the copy in still needs it
+                    if one.piece is not None and not is_others and (result.ingested is None or not keeps):
                         _let_go(workspace, target, one.piece, rests=not keeps)
                     yield FileOutcome(one.path, result.ingested, _of(one, result.error))
 

@@ -106,11 +106,11 @@ class OpenLake(LakeReader):
 
         Args:
             table: The table, which others go on writing.
-            work: Names the work. Of two others one in 256 waits as well: it shares the lock.
+            work: Names the work; what is named otherwise waits for nothing.
 
         Entering it raises ``BusyError`` where somebody else does it for longer than ``lock_timeout_s``.
         """
-        return self._locks.held(f"{table}.work-{hashlib.sha256(work.encode()).hexdigest()[:2]}")
+        return self._locks.alone(f"{table}.work-{hashlib.sha256(work.encode()).hexdigest()[:32]}")
 
     def _existing(self, table: str) -> Place:
         self._open(table, None)
