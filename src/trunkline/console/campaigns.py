@@ -11,7 +11,7 @@ from trunkline.checks import arrow_schema
 from trunkline.console.listing import CampaignRow, Listing, Page
 from trunkline.console.queries import Stored, instant, interval, mapping, parsed, whole
 from trunkline.contracts.records import RECORDS, STEPS
-from trunkline.lake.reading import newest
+from trunkline.lake.versions import newest
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

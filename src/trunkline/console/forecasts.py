@@ -255,7 +255,7 @@ def _past(
 
 
 def _accuracy(lake: "Lake", usecase: UseCase, server: str, *, until: datetime) -> tuple[Accuracy, ...]:
-    from trunkline.lake.reading import newest
+    from trunkline.lake.versions import newest
 
     table, since = _table(usecase, "accuracy"), until - timedelta(weeks=WEEKS)
     if not lake.exists(table):
