@@ -14,8 +14,9 @@ import pytest
 from tests.run.conftest import Trunkline
 from tests.run.upkeep.conftest import NOW, Shop
 
-from trunkline.errors import InputError
+from trunkline.errors import InputError, TamperedError
 from trunkline.run.erasing import Erased, erase_person
+from trunkline.run.upkeep.archive_files import copy_in_clear
 from trunkline.run.upkeep.places import ArchivePlace
 
 
@@ -48,12 +49,64 @@ def test_a_person_is_erased_from_archives_as_well(shop: Shop) -> None:
     assert shop.retired(shop.tidy()) == 0
 
 
+def opened_in_clear(shop: Shop, folder: Path) -> None:
+    """A file of an archive in clear is given as it was written, or not at all; and nothing outside the folder."""
+    (part,) = shop.archive.rglob("part-*.parquet")
+    archive, whole, out = str(part.parent.relative_to(shop.archive)), part.read_bytes(), folder / "opened"
+    manifest = part.with_name("manifest.json")
+    said = manifest.read_text()
+    with shop.open() as workspace:
+        part.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(TamperedError, match="not what was written"):
+            copy_in_clear(workspace, archive, out)
+        assert list(out.iterdir()) == [], "what is not whole does not stay, and stands in the way of no repetition"
+        part.write_bytes(whole)
+        manifest.write_text(said.replace(part.name, f"../{part.name}"))
+        with pytest.raises(TamperedError, match="manifest"):
+            copy_in_clear(workspace, archive, out)
+        manifest.write_text(said)
+        (clear,) = copy_in_clear(workspace, archive, out)
+    assert clear.read_bytes() == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["retire.after_part", "erase.after_archive_part"])
+@pytest.mark.parametrize("encrypt", ["personal", "nothing"])
+def test_whoever_is_killed_leaves_no_draft(
+    point: str, encrypt: str, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if encrypt == "personal":
+        monkeypatch.setenv("TRUNKLINE_PRIVACY__ENCRYPT", encrypt)
+    lying: list[Path] = []
+
+    def look(name: str) -> None:
+        if name == point:
+            lying.extend((shop.workspace / "tmp").rglob("*"))
+            looked.append(name)
+
+    def stored(place: ArchivePlace, path: Path, name: str) -> None:
+        lying.extend(one for one in (shop.workspace / "tmp").rglob("*") if one.is_file())
+        put(place, path, name)
+
+    looked: list[str] = []
+    put = ArchivePlace.put
+    monkeypatch.setattr(ArchivePlace, "put", stored)
+    monkeypatch.setattr("trunkline.run.upkeep.retiring.point", look)
+    monkeypatch.setattr("trunkline.run.upkeep.archive_erasing.point", look)
+    shop.take(range(1, 4), days_ago=40)
+    shop.tidy()
+    erase(shop, "s2")
+    assert looked
+    assert [path for path in lying if path.is_file()] == []
+
+
 @pytest.mark.slow
 def test_archives_are_encrypted_where_personal_data_is(
     shop: Shop, trunkline: Trunkline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shop.take([1], days_ago=40, caller="in-clear-{}")
     shop.tidy()  # from before the policy
+    opened_in_clear(shop, tmp_path)
     monkeypatch.setenv("TRUNKLINE_PRIVACY__ENCRYPT", "personal")
     shop.take(range(2, 6), days_ago=40, caller="person-{}")
     assert shop.retired(shop.tidy()) == 4

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import TrunklineError, UnknownNameError
-from trunkline.ingest.raw_files import SEALED
+from trunkline.ingest.raw_files import SEALED, nameless_file
 from trunkline.run.upkeep.archive_files import ArchiveFiles
 from trunkline.run.upkeep.archive_list import archives_of, list_archive
 from trunkline.run.upkeep.archives import (
@@ -111,8 +111,7 @@ def _erase(workspace: "Workspace", place: "ArchivePlace", folder: str, columns: 
                 continue
             gone += size
             if part.rows > size:
-                draft = drafts / f"archive-{secrets.token_hex(4)}.parquet"
-                parts.append(_without(files, part, found, columns, theirs, rows=part.rows - size, draft=draft))
+                parts.append(_without(files, part, found, columns, theirs, rows=part.rows - size, drafts=drafts))
                 point("erase.after_archive_part")
     if gone:
         left = manifest.model_copy(update={"parts": tuple(parts), "erased": manifest.erased + gone})
@@ -146,21 +145,19 @@ def _without(
     theirs: Theirs,
     *,
     rows: int,
-    draft: Path,
+    drafts: Path,
 ) -> Part:
     """Write a file anew without some rows, encrypted if it was."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    try:
+    stem = part.name.partition(".")[0].rpartition("-")[0]
+    name = f"{stem}-{secrets.token_hex(4)}.parquet"
+    with nameless_file(drafts, name, ()) as draft:
         with pq.ParquetWriter(draft, found.schema, compression="zstd") as writer:
             for batch in _batches(found, None):
                 writer.write_batch(batch.filter(pc.invert(theirs(batch.select(list(columns))))))
-        stem = part.name.partition(".")[0].rpartition("-")[0]
-        name = f"{stem}-{secrets.token_hex(4)}.parquet"
         return files.store(draft, name, rows, seals=part.name.endswith(SEALED))
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _sweep(place: "ArchivePlace", folder: str, *, keep: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from trunkline.checks.sealing import SealedStream, opened_stream
 from trunkline.errors import InputError, TamperedError, UnknownNameError
@@ -64,8 +64,7 @@ class ArchiveFiles:
             UnavailableError: The place did not take it.
         """
         name = f"{name}{SEALED}" if seals else name
-        sealed = draft.with_name(f"{draft.name}{SEALED}")
-        try:
+        with nameless_file(self._drafts, name, ()) as sealed:
             if seals:
                 with draft.open("rb") as stream, sealed.open("wb") as out:
                     writing = SealedStream(out, self._keys, purpose=_PURPOSE)
@@ -76,8 +75,6 @@ class ArchiveFiles:
             with whole.open("rb") as stream:
                 made = hashlib.file_digest(stream, "sha256").hexdigest()
             self._place.put(whole, f"{self._folder}/{name}")
-        finally:
-            sealed.unlink(missing_ok=True)
         found, size = self._place.digest(f"{self._folder}/{name}")
         if found != made:
             where = f"{self._place.address}/{self._folder}"
@@ -140,16 +137,15 @@ def write_parts(
     for number in range(1 << 30):
         if batch is None:
             return
-        name, draft, written = f"part-{number:05d}-{token}.parquet", drafts / f"archive-{token}.parquet", 0
-        try:
+        name, written = f"part-{number:05d}-{token}.parquet", 0
+        with nameless_file(drafts, name, ()) as draft:  # in clear: whoever is killed must leave nothing
             with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
                 while batch is not None and written < _PART_ROWS:
                     writer.write_table(pa.Table.from_batches([batch]).cast(schema))
                     written += batch.num_rows
                     batch = next(batches, None)
-            yield files.store(draft, name, written, seals=seals)
-        finally:
-            draft.unlink(missing_ok=True)
+            part = files.store(draft, name, written, seals=seals)
+        yield part
 
 
 def copy_in_clear(workspace: "Workspace", archive: str, out: Path) -> list[Path]:
@@ -182,18 +178,30 @@ def copy_in_clear(workspace: "Workspace", archive: str, out: Path) -> list[Path]
     written = []
     for part in manifest.parts:
         path = out / part.name.removesuffix(SEALED)
+        draft = out / f".{secrets.token_hex(8)}.draft"
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+                if part.name.endswith(SEALED):
+                    with files.lent(part) as clear, clear.open("rb") as stream:
+                        target.writelines(blocks(stream, clear))
+                else:
+                    _copy_whole(place, archive, part, target)
+            os.link(draft, path)
         except FileExistsError:
             raise InputError("the file is there already", where=str(path), next_step="name another folder") from None
-        with os.fdopen(handle, "wb") as target:
-            if part.name.endswith(SEALED):
-                with files.lent(part) as clear, clear.open("rb") as stream:
-                    target.writelines(blocks(stream, clear))
-            else:
-                with place.reading(f"{archive}/{part.name}") as stream:
-                    while block := stream.read(1 << 22):
-                        target.write(block)
+        finally:
+            draft.unlink(missing_ok=True)
         written.append(path)
     _logger.info("archive %s written in clear", archive, extra={"archive": archive, "files": len(written)})
     return written
+
+
+def _copy_whole(place: ArchivePlace, archive: str, part: Part, target: BinaryIO) -> None:
+    """Copy a file that lies in clear, and compare it with what was written."""
+    found = hashlib.sha256()
+    with place.reading(f"{archive}/{part.name}") as stream:
+        while block := stream.read(1 << 22):
+            found.update(block)
+            target.write(block)
+    if found.hexdigest() != part.sha256:
+        raise TamperedError("a file of the archive is not what was written", where=f"{place.address}/{archive}")

@@ -7,7 +7,7 @@ is written last: a folder without one is no archive. :mod:`trunkline.run.upkeep.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from trunkline.errors import TamperedError, UnknownNameError
 from trunkline.run.upkeep.places import ArchivePlace
@@ -46,7 +46,7 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")  # no way out of a folder
     rows: int
     size: int
     sha256: str
