@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from trunkline.cli import main
+from trunkline.run import Workspace
+from trunkline.settings import Settings
 
 
 def ingested(capsys: pytest.CaptureFixture[str], workspace: Path, *sources: Path) -> list[dict[str, Any]]:
@@ -49,6 +51,25 @@ def test_an_archive_and_the_json_export_of_a_recording_bring_the_same_readings(
     assert (second["read"], second["accepted"]) == (1, 1)
     (again,) = ingested(capsys, tmp_path / "w", archive)
     assert again["batch_id"] == first["batch_id"]
+
+
+def test_recordings_of_one_name_are_all_taken_in(
+    recording: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archives = []
+    for device in ("d-A", "d-B"):
+        archives.append(tmp_path / device / "rec.zip")
+        archives[-1].parent.mkdir()
+        with zipfile.ZipFile(archives[-1], "w") as packed:
+            for name, text in recording.items():
+                packed.writestr(name, text.replace("d-1", device))
+    receipts = ingested(capsys, tmp_path / "w", *archives)
+    assert [one["accepted"] for one in receipts] == [2, 2]
+    assert len({one["batch_id"] for one in receipts}) == 2
+    with Workspace(Settings.model_validate({"workspace": tmp_path / "w"})) as workspace:
+        rows = workspace.lake.arrow("sensors.readings", columns=["device_id"])
+    assert set(rows.column("device_id").to_pylist()) == {"d-A", "d-B"}
+    assert list((tmp_path / "w" / "tmp").glob("recordings-*")) == []
 
 
 def test_a_recording_of_a_real_phone_comes_in_whole(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from trunkline.errors import SchemaError, SourceError, TrunklineError
@@ -73,13 +74,12 @@ def take(
         UnavailableError: The lake or the landing zone did not take what was read.
         BusyError: Another writer held a table for too long.
     """
-    folder = workspace.folder("tmp") / f"recordings-{usecase.name}"
     said: list[Handed] = []
     recordings: dict[Path, Handed] = {}
-    try:
-        for one in handed:
+    with TemporaryDirectory(prefix="recordings-", dir=workspace.folder("tmp")) as folder:
+        for number, one in enumerate(handed):  # several may have one name
             try:
-                instead = unpacked(usecase, one, folder=folder, limits=workspace.settings.ingest)
+                instead = unpacked(usecase, one, folder=Path(folder) / str(number), limits=workspace.settings.ingest)
             except SourceError as error:
                 yield Outcome(one, None, error)
                 continue
@@ -89,10 +89,11 @@ def take(
         taken = _taken(workspace, usecase, said, run_id=run_id, progress=progress, keep_files=keep_files)
         for outcome in taken:
             path = outcome.handed.path
-            yield replace(outcome, handed=recordings[path]) if path in recordings else outcome
-    finally:
-        for path in recordings:
-            path.unlink(missing_ok=True)
+            if path in recordings:
+                path.unlink()
+                yield replace(outcome, handed=recordings[path])
+            else:
+                yield outcome
 
 
 def _taken(
