@@ -72,6 +72,47 @@ def test_recordings_of_one_name_are_all_taken_in(
     assert list((tmp_path / "w" / "tmp").glob("recordings-*")) == []
 
 
+def test_a_damaged_recording_stops_none_of_the_others(
+    recording: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    locked, cut, good = tmp_path / "a.zip", tmp_path / "b.json", tmp_path / "c.json"
+    with zipfile.ZipFile(locked, "w") as packed:
+        packed.writestr("Metadata.csv", recording["Metadata.csv"])
+    content = bytearray(locked.read_bytes())
+    for mark, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # the flag of encrypted files
+        content[content.index(mark) + place] |= 1
+    locked.write_bytes(content)
+    metadata = {"sensor": "Metadata", "device id": "d-1", "recording epoch time": "1700810754632"}
+    cut.write_text(json.dumps([metadata])[:-1])
+    told = {"sensor": "Steps", "time": "1700810754682863000", "seconds_elapsed": "0.05", "steps": 10**25}
+    good.write_text(json.dumps([metadata, told]))
+    sources = [str(locked), str(cut), str(good)]
+    assert main(["ingest", "sensors", *sources, "--workspace", str(tmp_path / "w"), "--json"]) == 2
+    out = capsys.readouterr()
+    assert [one["accepted"] for one in json.loads(out.out)["receipts"]] == [1]
+    for name, error in (("a.zip", "RuntimeError"), ("b.json", "JSONDecodeError")):
+        assert f"{tmp_path / name} ({error})" in out.out + out.err
+
+
+def test_only_recordings_are_limited_and_a_dry_run_knows_them(
+    recording: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trunkline.run.recordings._MOST_BYTES", 100)
+    plain, archive = tmp_path / "plain.ndjson", tmp_path / "rec.zip"
+    row = {"device_id": "d-1", "session_id": "s", "sensor": "battery", "read_at": "2026-03-01T00:00:00Z"}
+    plain.write_text(json.dumps({**row, "battery_level": 0.5}) + "\n")
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name, text in recording.items():
+            packed.writestr(name, text)
+    (receipt,) = ingested(capsys, tmp_path / "w", plain)
+    assert receipt["accepted"] == 1
+    command = ["ingest", "sensors", str(archive), "--workspace", str(tmp_path / "w"), "--json"]
+    assert main(command) == 2
+    assert "larger than" in capsys.readouterr().err
+    assert main([*command, "--dry-run"]) == 0
+    assert [one["dataset"] for one in json.loads(capsys.readouterr().out)["sources"]] == ["readings"]
+
+
 def test_a_recording_of_a_real_phone_comes_in_whole(
     data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """What an ingestion would read: its sources, resolved, and their sizes where they can be told without reading."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -8,6 +9,7 @@ from pydantic import BaseModel
 from trunkline.ingest import Target
 from trunkline.ingest.sources import EstimatingSource, open_source
 from trunkline.run.declared import declared_names
+from trunkline.run.recordings import recording_of
 from trunkline.run.resolving import dataset_of, resolve
 from trunkline.run.taking import sorted_files
 
@@ -58,7 +60,9 @@ def preview(
     given = sources or declared_names(workspace, usecase, dataset=dataset)
     told = []
     resolved = resolve(workspace, found, given, dataset=dataset, mapping=mapping)
-    handed, misfits = sorted_files(found, resolved, limits=workspace.settings.ingest)
+    limits = workspace.settings.ingest
+    resolved = [replace(one, dataset=recording_of(found, one, limits=limits) or one.dataset) for one in resolved]
+    handed, misfits = sorted_files(found, resolved, limits=limits)
     if misfits and misfits[0].error is not None:
         raise misfits[0].error
     for one in handed:

@@ -18,7 +18,7 @@ from trunkline.spec.gates import (
 from trunkline.spec.publish import Publication
 from trunkline.spec.retraining import Retrain
 from trunkline.spec.sources import Schedule
-from trunkline.spec.usecase import Simulation, Simulator, Unpack, Unwrap, UseCase, Watch
+from trunkline.spec.usecase import Recording, Simulation, Simulator, Unwrap, UseCase, Watch
 from trunkline.spec.watched import Meaning, WatchedSeries
 from trunkline.spec.windows import Ewma, HalfSpace, Lookup, Windowed, WindowRule, Windows
 
@@ -44,12 +44,12 @@ __all__ = [
     "Offer",
     "OnnxEqual",
     "Publication",
+    "Recording",
     "Retrain",
     "Schedule",
     "Segment",
     "Simulation",
     "Simulator",
-    "Unpack",
     "Unwrap",
     "UseCase",
     "Watch",

@@ -4,7 +4,7 @@ A use case's folder makes one ``UseCase`` at import, without effects. The platfo
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from trunkline.tasks import Task
 
-__all__ = ["Simulation", "Simulator", "Unpack", "Unwrap", "UseCase", "Watch"]
+__all__ = ["Recording", "Simulation", "Simulator", "Unwrap", "UseCase", "Watch"]
 
 TableFeatures = Callable[["Mapping[str, ir.Table]"], "ir.Table"]
 """From the use case's lake tables, by name, to one table with a row per entity and observation."""
@@ -87,12 +87,18 @@ class Unwrap(Protocol):
         ...
 
 
-class Unpack(Protocol):
-    """Takes a file apart that holds records of a dataset in a form of its own; pure."""
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A form of files that hold records of a dataset, which the use case takes apart itself.
 
-    def __call__(self, parts: Mapping[str, bytes], /) -> Sequence[object] | None:
-        """Give the records of a file, by its name, or of the files of an archive; None where it is another one."""
-        ...
+    Attributes:
+        recognises: Tells files of this form: from the first bytes of a file by its name, or from the names of several
+            files in an archive, without their bytes. What it does not claim is read like any other file.
+        rows: Gives the records of the whole content of such a file, by its name, or of the files of an archive.
+    """
+
+    recognises: Callable[[Mapping[str, bytes]], bool]
+    rows: Callable[[Mapping[str, bytes]], Iterable[object]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +162,7 @@ class UseCase:
     label_delay_days: float = 0.0
     justified: Mapping[str, str] | None = None
     envelopes: Mapping[str, Unwrap] = field(default_factory=dict)
-    recordings: Mapping[str, Unpack] = field(default_factory=dict)
+    recordings: Mapping[str, Recording] = field(default_factory=dict)
     publish: tuple[Publication, ...] = ()
     segments: tuple[str, ...] = ()
     audience: Audience | None = None

@@ -7,7 +7,7 @@ each device are computed of them, scored, and announced where a rule says so.
 from trunkline.spec import Publication, UseCase
 from trunkline.usecases.sensors.contracts import Device, Reading
 from trunkline.usecases.sensors.envelope import unwrap
-from trunkline.usecases.sensors.recordings import recording
+from trunkline.usecases.sensors.recordings import RECORDING
 from trunkline.usecases.sensors.windows import movement, travel
 
 usecase = UseCase(
@@ -20,7 +20,7 @@ usecase = UseCase(
     task=None,
     metric="",
     envelopes={"readings": unwrap},
-    recordings={"readings": recording},
+    recordings={"readings": RECORDING},
     publish=(
         Publication(
             name="sensor_movement",
