@@ -20,6 +20,7 @@ from trunkline.ingest.batch import Ingested, ingest_opened
 from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.ingest.identity import Batch, Target
 from trunkline.ingest.records import read_records
+from trunkline.ingest.unfolding import Unfold
 from trunkline.lake import Lake
 from trunkline.settings.drills import point
 from trunkline.settings.ingest import IngestSettings
@@ -52,7 +53,7 @@ class Chunks:
         clock: Callable[[], datetime],
         mapping: Mapping[str, str] | None = None,
         limits: IngestSettings = DEFAULT_LIMITS,
-        unfold: Callable[[bytes], bytes] | None = None,
+        unfold: Unfold | None = None,
     ) -> None:
         self._target = replace(target, contract=_streamed(target.contract))
         self._topic = topic

@@ -16,6 +16,7 @@ from trunkline.contracts import Contract
 from trunkline.ingest.formats.flat_lines import FlatLines
 from trunkline.ingest.formats.json_values import json_record, scalar_texts
 from trunkline.ingest.raw import BLOCK_BYTES, MalformedLine, RawFile
+from trunkline.ingest.unfolding import Unfold
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +49,7 @@ def read_records(
     where: str,
     most_columns: int,
     mapping: Mapping[str, str] | None = None,
-    unfold: Callable[[bytes], bytes] | None = None,
+    unfold: Unfold | None = None,
 ) -> Records:
     """Read the records of a chunk.
 
@@ -58,11 +59,12 @@ def read_records(
         where: The topic, for errors.
         most_columns: Most columns of a source.
         mapping: Name in the records to field name; wins over the contract's own names.
-        unfold: Gives the lines that a value stands for. Flat objects are lines already: it leaves them as they are.
+        unfold: Gives the lines that a value stands for.
     """
     reader = FlatLines(contract, mapping)
-    lines = b"\n".join(values)
-    flat = reader.read(lines)
+    lines, flat = b"\n".join(values), None
+    if unfold is None or unfold.leaves_flat:
+        flat = reader.read(lines)
     if flat is None and unfold is not None:
         lines = b"\n".join(part for part in map(unfold, values) if part)
         flat = reader.read(lines)

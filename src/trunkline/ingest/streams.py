@@ -21,6 +21,7 @@ from trunkline.ingest.chunks import MOST_RECORDS, Chunks
 from trunkline.ingest.dead_letters import send_dead_letters
 from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.ingest.identity import Target
+from trunkline.ingest.unfolding import Unfold
 from trunkline.lake import Lake
 from trunkline.settings.drills import point
 from trunkline.settings.ingest import IngestSettings
@@ -71,7 +72,7 @@ class TopicIntake:
         limits: IngestSettings = DEFAULT_LIMITS,
         partition: int = 0,
         topic: str | None = None,
-        unfold: Callable[[bytes], bytes] | None = None,
+        unfold: Unfold | None = None,
         dead_letters: str | None = None,
     ) -> None:
         self._dead_letters = dead_letters

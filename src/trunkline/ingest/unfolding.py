@@ -5,6 +5,7 @@ for each row, and one for whatever is no row, so that it is counted and goes to 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,27 @@ import orjson
 if TYPE_CHECKING:
     from trunkline.spec import Unwrap
 
-__all__ = ["taken_apart", "unfolded"]
+__all__ = ["Unfold", "taken_apart", "unfolded"]
+
+
+@dataclass(frozen=True)
+class Unfold:
+    """Gives the lines that values of a topic stand for; see :func:`unfolded`.
+
+    Attributes:
+        unwrap: Takes envelopes apart.
+    """
+
+    unwrap: "Unwrap | None" = None
+
+    @property
+    def leaves_flat(self) -> bool:
+        """Whether a flat object stands for itself: an envelope may be flat too."""
+        return self.unwrap is None
+
+    def __call__(self, value: bytes) -> bytes:
+        """Give the lines of a value."""
+        return unfolded(value, unwrap=self.unwrap)
 
 
 def unfolded(value: bytes, *, unwrap: "Unwrap | None" = None) -> bytes:

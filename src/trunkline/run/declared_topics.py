@@ -11,7 +11,7 @@ from trunkline.brokers.kafka_address import kafka_address
 from trunkline.errors import InputError
 from trunkline.ingest import Target
 from trunkline.ingest.streams import TopicIntake
-from trunkline.ingest.unfolding import unfolded
+from trunkline.ingest.unfolding import Unfold
 from trunkline.lake.locks import held, shared
 from trunkline.run.resolving import dataset_of
 from trunkline.settings.brokers import BrokerSettings
@@ -90,7 +90,7 @@ def opened_topic(
                 mapping=declared.columns,
                 limits=workspace.settings.ingest,
                 topic=name,
-                unfold=partial(unfolded, unwrap=usecase.envelopes.get(dataset)),
+                unfold=Unfold(usecase.envelopes.get(dataset)),
                 dead_letters=declared.dead_letters,
             )
             yield DeclaredTopic(

@@ -11,7 +11,6 @@ Spark's checkpoint, in the workspace, says which records a micro-batch has. Wind
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +22,7 @@ from trunkline.errors import InputError
 from trunkline.ingest import Target
 from trunkline.ingest.chunks import MOST_RECORDS, Chunks
 from trunkline.ingest.derived import refresh_tables
-from trunkline.ingest.unfolding import unfolded
+from trunkline.ingest.unfolding import Unfold
 from trunkline.run.declared_topics import opened_topic
 from trunkline.settings import Settings, load_settings
 from trunkline.settings.engine import EngineSettings
@@ -125,7 +124,7 @@ class SparkTask:
                 clock=workspace.clock,
                 mapping=self.columns,
                 limits=settings.ingest,
-                unfold=partial(unfolded, unwrap=usecase.envelopes.get(self.dataset)),
+                unfold=Unfold(usecase.envelopes.get(self.dataset)),
             )
             taken = chunks.take(records, workspace.lake, source=f"{self.source}{partition}")
         if taken is not None:

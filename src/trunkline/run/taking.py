@@ -81,7 +81,9 @@ def take(
             try:
                 instead = unpacked(usecase, one, folder=Path(folder) / str(number), limits=workspace.settings.ingest)
             except SourceError as error:
-                yield Outcome(one, None, error)
+                refused = Outcome(one, None, error)
+                _log(refused, usecase=usecase.name, run_id=run_id)
+                yield refused
                 continue
             if instead is not one and instead.path is not None:
                 recordings[instead.path] = one

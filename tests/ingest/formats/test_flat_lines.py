@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -12,7 +13,8 @@ from trunkline.contracts import Contract, Day, Flag, Instant, Integer, Number, T
 from trunkline.engine import open_engine
 from trunkline.ingest.formats.flat_lines import FlatLines
 from trunkline.ingest.judged import judge
-from trunkline.ingest.records import read_records
+from trunkline.ingest.records import Records, read_records
+from trunkline.ingest.unfolding import Unfold
 
 
 class Told(Contract):
@@ -37,7 +39,7 @@ SCALARS = st.one_of(
     st.booleans(),
     st.integers(-6, 6),
     st.sampled_from([2**53 + 1, -(2**63), 2**63, 2**64, 10**25, 1_752_154_349_420]),
-    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(),
     st.sampled_from([1.0, -0.0, 1e22, 1e-5, 0.1, -1.0]),
     st.sampled_from(
         ["a", "b", "-", "-1", "", " a ", "5", "1.5", "true", "2026-01-01", "2026-01-01T00:00:00Z", "\0", "ä"]
@@ -49,7 +51,8 @@ OBJECTS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=5)
 TYPES = st.sampled_from(
     [
         st.integers(-6, 6) | st.none(),
-        st.floats(-1e9, 1e9) | st.none(),
+        st.floats(-1e9, 1e9) | st.sampled_from([float("nan"), 2.0**60]) | st.none(),
+        st.sampled_from([1.5, 12345678901234567890, 2**53 + 1]),
         st.booleans() | st.none(),
         st.text(max_size=9) | st.sampled_from(["a", "-", "5", "2026-01-01T00:00:00Z"]) | st.none(),
     ]
@@ -72,6 +75,9 @@ ODD = [
     b'{"size":01}',
     b'{"level":1.}',
     b'{"level":NaN}',
+    b'{"level":-Infinity}',
+    b'{"other":NaN}',
+    b'{"name":"c","level":1.5,"other":12345678901234567890}',
     b'{"level":1e999}',
     b'{"name":"\xff"}',
     b'{"name":"\\ud800"}',
@@ -93,7 +99,31 @@ def verdicts(lines: bytes, *, mapping: Mapping[str, str] | None = None) -> tuple
         )
     refused = [row for part in judged.refusals.batches() for row in part.to_pylist()]
     judged.refusals.close()
-    return judged.read, good, judged.reasons, sorted((row["number"], row["reasons"]) for row in refused)
+    return (
+        judged.read,
+        good,
+        judged.reasons,
+        sorted((row["number"], row["reasons"]) for row in refused),
+        unclaimed(said),
+    )
+
+
+def unclaimed(said: Records) -> dict[str, list[object]]:
+    """Values of the columns that no field claims, those of numbers by their value alone."""
+    own = {*Told.model_fields, "Art", "Level dB", "level DB"}
+    found: dict[str, list[object]] = {}
+    for batch in said.open().batches:
+        for name in set(batch.schema.names) - own:
+            found.setdefault(name, []).extend(map(_value, batch.column(name).to_pylist()))
+    return {name: values for name, values in found.items() if any(value is not None for value in values)}
+
+
+def _value(text: str | None) -> object:
+    try:
+        value = float(text or "-")
+    except ValueError:
+        return text
+    return int(text or "") if (text or "").lstrip("-").isdecimal() else value if isfinite(value) else text
 
 
 def both(
@@ -128,6 +158,20 @@ def test_what_is_no_flat_object_has_the_verdict_of_records(odd: bytes, monkeypat
     lines = b"\n".join([b'{"name":"a"}', odd, b'{"name":"b","size":3}'])
     found, wanted = both(lines, monkeypatch)
     assert found == wanted
+
+
+@pytest.mark.parametrize("odd", [b'{"name":"b","level":NaN}', b'{"name":"b","other":NaN}'])
+def test_a_number_that_json_does_not_have_is_malformed_beside_any_neighbour(odd: bytes) -> None:
+    assert verdicts(b'{"name":"a","level":1.5,"other":1.5}\n' + odd)[2] == {"line.malformed": 1}
+
+
+def test_a_flat_envelope_is_taken_apart() -> None:
+    def apart(message: object) -> list[object] | None:
+        return [{"name": message["told"]}] if isinstance(message, dict) and "told" in message else None
+
+    values = [b'{"told":"a"}', b'{"name":"b"}']
+    said = read_records(values, Told, where="a topic", most_columns=100, unfold=Unfold(apart))
+    assert said.lines == b'{"name":"a"}\n{"name":"b"}'
 
 
 def test_records_of_one_form_are_read_in_columns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,8 @@
 
 Gives what :mod:`trunkline.ingest.formats.json_values` gives for the same lines, or nothing where that could differ:
 another thing than an object on a line, a list or an object inside one, a name that stands twice in an object, values
-of several types under one name, whole numbers that Arrow would round, texts that are no UTF-8. Such lines are for the
-way record by record, which takes several times as long.
+of several types under one name, whole numbers that Arrow would round, numbers that JSON does not have (``NaN``), texts
+that are no UTF-8. Such lines are for the way record by record, which takes several times as long.
 """
 
 from collections.abc import Mapping
@@ -119,18 +119,13 @@ class FlatLines:
         import pyarrow.compute as pc
 
         kind, field = values.type, self.field(name)
-        if pa.types.is_floating(kind) and field is not None:
-            if field not in self.free_numbers:
+        if pa.types.is_floating(kind):
+            if field is not None and field not in self.free_numbers:
                 return None
-            largest = pc.max(pc.abs(values)).as_py()
-            if largest is not None and not largest < _EXACT:
+            if pc.any(pc.invert(pc.less(pc.abs(values), _EXACT))).as_py():  # also what is not a number
                 return None
         elif not (
-            pa.types.is_string(kind)
-            or pa.types.is_int64(kind)
-            or pa.types.is_boolean(kind)
-            or pa.types.is_floating(kind)
-            or pa.types.is_null(kind)
+            pa.types.is_string(kind) or pa.types.is_int64(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
         ):
             return None
         return values.cast(pa.string())
