@@ -47,6 +47,24 @@ def test_files_folders_and_globs(tmp_path: Path) -> None:
             source_files([missing])
 
 
+def test_gaps_are_not_asked_for_again_where_rows_have_no_key(tmp_path: Path) -> None:
+    since = {"param": "since", "field": "at", "step": "PT1H"}
+    declared = {
+        "kind": "rest",
+        "usecase": "towers",
+        "dataset": "thresholds",
+        "url": "http://127.0.0.1:9/",
+        "since": since,
+    }
+    settings = Settings.model_validate({"workspace": tmp_path / "w", "sources": {"oss": declared}})
+    with Workspace(settings) as workspace:
+        usecase = workspace.usecase("towers")
+        handed = resolve(workspace, usecase, ["oss"], dataset=None, mapping={})
+        (outcome,) = take(workspace, usecase, handed, run_id="r", progress=lambda *_: None)
+    assert isinstance(outcome.error, SourceError)
+    assert "has no key" in str(outcome.error)
+
+
 def test_a_declared_source_is_found_by_its_name(workspace: Workspace, tmp_path: Path) -> None:
     usecase = workspace.usecase("churn")
     (tmp_path / "in").mkdir()

@@ -20,8 +20,10 @@ from trunkline.ingest.sources import open_source
 from trunkline.run.recordings import unpacked
 from trunkline.run.resolving import Handed, dataset_of
 from trunkline.run.taking_files import taken_files
+from trunkline.settings import SETTINGS_FILE
 from trunkline.settings.ingest import IngestSettings
 from trunkline.spec.references import referenced_first
+from trunkline.spec.sources import RestSource
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
@@ -199,6 +201,7 @@ def _pulled(
         return None
 
     try:
+        _refuse_keyless_steps(one, target)
         for taken in pull(
             open_source(one.name, one.declared, unwrap=usecase.envelopes.get(target.dataset)),
             target,
@@ -214,6 +217,17 @@ def _pulled(
             yield Outcome(replace(one, dataset=target.dataset), taken, None)
     except TrunklineError as error:
         yield Outcome(one, None, error)
+
+
+def _refuse_keyless_steps(one: Handed, target: Target) -> None:
+    """Refuse to ask for gaps again where nothing tells that a row has come before."""
+    since = one.declared.since if isinstance(one.declared, RestSource) else None
+    if since is not None and since.step is not None and not target.contract.table.key:
+        raise SourceError(
+            f"{target.dataset!r} has no key, and gaps that are asked for again would double its rows",
+            where=f"[sources.{one.name}] of {SETTINGS_FILE}",
+            next_step="leave out `since.step`, or give the contract a key",
+        )
 
 
 def _log(outcome: Outcome, *, usecase: str, run_id: str) -> None:

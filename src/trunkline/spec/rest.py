@@ -5,10 +5,10 @@ Plain data; ``trunkline.ingest.sources.rest`` acts on it. Secrets are ``SecretSt
 
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, model_validator
 
 __all__ = [
     "ApiKey",
@@ -26,6 +26,10 @@ __all__ = [
     "address_fault",
     "is_loopback",
 ]
+
+
+_MOST_STEPS: Final = 5_000
+"""Steps of time that a position remembers."""
 
 
 class _Part(BaseModel, frozen=True, extra="forbid"):
@@ -198,9 +202,12 @@ class Since(_Part):
         first: The parameter's value at the first pull; None leaves it out.
         param_format: How times are written in the parameters, where otherwise than in the records.
         until_param: Parameter that takes the present, for servers that want both ends; empty for none.
-        step: Distance of the times, where they are regular: a step with fewer rows than usual is a gap, and is asked
-            for again with all that follows, until its rows are there or it lies further back than ``reach``.
-        reach: How far back gaps are asked for.
+        step: Distance of the times, where they are regular: a step without rows is a gap, and is asked for again with
+            all that follows, until its rows are there or it lies further back than ``reach``. What comes twice is
+            merged by the contract's key.
+        reach: How far back gaps are asked for; at most 5,000 steps.
+        gap_share: A step with at most this share of the usual rows is a gap too; for sources that give about as many
+            rows at every step.
     """
 
     param: str = Field(min_length=1, description="Parameter that takes the time from which rows are asked for.")
@@ -218,6 +225,15 @@ class Since(_Part):
         None, ge=timedelta(minutes=1), description="Distance of regular times: gaps are then asked for again."
     )
     reach: timedelta = Field(timedelta(days=14), gt=timedelta(0), description="How far back gaps are asked for.")
+    gap_share: float = Field(
+        0.0, ge=0, lt=1, description="A step with at most this share of the usual rows is a gap; 0: one without rows."
+    )
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "Since":
+        if self.step is not None and self.reach // self.step > _MOST_STEPS:
+            raise ValueError(f"`reach` has more than {_MOST_STEPS:,} times `step`: shorten it, or name a longer step")
+        return self
 
 
 def address_fault(url: str, *, allow_http: bool) -> str:

@@ -96,6 +96,7 @@ class Monitoring:
                 "format": "iso",
                 "param_format": "epoch_ms",
                 "step": "PT1H",
+                "gap_share": 0.9,
                 "overlap": "PT2H",
             },
             "auth": {

@@ -2,17 +2,26 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import cast
 
+import numpy as np
+import pytest
+from pydantic import ValidationError
 from tests.ingest.rest.loopback import NOON, Api, Reply, Seen, Times
 
+from trunkline.errors import SourceError
 from trunkline.ingest.sources.protocol import Position, Source
 from trunkline.ingest.sources.rest import open_source
+from trunkline.ingest.sources.rest.steps import Steps
+from trunkline.spec.rest import Since
 from trunkline.spec.sources import RestSource
 
 OpenRest = Callable[..., Source]
 Pull = Callable[..., list[tuple[bytes, Position]]]
 
+HOUR = timedelta(hours=1)
 SINCE = {"param": "since", "field": "at"}
 
 
@@ -70,8 +79,10 @@ def test_a_gap_is_asked_for_again_ever_more_seldom_until_it_is_filled(
     assert begins(api) == ["2026-03-01T11:00:00Z"]
 
 
-def test_an_hour_with_fewer_rows_than_usual_is_a_gap_too(api: Api, open_rest: OpenRest, pull: Pull) -> None:
-    source = open_rest(paging={"kind": "page"}, since=HOURLY)
+def test_an_hour_with_far_fewer_rows_than_usual_is_a_gap_where_it_is_said(
+    api: Api, open_rest: OpenRest, pull: Pull
+) -> None:
+    source = open_rest(paging={"kind": "page"}, since={**HOURLY, "gap_share": 0.5})
     api.answer = by_time([row for row in hourly(*range(6)) if row["call_id"] != "3-1"])
     first = pull(source)
     api.seen.clear()
@@ -87,6 +98,42 @@ def test_a_gap_beyond_reach_is_let_be(api: Api, open_rest: OpenRest, pull: Pull)
     api.seen.clear()
     pull(source, first[-1][1])
     assert begins(api) == ["2026-03-01T06:00:00Z"]
+
+
+def test_counts_that_vary_are_no_gaps() -> None:
+    steps, asked = Steps.read(None, width=HOUR, reach=336 * HOUR), 0
+    before: datetime | None = None
+    for number, count in enumerate(np.random.default_rng(7).poisson(9, 504)):
+        at = NOON + number * HOUR
+        steps = steps.counted([at] * (1 + int(count)))
+        asked += steps.due(before) is not None
+        before = at
+    assert asked == 0
+
+
+def test_a_reach_of_too_many_steps_is_refused() -> None:
+    with pytest.raises(ValidationError, match="more than 5,000 times `step`"):
+        Since.model_validate({**SINCE, "step": "PT1M"})
+
+
+def test_all_pages_of_a_window_ask_up_to_the_same_instant_also_after_a_fault(
+    api: Api, open_rest: OpenRest, pull: Pull, times: Times, tmp_path: Path
+) -> None:
+    answers = [Reply({"rows": hourly(1)}), Reply({"rows": hourly(2)}), Reply(status=400), Reply({"rows": hourly(3)})]
+
+    def answer(_: Seen) -> Reply:
+        times.passed_s += 60
+        return answers.pop(0) if answers else Reply({"rows": []})
+
+    api.answer = answer
+    asked = {**SINCE, "until_param": "until", "param_format": "epoch_s"}
+    source = open_rest(paging={"kind": "page", "size_param": "size", "size": 2}, since=asked, attempts=1)
+    landed: list[Position] = []
+    with pytest.raises(SourceError):
+        landed.extend(part.position for part in source.pull(None, folder=tmp_path))
+    pull(source, landed[-1])
+    untils = [int(seen.query["until"]) - int(NOON.timestamp()) for seen in api.seen]
+    assert untils == [0, 0, 0, 0, 0, 300]
 
 
 def test_both_ends_in_a_form_of_their_own(api: Api, open_rest: OpenRest, pull: Pull) -> None:

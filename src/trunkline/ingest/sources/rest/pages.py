@@ -153,20 +153,23 @@ class RestPages:
         if since is None:
             return {}
         form = since.param_format or since.format
-        asked = {since.until_param: time_text(self._timing.now(), form)} if since.until_param else {}
+        until = self._timing.now() if window.until is None else datetime.fromisoformat(window.until)
+        asked = {since.until_param: time_text(until, form)} if since.until_param else {}
         if window.since is None:
             return asked if since.first is None else {**asked, since.param: since.first}
         begin = datetime.fromisoformat(window.asked or window.since)
         return {**asked, since.param: time_text(begin if window.asked else begin - since.overlap, form)}
 
     def _begun(self, window: Window) -> Window:
-        """Let a window begin with the earliest gap that is due, where the source tells gaps."""
+        """Let a window end now, and begin with the earliest gap that is due, where the source tells gaps."""
         since = self._declared.since
+        if since is not None and since.until_param:
+            window = replace(window, until=self._timing.now().isoformat())
         if since is None or since.step is None or window.since is None:
             return window
         steps = Steps.read(window.steps, width=since.step, reach=since.reach)
         begin = steps.begin_of(datetime.fromisoformat(window.since) - since.overlap)
-        gap = steps.due(datetime.fromisoformat(window.before) if window.before else None)
+        gap = steps.due(datetime.fromisoformat(window.before) if window.before else None, share=since.gap_share)
         if gap is not None and gap < begin:
             _logger.warning("gap asked for again", extra={"source": self.name, "since": gap.isoformat()})
             begin = gap

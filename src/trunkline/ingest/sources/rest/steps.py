@@ -1,7 +1,7 @@
 """Which steps of a regular time have come, so that gaps are seen and asked for again. Values in, values out.
 
-A step that has fewer rows than is usual of late is a gap: its rows may come later. The state is one short text, since
-positions are flat.
+A step without rows, or with far fewer than is usual of late, is a gap: its rows may come later. The state is one short
+text, since positions are flat.
 """
 
 from collections.abc import Iterable
@@ -76,14 +76,16 @@ class Steps:
                 counts[place - first] += 1
         return type(self)(self.width, self.kept, first, tuple(counts))
 
-    def due(self, before: datetime | None = None) -> datetime | None:
+    def due(self, before: datetime | None = None, *, share: float = 0.0) -> datetime | None:
         """Begin of the earliest gap that is to be asked for; None where there is none.
 
-        A gap is a step with fewer rows than the lower median of the newest 24 steps that have rows; the newest step may
-        be still to fill. One that stays is asked for ever more seldom: when it is 1, 2, 4, 8, ... steps old.
+        A gap is a step with no rows, or with at most a share of the lower median of the newest 24 steps that have rows;
+        the newest step may be still to fill. One that stays is asked for ever more seldom: when it is 1, 2, 4, 8, ...
+        steps old.
 
         Args:
             before: The newest time when gaps were asked for last; None where they never were.
+            share: The share, in [0, 1); with 0 only a step without rows is a gap, however counts vary.
         """
         filled = [count for count in self.counts[:-1] if count][-_USUAL_OF:]
         if not filled:
@@ -91,7 +93,7 @@ class Steps:
         usual, newest = median_low(filled), self.first + len(self.counts) - 1
         asked = None if before is None else (before - _EPOCH) // self.width
         for place, count in enumerate(self.counts[:-1], self.first):
-            if count < usual:
+            if count <= share * usual:
                 was = 0 if asked is None else max(asked - place, 0)
                 if (newest - place).bit_length() > was.bit_length():
                     return _EPOCH + place * self.width

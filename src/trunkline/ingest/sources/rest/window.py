@@ -33,6 +33,7 @@ class Window:
         page_sha256: Of the newest page that landed, of this window or the one before.
         steps: Rows by step of time, where the source tells gaps; see ``Steps``.
         asked: Time from which rows were asked for, where a gap or a step lies before the overlap; ISO and UTC.
+        until: Time up to which rows were asked for, the same for all pages, where servers want it; ISO and UTC.
         before: What ``since`` was in the window before; not written down.
     """
 
@@ -43,6 +44,7 @@ class Window:
     page_sha256: str | None = None
     steps: str | None = None
     asked: str | None = None
+    until: str | None = None
     before: str | None = None
 
     @classmethod
@@ -60,7 +62,8 @@ class Window:
         page = position.get("page")
         if isinstance(page, str | int) and position.get("paging") == _counted_by(paging):
             asked = _text(position.get("asked"))
-            return cls(since, newest, page, _count(position.get("rows")), digest, steps, asked), True
+            until = _text(position.get("until"))
+            return cls(since, newest, page, _count(position.get("rows")), digest, steps, asked, until), True
         ended = cls(since, newest, None, 0, digest, steps)
         return (replace(ended, newest=None, page=first_page(paging)) if page is not None else ended.next(paging)), False
 
@@ -79,6 +82,7 @@ class Window:
             "page_sha256": self.page_sha256,
             "paging": _counted_by(paging),
             **({} if self.steps is None else {"steps": self.steps, "asked": self.asked}),
+            **({} if self.until is None else {"until": self.until}),
         }
 
     def after(self, *, content: bytes, rows: int, page: Page, times: "Times") -> "Window":
