@@ -93,7 +93,7 @@ SUITES = {
         extras=("sql", "kafka", "mqtt", "rabbitmq"),
         system=("postgresql", "mariadb", "java", "mosquitto", "rabbitmq"),
     ),
-    "spark": Suite(400, mark="spark", extras=("spark", "kafka"), system=("java",)),
+    "spark": Suite(550, mark="spark", extras=("spark", "kafka"), system=("java",)),
     "airflow": Suite(400, mark="airflow", workers=2),  # its tests make .venv-airflow: scripts/airflow.sh
     "browser": Suite(130, mark="browser", system=("chromium",)),
 }
