@@ -225,13 +225,13 @@ class _Rotation:
         for table, column in tables if ids else ():
             rows = self._lake.read(table)
             named = rows.select(pseudonym=_found(rows[column], ids)).filter(lambda one: one["pseudonym"] != "")
-            found = set(self._lake.engine.arrow(named.distinct()).column("pseudonym").to_pylist())
-            if not found:
-                continue
-            if self._lake.exists(VAULT):
+            if self._lake.exists(VAULT):  # asked first: where it knows one, no pseudonym is held in memory
                 known = named.semi_join(self._lake.read(VAULT).select("pseudonym"), "pseudonym").limit(1)
                 if self._lake.engine.arrow(known).num_rows:
                     return
+            found = set(self._lake.engine.arrow(named.distinct()).column("pseudonym").to_pylist())
+            if not found:
+                continue
             if len(set(vault.unknown(self._lake, self._kind, found, earlier=earlier))) < len(found):
                 return
             without.append(table)
