@@ -123,7 +123,7 @@ def test_a_failed_run_says_why(shown: "Console") -> None:
         "/console/runs/nothing",
         "/console/runs/nothing/report",
         "/console/runs/run-2/report",
-        "/console/runs/run-1/audience",
+        "/console/runs/run-2/audience",
         "/console/runs/%2e%2e/report",
         "/console/runs/..%2e/report",
         "/console/models/leaving/9",

@@ -40,6 +40,8 @@ ROLES: Final = {
     "GET /console/runs": "reader",
     "GET /console/runs/{run_id}": "reader",
     "GET /console/runs/{run_id}/report": "reader",
+    "GET /console/runs/{run_id}/audience": "reader",
+    "GET /console/campaigns": "reader",
     "GET /console/tables": "reader",
     "GET /console/tables/{usecase}/{dataset}": "reader",
     "GET /console/tables/{usecase}/{dataset}/export": "operator",
