@@ -115,3 +115,4 @@ def _whole(text: object) -> object:
 
 
 RECORDING: Final = Recording(recognises=_is_recording, rows=_recorded)
+"""How recordings of the app are recognised among files, and what they hold."""
