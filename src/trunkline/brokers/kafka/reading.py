@@ -28,6 +28,7 @@ class Reader:
         self._name, self._partition = name, partition
         self._timeout_s = timeout_s
         self._at = -1
+        self._seen_end = -1  # Kafka tells the end once, maybe along with records before it
         self._ahead: deque[Record] = deque()
         self._lock = threading.Lock()
 
@@ -40,6 +41,7 @@ class Reader:
                 self._ahead.clear()
                 self._consumer.assign([library().TopicPartition(self._name, self._partition, after)])
                 self._at = after
+                self._seen_end = -1
             found: list[Record] = []
             until = time.monotonic() + self._timeout_s
             while len(found) < limit and max_bytes > 0 and self._at < end:
@@ -62,17 +64,18 @@ class Reader:
 
     def _is_at_end(self, end: int, opened: Callable[[bytes], bytes]) -> bool:
         """Fetch more; says whether nothing follows up to ``end``, as where only marks of transactions are left."""
+        if self._seen_end >= end:
+            return True
         for message in self._consumer.consume(min(_AT_ONCE, max(1, end - self._at)), timeout=_LOOK_S):
             error = message.error()
             if error is None:
                 self._ahead.append(_record(message, opened))
             elif error.name() == "_PARTITION_EOF":
-                if int(message.offset() or 0) >= end and not self._ahead:
-                    return True
+                self._seen_end = int(message.offset() or 0)
             elif error.name() not in PASSING and not error.retriable():
                 self._at = -1
                 raise library().KafkaException(error)
-        return False
+        return self._seen_end >= end and not self._ahead
 
 
 def _record(message: "KafkaMessage", opened: Callable[[bytes], bytes]) -> Record:
