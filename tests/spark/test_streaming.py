@@ -147,7 +147,7 @@ def test_spark_leaves_the_rows_of_the_built_in_consumer_and_either_goes_on(
     second = watch(spark, "phones"), watch(alone, "phones")
     for ours, wanted in (first, second):
         assert sorted(one["batch_id"] for one in ours) == sorted(one["batch_id"] for one in wanted)
-    assert sum(one["accepted"] for one in (*first[0], *second[0])) == 203
+    assert sum(one["accepted"] for one in (*first[0], *second[0])) == 202  # one envelope came twice in a chunk
     assert sum(one["quarantined"] for one in first[0]) == len(POISON) - 1
     assert rows(spark, "sensors.readings", "_ingested_at") == rows(alone, "sensors.readings", "_ingested_at")
     assert rows(spark, "platform.quarantine", "changed_at") == rows(alone, "platform.quarantine", "changed_at")
