@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 from trunkline.errors import InputError, MissingExtraError
@@ -21,6 +22,7 @@ __all__ = ["Sender"]
 _LOG: Final = logging.getLogger("apprise")
 _ADDRESS: Final = re.compile(r"\S*@\S*|\S*://\S*|#\S+|\+?\d[\d ()-]{5,}\d")
 _LONGEST: Final = 200
+_LINES: Final[ContextVar[list[str] | None]] = ContextVar("what Apprise logs", default=None)
 _TYPES: Final[dict[Severity, str]] = {
     "info": "info",
     "warning": "warning",
@@ -47,7 +49,7 @@ class Sender:
             import apprise
         except ModuleNotFoundError:
             raise MissingExtraError("apprise", extra="notify") from None
-        _LOG.setLevel(logging.CRITICAL + 1)
+        _listen()
         self._apprise = apprise.Apprise(asset=apprise.AppriseAsset(app_id="Trunkline", secure_logging=True))
         if not self._apprise.add(target.url.get_secret_value()):
             scheme = target.url.get_secret_value().partition("://")[0]
@@ -67,37 +69,39 @@ class Sender:
         import apprise
 
         kind = apprise.NotifyType(_TYPES[notice.severity])
-        with _said() as lines:
+        with _heard() as lines:
             taken = self._apprise.notify(title=words.title, body=words.text, notify_type=kind, body_format="text")
         if taken:
             return None
         return _without_addresses(lines[0]) if lines else "Apprise says no more than that it was not taken"
 
 
-class _Lines(logging.Handler):
-    """Keeps the text of what is logged."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
+class _Listener(logging.Handler):
+    """Hands what is logged to whoever sends in this thread, and to nobody else."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
+        lines = _LINES.get()
+        if lines is not None:
+            lines.append(record.getMessage())
+
+
+def _listen() -> None:
+    """Let nobody but the sender see what Apprise logs."""
+    if not any(isinstance(handler, _Listener) for handler in _LOG.handlers):
+        _LOG.addHandler(_Listener())
+    _LOG.propagate = False
+    _LOG.setLevel(logging.WARNING)
 
 
 @contextmanager
-def _said() -> Iterator[list[str]]:
-    """Hear what Apprise has to say of a failure; nobody else does."""
-    kept, level, passed_on = _Lines(), _LOG.level, _LOG.propagate
-    _LOG.addHandler(kept)
-    _LOG.propagate = False
-    _LOG.setLevel(logging.WARNING)
+def _heard() -> Iterator[list[str]]:
+    """Hear what Apprise has to say of a failure of this thread."""
+    lines: list[str] = []
+    token = _LINES.set(lines)
     try:
-        yield kept.lines
+        yield lines
     finally:
-        _LOG.setLevel(level)
-        _LOG.propagate = passed_on
-        _LOG.removeHandler(kept)
+        _LINES.reset(token)
 
 
 def _without_addresses(line: str) -> str:

@@ -141,15 +141,15 @@ class PushReceiver:
             run_id=message.campaign,
         )
         tries = Retrying(
-            retry=retry_if_result(lambda taken: not taken),
+            retry=retry_if_result(lambda refusal: refusal is not None),
             stop=stop_after_attempt(push.attempts),
             wait=wait_exponential_jitter(initial=0.2, max=5.0),
-            retry_error_callback=lambda _: False,
+            retry_error_callback=lambda last: last.outcome.result() if last.outcome else "it was not asked",
         )
-        taken = bool(tries(sender.send, notice, self._words(message)))
-        if not taken:
-            _logger.warning("the push service did not take a message", extra={"usecase": message.usecase})
-        return taken
+        refusal = tries(sender.send, notice, self._words(message))
+        if refusal is not None:
+            _logger.warning("the push service did not take a message: %s", refusal, extra={"usecase": message.usecase})
+        return refusal is None
 
     def _sender(self, message: Message) -> Sender:
         url = self._settings.push.url
