@@ -2,7 +2,7 @@
 
 Apprise speaks with e-mail, chats, SMS and webhooks by one URL each. It is imported at the first notice and logs
 nothing of its own, for its log may hold addresses: what it says of a failure is told without them. A target that
-answers in time with success has taken the notice; everything else is tried again by the caller.
+answers in time with success has taken the notice; everything else may be tried again.
 """
 
 import logging
@@ -10,18 +10,22 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import InputError, MissingExtraError
 from trunkline.notify.notices import Notice
 from trunkline.notify.words import Words
 from trunkline.settings.notify import NotifyTarget, Severity
 
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
 __all__ = ["Sender"]
 
 _LOG: Final = logging.getLogger("apprise")
 _ADDRESS: Final = re.compile(r"\S*@\S*|\S*://\S*|#\S+|\+?\d[\d ()-]{5,}\d")
 _LONGEST: Final = 200
+_LONGEST_PAUSE_S: Final = 5.0
 _LINES: Final[ContextVar[list[str] | None]] = ContextVar("what Apprise logs", default=None)
 _TYPES: Final[dict[Severity, str]] = {
     "info": "info",
@@ -74,6 +78,34 @@ class Sender:
         if taken:
             return None
         return _without_addresses(lines[0]) if lines else "Apprise says no more than that it was not taken"
+
+    def insist(self, notice: Notice, words: Words, *, attempts: int) -> tuple[str | None, int]:
+        """Say it until it is taken, with growing pauses of some seconds.
+
+        Args:
+            notice: The notice.
+            words: As it is said.
+            attempts: How often at most.
+
+        Returns:
+            As :meth:`send` of the last try; and how often it was tried.
+        """
+        from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
+
+        tries = Retrying(
+            retry=retry_if_result(lambda reason: reason is not None),
+            stop=stop_after_attempt(attempts),
+            wait=wait_exponential_jitter(initial=0.2, max=_LONGEST_PAUSE_S),
+            retry_error_callback=_last_reason,
+        )
+        reason = tries(self.send, notice, words)
+        return reason, int(tries.statistics["attempt_number"])
+
+
+def _last_reason(state: "RetryCallState") -> str | None:
+    assert state.outcome is not None, "it was tried"
+    reason: str | None = state.outcome.result()
+    return reason
 
 
 class _Listener(logging.Handler):

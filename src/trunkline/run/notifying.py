@@ -17,7 +17,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
-from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
 
 from trunkline.brokers import Broker, Message
 from trunkline.brokers.opening import open_broker
@@ -59,7 +58,6 @@ __all__ = ["EVENTS", "Told", "announce", "notify", "tell_a_test"]
 EVENTS: Final = "events"
 """Name under which the broker's topic stands beside the targets."""
 
-_LONGEST_PAUSE_S: Final = 5.0
 _LONGEST_WAIT_S: Final = 60.0
 _State = Literal["sent", "failed", "repeated", "waits", "dead"]
 _logger = logging.getLogger(__name__)
@@ -213,19 +211,13 @@ class _Round:
                 self.fault = fault
                 self._down[target] = fault.what
                 return "failed", 0
-        tries = Retrying(
-            retry=retry_if_result(lambda reason: reason is not None),
-            stop=stop_after_attempt(self._settings.attempts),
-            wait=wait_exponential_jitter(initial=0.2, max=_LONGEST_PAUSE_S),
-            retry_error_callback=lambda last: last.outcome.result() if last.outcome else "",
-        )
-        reason = tries(self._senders[target].send, notice, words)
+        reason, tried = self._senders[target].insist(notice, words, attempts=self._settings.attempts)
         if reason is not None:
             self._down[target] = reason
             _logger.warning(
                 "notify target %s did not take a notice: %s", target, reason, extra={"run_id": notice.run_id}
             )
-        return "sent" if reason is None else "failed", int(tries.statistics["attempt_number"])
+        return "sent" if reason is None else "failed", tried
 
     def _published(self, notices: Sequence[Notice], known: Mapping[tuple[str, str], str]) -> tuple[Told, ...]:
         """Append what is new to the broker's topic, all at once."""

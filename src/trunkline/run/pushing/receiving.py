@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote
 
 from pydantic import SecretStr
-from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
 
 from trunkline.errors import InputError
 from trunkline.notify import Notice, Sender, Words
@@ -128,7 +127,6 @@ class PushReceiver:
             return agreed
 
     def _pushed(self, message: Message) -> bool:
-        push = self._settings.push
         sender = self._sender(message)
         notice = Notice(
             notice_id=f"message:{message.message_id}",
@@ -140,13 +138,7 @@ class PushReceiver:
             at=self._clock(),
             run_id=message.campaign,
         )
-        tries = Retrying(
-            retry=retry_if_result(lambda refusal: refusal is not None),
-            stop=stop_after_attempt(push.attempts),
-            wait=wait_exponential_jitter(initial=0.2, max=5.0),
-            retry_error_callback=lambda last: last.outcome.result() if last.outcome else "it was not asked",
-        )
-        refusal = tries(sender.send, notice, self._words(message))
+        refusal, _ = sender.insist(notice, self._words(message), attempts=self._settings.push.attempts)
         if refusal is not None:
             _logger.warning("the push service did not take a message: %s", refusal, extra={"usecase": message.usecase})
         return refusal is None
