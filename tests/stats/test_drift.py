@@ -16,13 +16,13 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from trunkline.stats.drift import (
-    benjamini_hochberg,
     category_drift,
     null_shift,
     number_drift,
     psi,
     psi_limit,
 )
+from trunkline.stats.false_discoveries import benjamini_hochberg
 from trunkline.stats.profiles import CategoryProfile, NumberProfile, category_profile, number_profile
 
 Floats = NDArray[np.float64]

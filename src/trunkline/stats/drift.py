@@ -3,7 +3,7 @@
 Takes a batch of a column and the profile of the same column at training, gives a frozen record of distances and tests.
 A distance says how much, a test only that it is not nothing: with many rows every test rejects, with few rows every
 distance is large. So alarm on the PSI above its ``psi_limit`` *and* above a size that matters (0.1 or 0.25 by custom),
-and correct p-values of many columns by ``benjamini_hochberg``. All tests assume independent rows.
+and correct p-values of many columns by :mod:`trunkline.stats.false_discoveries`. All tests assume independent rows.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,10 +17,8 @@ from trunkline.stats.profiles import CategoryProfile, NumberProfile, count_categ
 
 __all__ = [
     "CategoryDrift",
-    "FalseDiscoveries",
     "NullShift",
     "NumberDrift",
-    "benjamini_hochberg",
     "category_drift",
     "null_shift",
     "number_drift",
@@ -112,19 +110,6 @@ class CategoryDrift:
     unseen_share: float
     unseen: tuple[str, ...]
     nulls: NullShift
-
-
-@dataclass(frozen=True, slots=True)
-class FalseDiscoveries:
-    """Many tests judged together.
-
-    Attributes:
-        adjusted: Adjusted p-value of each test, in the order given, in [0, 1].
-        rejected: Whether its hypothesis is rejected at the rate.
-    """
-
-    adjusted: tuple[float, ...]
-    rejected: tuple[bool, ...]
 
 
 def number_drift(values: ArrayLike, *, reference: NumberProfile) -> NumberDrift:
@@ -326,35 +311,6 @@ def null_shift(reference_nulls: int, reference_rows: int, batch_nulls: int, batc
     error = (pooled * (1.0 - pooled) * (1.0 / reference_rows + 1.0 / batch_rows)) ** 0.5
     z = (after - before) / error if error > 0 else 0.0
     return NullShift(reference=before, batch=after, z=z, p_value=float(2.0 * ndtr(-abs(z))))
-
-
-def benjamini_hochberg(p_values: ArrayLike, *, rate: float = 0.05) -> FalseDiscoveries:
-    """Judge many tests so that of those rejected about ``rate`` are false at most.
-
-    Assumes independent or positively dependent tests. Source: Benjamini and Hochberg (1995),
-    doi:10.1111/j.2517-6161.1995.tb02031.x; computed by SciPy's ``false_discovery_control``.
-
-    Args:
-        p_values: One per test, shape (tests,), each in [0, 1].
-        rate: False discovery rate allowed, in (0, 1).
-
-    Returns:
-        Adjusted p-values and verdicts.
-
-    Raises:
-        ValueError: There are no tests, a p-value is null or outside [0, 1], or ``rate`` is outside (0, 1).
-
-    Example:
-        >>> benjamini_hochberg([0.01, 0.02, 0.5]).rejected
-        (True, True, False)
-    """
-    from scipy.stats import false_discovery_control
-
-    values = finite(p_values, name="p_values")
-    if values.min() < 0.0 or values.max() > 1.0 or not 0.0 < rate < 1.0:
-        raise ValueError("p-values must lie in [0, 1] and rate in (0, 1)")
-    adjusted = np.asarray(false_discovery_control(values, method="bh"), dtype=np.float64)
-    return FalseDiscoveries(adjusted=tuple(adjusted.tolist()), rejected=tuple((adjusted <= rate).tolist()))
 
 
 def _used(before: NDArray[np.int64], after: NDArray[np.int64]) -> int:
