@@ -140,6 +140,11 @@ class Table:
         """The field that orders versions of a row; None where the order of arrival does."""
         return self.ordered_by or self.event_at
 
+    @property
+    def version_order(self) -> tuple[str, ...]:
+        """The same as columns to order by: one, or none."""
+        return () if self.versions_by is None else (self.versions_by,)
+
 
 @dataclass(frozen=True)
 class Column:

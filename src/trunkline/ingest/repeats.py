@@ -93,8 +93,7 @@ def _comparable(value: object) -> "SupportsRichComparison":
 
 def key_columns(table: Table) -> list[str]:
     """Give the fields that decide which of several rows is kept: the key, and what orders versions of a row."""
-    order = table.versions_by
-    return [*table.key, *([order] if order and order not in table.key else [])]
+    return [*table.key, *(name for name in table.version_order if name not in table.key)]
 
 
 def is_compared(table: Table) -> bool:
@@ -180,7 +179,7 @@ def _outranked(rows: "ir.Table", key: list[str], table: Table) -> "ir.Table":
     """Give the ``_row`` of all rows but the one to keep of each key."""
     import ibis
 
-    order = [rows[name] for name in ([table.versions_by] if table.versions_by else []) + [ROW]]
+    order = [rows[name] for name in (*table.version_order, ROW)]
     ahead = [cast("ir.Value", column.desc() if table.keep == "last" else column) for column in order]
     rank = ibis.row_number().over(ibis.window(group_by=[rows[name] for name in key], order_by=ahead))
     ranked = rows.select(ROW, _rank=rank)

@@ -47,8 +47,7 @@ def current_rows(rows: ir.Table, said: Table, *, table: str) -> ir.Table:
     """
     if not said.key:
         return rows
-    order = [said.versions_by] if said.versions_by else []
-    return present(newest(rows, key=said.key, newest_by=order, table=table), said)
+    return present(newest(rows, key=said.key, newest_by=said.version_order, table=table), said)
 
 
 def present(rows: ir.Table, said: Table) -> ir.Table:

@@ -83,7 +83,7 @@ def newest_among(one: Readable, rows: "ir.Table", key: Sequence[str]) -> "ir.Tab
     key = key or (contract.table.key if contract is not None else ())
     if not key or contract is None:
         return rows
-    order = [*filter(None, [contract.table.versions_by]), *(name for name in _LINEAGE if name in rows.columns)]
+    order = [*contract.table.version_order, *(name for name in _LINEAGE if name in rows.columns)]
     order += [name for name in contract.table.key if name not in (*key, *order)]
     return newest(rows, key=key, newest_by=order, table=one.table) if order else rows.distinct(on=list(key))
 

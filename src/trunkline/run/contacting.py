@@ -228,7 +228,7 @@ def consents_of(workspace: "Workspace", usecase: "UseCase") -> "pa.Table | None"
         return None
     table = usecase.datasets[dataset].table
     at = table.event_at
-    order = [*([table.versions_by] if table.versions_by else []), "_ingested_at", "_row"]
+    order = [*table.version_order, "_ingested_at", "_row"]
     name = usecase.table_name(dataset)
     rows = workspace.lake.read(name)
     is_meant = rows["channel"] == workspace.settings.messages.channel

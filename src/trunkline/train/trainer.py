@@ -177,7 +177,7 @@ def _newest(rows: "ir.Table", contract: type[Contract], batches: Sequence[str]) 
     said = contract.table
     if len(batches) > 1 and said.key:  # inside one batch the split has seen to it
         rank = ibis.cases(*((rows[BATCH] == batch, position) for position, batch in enumerate(batches)), else_=-1)
-        ahead = [ibis.desc(rows[said.versions_by])] if said.versions_by else []
+        ahead = [ibis.desc(rows[name]) for name in said.version_order]
         window = ibis.window(
             group_by=[rows[name] for name in said.key],
             order_by=[*ahead, ibis.desc(rank), ibis.desc(rows["_row"])],

@@ -157,7 +157,7 @@ def _first_of_key(good: "ir.Table", contract: type[Contract]) -> "ir.Table":
     import ibis
 
     said = contract.table
-    order = [good[name] for name in (*([said.versions_by] if said.versions_by else []), ROW)]
+    order = [good[name] for name in (*said.version_order, ROW)]
     ahead = [column.desc() for column in order] if said.keep == "last" else order
     rank = ibis.row_number().over(group_by=[good[name] for name in said.key], order_by=ahead)
     ranked = good.mutate(_rank=rank)

@@ -131,14 +131,13 @@ def _rows(
     """The rows of a key as the lake holds them, the one that counts first."""
     if not workspace.lake.exists(table):
         return []
-    versions_by = contract.table.versions_by
 
     def matching(rows: "ir.Table") -> "ir.Table":
         for name, value in key.items():
             rows = rows.filter(rows[name] == value)
         if only is not None:
             rows = rows.filter((rows["_batch_id"] == only[0]) & (rows["_row"] == only[1]))
-        order = [*([versions_by] if versions_by else []), "_ingested_at", "_batch_id", "_row"]
+        order = [*contract.table.version_order, "_ingested_at", "_batch_id", "_row"]
         rows = rows.order_by([rows[name].desc(nulls_first=False) for name in order])
         return rows.select("_batch_id", "_row", "_run_id", "_ingested_at").limit(_MOST_ROWS)
 
