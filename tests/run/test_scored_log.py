@@ -69,7 +69,7 @@ def simulated(usecase: UseCase, rows: int, *, seed: int = 0) -> pa.Table:
 def test_reasons_are_those_of_the_rows_and_how_far_they_are_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     usecase, model = trained_on_some()
     rows = simulated(usecase, 25, seed=1)
-    monkeypatch.setattr(scored_log, "_EXPLAINED_ROWS", 10)
+    monkeypatch.setattr(scored_log, "EXPLAINED_ROWS", 10)
     told: list[tuple[str, float]] = []
     found = reasons_of(model, rows, 2, progress=lambda phase, share: told.append((phase, share)))
     assert found == [json.dumps(row) for row in model.explain(rows, top=2).column("reasons").to_pylist()]

@@ -120,9 +120,10 @@ def _sources(workspace: "Workspace") -> list[_Finding]:
     from trunkline.run import refuse_misdeclared
 
     found = []
+    extras = _declared_extras() if workspace.settings.sources else {}
     for name, declared in workspace.settings.sources.items():
         part, extra = f"source {name}", extra_of(declared)
-        missing = [one for one in _declared_extras().get(extra or "", ()) if not _installed(one)]
+        missing = [one for one in extras.get(extra or "", ()) if not _installed(one)]
         try:
             refuse_misdeclared(workspace, name, declared)
         except UnknownNameError as error:

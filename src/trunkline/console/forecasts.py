@@ -15,6 +15,7 @@ from trunkline.report.charts.series import fan_chart
 from trunkline.report.charts.shapes import HEIGHT, SIDE, axis
 from trunkline.report.content import FanSummary
 from trunkline.report.drawing import Chart, Spec, colours
+from trunkline.run.kinds.series.reading import accuracy_table, forecasts_table
 from trunkline.spec import UseCase
 from trunkline.tasks import Forecasting
 
@@ -130,7 +131,7 @@ def forecast_list(lake: "Lake", usecase: UseCase) -> ForecastList:
         lake: The lake.
         usecase: One that forecasts series.
     """
-    table = _table(usecase, "forecasts")
+    table = forecasts_table(usecase)
     if not lake.exists(table):
         return ForecastList(usecase.name, 0, ())
     found = [_row(rows) for rows in _newest(lake, table).values()]
@@ -152,7 +153,7 @@ def server_forecast(lake: "Lake", usecase: UseCase, server: str) -> ServerForeca
     task = usecase.task
     if not isinstance(task, Forecasting):
         raise UnknownNameError(f"the use case {usecase.name!r} forecasts nothing")
-    table = _table(usecase, "forecasts")
+    table = forecasts_table(usecase)
     newest = _newest(lake, table, server=server).get(server) if lake.exists(table) else None
     if newest is None:
         raise UnknownNameError(f"there is no forecast of {server[:80]!r} in {table}")
@@ -195,10 +196,6 @@ def server_charts(found: ServerForecast) -> tuple[Chart, ...]:
 
 def _hours_ahead(hours: list[int]) -> Spec:
     return {**axis("hour", "Hours ahead"), "axis": {"format": "d", "values": hours}}
-
-
-def _table(usecase: UseCase, name: str) -> str:
-    return f"{usecase.name}.{name}"
 
 
 def _newest(lake: "Lake", table: str, *, server: str | None = None) -> dict[str, list[Mapping[str, object]]]:
@@ -257,7 +254,7 @@ def _past(
 def _accuracy(lake: "Lake", usecase: UseCase, server: str, *, until: datetime) -> tuple[Accuracy, ...]:
     from trunkline.lake.versions import newest
 
-    table, since = _table(usecase, "accuracy"), until - timedelta(weeks=WEEKS)
+    table, since = accuracy_table(usecase), until - timedelta(weeks=WEEKS)
     if not lake.exists(table):
         return ()
     said = ForecastAccuracy.table

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import PREDICTIONS, PredictionLog
 from trunkline.errors import InputError, UnknownNameError
-from trunkline.run.scored_log import ScoredLog, reasons_of
+from trunkline.run.scored_log import EXPLAINED_ROWS, ScoredLog, reasons_of
 from trunkline.run.steps import StepContext, scored_rows
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ __all__ = [
 ]
 
 _BLOCK_ROWS: Final = 50_000
-_EXPLAINED_ROWS: Final = 5_000
-"""Reasons take a thousand times as long as scores."""
 
 
 class Fan(BaseModel):
@@ -171,7 +169,7 @@ def predict_rows(context: StepContext) -> PredictDocument:
         schema=rows.schema,
     )
     transaction = Transaction(f"predict:{context.run_id}", 1)
-    size = _EXPLAINED_ROWS if context.reasons else _BLOCK_ROWS
+    size = EXPLAINED_ROWS if context.reasons else _BLOCK_ROWS
     total, decided = 0.0, None
     with workspace.lake.staged(PREDICTIONS, arrow_schema(PredictionLog)) as staged:
 

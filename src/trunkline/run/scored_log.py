@@ -19,16 +19,14 @@ if TYPE_CHECKING:
     from trunkline.spec import UseCase
     from trunkline.tasks import Model, Progress
 
-__all__ = ["JsonRows", "ScoredLog", "reasons_of"]
+__all__ = ["EXPLAINED_ROWS", "JsonRows", "ScoredLog", "reasons_of"]
+
+EXPLAINED_ROWS: Final = 5_000
+"""Rows that are explained between two words on how far it is: reasons take a thousand times as long as scores."""
 
 _SHORT: Final = 12
 _JSON_ROWS: Final = 100_000
-_EXPLAINED_ROWS: Final = 5_000  # between two words on how far it is
 _PLACE: Final = "_place"
-
-
-def _untold(_phase: str, _share: float) -> None:
-    pass
 
 
 class JsonRows:
@@ -170,14 +168,16 @@ class ScoredLog:
         )
 
 
-def reasons_of(model: "Model", rows: "pa.Table", top: int, *, progress: "Progress" = _untold) -> list[str] | None:
+def reasons_of(
+    model: "Model", rows: "pa.Table", top: int, *, progress: "Progress" = lambda _phase, _share: None
+) -> list[str] | None:
     """The features that moved each score most, as JSON, a block of rows at once; None where nobody asked."""
     if not top:
         return None
     found: list[str] = []
-    for start in range(0, rows.num_rows, _EXPLAINED_ROWS):
+    for start in range(0, rows.num_rows, EXPLAINED_ROWS):
         progress("reasons", start / rows.num_rows)
-        explained = model.explain(rows.slice(start, _EXPLAINED_ROWS), top=top)
+        explained = model.explain(rows.slice(start, EXPLAINED_ROWS), top=top)
         found += [json.dumps(row) for row in explained.column("reasons").to_pylist()]
     return found
 

@@ -135,20 +135,21 @@ def monitor_rows(context: StepContext) -> MonitorDocument:
 
 def _champion_before(context: StepContext) -> str | None:
     """The version in whose place this run has put its own; None where it has not."""
-    released = context.document("rollout")
-    return None if released is None else RolloutDocument.model_validate_json(released).previous
+    released = _released(context)
+    return None if released is None else released.previous
+
+
+def _released(context: StepContext) -> RolloutDocument | None:
+    document = context.document("rollout")
+    return None if document is None else RolloutDocument.model_validate_json(document)
 
 
 def _trusted(
     context: StepContext, version: str, model: "Model", scores: "npt.NDArray[np.float64]"
 ) -> "npt.NDArray[np.float64]":
     """Scores that an estimate may rest on: those of rows to which this very run has fitted its model are left out."""
-    released = context.document("rollout")
-    if (
-        context.document("predict") is None
-        or released is None
-        or RolloutDocument.model_validate_json(released).version != version
-    ):
+    released = _released(context)
+    if context.document("predict") is None or released is None or released.version != version:
         return scores
     from trunkline.train import unseen_rows
 

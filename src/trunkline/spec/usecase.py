@@ -80,10 +80,7 @@ class Watch:
 
 
 class Unwrap(Protocol):
-    """Takes apart a message that holds several records of a dataset; pure.
-
-    Such a message has a list or an object in it: an object of scalars alone is a record, and may not be asked about.
-    """
+    """Takes apart a message that holds several records of a dataset; pure."""
 
     def __call__(self, message: object, /) -> Sequence[object] | None:
         """Give the records of a decoded JSON value; None where it is a record itself."""

@@ -63,18 +63,21 @@ class ArchiveFiles:
             TamperedError: It came back as something else.
             UnavailableError: The place did not take it.
         """
-        name = f"{name}{SEALED}" if seals else name
+        if not seals:
+            return self._put(draft, name, rows)
+        name = f"{name}{SEALED}"
         with nameless_file(self._drafts, name, ()) as sealed:
-            if seals:
-                with draft.open("rb") as stream, sealed.open("wb") as out:
-                    writing = SealedStream(out, self._keys, purpose=_PURPOSE)
-                    for block in blocks(stream, draft):
-                        writing.write(block)
-                    writing.finish(bound=self._bound(name))
-            whole = sealed if seals else draft
-            with whole.open("rb") as stream:
-                made = hashlib.file_digest(stream, "sha256").hexdigest()
-            self._place.put(whole, f"{self._folder}/{name}")
+            with draft.open("rb") as stream, sealed.open("wb") as out:
+                writing = SealedStream(out, self._keys, purpose=_PURPOSE)
+                for block in blocks(stream, draft):
+                    writing.write(block)
+                writing.finish(bound=self._bound(name))
+            return self._put(sealed, name, rows)
+
+    def _put(self, whole: Path, name: str, rows: int) -> Part:
+        with whole.open("rb") as stream:
+            made = hashlib.file_digest(stream, "sha256").hexdigest()
+        self._place.put(whole, f"{self._folder}/{name}")
         found, size = self._place.digest(f"{self._folder}/{name}")
         if found != made:
             where = f"{self._place.address}/{self._folder}"
