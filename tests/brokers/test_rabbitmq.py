@@ -1,8 +1,10 @@
 """RabbitMQ's streams as the broker: what is acknowledged survives, places are shared, the URL alone chooses it."""
 
+import gc
 import json
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,6 +88,17 @@ def test_secrets_are_not_shown() -> None:
             BrokerSettings.model_validate({"url": "amqps://a:hidden@127.0.0.1:1", "options": {"tls.ca": "/no/file"}})
         ).publish({"a": [Message(b"x")]})
     assert "hidden" not in str(refused.value)
+
+
+def test_a_server_that_cannot_be_reached_leaves_no_connection_half_open() -> None:
+    broker = RabbitBroker(BrokerSettings.model_validate({"url": "amqp://127.0.0.1:1"}))
+    with pytest.raises(UnavailableError):
+        broker.publish({"a": [Message(b"x")]})
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        gc.collect()  # in this thread, which has no event loop to close anything on
+    assert [str(one.message) for one in said if "never awaited" in str(one.message)] == []
+    broker.close()
 
 
 @pytest.mark.servers

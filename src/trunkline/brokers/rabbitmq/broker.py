@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trunkline.brokers.protocol import MAX_BYTES, Capabilities, Message, Record, Trimmed, refuse_malformed
-from trunkline.brokers.rabbitmq.client import Loop, connected, explained, is_absent, is_ours, library
+from trunkline.brokers.rabbitmq.client import Loop, connected, explained, is_absent, is_ours, let_go, library
 from trunkline.brokers.rabbitmq.tail import AT, Tail, is_record, key_of, offset_of
 from trunkline.brokers.rabbitmq_address import rabbit_address
 from trunkline.brokers.sealed_values import SealedValues
@@ -267,7 +267,7 @@ class RabbitBroker:
         connection, self._connection = self._connection, None
         self._tails.clear()
         if connection is not None:
-            await connection.close()
+            await let_go(connection)
 
     def _make(self, topic: str) -> None:
         """Make a topic's stream if need be; a server that two ask at once may close the connection of one."""

@@ -16,7 +16,7 @@ from trunkline.errors import InputError, MissingExtraError, TrunklineError, Unav
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractConnection
 
-__all__ = ["Loop", "connected", "explained", "is_absent", "is_locked", "is_ours", "is_starting", "library"]
+__all__ = ["Loop", "connected", "explained", "is_absent", "is_locked", "is_ours", "is_starting", "let_go", "library"]
 
 _T = TypeVar("_T")
 
@@ -59,17 +59,37 @@ async def connected(address: RabbitAddress) -> "AbstractConnection":
     Raises:
         InputError: A certificate or a key cannot be used.
     """
-    connection: AbstractConnection = await library().connect(
-        host=address.host,
-        port=address.port,
-        login=address.user,
-        password=address.password,
-        virtualhost=address.vhost,
-        ssl=address.is_tls,
+    aio_pika = library()
+    connection: AbstractConnection = aio_pika.Connection(
+        aio_pika.connection.make_url(
+            host=address.host,
+            port=address.port,
+            login=address.user,
+            password=address.password,
+            virtualhost=address.vhost,
+            ssl=address.is_tls,
+        ),
         ssl_context=_context(address) if address.is_tls else None,
         client_properties={"connection_name": "trunkline"},
     )
+    try:
+        await connection.connect()
+    except BaseException:
+        await let_go(connection)
+        raise
     return connection
+
+
+async def let_go(connection: "AbstractConnection") -> None:
+    """Close a connection so that it counts as closed, whatever state it was in and whether or not this is cancelled.
+
+    One that does not count as closed is closed again when it is collected: on an event loop of that thread, which it
+    seldom has.
+    """
+    try:
+        await connection.close()
+    finally:
+        await connection.close()  # its transport is gone by now, so that nothing is waited for
 
 
 def library() -> Any:  # noqa: ANN401 - a module, loaded when it is used
