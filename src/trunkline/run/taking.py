@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from trunkline.errors import SchemaError, SourceError, TrunklineError
@@ -19,6 +18,7 @@ from trunkline.ingest.pulling import pull
 from trunkline.ingest.sources import open_source
 from trunkline.run.recordings import unpacked
 from trunkline.run.resolving import Handed, dataset_of
+from trunkline.run.scratch import scratch_folder
 from trunkline.run.taking_files import taken_files
 from trunkline.settings import SETTINGS_FILE
 from trunkline.settings.ingest import IngestSettings
@@ -78,10 +78,10 @@ def take(
     """
     said: list[Handed] = []
     recordings: dict[Path, Handed] = {}
-    with TemporaryDirectory(prefix="recordings-", dir=workspace.folder("tmp")) as folder:
+    with scratch_folder(workspace.folder("tmp"), purpose="recordings") as folder:
         for number, one in enumerate(handed):  # several may have one name
             try:
-                instead = unpacked(usecase, one, folder=Path(folder) / str(number), limits=workspace.settings.ingest)
+                instead = unpacked(usecase, one, folder=folder / str(number), limits=workspace.settings.ingest)
             except SourceError as error:
                 refused = Outcome(one, None, error)
                 _log(refused, usecase=usecase.name, run_id=run_id)
