@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FOLDER = "_delta_log"
 _VERSIONED = re.compile(r"(\d{20})\..+\Z")
 _COMMIT = re.compile(r"\d{20}\.json\Z")
+_PART = re.compile(r".*\.checkpoint\.\d{10}\.\d{10}\.parquet\Z")
 _CHECKPOINT = re.compile(r"\d{20}\.checkpoint(\..+)?\.parquet\Z")
 
 
@@ -176,6 +177,40 @@ def statistics(store: pafs.FileSystem) -> Iterator[Mapping[str, Mapping[str, obj
         for text in texts:
             if text:
                 yield json.loads(text)
+
+
+def transactions(store: pafs.FileSystem, *, version: int) -> dict[str, int] | None:
+    """Read how far the sources of a table are, all at once: delta-rs reads the log again for each of them.
+
+    Args:
+        store: Files below the table's folder.
+        version: Of the table.
+
+    Returns:
+        Application id to the version of its last transaction; None where the log was cut meanwhile.
+    """
+    import pyarrow.parquet as pq
+
+    files = [file for file in listing(store) if file.version <= version]
+    checkpoints = [file for file in files if file.is_checkpoint and not _PART.match(file.path)]
+    first = checkpoints[-1].version if checkpoints else -1
+    commits = [file for file in files if file.is_commit and file.version > first]
+    if [file.version for file in commits] != list(range(first + 1, version + 1)):
+        return None
+    found: dict[str, int] = {}
+    try:
+        if checkpoints:
+            with store.open_input_file(checkpoints[-1].path) as source:
+                told = pq.read_table(source, columns=["txn"]).column("txn").drop_null().to_pylist()
+            found = {one["appId"]: one["version"] for one in told}
+        for file in commits:
+            with store.open_input_stream(file.path) as stream:
+                lines = [line for line in stream.read().splitlines() if b'"txn"' in line]
+            told = [action["txn"] for action in map(json.loads, lines) if "txn" in action]
+            found |= {one["appId"]: one["version"] for one in told}
+    except FileNotFoundError:
+        return None
+    return found
 
 
 def _actions(store: pafs.FileSystem, file: LogFile) -> list[dict[str, dict[str, Any]]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from trunkline.engine import Engine, FilesVanishedError
 from trunkline.errors import SchemaError, UnknownNameError
 from trunkline.lake import delta, log, names, schemas
+from trunkline.lake.coverage import covered
 from trunkline.lake.delta import Bounds
 from trunkline.lake.log import Commit
 from trunkline.lake.place import Place
@@ -85,17 +86,13 @@ class LakeReader:
         Returns:
             The version of the last transaction of that source, or None when there was none.
         """
-        opened = self._place(table).open()
-        covered = None if opened is None else opened.transaction_version(app_id)
-        return None if covered is None else int(covered)
+        return self.transaction_versions(table, [app_id]).get(app_id)
 
     def transaction_versions(self, table: str, app_ids: Iterable[str]) -> dict[str, int]:
         """Like :meth:`transaction_version`, for many sources in one look; those without rows are left out."""
-        opened = self._place(table).open()
-        if opened is None:
-            return {}
-        found = {app_id: opened.transaction_version(app_id) for app_id in app_ids}
-        return {app_id: int(version) for app_id, version in found.items() if version is not None}
+        place = self._place(table)
+        opened = place.open()
+        return {} if opened is None else covered(place, opened, list(app_ids))
 
     def history(self, table: str, *, limit: int | None = None) -> list[Commit]:
         """List the commits that are still in the table's log, newest first.

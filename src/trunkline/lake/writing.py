@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from trunkline.errors import ConflictError, InputError, SchemaError, UnavailableError
 from trunkline.lake import delta, schemas
+from trunkline.lake.coverage import covered
 from trunkline.lake.place import Place
 from trunkline.settings import drills
 from trunkline.settings.lake import LakeSettings
@@ -81,7 +82,7 @@ def write(
     for attempt in attempts(settings.commit_attempts if isinstance(rows, pa.Table) else 1):
         with attempt:
             table = place.open(base)
-            if table is not None and _is_done(table, rows, transactions=transactions, mode=mode, name=place.name):
+            if table is not None and _is_done(place, table, rows, transactions=transactions, mode=mode):
                 return int(table.version())
             return _commit(place, rows, table=table, mode=mode, commit=commit, settings=settings, event=event)
     raise AssertionError("attempts either return or raise")
@@ -121,7 +122,7 @@ def write_staged(
     for attempt in attempts(settings.commit_attempts if base is None else 1):
         with attempt:
             table = place.open()
-            if table is not None and _covers(table, transactions, name=place.name):
+            if table is not None and _covers(place, table, transactions):
                 return int(table.version())
             if base is not None and base != (-1 if table is None else int(table.version())):
                 raise ConflictError("the table moved on while rows were compared with it", where=f"table {place.name}")
@@ -168,33 +169,33 @@ def attempts(most: int) -> Retrying:
 
 
 def _is_done(
+    place: Place,
     table: DeltaTable,
     rows: pa.Table | pa.RecordBatchReader,
     *,
     transactions: Sequence[Transaction],
     mode: str,
-    name: str,
 ) -> bool:
     """Whether there is nothing to commit: the rows are in the table already, or there are neither rows nor columns."""
     import pyarrow as pa
 
     if transactions:
-        return _covers(table, transactions, name=name)
+        return _covers(place, table, transactions)
     is_empty = mode == "append" and isinstance(rows, pa.Table) and rows.num_rows == 0
     return is_empty and set(rows.schema.names) <= set(delta.schema(table).names)
 
 
-def _covers(table: DeltaTable, transactions: Sequence[Transaction], *, name: str) -> bool:
+def _covers(place: Place, table: DeltaTable, transactions: Sequence[Transaction]) -> bool:
     """Whether the table has all parts of some rows.
 
     Raises:
         ConflictError: It has some, so that neither writing them all nor none would be right.
     """
-    found = [table.transaction_version(one.app_id) for one in transactions]
-    covered = [at is not None and at >= one.version for at, one in zip(found, transactions, strict=True)]
-    if any(covered) and not all(covered):
-        raise ConflictError("another writer committed a part of these rows", where=f"table {name}")
-    return bool(covered) and all(covered)
+    known = covered(place, table, [one.app_id for one in transactions])
+    is_done = [one.app_id in known and known[one.app_id] >= one.version for one in transactions]
+    if any(is_done) and not all(is_done):
+        raise ConflictError("another writer committed a part of these rows", where=f"table {place.name}")
+    return bool(is_done) and all(is_done)
 
 
 def _commit(
