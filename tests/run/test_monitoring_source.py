@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.ingest.rest.loopback import Reply
-from tests.ingest.rest.monitoring import Monitoring, monitoring, write_items
+from tests.ingest.rest.monitoring import Monitoring, millis, monitoring, write_items
 
 from trunkline.plugins import load_usecase
 from trunkline.run import Workspace
@@ -109,8 +109,11 @@ def test_faults_that_pass_are_outlasted(told: dict[str, Any]) -> None:
     assert first["predictions"]["degraded"] == []
 
 
-def test_the_next_run_asks_from_the_earliest_gap(told: dict[str, Any]) -> None:
-    assert told["hour"]["asked"] == [int(hour(GAP).timestamp() * 1000)]
+def test_the_next_run_asks_for_each_gap_alone_and_for_what_is_new(told: dict[str, Any]) -> None:
+    *gaps, (begin, end) = told["hour"]["asked"]
+    assert gaps == [(millis(hour(GAP)), millis(hour(GAP + 1))), (millis(hour(HOURS - 10)), millis(hour(HOURS - 8)))]
+    assert begin == millis(hour(HOURS - 2)), "the overlap"
+    assert end > millis(hour(HOURS + 1))
     assert told["hour"]["predictions"]["hours"] == 1
 
 

@@ -201,10 +201,11 @@ class Since(_Part):
         overlap: How far a pull goes back behind the newest value, for rows that come late.
         first: The parameter's value at the first pull; None leaves it out.
         param_format: How times are written in the parameters, where otherwise than in the records.
-        until_param: Parameter that takes the present, for servers that want both ends; empty for none.
-        step: Distance of the times, where they are regular: a step without rows is a gap, and is asked for again with
-            all that follows, until its rows are there or it lies further back than ``reach``. What comes twice is
-            merged by the contract's key.
+        until_param: Parameter that takes the end of what is asked for, the present or the end of a gap, for servers
+            that want or know both ends; empty for none.
+        step: Distance of the times, where they are regular: a step without rows is a gap, and is asked for again (with
+            all that follows, where there is no ``until_param``), until its rows are there or it lies further back than
+            ``reach``. What comes twice is merged by the contract's key.
         reach: How far back gaps are asked for; at most 5,000 steps.
         gap_share: A step with at most this share of the usual rows is a gap too; for sources that give about as many
             rows at every step.
@@ -220,7 +221,9 @@ class Since(_Part):
     param_format: Literal["iso", "epoch_s", "epoch_ms"] | None = Field(
         None, description="How times are written in the parameters, where otherwise than in the records."
     )
-    until_param: str = Field("", description="Parameter that takes the present; empty for none.")
+    until_param: str = Field(
+        "", description="Parameter that takes the end: the present, or that of a gap; empty for none."
+    )
     step: timedelta | None = Field(
         None, ge=timedelta(minutes=1), description="Distance of regular times: gaps are then asked for again."
     )

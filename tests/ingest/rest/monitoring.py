@@ -63,7 +63,7 @@ class Monitoring:
         hidden: Instants whose values it does not give yet, by tier; all tiers under the empty name.
         faults: What it answers instead, one after the other.
         tokens: How many tokens it gave.
-        asked: Begin of the range of each request for data, milliseconds since 1970.
+        asked: Begin and end of the range of each request for data, milliseconds since 1970.
         url: Where it listens.
     """
 
@@ -72,7 +72,7 @@ class Monitoring:
     hidden: dict[str, set[datetime]] = field(default_factory=dict)
     faults: list[Reply] = field(default_factory=list)
     tokens: int = 0
-    asked: list[int] = field(default_factory=list)
+    asked: list[tuple[int, int]] = field(default_factory=list)
     url: str = ""
 
     def declared(self, **more: object) -> dict[str, object]:
@@ -121,7 +121,7 @@ class Monitoring:
         if self.faults:
             return self.faults.pop(0)
         since, until = int(seen.query["start-time"]), int(seen.query["end-time"])
-        self.asked.append(since)
+        self.asked.append((since, until))
         return Reply(
             [self._part(item, since, min(until, millis(self.now))) for item in json.loads(self.file.read_text())]
         )

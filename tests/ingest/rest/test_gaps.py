@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 from tests.ingest.rest.loopback import NOON, Api, Reply, Seen, Times
 
-from trunkline.errors import SourceError
+from trunkline.errors import SourceError, UnavailableError
 from trunkline.ingest.sources.protocol import Position, Source
 from trunkline.ingest.sources.rest import open_source
 from trunkline.ingest.sources.rest.steps import Steps
@@ -41,8 +41,8 @@ def by_time(rows: list[dict[str, object]]) -> Callable[[Seen], Reply]:
     """A server that gives what is at least as new as asked for, three rows a page."""
 
     def answer(seen: Seen) -> Reply:
-        since, page = seen.query.get("since", ""), int(seen.query["page"])
-        found = [row for row in rows if str(row["at"]) >= since]
+        since, until, page = seen.query.get("since", ""), seen.query.get("until", "9"), int(seen.query["page"])
+        found = [row for row in rows if since <= str(row["at"]) <= until]
         return Reply({"rows": found[3 * page - 3 : 3 * page]})
 
     return answer
@@ -79,6 +79,81 @@ def test_a_gap_is_asked_for_again_ever_more_seldom_until_it_is_filled(
     assert begins(api) == ["2026-03-01T11:00:00Z"]
 
 
+BOTH_ENDS = {**HOURLY, "until_param": "until"}
+
+
+def ranges(api: Api) -> list[tuple[int, int]]:
+    """First hour and end of each question, without those of further pages; the first pull's begin is hour 0."""
+    asked = [(seen.query.get("since", ""), seen.query["until"]) for seen in api.seen if seen.query["page"] == "1"]
+    api.seen.clear()
+    return [(int(since[11:13] or 0), int(until[11:13])) for since, until in asked]
+
+
+def test_where_the_server_takes_an_end_each_gap_is_asked_for_alone(
+    api: Api, open_rest: OpenRest, pull: Pull, times: Times
+) -> None:
+    source = open_rest(paging={"kind": "page"}, since=BOTH_ENDS)
+    api.answer = by_time(hourly(0, 4, 5, 6, 7, 8, 9, 10, 12))
+    first = pull(source)
+    api.answer = by_time(hourly(*(one for one in range(14) if one != 2)))
+    times.passed_s = 3600
+    api.seen.clear()
+    second = pull(source, first[-1][1])
+    assert ranges(api) == [(1, 4), (11, 12), (12, 13)], "both gaps, and then what is new"
+    assert [str(row["call_id"])[:-2] for row in rows_of(second)] == [
+        *("1", "1", "3", "3", "4"),  # the server gives the end too
+        *("11", "11", "12"),
+        *("12", "12", "13"),
+    ]
+    times.passed_s = 7 * 3600
+    api.answer = by_time(hourly(*range(20)))
+    third = pull(source, second[-1][1])
+    assert ranges(api) == [(13, 19)], "hour 2 was asked for when it was 10 hours old, and is not 16 yet"
+    times.passed_s = 8 * 3600
+    assert {"2-0", "2-1"} <= {str(row["call_id"]) for row in rows_of(pull(source, third[-1][1]))}
+    assert ranges(api) == [(2, 3), (19, 20)]
+
+
+def test_a_pull_that_is_cut_in_a_gap_goes_on_there_and_asks_for_the_gaps_that_are_left(
+    api: Api, open_rest: OpenRest, pull: Pull, times: Times, tmp_path: Path
+) -> None:
+    source = open_rest(paging={"kind": "page", "size_param": "size", "size": 3}, since=BOTH_ENDS, attempts=1)
+    api.answer = by_time(hourly(0, 4, 5, 6, 7, 8, 9, 10, 12))
+    first = pull(source)
+    times.passed_s = 3600
+    whole = by_time(hourly(*range(14)))
+    api.answer = lambda seen: Reply(status=503) if seen.query["page"] == "2" else whole(seen)
+    api.seen.clear()
+    landed: list[Position] = []
+    with pytest.raises(UnavailableError):
+        landed.extend(part.position for part in source.pull(first[-1][1], folder=tmp_path))
+    api.seen.clear()
+    api.answer = whole
+    rest = pull(source, landed[-1])
+    assert [seen.query["page"] for seen in api.seen][:2] == ["2", "3"]
+    assert ranges(api) == [(11, 12), (12, 13)]
+    assert {f"{hour}-0" for hour in (3, 11, 13)} <= {str(row["call_id"]) for row in rows_of(rest)}
+    times.passed_s = 7200
+    api.answer = by_time(hourly(*range(15)))
+    pull(source, rest[-1][1])
+    assert ranges(api) == [(13, 14)], "nothing is lacking any more"
+
+
+def test_a_gap_that_the_server_refuses_does_not_hide_what_is_new(
+    api: Api, open_rest: OpenRest, times: Times, pull: Pull, tmp_path: Path
+) -> None:
+    source = open_rest(paging={"kind": "page"}, since=BOTH_ENDS)
+    api.answer = by_time(hourly(0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12))
+    first = pull(source)
+    times.passed_s = 3600
+    whole = by_time(hourly(*range(14)))
+    api.answer = lambda seen: Reply(status=400) if seen.query.get("since", "") < "2026-03-01T02" else whole(seen)
+    landed: list[bytes] = []
+    with pytest.raises(SourceError, match="400"):
+        landed.extend(part.path.read_bytes() for part in source.pull(first[-1][1], folder=tmp_path))
+    assert [str(row["call_id"]) for part in landed for row in json.loads(part)] == ["12-0", "12-1", "13-0"]
+
+
 def test_an_hour_with_far_fewer_rows_than_usual_is_a_gap_where_it_is_said(
     api: Api, open_rest: OpenRest, pull: Pull
 ) -> None:
@@ -106,7 +181,7 @@ def test_counts_that_vary_are_no_gaps() -> None:
     for number, count in enumerate(np.random.default_rng(7).poisson(9, 504)):
         at = NOON + number * HOUR
         steps = steps.counted([at] * (1 + int(count)))
-        asked += steps.due(before) is not None
+        asked += len(steps.due(before))
         before = at
     assert asked == 0
 
@@ -138,11 +213,11 @@ def test_all_pages_of_a_window_ask_up_to_the_same_instant_also_after_a_fault(
 
 def test_both_ends_in_a_form_of_their_own(api: Api, open_rest: OpenRest, pull: Pull) -> None:
     api.answer = by_time(hourly(4, per_hour=1))
-    asked = {**SINCE, "until_param": "until", "param_format": "epoch_s"}
+    asked = {**SINCE, "until_param": "end", "param_format": "epoch_s"}
     source = open_rest(paging={"kind": "page"}, since=asked)
     first = pull(source)
     pull(source, first[-1][1])
-    assert api.seen[0].query["until"] == str(int(NOON.timestamp()))
+    assert api.seen[0].query["end"] == str(int(NOON.timestamp()))
     assert [seen.query.get("since") for seen in api.seen if seen.query["page"] == "1"] == [None, "1772337600"]
 
 

@@ -21,7 +21,7 @@ from trunkline.ingest.sources.rest.records import as_document, list_in, time_tex
 from trunkline.ingest.sources.rest.steps import Steps
 from trunkline.ingest.sources.rest.window import Page, Times, Window, following, page_params, sha256
 from trunkline.ingest.unfolding import taken_apart
-from trunkline.spec.rest import CursorPaging, LinkPaging, PagePaging
+from trunkline.spec.rest import CursorPaging, LinkPaging, PagePaging, Since
 from trunkline.spec.sources import RestSource
 
 if TYPE_CHECKING:
@@ -57,13 +57,52 @@ class RestPages:
         paging, since = self._declared.paging, self._declared.since
         window, was_cut = Window.read(position, paging)
         numbers = _Numbers(self._declared.max_pages, where=self._where)
-        window = window if was_cut else self._begun(window)
         with Caller(self._declared, timing=self._timing) as caller:
-            window, gave = yield from self._window(caller, window, folder=folder, numbers=numbers)
-            is_feed = isinstance(paging, CursorPaging) and paging.keep
-            if not was_cut or is_feed or (since is None and gave):
-                return
-            yield from self._window(caller, self._begun(window.next(paging)), folder=folder, numbers=numbers)
+            if was_cut:
+                window, gave = yield from self._window(caller, window, folder=folder, numbers=numbers)
+                is_feed = isinstance(paging, CursorPaging) and paging.keep
+                if is_feed or (since is None and gave):
+                    return
+                window = window.next(paging)
+            window, refused = yield from self._gaps(caller, window, folder=folder, numbers=numbers)
+            yield from self._window(caller, self._begun(window), folder=folder, numbers=numbers)
+            if refused is not None:
+                raise refused
+
+    def _gaps(
+        self, caller: Caller, window: Window, *, folder: Path, numbers: "_Numbers"
+    ) -> Generator[Pulled, None, tuple[Window, SourceError | None]]:
+        """Ask for the gaps that are due, each alone, where the server takes an end.
+
+        Gives the window to go on with, and what the server said of a gap that it refused: one beyond what it keeps must
+        not hide what is new.
+        """
+        since, refused = self._declared.since, None
+        if since is None or not since.until_param:
+            return window, None
+        for begin, end in self._due(window, since):
+            steps = _steps(window, since).without(begin, end)
+            asked = replace(window, asked=begin.isoformat(), until=end.isoformat(), steps=steps.text, gap=True)
+            try:
+                ended, _ = yield from self._window(caller, asked, folder=folder, numbers=numbers)
+            except SourceError as error:
+                refused = error
+            else:
+                window = ended.next(self._declared.paging)
+        return window, refused
+
+    def _due(self, window: Window, since: Since) -> tuple[tuple[datetime, datetime], ...]:
+        """Give begin and end of the gaps that are due and lie before what is asked for anyway."""
+        if since.step is None or window.since is None:
+            return ()
+        anyway = _overlap_begin(window, since)
+        before = datetime.fromisoformat(window.before) if window.before else None
+        found = _steps(window, since).due(before, share=since.gap_share)
+        due = tuple((begin, min(end, anyway)) for begin, end in found if begin < anyway)
+        if due:
+            told = {"since": due[0][0].isoformat(), "until": due[-1][1].isoformat(), "gaps": len(due)}
+            _logger.warning("gaps asked for again", extra={"source": self.name, **told})
+        return due
 
     def _window(
         self, caller: Caller, window: Window, *, folder: Path, numbers: "_Numbers"
@@ -161,30 +200,31 @@ class RestPages:
         return {**asked, since.param: time_text(begin if window.asked else begin - since.overlap, form)}
 
     def _begun(self, window: Window) -> Window:
-        """Let a window end now, and begin with the earliest gap that is due, where the source tells gaps."""
+        """Let a window end now; without an end to say, it begins with the earliest gap that is due."""
         since = self._declared.since
         if since is not None and since.until_param:
             window = replace(window, until=self._timing.now().isoformat())
         if since is None or since.step is None or window.since is None:
             return window
-        steps = Steps.read(window.steps, width=since.step, reach=since.reach)
-        begin = steps.begin_of(datetime.fromisoformat(window.since) - since.overlap)
-        gap = steps.due(datetime.fromisoformat(window.before) if window.before else None, share=since.gap_share)
-        if gap is not None and gap < begin:
-            _logger.warning("gap asked for again", extra={"source": self.name, "since": gap.isoformat()})
-            begin = gap
-        return replace(window, asked=begin.isoformat(), steps=steps.before(begin).text)
+        begin = _overlap_begin(window, since)
+        if not since.until_param:
+            begin = min((begin, *(gap for gap, _ in self._due(window, since))))
+        return replace(window, asked=begin.isoformat(), steps=_steps(window, since).before(begin).text)
 
     def _times(self, rows: list[object], window: Window) -> Times:
-        """Give the newest time of rows, and rows by step; one that lies ahead does not hide what comes until then."""
+        """Give the newest time of rows, and rows by step; one that lies ahead does not hide what comes until then.
+
+        Of a gap only its own rows count, and none is news.
+        """
         since, now = self._declared.since, self._timing.now()
         if since is None:
             return None, None
         times = times_in(rows, since, where=self._where)
+        newest = None if window.gap else min(max(times), now)
         if since.step is None:
-            return min(max(times), now), None
-        steps = Steps.read(window.steps, width=since.step, reach=since.reach)
-        return min(max(times), now), steps.counted(at for at in times if at <= now).text
+            return newest, None
+        counted = (at for at in times if (window.is_of_gap(at) if window.gap else at <= now))
+        return newest, _steps(window, since).counted(counted).text
 
     def _link(self, page: str, *, answer: Answer, secrets: tuple[str, ...]) -> str:
         """Make the address of the next page whole, and take the credentials out of it."""
@@ -205,6 +245,7 @@ class RestPages:
 
     def _origin(self, window: Window, *, rows: int) -> str:
         since = f" since {window.since}" if window.since else ""
+        since = f" from {window.asked} to {window.until}" if window.gap else since
         return f"{self._where}{since}, rows {window.rows + 1} to {window.rows + rows}"
 
 
@@ -223,6 +264,18 @@ class _Numbers:
             )
         self._given += 1
         return self._given
+
+
+def _steps(window: Window, since: Since) -> Steps:
+    """Give the rows by step that a window knows of."""
+    assert since.step is not None
+    return Steps.read(window.steps, width=since.step, reach=since.reach)
+
+
+def _overlap_begin(window: Window, since: Since) -> datetime:
+    """Give the begin of the step in which the overlap of a window begins."""
+    assert window.since is not None
+    return _steps(window, since).begin_of(datetime.fromisoformat(window.since) - since.overlap)
 
 
 def _with(body: Mapping[str, object], names: list[str], value: object) -> dict[str, object]:

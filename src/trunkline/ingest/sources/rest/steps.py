@@ -14,6 +14,8 @@ __all__ = ["Steps"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _USUAL_OF: Final = 24
+_NEAR: Final = 6
+"""Gaps with so few steps between them are asked for together."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Steps:
 
         >>> hour, noon = timedelta(hours=1), datetime(2026, 3, 1, 12, tzinfo=UTC)
         >>> seen = Steps.read(None, width=hour, reach=4 * hour).counted([noon, noon, noon + 2 * hour])
-        >>> seen.counts, seen.due().isoformat()
-        ((2, 0, 1), '2026-03-01T13:00:00+00:00')
+        >>> seen.counts, [at.isoformat() for at in seen.due()[0]]
+        ((2, 0, 1), ['2026-03-01T13:00:00+00:00', '2026-03-01T14:00:00+00:00'])
         """
         places = [(at - _EPOCH) // self.width for at in times]
         if not places:
@@ -76,8 +78,8 @@ class Steps:
                 counts[place - first] += 1
         return type(self)(self.width, self.kept, first, tuple(counts))
 
-    def due(self, before: datetime | None = None, *, share: float = 0.0) -> datetime | None:
-        """Begin of the earliest gap that is to be asked for; None where there is none.
+    def due(self, before: datetime | None = None, *, share: float = 0.0) -> tuple[tuple[datetime, datetime], ...]:
+        """Begin and end of the gaps that are to be asked for, the earliest first; those near each other are one.
 
         A gap is a step with no rows, or with at most a share of the lower median of the newest 24 steps that have rows;
         the newest step may be still to fill. One that stays is asked for ever more seldom: when it is 1, 2, 4, 8, ...
@@ -89,15 +91,30 @@ class Steps:
         """
         filled = [count for count in self.counts[:-1] if count][-_USUAL_OF:]
         if not filled:
-            return None
+            return ()
         usual, newest = median_low(filled), self.first + len(self.counts) - 1
         asked = None if before is None else (before - _EPOCH) // self.width
+        found: list[tuple[int, int]] = []
         for place, count in enumerate(self.counts[:-1], self.first):
-            if count <= share * usual:
-                was = 0 if asked is None else max(asked - place, 0)
-                if (newest - place).bit_length() > was.bit_length():
-                    return _EPOCH + place * self.width
-        return None
+            was = 0 if asked is None else max(asked - place, 0)
+            if count > share * usual or (newest - place).bit_length() <= was.bit_length():
+                continue
+            if found and place - found[-1][1] <= _NEAR:
+                found[-1] = (found[-1][0], place + 1)
+            else:
+                found.append((place, place + 1))
+        return tuple((_EPOCH + begin * self.width, _EPOCH + end * self.width) for begin, end in found)
+
+    def without(self, begin: datetime, end: datetime) -> Self:
+        """Forget the rows of some steps, which are asked for again.
+
+        Args:
+            begin: Begin of a step.
+            end: Begin of the step behind them.
+        """
+        first, last = ((at - _EPOCH) // self.width - self.first for at in (begin, end))
+        counts = tuple(0 if first <= place < last else count for place, count in enumerate(self.counts))
+        return type(self)(self.width, self.kept, self.first, counts)
 
     def before(self, at: datetime) -> Self:
         """Forget the steps from an instant on: their rows are asked for again.

@@ -34,7 +34,8 @@ class Window:
         steps: Rows by step of time, where the source tells gaps; see ``Steps``.
         asked: Time from which rows were asked for, where a gap or a step lies before the overlap; ISO and UTC.
         until: Time up to which rows were asked for, the same for all pages, where servers want it; ISO and UTC.
-        before: What ``since`` was in the window before; not written down.
+        before: What ``since`` was when gaps were asked for last; written down with a gap alone.
+        gap: Whether it asks for a gap, from ``asked`` to ``until``: ``since`` then stays as it is.
     """
 
     since: str | None = None
@@ -46,6 +47,7 @@ class Window:
     asked: str | None = None
     until: str | None = None
     before: str | None = None
+    gap: bool = False
 
     @classmethod
     def read(cls, position: Position | None, paging: Paging) -> "tuple[Window, bool]":
@@ -59,18 +61,27 @@ class Window:
             return cls(page=first_page(paging)), False
         since, newest = _text(position.get("since")), _text(position.get("newest"))
         digest, steps = _text(position.get("page_sha256")), _text(position.get("steps"))
-        page = position.get("page")
+        page, gap, before = position.get("page"), position.get("gap") is True, _text(position.get("before"))
         if isinstance(page, str | int) and position.get("paging") == _counted_by(paging):
             asked = _text(position.get("asked"))
             until = _text(position.get("until"))
-            return cls(since, newest, page, _count(position.get("rows")), digest, steps, asked, until), True
-        ended = cls(since, newest, None, 0, digest, steps)
-        return (replace(ended, newest=None, page=first_page(paging)) if page is not None else ended.next(paging)), False
+            rows = _count(position.get("rows"))
+            return cls(since, newest, page, rows, digest, steps, asked, until, before, gap), True
+        ended = cls(since, newest, None, 0, digest, steps, before=before, gap=gap)
+        if page is None or gap:
+            return ended.next(paging), False
+        return replace(ended, newest=None, page=first_page(paging)), False
 
     def next(self, paging: Paging) -> "Window":
         """Give the window after this one, which has ended."""
-        begins = self.newest or self.since
-        return Window(begins, None, first_page(paging), 0, self.page_sha256, self.steps, before=self.since)
+        begins, before = (self.since, self.before) if self.gap else (self.newest or self.since, self.since)
+        return Window(begins, None, first_page(paging), 0, self.page_sha256, self.steps, before=before)
+
+    def is_of_gap(self, at: datetime) -> bool:
+        """Say whether an instant lies in the gap that is asked for; servers may give more."""
+        assert self.asked is not None
+        assert self.until is not None
+        return datetime.fromisoformat(self.asked) <= at < datetime.fromisoformat(self.until)
 
     def position(self, paging: Paging) -> Position:
         """Write it down."""
@@ -83,6 +94,7 @@ class Window:
             "paging": _counted_by(paging),
             **({} if self.steps is None else {"steps": self.steps, "asked": self.asked}),
             **({} if self.until is None else {"until": self.until}),
+            **({"gap": True, "before": self.before} if self.gap else {}),
         }
 
     def after(self, *, content: bytes, rows: int, page: Page, times: "Times") -> "Window":
