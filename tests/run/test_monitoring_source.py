@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 BEGAN = datetime(2025, 3, 17, tzinfo=UTC)  # clocks in Europe change thirteen days later
 HOURS = 400
-GAP = HOURS - 31  # 32 hours old when the source is back, and so asked for again
+GAPS = (HOURS - 31, HOURS - 15, HOURS - 7)  # 32, 16 and 8 hours old when the source is back, and so asked for again
 TIERS = ("main", "sub_1", "sub_2")
 QUICK = {"trials": 1, "evaluation_days": 7, "zone": "Europe/Berlin"}
 ATTEMPTS = 4
@@ -81,8 +81,8 @@ def told(
 
 
 def _first_troubles(api: Monitoring) -> None:
-    api.hidden["sub_1"] = {hour(GAP)}
-    api.hidden[""] = {hour(HOURS - 10), hour(HOURS - 9)}
+    api.hidden["sub_1"] = {hour(GAPS[0])}
+    api.hidden[""] = {hour(GAPS[1]), hour(GAPS[2])}
     api.faults += [
         Reply(status=429, headers={"Retry-After": "0"}),
         Reply(status=500),
@@ -111,7 +111,7 @@ def test_faults_that_pass_are_outlasted(told: dict[str, Any]) -> None:
 
 def test_the_next_run_asks_for_each_gap_alone_and_for_what_is_new(told: dict[str, Any]) -> None:
     *gaps, (begin, end) = told["hour"]["asked"]
-    assert gaps == [(millis(hour(GAP)), millis(hour(GAP + 1))), (millis(hour(HOURS - 10)), millis(hour(HOURS - 8)))]
+    assert gaps == [(millis(hour(gap)), millis(hour(gap + 1))) for gap in GAPS]
     assert begin == millis(hour(HOURS - 2)), "the overlap"
     assert end > millis(hour(HOURS + 1))
     assert told["hour"]["predictions"]["hours"] == 1
@@ -132,7 +132,7 @@ def test_hours_that_come_later_are_merged_and_what_was_missed_is_made_up_for(tol
     assert not [one for one in back["monitor"]["alerts"] if "out of reach" in one["title"]]
     known = {(row["server"], row["metric"], row["at"]) for row in rows(told, "response_time.metrics")}
     whole = {(tier, "response_time_ms", hour(place)) for tier in TIERS for place in range(HOURS + 4)}
-    late = {hour(GAP), hour(HOURS - 10), hour(HOURS - 9)}
+    late = {hour(gap) for gap in GAPS}
     assert {(tier, at) for tier, _, at in whole - known} == set(), "nothing is lacking"
     assert late <= {at for _, _, at in known}
 
