@@ -7,12 +7,19 @@ import math
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from trunkline.cli import main
 from trunkline.run import Workspace
 from trunkline.settings import load_settings
+
+
+def since(row: dict[str, Any]) -> datetime:
+    """When a device became what the row says."""
+    found: datetime = row["valid_from_at"]
+    return found
 
 
 @pytest.mark.slow
@@ -31,7 +38,15 @@ def test_windows_of_a_real_drive_are_what_plain_python_counts(data_dir: Path, tm
                     row = {**keys, "sensor": one["name"], "read_at": at.isoformat(), **one["values"]}
                     lines.append(json.dumps(row))
     (tmp_path / "drive.ndjson").write_text("\n".join(lines))
-    assert main(["ingest", "sensors", str(tmp_path / "drive.ndjson"), "--workspace", str(tmp_path / "w")]) == 0
+    (device,) = {json.loads(line)["deviceId"] for line in lines}
+    half = min(readings) + timedelta(seconds=10 * (len(readings) // 2))  # the handset is sold on the way
+    begun = min(readings) - timedelta(days=1)
+    owners = [f"{device},{begun.isoformat()},handset,,ann", f"{device},{half.isoformat()},handset,,bob"]
+    header = "device_id,valid_from_at,kind,site,subscriber_id"
+    (tmp_path / "devices.csv").write_text("\n".join([header, *owners]) + "\n")
+    into = ["--workspace", str(tmp_path / "w")]
+    assert main(["ingest", "sensors", str(tmp_path / "devices.csv"), *into]) == 0
+    assert main(["ingest", "sensors", str(tmp_path / "drive.ndjson"), *into]) == 0
     lake = Workspace(load_settings(workspace=tmp_path / "w")).lake
     found = {row["window_start_at"]: row for row in lake.arrow("sensors.movement").to_pylist()}
     wanted = {}
@@ -49,6 +64,11 @@ def test_windows_of_a_real_drive_are_what_plain_python_counts(data_dir: Path, tm
         assert (row["readings"], row["sensors"]) == (count, sensors)
         assert row["activity_energy"] == (None if energy is None else pytest.approx(energy, rel=1e-9))
         assert row["longest_gap_s"] == (None if gap is None else pytest.approx(gap, abs=1e-6))
+    ann, bob = [row["subscriber_id"] for row in sorted(lake.arrow("sensors.devices").to_pylist(), key=since)]
+    assert ann != bob
+    for row in found.values():
+        owner = ann if row["window_end_at"] < half else bob
+        assert (row["kind"], row["site"], row["subscriber_id"]) == ("handset", None, owner)
     alerts = lake.arrow("platform.alerts").to_pylist()
     assert [alert["title"] for alert in alerts] == ["sensors: a device moves unlike before"]
     travel = lake.arrow("sensors.travel").to_pylist()

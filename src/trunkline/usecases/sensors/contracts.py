@@ -73,6 +73,7 @@ class Movement(Contract):
     longest_gap_s: Number | None = field("Longest time between two readings of the accelerometer", unit="s", minimum=0)
     site: Text | None = field("Where the device stood when the window ended", max_length=64)
     kind: Text | None = field("What the device was then", max_length=40)
+    subscriber_id: Text | None = field("Whose it was then", max_length=64, pii="subscriber")
     activity_score: Number | None = field("Standard deviations of the activity off its moving average")
     rarity: Number | None = field("How rare the movement is for the device: 1 was never seen", minimum=0, maximum=1)
 
@@ -93,4 +94,5 @@ class Travel(Contract):
     battery_drop: Number | None = field("Difference of most and least share", minimum=0, maximum=1)
     site: Text | None = field("Where the device stood when the window ended", max_length=64)
     kind: Text | None = field("What the device was then", max_length=40)
+    subscriber_id: Text | None = field("Whose it was then", max_length=64, pii="subscriber")
     speed_score: Number | None = field("Standard deviations of the mean speed off its moving average")

@@ -76,8 +76,11 @@ def travelling(readings: "ir.Table") -> "ir.Table":
     ).drop("_way_s", "battery_high")
 
 
-_SITE: Final = Lookup(
-    dataset="devices", on=("device_id",), columns={"site": "site", "kind": "kind"}, valid_from="valid_from_at"
+_DEVICE: Final = Lookup(
+    dataset="devices",
+    on=("device_id",),
+    columns={"site": "site", "kind": "kind", "subscriber_id": "subscriber_id"},
+    valid_from="valid_from_at",
 )
 
 movement: Final = Windowed(
@@ -86,7 +89,7 @@ movement: Final = Windowed(
     by=("device_id",),
     windows=Windows(length=timedelta(seconds=10), lateness=LATENESS),
     expression=moving,
-    lookups=(_SITE,),
+    lookups=(_DEVICE,),
     scores={
         "activity_score": Ewma(of="activity_energy", half_life=30, warmup=12),
         "rarity": HalfSpace(limits={"activity_energy": (0, 50), "rotation_energy": (0, 10)}, span=60),
@@ -114,7 +117,7 @@ travel: Final = Windowed(
     by=("device_id",),
     windows=Windows(length=timedelta(minutes=1), every=timedelta(seconds=20), lateness=LATENESS),
     expression=travelling,
-    lookups=(_SITE,),
+    lookups=(_DEVICE,),
     scores={"speed_score": Ewma(of="speed_mean_mps", half_life=30, warmup=12)},
     rules={
         "battery_low": WindowRule(
