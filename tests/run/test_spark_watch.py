@@ -1,5 +1,6 @@
 """What Spark's workers are sent of the settings."""
 
+import json
 import pickle
 from pathlib import Path
 
@@ -12,6 +13,21 @@ from trunkline.settings import load_settings
 
 KEY = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlYzE="
 LEASES = "postgresql://me:hidden@leases/trunkline"
+
+METERS = """
+from typing import ClassVar
+from trunkline.contracts import Contract, Integer, Table, Text, field
+from trunkline.spec import UseCase
+
+class Read(Contract):
+    table: ClassVar[Table] = Table(key=("meter",))
+    meter: Text = field(max_length=20)
+    watts: Integer = field()
+
+usecase = UseCase(
+    name="meters", title="Meters", question="?", datasets={"reads": Read}, main="reads", task=None, metric=""
+)
+"""
 
 
 @pytest.fixture
@@ -43,3 +59,18 @@ def test_a_worker_without_the_master_key_makes_none(
     with pytest.raises(InputError, match=r"privacy\.master_key is not set"):
         list(task([rows]))
     assert not list(tmp_path.rglob("*.key"))
+
+
+def test_a_worker_knows_the_users_own_use_cases_wherever_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugins = tmp_path / "mine" / "usecases" / "meters"
+    plugins.mkdir(parents=True)
+    (plugins / "__init__.py").write_text(METERS)
+    monkeypatch.chdir(plugins.parent.parent)
+    sent = SentSettings.of(load_settings(workspace=tmp_path / "w"))
+    task = SparkTask(sent, "meters", "reads", "meters", "kafka:one:two:", {}, {0: 0})
+    monkeypatch.chdir(tmp_path)
+    rows = pa.RecordBatch.from_pydict({"partition": [0], "offset": [0], "value": [b'{"meter": "m1", "watts": 5}']})
+    (taken,) = list(pickle.loads(pickle.dumps(task))([rows]))
+    assert json.loads(taken["receipt"][0].as_py())["accepted"] == 1

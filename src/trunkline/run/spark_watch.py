@@ -4,8 +4,9 @@ The workers read Kafka, judge and commit by the same code as ``trunkline watch``
 process keeps the same places in the topic's group: where the chunk of each partition ends is noted before the workers
 begin, that it is done after its dead letters were sent, all before Spark notes the micro-batch as done. So a chunk that
 was interrupted is the same batch whoever takes it further, and the lake's transactions make a task that runs twice, or
-beside its double, count once. Workers need Trunkline, and reach the workspace under the same path as this process.
-Spark's checkpoint, in the workspace, says which records a micro-batch has. Windows are refreshed on Spark.
+beside its double, count once. Workers need Trunkline, and reach the workspace and the user's own use cases under the
+same paths as this process. Spark's checkpoint, in the workspace, says which records a micro-batch has. Windows are
+refreshed on Spark.
 """
 
 import json
@@ -46,7 +47,7 @@ class SentSettings:
     """What workers need of the settings, without the secrets: Spark stores and shows what it is sent.
 
     Attributes:
-        shown: The settings; they name the workspace by its absolute path.
+        shown: The settings; they name the workspace and the folder of use cases by absolute paths.
         secrets: Group and name of those that workers find in their own environment, because this process has them.
     """
 
@@ -60,8 +61,9 @@ class SentSettings:
         kept = {name: getattr(settings, name) for name in _SENT}
         for group, name in secrets:
             kept[group] = kept[group].model_copy(update={name: None})
-        place = settings.workspace.absolute()
-        return cls(Settings.model_construct(workspace=place, threads=1, engine=EngineSettings(), **kept), secrets)
+        for folder in ("workspace", "plugin_dir"):
+            kept[folder] = getattr(settings, folder).absolute()
+        return cls(Settings.model_construct(threads=1, engine=EngineSettings(), **kept), secrets)
 
     def completed(self) -> Settings:
         """Add the secrets of this process's own settings.
