@@ -12,6 +12,7 @@ from trunkline.spec.publish import Mode
 from trunkline.usecases.churn import usecase as churn
 from trunkline.usecases.response_time import usecase as response_time
 from trunkline.usecases.towers import usecase as towers
+from trunkline.usecases.upgrade import usecase as upgrade
 
 PAGE = Path(__file__).parents[2] / "docs" / "publish.md"
 
@@ -32,7 +33,7 @@ def test_every_key_of_a_sink_is_on_the_page() -> None:
 
 def test_every_shipped_table_is_on_the_page() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    for usecase in (churn, response_time, towers):
+    for usecase in (churn, response_time, towers, upgrade):
         for one in planned(usecase):
             assert f"`{one.name}" in page
             assert not one.view or f"`{one.view}`" in page

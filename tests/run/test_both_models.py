@@ -6,10 +6,15 @@ their contracts, features, labels, segments and offers are the shipped ones.
 
 import gzip
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+pytest.importorskip("sqlalchemy", reason="the extra sql is not installed")
 
 from trunkline.contracts.records import AUDIENCES, PREDICTIONS
 from trunkline.run import Workspace
@@ -99,8 +104,26 @@ def test_the_audience_is_who_will_stay_and_will_upgrade(
     for key, (offer, gained) in wanted.items():
         assert members[key]["offer"] == offer
         assert members[key]["expected_value"] == pytest.approx(gained)
+    published = tmp_path / "published.db"
+    code, _, err = trunkline("publish", "renewing", "--workspace", folder, "--to", f"sqlite:///{published}", "--json")
+    assert code == 0, err
+    latest = ask(published, "SELECT entity_key, score FROM latest_upgrade_predictions")
+    published_audience = ask(published, "SELECT entity_key, offer FROM upgrade_audience")
+    segments = {name for (name,) in ask(published, "SELECT DISTINCT segment FROM trunkline_predictions_daily")}
+    tables = {name for (name,) in ask(published, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert dict(latest) == scores["renewing"]
+    assert dict(published_audience) == {key: offer for key, (offer, _) in wanted.items()}
+    assert segments == {str(row["area_type"]) for row in rows}
+    assert "messages" not in tables, "they leave to who names them"
+
     leaving = [key for key, score in scores["staying"].items() if score > 0.4]
     assert leaving, "some are left out because they will go"
+
+
+def ask(database: Path, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(database)) as there:
+        rows: list[tuple[Any, ...]] = there.execute(query).fetchall()
+        return rows
 
 
 def offer_of(row: dict[str, object]) -> str:

@@ -92,10 +92,21 @@ def chosen(choices: Choices) -> UseCase:
         audience=AUDIENCE,
         publish=(
             Publication(
+                name="upgrade_predictions",
+                table="platform.predictions",
+                columns=("entity_key", "score", "decision", "reasons", "model_version", "predicted_at"),
+                key=("entity_key",),
+                mode="dated",
+                dated_by="predicted_at",
+                view="latest_upgrade_predictions",
+            ),
+            Publication(name="upgrade_audience", table="platform.audiences"),
+            Publication(
                 name="messages", table="upgrade.messages", contract=CustomerMessage, mode="append", by_name=True
             ),
         ),
         label_delay_days=7,
+        segments=("area_type",),
         justified={name: JUSTIFIED[group] for group in choices.also for name in GROUPS[group]},
         choices=Choices,
         chosen=chosen,
