@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from _typeshed import SupportsRichComparison
 
-__all__ = ["KeyOrder", "Keys", "held_already", "is_compared", "key_columns", "marked_twice", "repeated"]
+__all__ = ["KeyOrder", "Keys", "held_already", "is_compared", "key_columns", "repeated"]
 
 _ODD: Final = 0x9E3779B97F4A7C15
 """Spreads the bits of one field's hash over those of the next (Knuth's multiplicative hashing)."""
@@ -150,7 +150,7 @@ class Keys:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        twice = pa.array(marked_twice([marks for _, marks in parts]))
+        twice = pa.array(_marked_twice([marks for _, marks in parts]))
         if not len(twice):
             return None
         columns = self._schema.names
@@ -162,7 +162,7 @@ class Keys:
         return doomed if len(doomed) else None
 
 
-def marked_twice(marks: "Sequence[npt.NDArray[np.int64]]") -> "npt.NDArray[np.int64]":
+def _marked_twice(marks: "Sequence[npt.NDArray[np.int64]]") -> "npt.NDArray[np.int64]":
     """Give the marks that occur more than once."""
     import numpy as np
 

@@ -6,6 +6,7 @@ row is written that has to be taken out again. What repeats further apart is onl
 key; whoever commits the rows finds it in what was written.
 """
 
+from array import array
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from trunkline.checks import ROW
-from trunkline.ingest.repeats import KeyOrder, Keys, marked_twice
+from trunkline.ingest.repeats import KeyOrder, Keys
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,7 @@ class Sieve:
         self._held: deque[pa.Table] = deque()
         self._marks: deque[npt.NDArray[np.int64]] = deque()
         self._size = 0
-        self._handed: list[npt.NDArray[np.int64]] = []
+        self._handed = array("q")
         self._handed_rows = 0
 
     def add(self, rows: "pa.Table") -> None:
@@ -88,7 +89,7 @@ class Sieve:
             self._writing.popleft().result()
         if order.is_growing or not self._handed_rows:
             return False
-        return self._handed_rows > _MOST_MARKS or len(marked_twice(self._handed)) > 0
+        return self._handed_rows > _MOST_MARKS or _holds_twins(self._handed)
 
     def __enter__(self) -> Self:
         """Enter a ``with`` block."""
@@ -123,9 +124,9 @@ class Sieve:
             self._size -= rows.nbytes
             self._handed_rows += len(marks)
             if self._handed_rows <= _MOST_MARKS:
-                self._handed.append(marks)
+                self._handed.frombytes(marks.tobytes())
             else:
-                self._handed.clear()
+                self._handed = array("q")
             self._handed_on(rows)
 
     def _handed_on(self, rows: "pa.Table") -> None:
@@ -133,3 +134,12 @@ class Sieve:
         if len(self._writing) >= self._most_writing:
             self._writing.popleft().result()
         self._writing.append(self._pool.submit(self._write, rows))
+
+
+def _holds_twins(marks: "array[int]") -> bool:
+    """Whether a value occurs more than once; sorts the values where they are, because there may be many."""
+    import numpy as np
+
+    ordered = np.frombuffer(marks, dtype=np.int64)
+    ordered.sort()
+    return bool((ordered[1:] == ordered[:-1]).any())
