@@ -76,6 +76,26 @@ print([name for name in ("pandas", "pyarrow.dataset") if name in sys.modules])
     assert done.stdout.split("\n")[:2] == ["1 2", "[]"]
 
 
+@pytest.mark.slow
+def test_compilers_of_other_databases_are_loaded_when_they_are_asked_for() -> None:
+    code = """
+import sys
+import pyarrow as pa
+from trunkline.engine.duckdb import DuckDB
+loaded = lambda: sum(name.startswith("ibis.backends.sql.compilers.") for name in sys.modules)
+with DuckDB(threads=1) as engine:
+    table = engine.table(pa.table({"a": [1]}))
+    engine.arrow(table)
+    import ibis
+    import ibis.backends.sql.compilers as compilers
+    few = loaded()
+    print("sqlglot.dialects.snowflake" in sys.modules, few < 5, "SELECT" in ibis.to_sql(table, dialect="postgres"))
+    print(hasattr(compilers, "no_database"), compilers.MySQLCompiler.__name__, loaded() > 20)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["False True True", "False MySQLCompiler True"]
+
+
 @pytest.mark.parametrize("module", ["trunkline.engine", "trunkline.lake", "trunkline.settings.lake"])
 def test_importing_is_light(module: str) -> None:
     heavy = ["duckdb", "ibis", "deltalake", "pandas", "pyarrow", "tenacity", "filelock"]

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from trunkline.engine.compilers import load_when_asked
 from trunkline.engine.protocol import Capabilities, FilesVanishedError, MapBatches
 from trunkline.errors import AuthorError
 
@@ -92,7 +93,8 @@ class DuckDB:
         return self._backend
 
     def _connect(self) -> Backend:
-        import ibis
+        load_when_asked()
+        from ibis.backends.duckdb import Backend
 
         config: dict[str, object] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
         if self._memory_limit_mb is not None:
@@ -101,7 +103,7 @@ class DuckDB:
             config["threads"] = self._threads
         if self._temp_dir is not None:
             config["temp_directory"] = str(self._temp_dir)
-        backend = ibis.duckdb.connect(**config)
+        backend = Backend().connect(**config)  # `ibis.duckdb` would read what every package announces to find it
         # GLOBAL, so that the cursors of `batches`, which are sessions of their own, are in UTC as well.
         backend.raw_sql("SET GLOBAL TimeZone = 'UTC'")
         backend.raw_sql("SET enable_progress_bar = false")

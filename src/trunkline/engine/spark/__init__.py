@@ -20,6 +20,7 @@ from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, cast
 
+from trunkline.engine.compilers import load_when_asked
 from trunkline.engine.protocol import Capabilities, Engine, FilesVanishedError, MapBatches
 from trunkline.engine.spark.application import Application, Place, enter, leave
 from trunkline.engine.spark.arrow import brought, frame_of, nullable, spark_schema, stream_of
@@ -235,6 +236,7 @@ class Spark:
             try:
                 import ibis
 
+                load_when_asked()
                 session = application.new_session()
                 for function in _FUNCTIONS:
                     session.sql(function)

@@ -44,6 +44,8 @@ _SESSION: Final[Mapping[str, str]] = {
     "spark.sql.ansi.enabled": "true",  # overflow and malformed casts are errors, as in DuckDB
     "spark.sql.caseSensitive": "false",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+    # more rows than that are a task's work, and not the optimiser's, which has one thread and compiles nothing
+    "spark.sql.execution.arrow.localRelationThreshold": "1m",
     "spark.sql.execution.arrow.pyspark.fallback.enabled": "false",
     "spark.sql.parquet.filterPushdown": "true",
     "spark.sql.files.ignoreMissingFiles": "false",

@@ -213,7 +213,7 @@ def _flagged(rows: "ir.Table", indicators: Sequence[Indicator]) -> "ir.Table":
     flags = {one.flag: _is_defect(compared, one).ifelse(raised, none) for one in indicators}
     known = reduce(add, (compared[one.source].notnull().cast("int64") for one in indicators))
     count = reduce(add, flags.values())
-    return compared.mutate(**flags, known_count=known, defected_count=count).drop(*means.columns)
+    return compared.select(*rows.columns, **flags, known_count=known, defected_count=count)
 
 
 def _is_defect(compared: "ir.Table", one: Indicator) -> "ir.BooleanValue":
