@@ -17,7 +17,7 @@ begun, may_end = threading.Event(), threading.Event()
 def last():
     begun.set()
     may_end.wait(30)
-    print("by the thread")
+    sys.stdout.write("by the thread\\n")
 
 threading.Thread(target=last).start()
 begun.wait(30)
