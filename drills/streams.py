@@ -14,6 +14,7 @@ a small disk, HAProxy) say so and fail nothing.
 import argparse
 import http.client
 import importlib.util
+import itertools
 import json
 import os
 import random
@@ -51,8 +52,14 @@ no grace at all, and whoever reads or writes beside it has to begin again."""
 
 
 def body(name: str, number: int) -> bytes:
-    """A request: readings of one client's device, half a second apart, all in one session."""
-    begun = BEGIN + timedelta(seconds=number * 7)
+    """A request: readings of one client's device, half a second apart, all in one session.
+
+    Args:
+        name: The session; its second part is the client.
+        number: Of the request among all of a case, which say when they were read: what is sent later is read later, so
+            that only a request that thousands of others overtook is late for its windows.
+    """
+    begun = BEGIN + timedelta(seconds=number / 5)
     lines = (
         {
             "device_id": f"device-{name.split('-')[1]}",
@@ -77,12 +84,14 @@ class Told:
         cut: Sessions of which nobody knows.
         refused: Requests that were refused for want of room.
         wrong: What should not have happened.
+        numbers: Of requests, over all clients and loads.
     """
 
     kept: set[str] = field(default_factory=set)
     cut: set[str] = field(default_factory=set)
     refused: int = 0
     wrong: list[str] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
 
 class Load:
@@ -115,10 +124,9 @@ class Load:
             self._send(client, closing)
 
     def _send(self, client: int, closing: ExitStack) -> None:
-        number = 0
         connection: http.client.HTTPConnection | None = None
         while not self._stop.wait(self._pause_s):
-            number += 1
+            number = next(self._told.numbers)
             name = f"{self._life}-{client}-{number}"
             try:
                 if connection is None:
@@ -408,7 +416,7 @@ def disk_full(folder: Path, *, kills: int) -> dict[str, object]:
             for life in range(kills):
                 with Load(port, told, life=f"l{life}"):
                     filler = place / "filler"
-                    with filler.open("wb") as out, suppress(OSError):
+                    with suppress(OSError), filler.open("wb") as out:
                         while True:
                             out.write(b"\0" * 65_536)
                             out.flush()
@@ -416,7 +424,7 @@ def disk_full(folder: Path, *, kills: int) -> dict[str, object]:
                     while told.refused <= before and time.monotonic() < deadline:
                         time.sleep(0.1)
                     faults += told.refused > before
-                    filler.unlink()
+                    filler.unlink(missing_ok=True)
                     subprocess.run(["mount", "-o", f"remount,size={64 + 64 * life}m", place], check=True)
                     time.sleep(2)
             settle(place / "workspace", told)
