@@ -374,7 +374,17 @@ def full(
         receipts=(receipt,),
         training=classification,
         info=model_info,
-        evaluation=EvaluateDocument(gates=GATES, passed=True, paired=PAIRED),
+        evaluation=EvaluateDocument(
+            gates=GATES,
+            passed=True,
+            paired=PAIRED,
+            champion="2",
+            drift=(
+                reading("drift", "psi", "contract_term", 0.31, limit=0.2, crossed=True),
+                reading("drift", "psi", "tech_support", 0.004, limit=0.2),
+                reading("drift", "mean_shift", "tenure_months", -1.25, limit=0.25, crossed=True),
+            ),
+        ),
         model=ModelFacts(version="3", alias="champion", previous="2"),
         predictions=PredictionsSummary(rows=7032, model_version="3", mean_score=0.2654, decided=2310),
         readings=(

@@ -111,6 +111,8 @@ def test_a_classification_is_told_in_figures_and_words(full_page: str) -> None:
         "0.843 to 0.859",
         "As good as version 2 in ROC AUC",
         "1,203 rows that neither had seen",
+        "Of 3 columns these have moved beyond their limits since the training of version 2: tenure months (Shift",
+        "and contract term (PSI +0.3100).",
         "noise floor",
         "0.0151",
         "Confusion matrix, out of fold",
@@ -263,6 +265,18 @@ def test_better_and_worse_are_said_by_the_interval() -> None:
     assert paired(-0.01, 0.03).startswith("As good as version 4")
     assert "both refitted in the same folds" in paired(0.01, 0.03)
     assert against_champion(None) == "There was no champion to compare with: this is the first candidate."
+
+
+def test_rows_are_compared_with_those_of_the_champion(full: ReportContent) -> None:
+    from trunkline.report.summary import data_since
+
+    assert full.evaluation is not None
+    calm = full.evaluation.model_copy(update={"drift": full.evaluation.drift[1:2]})
+    assert data_since(calm) == "No column of 1 has moved beyond its limit since the training of version 2."
+    first = full.evaluation.model_copy(update={"drift": ()})
+    assert data_since(first) == data_since(None) == ""
+    many = tuple(full.evaluation.drift[0].model_copy(update={"subject": f"column {n}"}) for n in range(9))
+    assert "column 5 (PSI +0.3100) and 3 more." in data_since(full.evaluation.model_copy(update={"drift": many}))
 
 
 def test_coordinates_are_shortened_but_no_text_that_people_read(full_page: str) -> None:

@@ -69,6 +69,10 @@ def told(tmp_path_factory: pytest.TempPathFactory, trunkline: Trunkline, hours: 
         )
         assert code == 0, err
         runs["evaluated"] = json.loads(out)
+        anew = ("response_time", "--run-id", "anew", "--workspace", runs["workspace"])
+        assert trunkline("train", *anew)[0] == 0
+        _, out, _ = trunkline("evaluate", *anew, "--json")
+        runs["anew"] = json.loads(out)
     return runs
 
 
@@ -140,6 +144,15 @@ def test_later_hours_judge_the_champion(told: dict[str, Any]) -> None:
     assert found["seen"] == HOURS * 8
     assert found["rows"] == 30 * 8
     assert 0 < found["metrics"]["mase_h1"]["value"] < found["metrics"]["mase_h6"]["value"] * 1.5
+
+
+def test_the_last_week_is_compared_with_the_training_of_the_champion(told: dict[str, Any]) -> None:
+    drift = told["anew"]["data_drift"]
+    assert (drift["since"], drift["columns"]) == ("1", 8)
+    watched = [reading for reading in told["late"]["monitor"]["crossed"] if reading["family"] == "drift"]
+    assert {reading["subject"]: reading["value"] for reading in drift["moved"]} == pytest.approx(
+        {reading["subject"]: reading["value"] for reading in watched}
+    ), "the hours that were watched are those that are learned from"
 
 
 def test_the_page_shows_the_hours_ahead(told: dict[str, Any]) -> None:

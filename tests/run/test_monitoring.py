@@ -98,7 +98,10 @@ def test_rows_that_made_a_new_champion_are_compared_with_the_training_before(
         "run", "leavers", "--source", tmp_path / "young.csv", "--run-id", "second", "--workspace", workspace, "--json"
     )
     assert code == 0, err
-    assert json.loads(out)["model"]["version"] == "2"
+    told = json.loads(out)
+    assert told["model"]["version"] == "2"
+    assert told["data_drift"]["since"] == "1"
+    assert [reading["subject"] for reading in told["data_drift"]["moved"]] == ["tenure_months"]
     with Workspace(load_settings(workspace=workspace)) as opened:
         stored = opened.lake.arrow("platform.readings", where=lambda table: table["run_id"] == "second").to_pylist()
         (step,) = opened.lake.arrow(

@@ -7,6 +7,7 @@ import pytest
 
 from trunkline.checks import arrow_schema
 from trunkline.plugins import load_usecase
+from trunkline.tasks import Classification
 
 usecase = load_usecase("upgrade")
 Subscriber = usecase.contract
@@ -64,6 +65,13 @@ def test_with_instants_an_upgrade_is_one_of_the_90_days_after_the_observation() 
     assert [after(days) for days in (None, -1, 0, 0.5, 90, 91)] == [False, False, False, True, True, False]
 
 
+def features_of(given: pa.Table) -> pa.Table:
+    """Rows as a run learns from them: typed by the contract, with label and bands."""
+    rows = {name: given[name] if name in given.column_names else pa.nulls(len(given)) for name in _columns()[0]}
+    typed = pa.table(rows).cast(arrow_schema(Subscriber))
+    return labelled({"subscribers": ibis.memtable(typed)}).to_pyarrow()
+
+
 def test_simulated_upgrades_come_after_the_observation() -> None:
     assert usecase.simulate is not None
     made = usecase.simulate(rows=5_000, seed=3)
@@ -75,8 +83,17 @@ def test_simulated_upgrades_come_after_the_observation() -> None:
     assert table.upgraded.mean() == pytest.approx(0.12, abs=0.02)
     assert 0.65 < made.best_score < 0.80, "below what the leakage gate calls too good"
     without = made.tables["subscribers"].drop_columns(["upgraded"])
-    rows = {name: without[name] if name in without.column_names else pa.nulls(5_000) for name in _columns()[0]}
-    typed = pa.table(rows).cast(arrow_schema(Subscriber))
-    derived = labelled({"subscribers": ibis.memtable(typed)}).select("subscriber_id", "upgraded").to_pandas()
+    derived = features_of(without).select(["subscriber_id", "upgraded"]).to_pandas()
     joined = table.merge(derived, on="subscriber_id")
     assert (joined.upgraded_x == joined.upgraded_y.astype(bool)).all()
+
+
+@pytest.mark.slow
+def test_the_champion_comes_within_a_hundredth_of_the_best_score_of_the_simulator() -> None:
+    assert usecase.simulate is not None
+    assert isinstance(usecase.task, Classification)
+    made = usecase.simulate(rows=usecase.simulated_rows, seed=0)
+    rows = features_of(made.tables["subscribers"])
+    task = usecase.task.model_copy(update={"folds": 3, "repeats": 1}).present_in(rows)
+    reached = task.train(rows, seed=0).report.metrics["roc_auc"].value
+    assert made.best_score - 0.01 < reached < made.best_score + 0.005, "and above it by chance alone"

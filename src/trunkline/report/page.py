@@ -93,6 +93,7 @@ def render(content: ReportContent) -> str:
             verdict=summary.verdict(content),
             justified=summary.justified(content),
             against_champion=summary.against_champion(content.evaluation.paired if content.evaluation else None),
+            data_since=summary.data_since(content.evaluation),
             reading_tables=_reading_tables(content.readings),
             lineage_tables=_lineage_tables(content),
             **layout.facts(content),

@@ -6,13 +6,17 @@ the limits within which all of it holds.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from trunkline.report.content import ReportContent
 from trunkline.report.figures import count, metric, number, share, shown, signed, words
-from trunkline.train import PairedEvidence
+from trunkline.train import EvaluateDocument, PairedEvidence
 
-__all__ = ["Tile", "Verdict", "against_champion", "justified", "limits", "run_tiles", "tiles", "verdict"]
+__all__ = ["Tile", "Verdict", "against_champion", "data_since", "justified", "limits", "run_tiles", "tiles", "verdict"]
+
+
+_NAMED_COLUMNS: Final = 6
+"""Columns that have moved and are named in a sentence, the farthest first."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,23 @@ def against_champion(paired: PairedEvidence | None) -> str:
         f"As good as version {paired.champion} in {known.label}, as far as chance allows to say: {size}, {where}. "
         "The interval holds zero."
     )
+
+
+def data_since(judged: EvaluateDocument | None) -> str:
+    """Say which columns have moved since the champion was made; nothing where they were not compared."""
+    if judged is None or not judged.drift:
+        return ""
+    compared = len({reading.subject for reading in judged.drift})
+    since = f"since the training of version {judged.champion}"
+    if not judged.moved:
+        return f"No column of {count(compared)} has moved beyond its limit {since}."
+    named = [
+        f"{words(reading.subject)} ({metric(reading.metric).label} {signed(reading.value or 0.0)})"
+        for reading in judged.moved[:_NAMED_COLUMNS]
+    ]
+    more = len(judged.moved) - len(named)
+    rest = [f"{more} more"] if more else []
+    return f"Of {count(compared)} columns these have moved beyond their limits {since}: {_listed([*named, *rest])}."
 
 
 def tiles(content: ReportContent) -> tuple[Tile, ...]:

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from pydantic import BaseModel, ConfigDict
 
+from trunkline.contracts.records import Reading
 from trunkline.errors import UseCaseError
 from trunkline.spec import (
     BeatsBaselines,
@@ -84,6 +85,8 @@ class EvaluateDocument(BaseModel):
         passed: Whether all passed.
         paired: The comparison with the champion; None for the first candidate.
         champion: Version that was live when the candidate was judged; None when there was none.
+        drift: The rows that the candidate was made of, column by column against those that the champion was made of;
+            empty without a champion. They decide nothing, and no alert is raised of them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -92,6 +95,17 @@ class EvaluateDocument(BaseModel):
     passed: bool
     paired: PairedEvidence | None
     champion: str | None = None
+    drift: tuple[Reading, ...] = ()
+
+    @property
+    def moved(self) -> tuple[Reading, ...]:
+        """What of the drift is beyond its limit, the farthest beyond it first."""
+
+        def times_its_limit(reading: Reading) -> float:
+            return abs(reading.value or 0.0) / reading.limit if reading.limit else inf
+
+        crossed = [reading for reading in self.drift if reading.crossed]
+        return tuple(sorted(crossed, key=lambda reading: (-times_its_limit(reading), reading.subject)))
 
 
 @dataclass(frozen=True)

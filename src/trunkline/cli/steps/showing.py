@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trunkline.cli.output import table
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from trunkline.run import RunResult
 
 __all__ = ["show", "show_metrics", "show_published", "summary"]
+
+_NAMED: Final = 6
+"""Columns that have moved and are named in words."""
 
 
 def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
@@ -47,7 +50,16 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
         document["metrics"] = trained["metrics"]
         document["test_metrics"] = trained["test_metrics"]
     if "evaluate" in parts:
+        from trunkline.train import EvaluateDocument
+
+        judged = EvaluateDocument.model_validate(parts["evaluate"])
         document["gates"] = parts["evaluate"]["gates"]
+        if judged.drift:
+            document["data_drift"] = {
+                "since": judged.champion,
+                "columns": len({reading.subject for reading in judged.drift}),
+                "moved": [reading.model_dump(mode="json") for reading in judged.moved],
+            }
     if "predict" in parts:
         document["predictions"] = parts["predict"]
     if "monitor" in parts:
@@ -119,6 +131,7 @@ def show(document: dict[str, object]) -> None:
             ["gate", "", "value", "limit", "evidence"],
             [[g["name"], "passed" if g["passed"] else "REFUSED", g["value"], g["limit"], g["detail"]] for g in gates],
         )
+    _show_drift(document.get("data_drift"))
     predictions = document.get("predictions")
     if isinstance(predictions, dict):
         print(f"predict  {predictions['rows']} rows by version {predictions['model_version']}")
@@ -130,6 +143,14 @@ def show(document: dict[str, object]) -> None:
         for alert in watched["alerts"]:
             print(f"  ALERT {alert['severity']}: {alert['title']}: {alert['text']}")
     _show_ends(document)
+
+
+def _show_drift(drift: object) -> None:
+    if isinstance(drift, dict):
+        moved = [f"{one['subject']} ({one['metric']} {one['value']:+.2f})" for one in drift["moved"]]
+        named = ", ".join(moved[:_NAMED]) + (f", {len(moved) - _NAMED} more" if len(moved) > _NAMED else "")
+        said = f"beyond their limits: {named}" if moved else "nothing is beyond its limit"
+        print(f"drift    {drift['columns']} columns since the training of version {drift['since']}: {said}")
 
 
 def _show_ends(document: dict[str, object]) -> None:

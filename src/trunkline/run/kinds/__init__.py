@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.errors import UseCaseError
 
 if TYPE_CHECKING:
+    from trunkline.contracts.records import Reading
     from trunkline.run.evaluating import Evaluated
     from trunkline.run.predicting import PredictDocument
     from trunkline.run.steps.context import StepContext
@@ -30,12 +31,14 @@ class Conduct:
         predict: Lets the champion answer.
         monitor: Watches the champion.
         paired: Compares the candidate of a training with the champion, by metric.
+        drift: Compares the rows that the candidate was made of with those that the champion was made of.
         evaluate: Scores the champion on files that it has never seen.
     """
 
     predict: "Callable[[StepContext], PredictDocument]"
     monitor: "Callable[[StepContext], MonitorDocument]"
     paired: "Callable[[StepContext, TrainDocument, str], Mapping[str, PairedEvidence]]"
+    drift: "Callable[[StepContext, TrainDocument, str], tuple[Reading, ...]]"
     evaluate: "Callable[[Workspace, UseCase, tuple[Path, ...], Mapping[str, str]], Evaluated]"
 
 
@@ -52,17 +55,23 @@ def conduct_of(usecase: "UseCase") -> Conduct:
 
 def _rows() -> Conduct:
     from trunkline.run.evaluating import evaluate_rows
-    from trunkline.run.kinds.rows import paired_evidence
+    from trunkline.run.kinds.rows import drift_since, paired_evidence
     from trunkline.run.predicting import predict_rows
     from trunkline.run.watching import monitor_rows
 
-    return Conduct(predict_rows, monitor_rows, paired_evidence, evaluate_rows)
+    return Conduct(predict_rows, monitor_rows, paired_evidence, drift_since, evaluate_rows)
 
 
 def _series() -> Conduct:
-    from trunkline.run.kinds.series import evaluate_series, monitor_series, paired_series, predict_series
+    from trunkline.run.kinds.series import (
+        drifted_series,
+        evaluate_series,
+        monitor_series,
+        paired_series,
+        predict_series,
+    )
 
-    return Conduct(predict_series, monitor_series, paired_series, evaluate_series)
+    return Conduct(predict_series, monitor_series, paired_series, drifted_series, evaluate_series)
 
 
 _CONDUCT: Final[Mapping[str, Callable[[], Conduct]]] = {

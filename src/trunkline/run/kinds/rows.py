@@ -1,4 +1,7 @@
-"""Candidate against champion where both score rows: on unseen rows where they are enough, else refitted."""
+"""Candidate against champion where both score rows: on unseen rows where they are enough, else refitted.
+
+Beside it, how far the rows that the candidate was made of have moved from those of the champion.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -9,9 +12,10 @@ from trunkline.spec import NotWorseThanChampion
 from trunkline.train import PairedEvidence, TrainDocument, main_table
 
 if TYPE_CHECKING:
+    from trunkline.contracts.records import Reading
     from trunkline.tasks import Model
 
-__all__ = ["MINIMUM_UNSEEN", "paired_evidence"]
+__all__ = ["MINIMUM_UNSEEN", "drift_since", "paired_evidence"]
 
 MINIMUM_UNSEEN: Final = 500
 """Unseen labelled rows below which candidate and champion are refitted in the same folds instead."""
@@ -77,6 +81,23 @@ def paired_evidence(context: StepContext, trained: TrainDocument, champion: str)
             unseen=enough,
         )
     return evidence
+
+
+def drift_since(context: StepContext, trained: TrainDocument, champion: str) -> "tuple[Reading, ...]":
+    """Compare the labelled rows of a training, column by column, with those of the champion's training."""
+    import pyarrow.compute as pc
+
+    from trunkline.monitor import Window, drift_readings
+    from trunkline.tasks import Model
+
+    workspace, usecase = context.workspace, context.usecase
+    assert usecase.task is not None, "a training has a task"
+    label = usecase.task.label
+    info = Model.load(workspace.registry.folder(usecase.name, champion)).info
+    columns = (*info.profiles, label)
+    rows, _ = main_table(usecase, workspace.lake, batches=trained.batches, without=trained.left_out, columns=columns)
+    window = Window(context.run_id, usecase.name, champion, workspace.clock())
+    return drift_readings(info, rows.filter(pc.is_valid(rows.column(label))), window=window, watch=usecase.watch)
 
 
 def _same_recipe(candidate: "Model", champion: "Model", candidate_at: Path, champion_at: Path) -> bool:

@@ -10,7 +10,10 @@ __all__ = ["evaluate", "refuse_failed"]
 
 
 def evaluate(context: StepContext) -> EvaluateDocument:
-    """Gather the evidence and hold it against the gates; the caller refuses if one failed."""
+    """Gather the evidence and hold it against the gates, read how far the rows have moved since the champion's.
+
+    The caller refuses the candidate if a gate has failed.
+    """
     from trunkline.run.kinds import conduct_of
 
     workspace, usecase = context.workspace, context.usecase
@@ -21,7 +24,9 @@ def evaluate(context: StepContext) -> EvaluateDocument:
     ceiling = IngestDocument.model_validate_json(taken).best_score if taken else None
     live = workspace.registry.settled(usecase.name).champion
     champion = live.version if live else None
-    paired = {} if champion is None else conduct_of(usecase).paired(context, trained, champion)
+    conduct = conduct_of(usecase)
+    paired = {} if champion is None else conduct.paired(context, trained, champion)
+    drift = () if champion is None else conduct.drift(context, trained, champion)
     evidence = Evidence(trained.report, paired, ceiling)
     results = judge(usecase.gates, evidence)
     passed = all(result.passed for result in results)
@@ -30,7 +35,7 @@ def evaluate(context: StepContext) -> EvaluateDocument:
             usecase.name, run_id=context.run_id, evidence=[result.model_dump() for result in results]
         )
     headline = paired.get(usecase.metric) or next(iter(paired.values()), None)
-    return EvaluateDocument(gates=results, passed=passed, paired=headline, champion=champion)
+    return EvaluateDocument(gates=results, passed=passed, paired=headline, champion=champion, drift=drift)
 
 
 def refuse_failed(document: EvaluateDocument, *, usecase: str, run_id: str) -> None:

@@ -55,7 +55,7 @@ def kept_verdict(context: StepContext, version: str) -> EvaluateDocument:
     champion = context.workspace.registry.live(context.usecase.name).champion
     run_id = champion.run_id if champion is not None else ""
     judged = EvaluateDocument.model_validate_json(_document(context, "evaluate", run_id) or "")
-    return judged.model_copy(update={"champion": version})
+    return judged.model_copy(update={"champion": version, "drift": ()})
 
 
 def _is_due(context: StepContext, champion: "LiveModel", trained: TrainDocument) -> bool:

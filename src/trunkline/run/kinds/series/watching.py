@@ -24,13 +24,14 @@ from trunkline.run.kinds.series.reading import (
 from trunkline.run.source_health import source_health
 from trunkline.run.steps.context import StepContext
 from trunkline.run.watching import MonitorDocument, store_readings
+from trunkline.train import TrainDocument, main_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from trunkline.tasks.forecasting import ForecastModel, Panel
 
-__all__ = ["monitor_series"]
+__all__ = ["drifted_series", "monitor_series"]
 
 _JUDGED: Final = timedelta(days=21)
 """A truth that arrives or changes later than so long after the forecast is judged no more."""
@@ -45,7 +46,7 @@ def monitor_series(context: StepContext) -> MonitorDocument:
     now = workspace.clock()
     panel = newest_hours(context, back=_JUDGED)
     _judge(context, panel, model, now=now)
-    newest = panel.hour_at(int(np.flatnonzero(np.isfinite(panel.targets.values).any(axis=0))[-1]))
+    newest = _newest(panel)
     window = Window(context.run_id, usecase.name, version, now, newest - _WINDOW, newest)
     judged = _accuracy(context, version=version, since=newest - _WINDOW)
     health = source_health(workspace, usecase, now=now)
@@ -191,6 +192,24 @@ def _error_readings(
             window.reading("performance", "coverage_80", "forecast", value=float(held.mean()), rows=len(held))
         )
     return tuple(readings)
+
+
+def drifted_series(context: StepContext, trained: TrainDocument, champion: str) -> tuple[Reading, ...]:
+    """Compare the last week of a training, series by series, with the hours that the champion was fitted to."""
+    from trunkline.tasks.forecasting import ForecastModel
+
+    workspace, usecase = context.workspace, context.usecase
+    model = ForecastModel.load(workspace.registry.folder(usecase.name, champion))
+    rows, _ = main_table(usecase, workspace.lake, batches=trained.batches, without=trained.left_out)
+    panel = forecasting_of(usecase).panel(rows)
+    newest = _newest(panel)
+    window = Window(context.run_id, usecase.name, champion, workspace.clock(), newest - _WINDOW, newest)
+    return drift_readings(model.info, _wide(panel, since=newest - _WINDOW), window=window, watch=usecase.watch)
+
+
+def _newest(panel: "Panel") -> datetime:
+    """The last hour that any series has."""
+    return panel.hour_at(int(np.flatnonzero(np.isfinite(panel.targets.values).any(axis=0))[-1]))
 
 
 def _wide(panel: "Panel", *, since: datetime) -> "pa.Table":
