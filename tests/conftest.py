@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -102,6 +103,23 @@ class Browser:
         with Image.open(picture) as image:
             assert image.width == width
             return len(image.convert("RGB").getcolors(maxcolors=1 << 24) or ())
+
+    def widths(self, page: Path, *, width: int) -> tuple[int, int]:
+        """How wide a page is on a screen of so many pixels, and how wide the screen."""
+        outer = page.with_name(f"{page.stem}-{width}.html")
+        outer.write_text(
+            f"""<!DOCTYPE html><html><body><iframe id="screen" width="{width}" height="800"></iframe><p></p><script>
+            const screen = document.getElementById("screen");
+            screen.onload = () => {{
+                const page = screen.contentDocument.documentElement;
+                document.querySelector("p").textContent = `as wide as ${{page.scrollWidth}} of ${{page.clientWidth}}`;
+            }};
+            screen.src = "{page.name}";
+            </script></body></html>"""
+        )
+        found = re.search(r"as wide as (\d+) of (\d+)", self.seen(outer.as_uri()))
+        assert found
+        return int(found[1]), int(found[2])
 
 
 @pytest.fixture

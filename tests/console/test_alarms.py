@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,9 @@ from trunkline.registry import NoTracker, Registry
 from trunkline.settings.lake import LakeSettings
 from trunkline.settings.registry import RegistrySettings
 from trunkline.tasks.anomaly.alarms import Alarm, Found, advance
+
+if TYPE_CHECKING:
+    from tests.conftest import Browser
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +69,20 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClien
     with open_engine("duckdb", threads=1) as engine:
         lake = Lake(root / "lake", engine=engine, settings=LakeSettings(), clock=lambda: AT)
         lake.append("towers.counters", rows)
+        cells = usecase.simulate(rows=CELLS, seed=2).tables["cells"]
+        sites = [cell if name == "4ALTE" else name for name in cells["cell_name"].to_pylist()]
+        unknown = [
+            None if name == "2BLTE" else value for name, value in zip(sites, cells["latitude"].to_pylist(), strict=True)
+        ]
+        cells = cells.set_column(0, "cell_name", pa.array(sites)).set_column(
+            1, "latitude", pa.array(unknown, pa.float64())
+        )
+        lake.append(
+            "towers.cells",
+            cells.append_column("_row", pa.array(np.arange(CELLS))).append_column(
+                "_ingested_at", pa.array([AT] * CELLS, pa.timestamp("us", tz="UTC"))
+            ),
+        )
         lake.append(
             "towers.alarms", pa.Table.from_pylist([one.model_dump() for one in alarms], schema=arrow_schema(Alarm))
         )
@@ -88,14 +107,28 @@ def test_the_fleet_by_severity_and_its_worst_cells(client: tuple[TestClient, str
     asked, _ = client
     page = asked.get("/console/alarms")
     assert page.status_code == 200, page.text
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.text.split("</style>")[1]))
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.text.split("</style>")[-1]))
     assert "critical" in text
     assert f"{CELLS} 1 0 0 0 0 {CELLS - 1}" in text
-    assert text.index("4ALTE") < text.index("1ALTE")
+    worst = text[text.index("Worst cells") :]
+    assert worst.index("4ALTE") < worst.index("1ALTE")
     assert "sleeping cell" in text
     assert "cleared" in text
     assert "4ALTE&lt;b&gt;" in page.text
     assert "4ALTE<b>" not in page.text
+
+
+def test_the_map_shows_every_known_position(client: tuple[TestClient, str]) -> None:
+    asked, _ = client
+    page = asked.get("/console/alarms").text
+    assert f'aria-label="Map of {CELLS - 1} positions, 1 with an alarm that stands"' in page
+    drawn = re.search(r'<svg class="map".*?</svg>', page)
+    assert drawn is not None
+    assert drawn[0].count("<circle") == CELLS - 1
+    assert drawn[0].count('class="critical"') == 1
+    assert 'href="/console/alarms/towers?name=4ALTE%3Cb%3E"' in drawn[0]
+    assert "2BLTE" not in drawn[0]  # its latitude is unknown
+    assert "http" not in drawn[0]
 
 
 def test_one_cell_beside_what_is_usual(client: tuple[TestClient, str]) -> None:
@@ -113,3 +146,14 @@ def test_one_cell_beside_what_is_usual(client: tuple[TestClient, str]) -> None:
         assert refused.status_code == 404
     assert asked.get("/console/alarms/nothing", params={"name": cell}).status_code == 404
     assert asked.get("/console/alarms?wrong=1").status_code == 400
+
+
+@pytest.mark.browser
+def test_alarms_and_a_cell_fit_a_phone(client: tuple[TestClient, str], browser: "Browser", tmp_path: Path) -> None:
+    asked, cell = client
+    for name, path in (("alarms", "/console/alarms"), ("cell", f"/console/alarms/towers?{urlencode({'name': cell})}")):
+        page = tmp_path / f"{name}.html"
+        page.write_text(asked.get(path).text)
+        wide, screen = browser.widths(page, width=360)
+        assert wide == screen, f"{path} scrolls sideways"
+        assert browser.colours(page.as_uri(), width=1280) > 20

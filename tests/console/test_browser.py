@@ -1,6 +1,5 @@
 """The console in a real browser: what people see is there, without scripts and without a network."""
 
-import re
 import socket
 import threading
 import time
@@ -65,18 +64,6 @@ def test_the_console_is_shown_without_scripts(
 def test_pages_of_data_fit_a_phone(browser: "Browser", console: "Console", tmp_path: Path, path: str) -> None:
     page = tmp_path / "page.html"
     page.write_text(console.page(path))
-    phone = tmp_path / "phone.html"
-    phone.write_text(
-        """<!DOCTYPE html><html><body><iframe id="phone" width="360" height="800"></iframe><p></p><script>
-        const phone = document.getElementById("phone");
-        phone.onload = () => {
-            const page = phone.contentDocument.documentElement;
-            document.querySelector("p").textContent = `as wide as ${page.scrollWidth} of ${page.clientWidth}`;
-        };
-        phone.src = "page.html";
-        </script></body></html>"""
-    )
-    found = re.search(r"as wide as (\d+) of (\d+)", browser.seen(phone.as_uri()))
-    assert found
-    assert found.group(1) == found.group(2), "the page scrolls sideways"
+    wide, screen = browser.widths(page, width=360)
+    assert wide == screen, "the page scrolls sideways"
     assert browser.colours(page.as_uri(), width=1280) > 20

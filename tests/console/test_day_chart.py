@@ -36,6 +36,7 @@ def test_a_band_marks_what_is_outside_and_leaves_gaps() -> None:
         (-3.0, 8.0, ["-5", "0", "5", "10"]),
         (99.0, 100.0, ["99.00", "99.25", "99.50", "99.75", "100.00"]),
         (100_000.0, 290_000.0, ["100,000", "150,000", "200,000", "250,000", "300,000"]),
+        (0.0, 14e6, ["0 M", "5 M", "10 M", "15 M"]),
     ],
 )
 def test_values_have_a_scale_of_round_numbers(low: float, high: float, expected: list[str]) -> None:

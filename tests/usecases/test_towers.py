@@ -19,7 +19,7 @@ from trunkline.plan import plan_of
 from trunkline.plugins import load_usecase
 from trunkline.settings import load_settings
 from trunkline.settings.lake import LakeSettings
-from trunkline.spec import UseCase
+from trunkline.spec import Places, UseCase
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -358,3 +358,15 @@ def test_the_cells_of_the_simulator_with_faults_have_more_flags(
     calls = ["drop_vce_Mean_Thrsld", "blck_vce_Mean_Thrsld", "drop_blk_Mean_Thrsld"]
     assert found.loc[faulty, calls].mean().min() > 0.8
     assert found.loc[~faulty, calls].mean().max() < 0.2
+
+
+def test_places_that_no_dataset_says_are_refused() -> None:
+    usecase = load_usecase("towers")
+    watched = usecase.watched
+    assert watched is not None
+    for places, said in (
+        (Places(dataset="masts", entity="cell_name"), "which is no dataset"),
+        (Places(dataset="cells", entity="cell_name", latitude="height"), "'height', which 'cells' lacks"),
+    ):
+        with pytest.raises(UseCaseError, match=said):
+            replace(usecase, watched=replace(watched, places=places))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema
 from trunkline.console.day_chart import WatchedValue
+from trunkline.console.site_map import Placed
 from trunkline.errors import UnknownNameError
 from trunkline.spec import UseCase, WatchedSeries
 
@@ -26,6 +27,7 @@ SEVERITIES: Final = ("critical", "major", "minor", "warning", "indeterminate")
 
 _TABLE: Final = "alarms"
 _MOST_OBJECTS: Final = 200
+_MOST_PLACED: Final = 2_000
 _OTHERS: Final = 150
 _MOST_ROWS: Final = 96
 _ODD: Final = 3.0
@@ -66,6 +68,9 @@ class FleetAlarms:
         objects: How many there are.
         by_severity: Objects by the worst severity that stands, from the worst on.
         worst: Objects with alarms: those that stand first, by severity, then by their number of alarms; 200 at most.
+        placed: Objects whose position is known: those with an alarm that stands, and others drawn by their names, 2,000
+            at most of either.
+        unplaced: Objects with an alarm that stands and no known position.
     """
 
     usecase: str
@@ -73,6 +78,8 @@ class FleetAlarms:
     objects: int
     by_severity: Mapping[str, int]
     worst: tuple[ObjectAlarms, ...]
+    placed: tuple[Placed, ...] = ()
+    unplaced: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,17 @@ def fleet_alarms(lake: "Lake", usecase: UseCase) -> FleetAlarms:
     rank = {severity: place for place, severity in enumerate((*SEVERITIES, ""))}
     found.sort(key=lambda one: (rank[one.severity], -one.standing, -one.alarms, -one.score, one.object_id))
     counts = {severity: sum(one.severity == severity for one in found) for severity in SEVERITIES}
-    return FleetAlarms(usecase.name, watched.object_type, objects, counts, tuple(found[:_MOST_OBJECTS]))
+    stands = {one.object_id: one for one in found if one.severity}
+    placed, unplaced = _placed(lake, usecase, stands)
+    return FleetAlarms(
+        usecase.name,
+        watched.object_type,
+        objects,
+        counts,
+        tuple(found[:_MOST_OBJECTS]),
+        placed,
+        unplaced,
+    )
 
 
 def cell_day(lake: "Lake", usecase: UseCase, object_id: str) -> CellDay:
@@ -186,6 +203,30 @@ def _current(lake: "Lake", usecase: UseCase, watched: WatchedSeries) -> "ir.Tabl
 
     name = usecase.table_name(watched.dataset)
     return current_rows(lake.read(name), usecase.contract_of(watched.dataset).table, table=name)
+
+
+def _placed(lake: "Lake", usecase: UseCase, stands: Mapping[str, ObjectAlarms]) -> tuple[tuple[Placed, ...], int]:
+    """The objects of the map: the worst with an alarm, every so many of the others; and how many stand nowhere."""
+    from trunkline.lake.versions import current_rows
+
+    places = _watched(usecase).places
+    if places is None or not lake.exists(name := usecase.table_name(places.dataset)):
+        return (), len(stands)
+    contract = usecase.contract_of(places.dataset)
+    rows = current_rows(lake.read(name, schema=arrow_schema(contract)), contract.table, table=name)
+    rows = rows.select(object_id=places.entity, latitude=places.latitude, longitude=places.longitude).drop_null()
+    known = {
+        str(row["object_id"]): (float(row["latitude"]), float(row["longitude"]))
+        for row in lake.engine.arrow(rows.order_by("object_id")).to_pylist()
+    }
+    worst = [one for key, one in stands.items() if key in known][:_MOST_PLACED]
+    quiet = [key for key in known if key not in stands]
+    quiet = quiet[:: max(1, -(-len(quiet) // _MOST_PLACED))]
+    placed = (
+        *(Placed(one.object_id, *known[one.object_id], one.severity, one.problem) for one in worst),
+        *(Placed(key, *known[key]) for key in quiet),
+    )
+    return placed, sum(key not in known for key in stands)
 
 
 def _of_object(name: str, alarms: Sequence[Mapping[str, object]]) -> ObjectAlarms:

@@ -18,6 +18,7 @@ _WIDTH, _HEIGHT = 640, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 34, 20, 24
 _STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 _TICKS: Final = 4
+_LARGE: Final = ((1e9, " G"), (1e6, " M"))
 _HOURS: Final = (1, 2, 3, 6, 12, 24, 48, 96, 168)
 _MOST_HOURS: Final = 9
 
@@ -106,11 +107,14 @@ def _scale(values: Sequence[float]) -> list[float]:
 
 
 def _value_axis(scale: Sequence[float], up: Callable[[float], str]) -> Iterator[str]:
-    step = scale[1] - scale[0]
+    large = max(abs(scale[0]), abs(scale[-1]))
+    size, sign = next((one for one in _LARGE if large >= one[0]), (1.0, ""))
+    step = (scale[1] - scale[0]) / size
     digits = max(0, math.ceil(-math.log10(step) - 1e-9) + (f"{step:.1e}"[2] == "5" and f"{step:.1e}"[0] == "2"))
     for value in scale:
+        said = f"{value / size + 0.0:,.{digits}f}{sign}"
         yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{up(value)}" y2="{up(value)}"/>'
-        yield f'<text class="of-value" x="{_LEFT - 6}" y="{float(up(value)) + 4:.1f}">{value + 0.0:,.{digits}f}</text>'
+        yield f'<text class="of-value" x="{_LEFT - 6}" y="{float(up(value)) + 4:.1f}">{said}</text>'
 
 
 def _time_axis(at: Sequence[datetime], across: Callable[[datetime], str]) -> Iterator[str]:

@@ -16,12 +16,13 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
-from trunkline.console.alarms import SEVERITIES
+from trunkline.console.alarms import SEVERITIES, FleetAlarms
 from trunkline.console.day_chart import band_chart
 from trunkline.console.forecasts import WEEKS, server_charts
 from trunkline.console.listing import ConsoleReader, Listing, Page, Series
 from trunkline.console.live_page import LivePage
 from trunkline.console.quality import DatasetQuality, quality_charts
+from trunkline.console.site_map import site_map
 from trunkline.console.sparkline import sparkline
 from trunkline.console.tables import Form
 from trunkline.errors import TrunklineError, UnknownNameError
@@ -234,7 +235,10 @@ class _Pages:
 
     def alarms(self, request: Request) -> Response:
         return self._shown(
-            request, "alarms", "Alarms", lambda: {"found": self._reader.alarms_by_severity(), "severities": SEVERITIES}
+            request,
+            "alarms",
+            "Alarms",
+            lambda: {"found": self._reader.alarms_by_severity(), "severities": SEVERITIES, "site_map": _fleet_map},
         )
 
     def alarms_of(self, request: Request, usecase: str, name: Name = None) -> Response:
@@ -349,6 +353,10 @@ def _text(request: Request, template: str, title: str, facts: dict[str, object])
             **facts,
         )
     )
+
+
+def _fleet_map(fleet: FleetAlarms) -> Markup:
+    return site_map(fleet.placed, lambda name: link("alarms", fleet.usecase, name=name))
 
 
 def link(*parts: str, **query: str) -> str:

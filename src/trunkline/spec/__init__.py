@@ -19,7 +19,7 @@ from trunkline.spec.publish import Publication
 from trunkline.spec.retraining import Retrain
 from trunkline.spec.sources import Schedule
 from trunkline.spec.usecase import Recording, Simulation, Simulator, Unwrap, UseCase, Watch
-from trunkline.spec.watched import Meaning, WatchedSeries
+from trunkline.spec.watched import Meaning, Places, WatchedSeries
 from trunkline.spec.windows import Ewma, HalfSpace, Lookup, Windowed, WindowRule, Windows
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "NotWorseThanChampion",
     "Offer",
     "OnnxEqual",
+    "Places",
     "Publication",
     "Recording",
     "Retrain",

@@ -193,8 +193,8 @@ class UseCase:
             raise UseCaseError(
                 f"{self.main!r} has a key, which names the entity", where=where, next_step="take entity out"
             )
-        if self.watched is not None and self.watched.dataset not in self.datasets:
-            raise UseCaseError("what is watched is no dataset", where=where, allowed=self.datasets)
+        if self.watched is not None:
+            _refuse_unwatchable(self.watched, self.datasets, where=where)
         refuse_underivable(self.datasets, self.derived, where=where)
         refuse_unwindowable(self.datasets, self.windows, taken=self.derived, where=where)
         for name, contract in self.contracts.items():
@@ -277,3 +277,17 @@ class UseCase:
     def table_name(self, dataset: str | None = None) -> str:
         """Name of the lake table of a dataset or derived table; of the main dataset by default."""
         return f"{self.name}.{dataset or self.main}"
+
+
+def _refuse_unwatchable(watched: WatchedSeries, datasets: Mapping[str, type[Contract]], *, where: str) -> None:
+    """Refuse a series that is no dataset, and places that no dataset says."""
+    if watched.dataset not in datasets:
+        raise UseCaseError("what is watched is no dataset", where=where, allowed=datasets)
+    places = watched.places
+    if places is None:
+        return
+    if places.dataset not in datasets:
+        raise UseCaseError(f"places come from {places.dataset!r}, which is no dataset", where=where, allowed=datasets)
+    known = [column.name for column in datasets[places.dataset].columns]
+    if unknown := sorted({places.entity, places.latitude, places.longitude} - set(known)):
+        raise UseCaseError(f"places need {unknown[0]!r}, which {places.dataset!r} lacks", where=where, allowed=known)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from trunkline.tasks.anomaly import Anomalies, Budget
     from trunkline.tasks.anomaly.alarms import AlarmKind
 
-__all__ = ["Meaning", "WatchedSeries"]
+__all__ = ["Meaning", "Places", "WatchedSeries"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,23 @@ class Meaning:
     stops_service: bool = False
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where the watched objects stand.
+
+    Attributes:
+        dataset: The dataset that says it, one row per object.
+        entity: Its column with the object.
+        latitude: Its column with degrees north (WGS 84); null where nobody knows.
+        longitude: Its column with degrees east.
+    """
+
+    dataset: str
+    entity: str
+    latitude: str = "latitude"
+    longitude: str = "longitude"
+
+
 @dataclass(frozen=True, kw_only=True)
 class WatchedSeries:
     """A dataset whose rows are watched.
@@ -43,6 +60,7 @@ class WatchedSeries:
         meaning: From the median deviations of an alert (in the order of ``declared.values``) and its number of rows.
         object_type: What alarms are about.
         clear_after: How long an object must be as usual before its alarm is cleared.
+        places: Where the objects stand, for a map; None where no dataset says it.
     """
 
     dataset: str
@@ -52,3 +70,4 @@ class WatchedSeries:
     meaning: "Callable[[Sequence[float], int], Meaning]"
     object_type: str = "cell"
     clear_after: timedelta = field(default=timedelta(hours=1))
+    places: Places | None = None

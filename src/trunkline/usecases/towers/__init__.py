@@ -17,6 +17,7 @@ from trunkline.spec import (
     NoLeakage,
     NotWorseThanChampion,
     OnnxEqual,
+    Places,
     Publication,
     UseCase,
     WatchedSeries,
@@ -25,7 +26,7 @@ from trunkline.tasks import Classification
 from trunkline.tasks.anomaly import Budget
 from trunkline.tasks.anomaly.alarms import Alarm
 from trunkline.usecases.towers.anomalies import MEANINGS, OF_COUNTERS, diagnosed, indicator_rows
-from trunkline.usecases.towers.contracts import CellCounters, CellFault, CellPeriod, Customer, Usage
+from trunkline.usecases.towers.contracts import CellCounters, CellFault, CellPeriod, CellSite, Customer, Usage
 from trunkline.usecases.towers.features import FEATURES, cell_periods
 from trunkline.usecases.towers.indicators import Profile, watched
 from trunkline.usecases.towers.learners import LEARNERS
@@ -82,6 +83,7 @@ def towers(choices: Choices) -> UseCase:
             "usage": Usage,
             "counters": CellCounters,
             "faults": CellFault,
+            "cells": CellSite,
         },
         derived={
             "customer_service_metrics": Derived(
@@ -135,6 +137,7 @@ def towers(choices: Choices) -> UseCase:
             # a quarter of the cells a day
             budget=Budget(per_week=1.75),
             meaning=lambda deviations, rows: MEANINGS[diagnosed(deviations, rows=rows)],
+            places=Places(dataset="cells", entity="cell_name"),
         ),
         simulate=simulate,
         simulated_rows=200,

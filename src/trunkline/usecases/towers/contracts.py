@@ -1,4 +1,4 @@
-"""What comes in: measurements and counters of cells, known faults, customers with their serving cell and their usage.
+"""What comes in: measurements and counters of cells, where they stand, known faults, customers and their usage.
 
 Any indicator may be absent from a source or null; a file of another operator needs no column but those that say whose
 row it is. Aliases are the names of the usual exports.
@@ -10,7 +10,7 @@ from typing import ClassVar, Final, Literal
 from trunkline.contracts import Contract, Flag, Instant, Integer, Number, Table, Text, field
 from trunkline.features.kpi import COUNTERS, column_of
 
-__all__ = ["COUNTED", "CellCounters", "CellFault", "CellPeriod", "Customer", "Usage"]
+__all__ = ["COUNTED", "CellCounters", "CellFault", "CellPeriod", "CellSite", "Customer", "Usage"]
 
 COUNTED: Final = (
     "RRC.ConnEstabAtt.sum",
@@ -64,6 +64,18 @@ class CellFault(Contract):
     kind: Literal["sleeping", "interference", "congestion", "hardware", "reset"] = field("What was wrong")
     begin_at: Instant = field("Begin of the first period with the fault")
     end_at: Instant = field("End of the last period with it")
+
+
+class CellSite(Contract):
+    """One row per cell: where it stands, for the map."""
+
+    table: ClassVar[Table] = Table(key=("cell_name",))
+
+    cell_name: Text = field("The cell", max_length=120, aliases=("CellName", "CellTower"))
+    latitude: Number | None = field("Degrees north, WGS 84", unit="deg", minimum=-90, maximum=90, aliases=("lat",))
+    longitude: Number | None = field(
+        "Degrees east, WGS 84", unit="deg", minimum=-180, maximum=180, aliases=("lon", "lng", "long")
+    )
 
 
 class CellPeriod(Contract):

@@ -88,8 +88,9 @@ def simulate(*, rows: int, seed: int) -> Simulation:
         seed: The same seed gives the same rows.
 
     Returns:
-        Tables ``thresholds`` (in no order), ``counters``, ``faults`` (the truth), ``customers`` and ``usage`` under the
-        contracts' names, and the best F1 for ``is_unusual``. Of more than 5,000 cells the first two are streams.
+        Tables ``thresholds`` (in no order), ``counters``, ``faults`` (the truth), ``cells`` (where they stand),
+        ``customers`` and ``usage`` under the contracts' names, and the best F1 for ``is_unusual``.
+        Of more than 5,000 cells the first two are streams.
     """
     import numpy as np
     import pyarrow as pa
@@ -102,7 +103,11 @@ def simulate(*, rows: int, seed: int) -> Simulation:
         np.char.mod("%d", np.arange(rows) // 3 + 1), np.take(["ALTE", "BLTE", "CLTE"], np.arange(rows) % 3)
     )
     fleet = _Fleet(seed, names, fault, begin, end)
-    others = {"faults": fleet.truth(), **{name: pa.table(one) for name, one in _people(rng, names, fault).items()}}
+    others = {
+        "faults": fleet.truth(),
+        "cells": _sites(seed, names),
+        **{name: pa.table(one) for name, one in _people(rng, names, fault).items()},
+    }
     bad = int((np.minimum(end, PERIODS) - begin)[(fault > 0) & (fault != _RESET)].sum())
     if rows > _MOST_IN_MEMORY:  # the marks are not drawn yet: their mean is the best score
         found = (1 - _MISSED) * bad
@@ -120,6 +125,28 @@ def simulate(*, rows: int, seed: int) -> Simulation:
     unusual = np.concatenate([one for _, _, one in made])
     hits, marked = int((unusual & active).sum()), int(active.sum()) + int(unusual.sum())
     return Simulation(tables, best_score=2 * hits / marked if marked else 0.0, metric="f1")
+
+
+def _sites(seed: int, names: "npt.NDArray[np.str_]") -> "pa.Table":
+    """Positions, three cells on a mast: towns of many masts in the middle of the country, and masts between them."""
+    import numpy as np
+    import pyarrow as pa
+
+    rng = np.random.default_rng([seed, 0, 1])
+    mast = np.arange(len(names)) // 3
+    masts = int(mast[-1]) + 1
+    towns = rng.normal(0.0, 0.45, (max(1, masts // 60) + 2, 2))
+    around = towns[rng.integers(0, len(towns), masts)] + rng.normal(0.0, 0.04, (masts, 2))
+    place = np.where(rng.random((masts, 1)) < 0.7, around, rng.normal(0.0, 0.6, (masts, 2)))
+    north, east = (np.clip(part, -2.0, 2.0)[mast] for part in place.T)
+    turned = np.radians(120.0 * (np.arange(len(names)) % 3))  # each antenna is a few metres off, in its own direction
+    return pa.table(
+        {
+            "cell_name": pa.array(names),
+            "latitude": pa.array(np.round(52.1 + north + 5e-5 * np.cos(turned), 6)),
+            "longitude": pa.array(np.round(5.4 + 1.6 * east + 8e-5 * np.sin(turned), 6)),
+        }
+    )
 
 
 def _stream(fleet: _Fleet, which: Literal[0, 1]) -> "pa.RecordBatchReader":
