@@ -10,7 +10,9 @@ import pytest
 
 from trunkline.contracts.records import Receipt
 from trunkline.report import SECTIONS, ReportContent, UseCaseFacts, render
+from trunkline.stats.writing import DecimalGrid
 from trunkline.tasks import TrainingReport
+from trunkline.tasks.report import FarMedian, HardestSlice
 from trunkline.train import EvaluateDocument, GateResult, PairedEvidence
 
 HOSTILE = "<script>alert('x')</script>\" onload=\"y & {{ 7 * 7 }}"
@@ -311,3 +313,28 @@ def test_the_facts_of_a_use_case_are_read_off_it() -> None:
     assert facts.field("unknown").description == ""
     assert (facts.profit_value, facts.profit_cost) == (60.0, 15.0)
     assert facts.metric == "roc_auc"
+
+
+def test_the_hardest_slice_and_the_way_of_writing_are_told_in_figures(full: ReportContent) -> None:
+    assert isinstance(full.training, TrainingReport)
+    far = FarMedian(column="load", median=25.1, usual=5.02, deviations=8.34, is_extreme=True)
+    worst = HardestSlice(
+        name="1CLTE", f1=0.91, whole_f1=0.973, missed=0.12, mistaken=0.05, far=(far,), grid="load", off_share=0.81,
+        whole_off_share=0.901,
+    )  # fmt: skip
+    training = full.training.model_copy(
+        update={
+            "hardest": {"gender": worst},
+            "grids": {"load": DecimalGrid(3, 0, 0.901), "users": DecimalGrid(3, 0, 0.88)},
+        }
+    )
+    found = text(render(full.model_copy(update={"training": training})))
+    found = re.sub(r" ([.,:;])", r"\1", found)
+    for said in (
+        "1CLTE is the hardest: F1 0.910 against 0.973 of all rows; 12.0 % of its positive rows are missed",
+        "Its median load is 25.10 where that of the middle part is 5.020: 8.3 robust deviations above, and no other",
+        "Of its positive rows 81.0 % have more decimals of load than the others ever have; of all such rows 90.1 %.",
+        "the negative rows have 3 decimals of load at most, 90.1 % of the positive ones have more, and so it is with 1",
+    ):
+        assert said in found
+    assert "is the hardest" not in text(render(full))

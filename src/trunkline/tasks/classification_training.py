@@ -32,6 +32,7 @@ from trunkline.tasks.finishing import (
     describe,
     fit_parts,
 )
+from trunkline.tasks.hardest import decimal_grids, hardest_slices
 from trunkline.tasks.report import ClassificationCurves
 from trunkline.tasks.reporting import report_of
 from trunkline.tasks.rows import TrainingRows, prepare_rows
@@ -134,6 +135,9 @@ def train(
     fairness = fairness_reports(
         scored, columns=task.slices, target=truth, scores=out_of_fold, threshold=threshold, seed=seed
     )
+    read = [feature.name for feature in task.features]
+    grids = decimal_grids(scored, columns=read, target=truth)
+    hardest = hardest_slices(scored, columns=read, reports=slices, grids=grids, target=truth)
     phases.end()
     report = report_of(
         task,
@@ -152,6 +156,8 @@ def train(
             "test_curves": _curves(task, rows.target[rows.test], test_scores, threshold, seed) if len(test) else None,
             "slices": slices,
             "fairness": fairness,
+            "hardest": hardest,
+            "grids": grids,
         }
     )
     progress("evidence", 1.0)

@@ -15,6 +15,7 @@ from trunkline.stats.fairness import FairnessReport
 from trunkline.stats.intervals import Interval
 from trunkline.stats.profit import GainsRow, ProfitCurve
 from trunkline.stats.slices import SliceReport
+from trunkline.stats.writing import DecimalGrid
 from trunkline.tasks.info import RowTaskKind, TaskKind
 from trunkline.tasks.learners import LearnerKind, Parameter
 
@@ -23,6 +24,8 @@ __all__ = [
     "Chosen",
     "ClassificationCurves",
     "Equality",
+    "FarMedian",
+    "HardestSlice",
     "Importance",
     "Latency",
     "Leakage",
@@ -279,6 +282,50 @@ class LearningReport(_Record):
     warnings: tuple[str, ...] = ()
 
 
+class FarMedian(_Record):
+    """A column whose median in the slice is far from its medians in the others.
+
+    Attributes:
+        column: The column.
+        median: Its median in the slice.
+        usual: The median of its medians in all slices.
+        deviations: Robust deviations of the first above the second; below, where negative.
+        is_extreme: Whether no other slice lies farther on that side.
+    """
+
+    column: str
+    median: float
+    usual: float
+    deviations: float
+    is_extreme: bool
+
+
+class HardestSlice(_Record):
+    """The judged slice with the lowest F1, and what sets it apart.
+
+    Attributes:
+        name: The slice.
+        f1: Its F1.
+        whole_f1: F1 of all rows.
+        missed: Share of its positives that were not found, in [0, 1].
+        mistaken: Share of what was picked in it that is negative, in [0, 1]; null where nothing was picked.
+        far: Its columns with a median at least three robust deviations away, the farthest first, three at most.
+        grid: The column whose decimals tell the classes apart best; empty where none does.
+        off_share: Share of the slice's rows of the class that leaves that grid which do leave it; null without a grid.
+        whole_off_share: The same of all rows.
+    """
+
+    name: str
+    f1: float
+    whole_f1: float
+    missed: float
+    mistaken: float | None
+    far: tuple[FarMedian, ...]
+    grid: str = ""
+    off_share: float | None = None
+    whole_off_share: float | None = None
+
+
 class TrainingReport(LearningReport):
     """One training run over rows.
 
@@ -296,6 +343,8 @@ class TrainingReport(LearningReport):
         residuals: Of the test set; None for a classification.
         slices: By declared column, the champion out of fold on each of its values; empty for a regression.
         fairness: By declared column, its decisions about each value, and how far apart they are; likewise.
+        hardest: By declared column, its slice with the lowest F1, what sets it apart; where four or more can be judged.
+        grids: Features whose number of decimals tells the classes apart, the most telling first.
         importances: Features by falling importance.
         leakage: What single features know.
         equality: ONNX against the trainers.
@@ -315,6 +364,8 @@ class TrainingReport(LearningReport):
     residuals: Residuals | None = None
     slices: Mapping[str, SliceReport] = {}
     fairness: Mapping[str, FairnessReport] = {}
+    hardest: Mapping[str, HardestSlice] = {}
+    grids: Mapping[str, DecimalGrid] = {}
     importances: tuple[Importance, ...]
     leakage: Leakage
     equality: Equality
