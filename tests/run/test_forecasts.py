@@ -129,7 +129,7 @@ def test_percentiles_stand_in_the_lake(told: dict[str, Any]) -> None:
 def test_a_version_shows_its_horizons_and_series(told: dict[str, Any]) -> None:
     model = told["shown"]["model"]
     assert [one["horizon"] for one in model["horizons"]] == [1, 2, 3, 4, 5, 6]
-    assert set(model["horizons"][0]) == {"horizon", "booster", "parameters", "mase", "rmse", "r2", "coverage"}
+    assert set(model["horizons"][0]) == {"horizon", "booster", "parameters", "usual", "mase", "rmse", "r2", "coverage"}
     assert {"scale", "outlier_limit", "limit"} <= set(model["series"][0])
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from trunkline.tasks.forecasting import Forecasting, Panel
+from trunkline.tasks.forecasting.design import VIEWS, View
 from trunkline.tasks.forecasting.panel import Floats, Grid
 from trunkline.tasks.forecasting.rolling import learned_design, pairs, truths
 from trunkline.tasks.forecasting.scaling import Scales, capped, seasonal_scale
@@ -30,19 +31,21 @@ def made() -> tuple[Floats, Floats, Floats]:
     return values, drawn.normal(100, 5, HOURS), (drawn.random(HOURS) < 0.05).astype(float)
 
 
+@pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("horizon", [1, 3, 6])
-def test_nothing_after_the_hour_moves_an_input(made: tuple[Floats, Floats, Floats], horizon: int) -> None:
+def test_nothing_after_the_hour_moves_an_input(made: tuple[Floats, Floats, Floats], horizon: int, view: View) -> None:
     values, load, planned = made
     series, hour = np.repeat(np.arange(3), 40), np.tile(np.arange(260, 300), 3)
-    before = learned_design(TASK, panel(values, load, planned), until=299).matrix(series, hour, horizon=horizon)
+    design = learned_design(TASK, panel(values, load, planned), until=299)
+    before = design.matrix(series, hour, horizon=horizon, view=view)
+    anchor = design.anchor(series, hour, horizon=horizon, view=view)
     other_values, other_load = values.copy(), load.copy()
     other_values[:, 300:] = 9_999.0
     other_load[300:] = -9_999.0
     # hours 300 and later may not be seen by forecasts made at 299 or before
-    after = learned_design(TASK, panel(other_values, other_load, planned), until=299).matrix(
-        series, hour, horizon=horizon
-    )
-    np.testing.assert_array_equal(before, after)
+    other = learned_design(TASK, panel(other_values, other_load, planned), until=299)
+    np.testing.assert_array_equal(before, other.matrix(series, hour, horizon=horizon, view=view))
+    np.testing.assert_array_equal(anchor, other.anchor(series, hour, horizon=horizon, view=view))
 
 
 def test_what_is_planned_is_read_at_the_hour_that_is_forecast(made: tuple[Floats, Floats, Floats]) -> None:
@@ -50,7 +53,7 @@ def test_what_is_planned_is_read_at_the_hour_that_is_forecast(made: tuple[Floats
     design = learned_design(TASK, panel(values, load, planned), until=HOURS - 1)
     hour = np.arange(300, 350)
     for horizon in (1, 2, 6):
-        matrix = design.matrix(np.zeros(50, dtype=np.int64), hour, horizon=horizon)
+        matrix = design.matrix(np.zeros(50, dtype=np.int64), hour, horizon=horizon, view="newest")
         place = design.names.index("ahead_0")
         np.testing.assert_array_equal(matrix[:, place], planned[hour + horizon])
 
@@ -59,7 +62,7 @@ def test_lags_and_means_are_what_they_say(made: tuple[Floats, Floats, Floats]) -
     values, load, planned = made
     design = learned_design(TASK, panel(values, load, planned), until=HOURS - 1)
     design = replace(design, scales=Scales(np.ones(3), np.full(3, np.inf)))
-    matrix = design.matrix(np.array([0]), np.array([300]), horizon=2)[0]
+    matrix = design.matrix(np.array([0]), np.array([300]), horizon=2, view="newest")[0]
     told = dict(zip(design.names, matrix, strict=True))
     own = values[0]
     assert told["lag_1"] == pytest.approx(own[299] - own[300], abs=1e-4)
@@ -68,6 +71,19 @@ def test_lags_and_means_are_what_they_say(made: tuple[Floats, Floats, Floats]) -
     assert told["servers_mean_3"] == pytest.approx(
         np.nanmean(values[:, 298:301], axis=0).mean() - np.nanmean(values[:, 300]), abs=1e-4
     )
+
+
+def test_the_usual_value_is_the_mean_of_the_hour_over_seven_days(made: tuple[Floats, Floats, Floats]) -> None:
+    values, load, planned = made
+    design = learned_design(TASK, panel(values, load, planned), until=HOURS - 1)
+    design = replace(design, scales=Scales(np.ones(3), np.full(3, np.inf)))
+    one, at = np.array([0]), np.array([300])
+    usual = values[0, [302 - 24 * day for day in range(1, 8)]].mean()
+    assert design.anchor(one, at, horizon=2, view="usual")[0] == pytest.approx(usual)
+    matrix = design.matrix(one, at, horizon=2, view="usual")[0]
+    told = dict(zip(design.names, matrix, strict=True))
+    assert told["lag_1"] == pytest.approx(values[0, 299] - usual, abs=1e-4)
+    assert told["target_hour_7_days"] == pytest.approx(usual - values[0, 300], abs=1e-4), "how far the views lie apart"
 
 
 def test_pairs_have_a_known_truth(made: tuple[Floats, Floats, Floats]) -> None:

@@ -82,7 +82,7 @@ def test_a_model_at_rest_comes_back_and_a_changed_one_is_refused(trained: Traine
     one, two = (model.forecast(panel, HOURS - 1) for model in (trained.model, loaded))
     np.testing.assert_allclose(one.median, two.median, rtol=1e-6)
     np.testing.assert_allclose(one.quantiles, two.quantiles, rtol=1e-4)
-    (folder / "h1.json").write_text("{}")
+    next(folder.glob("h1_*.json")).write_text("{}")
     with pytest.raises(TamperedError):
         load_model(folder)
 
@@ -99,13 +99,23 @@ def test_hours_that_come_later_do_not_move_a_forecast(trained: Trained) -> None:
     np.testing.assert_array_equal(first.quantiles, second.quantiles)
 
 
+def test_the_forecast_that_is_given_is_the_one_that_is_judged(trained: Trained) -> None:
+    assert isinstance(trained.model, ForecastModel)
+    panel = TASK.panel(rows(hours=HOURS + 30))
+    for origin in range(HOURS, HOURS + 20):
+        given = trained.model.forecast(panel, origin)
+        judged = trained.model.medians(panel, np.array([origin]))[:, :, 0]
+        np.testing.assert_allclose(given.median, np.clip(judged, given.quantile(0.1), given.quantile(0.9)))
+        assert (given.median == judged).mean() > 0.9
+
+
 def test_medians_of_earlier_hours_may_be_handed_in_and_change_nothing(trained: Trained) -> None:
     assert isinstance(trained.model, ForecastModel)
     panel = TASK.panel(rows(hours=HOURS + 30))
     origin = HOURS + 20
     past = np.full((3, 3, panel.hours), np.nan)
-    hours = np.arange(HOURS - 10, origin)
-    past[:, :, hours] = trained.model.medians(panel, hours)
+    for hour in range(HOURS - 10, origin):
+        past[:, :, hour] = trained.model.forecast(panel, hour).median
     given, made = trained.model.forecast(panel, origin, past=past), trained.model.forecast(panel, origin)
     np.testing.assert_allclose(given.quantiles, made.quantiles)
 

@@ -19,6 +19,8 @@ class HorizonFacts(BaseModel):
         horizon: Hours ahead.
         booster: Library of the learner.
         parameters: As found by the search.
+        usual: Share of the booster that counts from the usual value of the hour; the rest is that of the one that
+            counts from the newest value.
         mase: Mean absolute error of the rolling evaluation by the mean absolute difference of a day, mean over series.
         rmse: Root mean squared error of the rolling evaluation, unit of the metric, over all series.
         r2: Share of each series' variance that is explained in the rolling evaluation, mean over series.
@@ -30,6 +32,7 @@ class HorizonFacts(BaseModel):
     horizon: int
     booster: str
     parameters: Mapping[str, Parameter]
+    usual: float
     mase: float
     rmse: float
     r2: float
@@ -75,7 +78,10 @@ class ForecastCard(ModelCard):
     horizons: tuple[HorizonFacts, ...]
     series: tuple[SeriesFacts, ...]
     inputs: tuple[str, ...]
-    scaler: str = "differences from the newest value, divided by the mean absolute difference of a day"
+    scaler: str = (
+        "differences from the newest value and from the usual one of the hour, "
+        "divided by the mean absolute difference of a day"
+    )
     trained_from: datetime
     trained_until: datetime
 
@@ -90,7 +96,7 @@ class ForecastCard(ModelCard):
             (
                 f"{one.horizon} h ahead",
                 f"{one.booster}, MASE {one.mase:.3f}, RMSE {one.rmse:.2f}, R2 {one.r2:.3f}, "
-                f"coverage {one.coverage:.3f}; "
+                f"coverage {one.coverage:.3f}; usual {one.usual:.1f}, "
                 + ", ".join(f"{name} {_short(value)}" for name, value in one.parameters.items()),
             )
             for one in self.horizons

@@ -2,13 +2,13 @@
 
 Takes a panel and the scales learned in training, gives the inputs of any (series, hour) pairs, shape (pairs, columns).
 Nothing after the hour is read but the calendar, and covariates that are known ahead, taken at the hour forecast.
-Differences are taken from the newest value and divided by the scale of the series, so that one model serves series of
-any size, and a new level does not leave what trees have seen.
+Differences are taken from the newest value, or from the usual one of the hour forecast, and divided by the scale of the
+series, so that one model serves series of any size, and a new level does not leave what trees have seen.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,16 @@ from trunkline.tasks.forecasting.calendars import Calendar
 from trunkline.tasks.forecasting.panel import Floats, Panel, Places
 from trunkline.tasks.forecasting.scaling import Scales, capped, seasonal_scale
 
-__all__ = ["Design", "Inputs", "Slot", "Slots", "arrange"]
+__all__ = ["VIEWS", "Design", "Inputs", "Slot", "Slots", "View", "arrange"]
 
 Inputs = npt.NDArray[np.float32]
 """Inputs of some forecasts, shape (pairs, columns)."""
+
+View = Literal["newest", "usual"]
+"""What differences are taken from: the newest value, or the mean of the hour forecast over the seven days before."""
+
+VIEWS: Final[tuple[View, ...]] = ("newest", "usual")
+"""All views, in the order of arrays."""
 
 _DAY: Final = 24
 _WEEK: Final = 168
@@ -105,29 +111,38 @@ class Design:
         self._beside = [_Series(one) for one in self._slots(ahead=False)]
         self._ahead = self._slots(ahead=True)
 
-    def level(self, series: Places, hour: Places) -> Floats:
+    def anchor(self, series: Places, hour: Places, *, horizon: int, view: View) -> Floats:
         """What differences are taken from, in scale.
 
-        The newest value of the last hours, else the mean of the last week, else NaN.
+        The newest value of the last hours, else the mean of the last week, else NaN; or the mean of the hour forecast
+        over seven days, where any of them is known.
         """
         newest = self._own.newest(series, hour)
-        return np.where(np.isfinite(newest), newest, self._own.mean(series, hour, _WEEK))
+        newest = np.where(np.isfinite(newest), newest, self._own.mean(series, hour, _WEEK))
+        if view == "newest":
+            return newest
+        usual = _mean(self._days(series, hour, horizon))
+        return np.where(np.isfinite(usual), usual, newest)
+
+    def _days(self, series: Places, hour: Places, horizon: int) -> list[Floats]:
+        return [self._own.at(series, hour + horizon - _DAY * day) for day in range(1, 8)]
 
     def stale(self, series: Places, hour: Places) -> "npt.NDArray[np.bool_]":
         """Whether a series lacks the value of the hour itself."""
         return np.asarray(~np.isfinite(self._own.at(series, hour)))
 
-    def matrix(self, series: Places, hour: Places, *, horizon: int) -> Inputs:
+    def matrix(self, series: Places, hour: Places, *, horizon: int, view: View) -> Inputs:
         """Give the inputs of forecasts made at an hour.
 
         Args:
             series: Series of each pair, shape (pairs,).
             hour: The newest known hour of each, as a place of the grid, shape (pairs,).
             horizon: Hours ahead, at least 1.
+            view: What differences are taken from.
         """
         columns: dict[str, Floats] = {}
-        level = self.level(series, hour)
-        self._own_columns(columns, series, hour, level, horizon)
+        anchor = self.anchor(series, hour, horizon=horizon, view=view)
+        self._own_columns(columns, series, hour, anchor, horizon)
         group = self.panel.targets.group[series]
         self._mean_columns(columns, group, hour, horizon)
         for slot, one in enumerate(self._beside):
@@ -145,19 +160,20 @@ class Design:
         return made
 
     def _own_columns(
-        self, columns: dict[str, Floats], series: Places, hour: Places, level: Floats, horizon: int
+        self, columns: dict[str, Floats], series: Places, hour: Places, anchor: Floats, horizon: int
     ) -> None:
         own = self._own
         for lag in _LAGS:
-            columns[f"lag_{lag}"] = own.at(series, hour - lag) - level
+            columns[f"lag_{lag}"] = own.at(series, hour - lag) - anchor
         for back, name in ((_DAY, "day"), (2 * _DAY, "two_days"), (_WEEK, "week")):
             for aside in (-1, 0, 1):
-                columns[f"{name}_before_target_{aside:+d}"] = own.at(series, hour + horizon - back + aside) - level
+                columns[f"{name}_before_target_{aside:+d}"] = own.at(series, hour + horizon - back + aside) - anchor
         for window in _WINDOWS:
-            columns[f"mean_{window}"] = own.mean(series, hour, window) - level
+            columns[f"mean_{window}"] = own.mean(series, hour, window) - anchor
         columns["spread_24"] = own.spread(series, hour, _DAY)
-        days = [own.at(series, hour + horizon - _DAY * day) for day in range(1, 8)]
-        columns["target_hour_7_days"] = _mean(days) - level
+        days = self._days(series, hour, horizon)
+        newest = self.anchor(series, hour, horizon=horizon, view="newest")
+        columns["target_hour_7_days"] = _mean(days) - newest
         columns["day_change"] = _mean(
             [one - own.at(series, hour - _DAY * day) for day, one in enumerate(days, start=1)]
         )

@@ -1,8 +1,8 @@
 """A forecasting model at rest and at work.
 
 On disk it is a folder: ``model.json`` (all that is declared and learned as data, with the sha256 of the other files),
-one file per hour ahead in the booster's own text, and the state of the intervals as plain arrays. There is no pickle; a
-folder that is not what was written is refused.
+one file per hour ahead and view in the booster's own text, and the state of the intervals as plain arrays. There is no
+pickle; a folder that is not what was written is refused.
 """
 
 import hashlib
@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from trunkline.errors import TamperedError
 from trunkline.tasks.files import read_folder, write_folder
+from trunkline.tasks.forecasting.blending import Blend
 from trunkline.tasks.forecasting.boosting import Booster
 from trunkline.tasks.forecasting.card import ForecastCard
 from trunkline.tasks.forecasting.declaration import Forecasting
-from trunkline.tasks.forecasting.design import Design, Slot, Slots
+from trunkline.tasks.forecasting.design import Design, Slot, Slots, View
 from trunkline.tasks.forecasting.intervals import advance
 from trunkline.tasks.forecasting.panel import HOUR, Floats, Panel, Places
 from trunkline.tasks.forecasting.rolling import calendar_of, medians, truths
@@ -30,7 +31,7 @@ from trunkline.tasks.forecasting.tracking import Tracker, exceedance, quantiles_
 
 __all__ = ["ForecastModel", "Forecasts"]
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _STATE: Final = ("size", "quantiles", "bias")
 _LONGEST_REPLAY: Final = timedelta(days=28)
 _MOST_REPLAYED: Final = 3_000_000
@@ -43,7 +44,8 @@ class Forecasts:
     Attributes:
         panel: The series.
         origin: The newest known hour, a place of the panel.
-        median: Shape (series, horizons), unit of the metric; NaN where a series had no value for a week.
+        median: What the boosters say, as the rolling evaluation judges it, kept between the 10 and 90 % quantiles,
+            shape (series, horizons), unit of the metric; NaN where a series had no value for a week.
         mean: Expected value.
         quantiles: Shape (series, horizons, levels).
         limit: What warnings are given for, by series; NaN where there is none.
@@ -71,7 +73,7 @@ class ForecastModel:
 
     Attributes:
         info: What it says of itself.
-        boosters: One per hour ahead.
+        blends: One per hour ahead.
         slots: Where covariates stand among the inputs.
         tracker: State of the intervals when the newest hour of training was known, by series of ``info``.
         out_of_fold: Medians of the rolling evaluation, unit of the metric, shape (judged, horizons, origins).
@@ -80,7 +82,7 @@ class ForecastModel:
     """
 
     info: ForecastCard
-    boosters: tuple[Booster, ...]
+    blends: tuple[Blend, ...]
     slots: Slots
     tracker: Tracker
     out_of_fold: npt.NDArray[np.float32]
@@ -108,7 +110,7 @@ class ForecastModel:
 
     def medians(self, panel: Panel, origins: Places, *, threads: int = 1) -> Floats:
         """Forecast medians at some hours, shape (series, horizons, origins), unit of the metric."""
-        return medians(self.design(panel), self.boosters, origins, threads=threads)
+        return medians(self.design(panel), self.blends, origins, threads=threads)
 
     def forecast(self, panel: Panel, origin: int, *, past: Floats | None = None, threads: int = 1) -> Forecasts:
         """Forecast the hours after one hour.
@@ -121,7 +123,7 @@ class ForecastModel:
             threads: Threads of the learner.
         """
         design = self.design(panel)
-        now = medians(design, self.boosters, np.array([origin]), threads=threads)[:, :, 0]
+        now = medians(design, self.blends, np.array([origin]), threads=threads)[:, :, 0]
         scale = design.scales.scale
         tracker = self._tracked(panel, design, origin, past=past, threads=threads)
         quantiles = now[..., None] + tracker.current() * scale[:, None, None]
@@ -131,7 +133,7 @@ class ForecastModel:
         return Forecasts(
             panel=panel,
             origin=origin,
-            median=quantiles_at(quantiles, 0.5),
+            median=np.clip(now, quantiles_at(quantiles, 0.1), quantiles_at(quantiles, 0.9)),
             mean=mean,
             quantiles=quantiles,
             limit=limit,
@@ -142,7 +144,7 @@ class ForecastModel:
     def _tracked(self, panel: Panel, design: Design, origin: int, *, past: Floats | None, threads: int) -> Tracker:
         """The intervals as they are once the hour ``origin`` is known."""
         tracker = self._tracker_of(panel)
-        ahead = len(self.boosters)
+        ahead = len(self.blends)
         since = max(panel.place_of(self.info.trained_until), origin - int(_LONGEST_REPLAY / HOUR), -1)
         first = max(since + 1 - ahead, 0)
         if origin <= since or first >= origin:
@@ -154,7 +156,7 @@ class ForecastModel:
         most = _MOST_REPLAYED // max(len(panel.targets.names) * ahead, 1)
         lacking = lacking[len(lacking) - min(most, len(lacking)) :]
         if len(lacking):
-            made[:, :, lacking - first] = medians(design, self.boosters, lacking, threads=threads)
+            made[:, :, lacking - first] = medians(design, self.blends, lacking, threads=threads)
         errors = (truths(panel.until(origin), np.arange(first, origin), horizons=ahead) - made) / design.scales.scale[
             :, None, None
         ]
@@ -209,14 +211,25 @@ class ForecastModel:
         return hashlib.sha256(files[MODEL_FILE]).hexdigest()
 
     def _files(self) -> dict[str, bytes]:
-        files = {_booster_file(place, one): one.text.encode() for place, one in enumerate(self.boosters)}
+        files = {
+            _booster_file(place, view, one): one.text.encode()
+            for place, blend in enumerate(self.blends)
+            for view, one in blend.boosters.items()
+        }
         files |= {f"{name}.npy": _bytes(getattr(self.tracker, name).astype(np.float32)) for name in _STATE}
         files["out_of_fold.npy"] = _bytes(self.out_of_fold)
         document = {
             "format": _FORMAT,
             "info": self.info.model_dump(mode="json"),
-            "boosters": [
-                {"library": one.library, "file": _booster_file(place, one)} for place, one in enumerate(self.boosters)
+            "blends": [
+                {
+                    "usual": blend.usual,
+                    "boosters": {
+                        view: {"library": one.library, "file": _booster_file(place, view, one)}
+                        for view, one in blend.boosters.items()
+                    },
+                }
+                for place, blend in enumerate(self.blends)
             ],
             "tracker": {"step": self.tracker.step, "memory": self.tracker.memory},
             "slots": [
@@ -246,7 +259,16 @@ class ForecastModel:
             state = {name: _array(files[f"{name}.npy"]).astype(np.float64) for name in _STATE}
             return cls(
                 info=ForecastCard.model_validate(document["info"]),
-                boosters=tuple(Booster(one["library"], files[one["file"]].decode()) for one in document["boosters"]),
+                blends=tuple(
+                    Blend(
+                        {
+                            view: Booster(one["library"], files[one["file"]].decode())
+                            for view, one in blend["boosters"].items()
+                        },
+                        float(blend["usual"]),
+                    )
+                    for blend in document["blends"]
+                ),
                 slots={
                     (one["group"], one["server"], one["metric"]): Slot(one["slot"], one["scale"], one["ahead"])
                     for one in document["slots"]
@@ -273,8 +295,8 @@ class ForecastModel:
 MODEL_FILE: Final = "model.json"
 
 
-def _booster_file(place: int, booster: Booster) -> str:
-    return f"h{place + 1}.{'txt' if booster.library == 'lightgbm' else 'json'}"
+def _booster_file(place: int, view: View, booster: Booster) -> str:
+    return f"h{place + 1}_{view}.{'txt' if booster.library == 'lightgbm' else 'json'}"
 
 
 def _bytes(values: npt.NDArray[np.float32]) -> bytes:

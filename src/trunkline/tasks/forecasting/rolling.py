@@ -11,10 +11,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from trunkline.tasks.forecasting.blending import Blend, blended, shares_of, usual_share
 from trunkline.tasks.forecasting.boosting import Booster, fit
 from trunkline.tasks.forecasting.calendars import Calendar
 from trunkline.tasks.forecasting.declaration import Forecasting
-from trunkline.tasks.forecasting.design import Design, Inputs, arrange
+from trunkline.tasks.forecasting.design import VIEWS, Design, Inputs, View, arrange
 from trunkline.tasks.forecasting.panel import Floats, Panel, Places
 from trunkline.tasks.forecasting.scaling import learn_scales
 from trunkline.tasks.learners import Parameter
@@ -124,7 +125,7 @@ def fit_all(
     parameters: Sequence[Mapping[str, Parameter]],
     seed: int,
     threads: int,
-) -> tuple[Booster, ...]:
+) -> tuple[Blend, ...]:
     """Fit the model of each hour ahead to what was known at an hour.
 
     Args:
@@ -135,12 +136,18 @@ def fit_all(
         seed: Seed of everything random.
         threads: Fits at a time, of one thread each: threads of one fit wait for each other where others are at work.
     """
+    usual = [usual_share(place + 1) for place in range(task.horizons)]
+    counted = [(place, view) for place, share in enumerate(usual) for view in shares_of(share)]
 
-    def one(place: int) -> Booster:
-        matrix, target = learned_from(design, horizon=place + 1, until=until, most=task.most_rows, seed=seed)
+    def one(number: int) -> Booster:
+        place, view = counted[number]
+        matrix, target = learned_from(design, horizon=place + 1, until=until, most=task.most_rows, seed=seed, view=view)
         return fit(matrix, target, library=task.booster, parameters=parameters[place], seed=seed)
 
-    return in_threads(one, range(task.horizons), threads=threads)
+    fitted = dict(zip(counted, in_threads(one, range(len(counted)), threads=threads), strict=True))
+    return tuple(
+        Blend({view: fitted[place, view] for view in shares_of(share)}, share) for place, share in enumerate(usual)
+    )
 
 
 def in_threads(work: Callable[[int], T], places: Sequence[int], *, threads: int) -> tuple[T, ...]:
@@ -151,22 +158,25 @@ def in_threads(work: Callable[[int], T], places: Sequence[int], *, threads: int)
         return tuple(pool.map(work, places))
 
 
-def learned_from(design: Design, *, horizon: int, until: int, most: int, seed: int) -> tuple[Inputs, Floats]:
+def learned_from(
+    design: Design, *, horizon: int, until: int, most: int, seed: int, view: View
+) -> tuple[Inputs, Floats]:
     """Inputs and targets, in scale, of a fit."""
     series, hour = pairs(design.panel, horizon=horizon, until=until, most=most, seed=seed)
     scale = design.scales.scale
-    target = design.panel.targets.values[series, hour + horizon] / scale[series] - design.level(series, hour)
+    target = design.panel.targets.values[series, hour + horizon] / scale[series]
+    target = target - design.anchor(series, hour, horizon=horizon, view=view)
     known = np.isfinite(target)
     series, hour = series[known], hour[known]
-    return design.matrix(series, hour, horizon=horizon), target[known]
+    return design.matrix(series, hour, horizon=horizon, view=view), target[known]
 
 
-def medians(design: Design, boosters: Sequence[Booster], origins: Places, *, threads: int) -> Floats:
+def medians(design: Design, blends: Sequence[Blend], origins: Places, *, threads: int) -> Floats:
     """Forecast medians of all series.
 
     Args:
         design: Inputs.
-        boosters: One per hour ahead.
+        blends: One per hour ahead.
         origins: Hours at which forecasts are made, shape (origins,).
         threads: Threads of the learner.
 
@@ -174,21 +184,25 @@ def medians(design: Design, boosters: Sequence[Booster], origins: Places, *, thr
         Shape (series, horizons, origins), unit of the metric; NaN where a series had no value for a week.
     """
     count = len(design.panel.targets.names)
-    made = np.full((count, len(boosters), len(origins)), np.nan)
+    made = np.full((len(VIEWS), count, len(blends), len(origins)), np.nan)
     step = max(_CHUNK_PAIRS // max(count, 1), 1)
     for first in range(0, len(origins), step):
         chosen = origins[first : first + step]
         series = np.repeat(np.arange(count), len(chosen))
         hour = np.tile(chosen, count)
-        level = design.level(series, hour)
 
-        def one(place: int, series: Places = series, hour: Places = hour) -> Floats:
-            return boosters[place].predict(design.matrix(series, hour, horizon=place + 1))
+        def one(place: int, series: Places = series, hour: Places = hour) -> dict[View, Floats]:
+            return {
+                view: design.anchor(series, hour, horizon=place + 1, view=view)
+                + booster.predict(design.matrix(series, hour, horizon=place + 1, view=view))
+                for view, booster in blends[place].boosters.items()
+            }
 
-        for place, moved in enumerate(in_threads(one, range(len(boosters)), threads=threads)):
-            value = (level + moved) * design.scales.scale[series]
-            made[:, place, first : first + step] = value.reshape(count, len(chosen))
-    return made
+        for place, found in enumerate(in_threads(one, range(len(blends)), threads=threads)):
+            for view, value in found.items():
+                unscaled = (value * design.scales.scale[series]).reshape(count, len(chosen))
+                made[VIEWS.index(view), :, place, first : first + step] = unscaled
+    return blended(made, [one.usual for one in blends])
 
 
 def truths(panel: Panel, origins: Places, *, horizons: int) -> Floats:
@@ -231,8 +245,8 @@ def roll(
     for number, start in enumerate(starts):
         stop = min(start + task.refit_hours, span.end)
         design = learned_design(task, panel, until=start)
-        boosters = fit_all(task, design, until=start, parameters=parameters, seed=seed, threads=threads)
+        blends = fit_all(task, design, until=start, parameters=parameters, seed=seed, threads=threads)
         origins = np.arange(start, stop)
-        made[:, :, start - span.warm : stop - span.warm] = medians(design, boosters, origins, threads=threads)
+        made[:, :, start - span.warm : stop - span.warm] = medians(design, blends, origins, threads=threads)
         told((number + 1) / len(starts))
     return made

@@ -16,7 +16,7 @@ from trunkline.stats.intervals import Interval
 from trunkline.stats.profiles import number_profile
 from trunkline.tasks.finishing import Phases, package_versions
 from trunkline.tasks.forecasting.baselines import baseline_forecasts
-from trunkline.tasks.forecasting.boosting import Booster
+from trunkline.tasks.forecasting.blending import Blend
 from trunkline.tasks.forecasting.card import ForecastCard, HorizonFacts, SeriesFacts
 from trunkline.tasks.forecasting.declaration import Forecasting
 from trunkline.tasks.forecasting.design import Design
@@ -81,7 +81,7 @@ def train(
     progress("fit", 0.0)
     design = learned_design(task, panel, until=panel.hours - 1)
     scales = design.scales
-    boosters = fit_all(task, design, until=panel.hours - 1, parameters=parameters, seed=seed, threads=threads)
+    blends = fit_all(task, design, until=panel.hours - 1, parameters=parameters, seed=seed, threads=threads)
     phases.begin("judge")
     progress("judge", 0.0)
     found = _judge(
@@ -96,6 +96,7 @@ def train(
             horizon=place + 1,
             booster=task.booster,
             parameters=parameters[place],
+            usual=blends[place].usual,
             mase=found.metrics[f"mase_h{place + 1}"].value,
             rmse=found.rmse[place],
             r2=found.r2[place],
@@ -106,7 +107,7 @@ def train(
     info = _card(task, panel, scales, horizons, design=design, metrics=found.metrics, seed=seed)
     model = ForecastModel(
         info=info,
-        boosters=boosters,
+        blends=blends,
         slots=design.slots,
         tracker=found.tracker,
         out_of_fold=made.astype(np.float32),
@@ -139,7 +140,7 @@ def train(
         baselines=baselines,
         servers=found.servers,
         spikes=found.spikes,
-        importances=_importances(boosters, design),
+        importances=_importances(blends, design),
     )
     progress("judge", 1.0)
     return Trained(model, report, None)
@@ -328,10 +329,10 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _importances(boosters: Sequence[Booster], design: Design) -> dict[str, float]:
+def _importances(blends: Sequence[Blend], design: Design) -> dict[str, float]:
     total: dict[str, float] = {}
-    for booster in boosters:
-        for name, share in booster.gains(design.names).items():
-            total[name] = total.get(name, 0.0) + share / len(boosters)
+    for blend in blends:
+        for name, share in blend.gains(design.names).items():
+            total[name] = total.get(name, 0.0) + share / len(blends)
     strongest = sorted(total.items(), key=lambda pair: (-pair[1], pair[0]))[:_SHOWN_INPUTS]
     return dict(strongest)

@@ -53,14 +53,16 @@ def tune(
     def one(place: int) -> tuple[dict[str, Parameter], HorizonTuning]:
         folds = []
         for until, design in designs:
-            learn = learned_from(design, horizon=place + 1, until=until, most=task.tuning_rows, seed=seed)
+            learn = learned_from(
+                design, horizon=place + 1, until=until, most=task.tuning_rows, seed=seed, view="newest"
+            )
             series, hour = pairs(
                 panel, horizon=place + 1, until=until + length, most=task.tuning_rows, seed=seed, since=until
             )
             target = panel.targets.values[series, hour + place + 1] / design.scales.scale[series]
-            target = target - design.level(series, hour)
+            target = target - design.anchor(series, hour, horizon=place + 1, view="newest")
             known = np.isfinite(target)
-            judge = design.matrix(series[known], hour[known], horizon=place + 1)
+            judge = design.matrix(series[known], hour[known], horizon=place + 1, view="newest")
             folds.append((learn, (judge, target[known])))
         trials = _search(task, folds, seed=seed + place)
         best = max(trials, key=lambda trial: (trial.score, -trial.number))

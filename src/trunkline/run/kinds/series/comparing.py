@@ -90,7 +90,7 @@ def _unseen_medians(
     threads: int,
 ) -> "npt.NDArray[np.float64]":
     """What the champion says of hours it was not fitted to, shape (judged, horizons, origins); NaN where nothing."""
-    ahead = len(old.boosters)
+    ahead = len(old.blends)
     made = np.full((len(judged), ahead, len(origins)), np.nan)
     ended = panel.place_of(old.info.trained_until)
     later = origins > ended
