@@ -19,7 +19,7 @@ from trunkline.tasks.forecasting.panel import Floats
 __all__ = ["Blend", "blended", "shares_of", "usual_share"]
 
 _MOST: Final = 0.5
-_AN_HOUR: Final = 0.1
+_HOURS_TO_ONE: Final = 10
 
 
 def usual_share(horizon: int) -> float:
@@ -31,7 +31,7 @@ def usual_share(horizon: int) -> float:
     >>> [usual_share(horizon) for horizon in (1, 2, 6, 24)]
     [0.0, 0.1, 0.5, 0.5]
     """
-    return min(_AN_HOUR * (horizon - 1), _MOST)
+    return min((horizon - 1) / _HOURS_TO_ONE, _MOST)
 
 
 @dataclass(frozen=True)
