@@ -3,11 +3,13 @@
 import ast
 import io
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from trunkline.cli import main
 from trunkline.dags import render, write
 from trunkline.dags.literals import Value, literal
 from trunkline.errors import InputError, UnknownNameError
+from trunkline.monitor.schedules import due_after
 from trunkline.run import Workspace
+from trunkline.run.scheduling import jobs_of
 from trunkline.settings import load_settings
 
 Rendered = Callable[..., str]
@@ -177,6 +181,22 @@ def test_the_schedule_is_that_of_the_built_in_scheduler(
 ) -> None:
     (churn,) = plan_in(rendered("churn", **given_settings))["usecases"]
     assert churn["schedule"] == expected
+
+
+def test_the_hourly_run_of_the_page_is_hourly_to_airflow_and_to_the_built_in_scheduler(
+    rendered: Rendered, repository: Path, tmp_path: Path
+) -> None:
+    page = (repository / "docs" / "forecasting.md").read_text()
+    (text,) = (one for one in re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL) if "scheduler" in one)
+    said = tomllib.loads(text)
+    (planned,) = plan_in(rendered("response_time", **said))["usecases"]
+    assert planned["schedule"] == {"cron": ["5 * * * *"], "zone": "UTC"}
+    with Workspace(load_settings(workspace=tmp_path / "workspace", **said)) as workspace:
+        (job,) = jobs_of(workspace)
+    assert job.command == ("run", "response_time")
+    at = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # clocks in Europe change half an hour later
+    due = [at := due for _ in range(4) if (due := due_after(job.schedule, at)) is not None]
+    assert due == [datetime(2026, 3, 29, hour, 5, tzinfo=UTC) for hour in (1, 2, 3, 4)]
 
 
 def test_schedules_that_airflow_cannot_put_into_one_are_refused(rendered: Rendered) -> None:

@@ -157,5 +157,13 @@ def test_the_last_week_is_compared_with_the_training_of_the_champion(told: dict[
 
 def test_the_page_shows_the_hours_ahead(told: dict[str, Any]) -> None:
     page = Path(told["hour"]["report"]["path"]).read_text()
-    for part in ("The next hours", 'id="chart-fan_0"', "Accuracy by hour ahead", "sub_7"):
+    for part in (
+        "The next hours",
+        'id="chart-fan_0"',
+        "Accuracy by hour ahead",
+        "sub_7",
+        "Warnings that were right",
+        "(precision)",
+        "(recall",
+    ):
         assert part in page

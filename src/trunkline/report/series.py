@@ -68,8 +68,9 @@ def _tiles(content: ReportContent) -> Iterator[Tile]:
         yield Tile(
             "Warnings that were right",
             share(spikes.precision, digits=0) if spikes.precision is not None else "none given",
-            f"{count(spikes.right)} of {count(spikes.warnings)}; {count(spikes.foreseen)} of {count(spikes.spikes)} "
-            "spikes foreseen",
+            f"{count(spikes.right)} of {count(spikes.warnings)} (precision); {count(spikes.foreseen)} of "
+            f"{count(spikes.spikes)} spikes foreseen (recall"
+            + (f" {share(spikes.recall, digits=0)})" if spikes.recall is not None else ")"),
             f"Given from a probability of {share(spikes.warn_at, digits=0)} on"
             + (
                 f", {number(spikes.mean_lead_hours, digits=1)} hours ahead on average."
