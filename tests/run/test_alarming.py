@@ -1,10 +1,12 @@
 """`trunkline alarms` over a workspace: raised, told once, listed in the shape of TMF642; and what it refuses."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
@@ -46,6 +48,25 @@ def test_alarms_are_raised_once_and_have_the_shape_of_tmf642(
     validator = jsonschema.Draft202012Validator(alarm_schema())
     for alarm in listed["alarms"]:
         validator.validate(alarm)
+
+
+def test_alerts_are_held_against_known_faults(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (faults,) = Path("made").glob("*-faults-*")
+    assert main(["ingest", "towers", str(faults), "--dataset", "faults", "--workspace", "w"]) == 0
+    capsys.readouterr()
+    assert main(["alarms", "towers", "--workspace", "w", "--json", "--budget", "3"]) == 0
+    found = json.loads(capsys.readouterr().out)["evaluated"]
+    judged, truth = found["judged"], pq.read_table(faults).to_pylist()
+    kinds = Counter(row["kind"] for row in truth)
+    assert {kind: one["known"] for kind, one in judged["kinds"].items() if one["known"]} == kinds
+    assert judged["alerts"] == found["alerts"]
+    assert 0.5 < judged["precision"]["value"] == judged["hits"] / judged["alerts"]
+    hardware = judged["kinds"]["hardware"]
+    assert hardware["recall"]["value"] == hardware["found"] / hardware["known"] > 0.5
+    assert main(["alarms", "towers", "--workspace", "w", "--budget", "3"]) == 0
+    said = capsys.readouterr().out
+    assert f"against {len(truth)} known faults" in said
+    assert "hardware" in said
 
 
 def test_what_cannot_be_watched_is_refused(

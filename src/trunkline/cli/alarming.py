@@ -9,7 +9,9 @@ from trunkline.errors import InputError
 
 if TYPE_CHECKING:
     from trunkline.run.alarming import Evaluated
+    from trunkline.stats.intervals import Interval
     from trunkline.tasks.anomaly.alarms import Alarm
+    from trunkline.tasks.anomaly.faults import JudgedAlerts
 
 _SHOWN: Final = 20
 _RANK: Final = ("critical", "major", "minor", "warning", "indeterminate")
@@ -58,12 +60,27 @@ def alarms(
     return 0
 
 
+def _show_judged(judged: "JudgedAlerts") -> None:
+    def text(share: "Interval | None") -> str:
+        return "" if share is None else f"{share.value:.2f} [{share.low:.2f}, {share.high:.2f}]"
+
+    known = sum(one.known for one in judged.kinds.values())
+    title = f"against {known:,} known faults: {judged.hits:,} of {judged.alerts:,} alerts are right"
+    rows = [
+        [kind, f"{one.known:,}", text(one.recall), f"{one.named:,}", text(one.precision)]
+        for kind, one in judged.kinds.items()
+    ]
+    table(title, ["fault", "known", "recall", "alerts named so", "precision"], rows)
+
+
 def _show(evaluated: "Evaluated | None", standing: "list[Alarm]") -> None:
     if evaluated is not None:
         print(
             f"{evaluated.objects:,} objects of {evaluated.dataset}: {evaluated.alerts:,} alerts; "
             f"{evaluated.raised:,} alarms raised, {evaluated.updated:,} updated, {evaluated.cleared:,} cleared"
         )
+        if evaluated.judged is not None:
+            _show_judged(evaluated.judged)
     if not standing:
         print("no alarm stands")
         return

@@ -21,6 +21,7 @@ from trunkline.run.alerts import write_alerts
 from trunkline.run.notifying import announce
 from trunkline.tasks.anomaly import AnomalyModel, Budget, gathered, learn, reason
 from trunkline.tasks.anomaly.alarms import Alarm, Found, advance, severity_of
+from trunkline.tasks.anomaly.faults import JudgedAlerts, KnownFault, judged_alerts
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -61,6 +62,7 @@ class Evaluated(BaseModel):
         cleared: Alarms that are over.
         standing: Alarms that stand now, by severity.
         problems: Alerts by problem.
+        judged: The alerts against known faults; None where the lake has none of the time.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -75,6 +77,7 @@ class Evaluated(BaseModel):
     cleared: int
     standing: Mapping[str, int]
     problems: Mapping[str, int]
+    judged: JudgedAlerts | None = None
 
 
 def evaluate_alarms(
@@ -171,6 +174,7 @@ def _evaluated(
         cleared=sum(alarm.state == "cleared" for alarm in changed),
         standing={severity: stands.count(severity) for severity in sorted(set(stands))},
         problems={one: sum(f.problem == one for f in found) for one in sorted({f.problem for f in found})},
+        judged=_judged(workspace, usecase, watched, found, until),
     )
 
 
@@ -212,6 +216,27 @@ def _found(row: Mapping[str, Any], watched: "WatchedSeries") -> Found:
         last_at=_utc(row["last_at"]),
         is_open=bool(row["is_open"]),
     )
+
+
+def _judged(
+    workspace: "Workspace",
+    usecase: "UseCase",
+    watched: "WatchedSeries",
+    found: "list[Found]",
+    until: Mapping[str, datetime],
+) -> JudgedAlerts | None:
+    """Hold the alerts against the faults that are known of the objects up to their last rows."""
+    log = watched.faults
+    if log is None or not workspace.lake.exists(name := usecase.table_name(log.dataset)):
+        return None
+    rows = current_rows(workspace.lake.read(name), usecase.contract_of(log.dataset).table, table=name)
+    told = rows.select(object_id=log.entity, kind=log.kind, begin_at=log.begin, end_at=log.end)
+    faults = [
+        KnownFault(row["object_id"], row["kind"], _utc(row["begin_at"]), _utc(row["end_at"]))
+        for row in workspace.engine.arrow(told.order_by("object_id", "begin_at")).to_pylist()
+    ]
+    seen = [one for one in faults if one.object_id in until and one.begin_at <= until[one.object_id]]
+    return judged_alerts(found, seen, problems=log.problems, late=watched.clear_after) if seen else None
 
 
 def _write(workspace: "Workspace", usecase: "UseCase", changed: "list[Alarm]") -> None:

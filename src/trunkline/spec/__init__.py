@@ -19,7 +19,7 @@ from trunkline.spec.publish import Publication
 from trunkline.spec.retraining import Retrain
 from trunkline.spec.sources import Schedule
 from trunkline.spec.usecase import Recording, Simulation, Simulator, Unwrap, UseCase, Watch
-from trunkline.spec.watched import Meaning, Places, WatchedSeries
+from trunkline.spec.watched import FaultLog, Meaning, Places, WatchedSeries
 from trunkline.spec.windows import Ewma, HalfSpace, Lookup, Windowed, WindowRule, Windows
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Ewma",
     "FairDecisions",
     "FairSlices",
+    "FaultLog",
     "Full",
     "Gate",
     "HalfSpace",

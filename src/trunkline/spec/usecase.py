@@ -280,14 +280,17 @@ class UseCase:
 
 
 def _refuse_unwatchable(watched: WatchedSeries, datasets: Mapping[str, type[Contract]], *, where: str) -> None:
-    """Refuse a series that is no dataset, and places that no dataset says."""
+    """Refuse a series that is no dataset, and places and faults that no dataset says."""
     if watched.dataset not in datasets:
         raise UseCaseError("what is watched is no dataset", where=where, allowed=datasets)
-    places = watched.places
-    if places is None:
-        return
-    if places.dataset not in datasets:
-        raise UseCaseError(f"places come from {places.dataset!r}, which is no dataset", where=where, allowed=datasets)
-    known = [column.name for column in datasets[places.dataset].columns]
-    if unknown := sorted({places.entity, places.latitude, places.longitude} - set(known)):
-        raise UseCaseError(f"places need {unknown[0]!r}, which {places.dataset!r} lacks", where=where, allowed=known)
+    read = []
+    if (places := watched.places) is not None:
+        read.append(("places", places.dataset, {places.entity, places.latitude, places.longitude}))
+    if (faults := watched.faults) is not None:
+        read.append(("faults", faults.dataset, {faults.entity, faults.kind, faults.begin, faults.end}))
+    for what, dataset, columns in read:
+        if dataset not in datasets:
+            raise UseCaseError(f"{what} come from {dataset!r}, which is no dataset", where=where, allowed=datasets)
+        known = [column.name for column in datasets[dataset].columns]
+        if unknown := sorted(columns - set(known)):
+            raise UseCaseError(f"{what} need {unknown[0]!r}, which {dataset!r} lacks", where=where, allowed=known)

@@ -1,6 +1,6 @@
 """What of a use case is watched for anomalies without labels, and what an alert of it means; pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from trunkline.tasks.anomaly import Anomalies, Budget
     from trunkline.tasks.anomaly.alarms import AlarmKind
 
-__all__ = ["Meaning", "Places", "WatchedSeries"]
+__all__ = ["FaultLog", "Meaning", "Places", "WatchedSeries"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,27 @@ class Places:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FaultLog:
+    """Faults of the watched objects that are known, by which alerts are judged.
+
+    Attributes:
+        dataset: The dataset that has them, one row per fault.
+        entity: Its column with the object.
+        problems: What an alert of each kind of fault is called, as :attr:`Meaning.problem`.
+        kind: Its column with the kind.
+        begin: Its column with the begin of the first period.
+        end: Its column with the end of the last.
+    """
+
+    dataset: str
+    entity: str
+    problems: Mapping[str, str]
+    kind: str = "kind"
+    begin: str = "begin_at"
+    end: str = "end_at"
+
+
+@dataclass(frozen=True, kw_only=True)
 class WatchedSeries:
     """A dataset whose rows are watched.
 
@@ -61,6 +82,7 @@ class WatchedSeries:
         object_type: What alarms are about.
         clear_after: How long an object must be as usual before its alarm is cleared.
         places: Where the objects stand, for a map; None where no dataset says it.
+        faults: Faults that are known; None where nobody keeps them.
     """
 
     dataset: str
@@ -71,3 +93,4 @@ class WatchedSeries:
     object_type: str = "cell"
     clear_after: timedelta = field(default=timedelta(hours=1))
     places: Places | None = None
+    faults: FaultLog | None = None

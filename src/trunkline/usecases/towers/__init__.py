@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from trunkline.spec import (
     Calibrated,
     Derived,
+    FaultLog,
     Latency,
     MinimumMetric,
     NoLeakage,
@@ -138,6 +139,11 @@ def towers(choices: Choices) -> UseCase:
             budget=Budget(per_week=1.75),
             meaning=lambda deviations, rows: MEANINGS[diagnosed(deviations, rows=rows)],
             places=Places(dataset="cells", entity="cell_name"),
+            faults=FaultLog(
+                dataset="faults",
+                entity="cell_name",
+                problems={kind: one.problem for kind, one in MEANINGS.items() if kind != "other"},
+            ),
         ),
         simulate=simulate,
         simulated_rows=200,
