@@ -15,6 +15,7 @@ RECEIPT = {
     "quarantined": 1,
     "duplicates": 0,
     "reasons": "{}",
+    "absent_columns": "[]",
     "extra_columns": "[]",
 }
 

@@ -46,6 +46,18 @@ def test_a_log_that_was_cut_is_not_guessed_at(lake: Lake) -> None:
     assert log.transactions(store, version=4) is None
 
 
+def test_what_cannot_be_read_at_once_is_asked_for_each(make_lake: Callable[..., Lake]) -> None:
+    lake = make_lake(checkpoint_every=3)
+    table = fill(lake, commits=5)
+    said = {one: at for one in SOURCES if (at := table.transaction_version(one)) is not None}
+    folder = Path(lake.root, "s", "t", "_delta_log")
+    (checkpoint,) = folder.glob("*.checkpoint.parquet")
+    checkpoint.write_bytes(b"")  # as a power cut may leave it; all commits are there
+    (folder / "_last_checkpoint").unlink()
+    assert log.transactions(filesystem(str(table.table_uri), {}), version=4) is None
+    assert lake.transaction_versions(TABLE, SOURCES) == said
+
+
 def test_many_sources_are_committed_once(lake: Lake) -> None:
     rows = pa.table({"number": [1]})
     covers = [Transaction(one, 1) for one in SOURCES]

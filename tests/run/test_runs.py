@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import pytest
 from trunkline.plan import STEPS
 from trunkline.run import Workspace
 from trunkline.settings import load_settings
+from trunkline.settings.drills import VARIABLE
 
 Trunkline = Callable[..., tuple[int, str, str]]
 Subscribers = Callable[..., pa.Table]
@@ -112,6 +114,44 @@ def test_a_run_ends_where_it_is_told(trunkline: Trunkline, tmp_path: Path, sourc
     assert isinstance(found["model"], dict)
     assert found["model"]["alias"] == "champion"
     assert len(lake(tmp_path, "leavers.subscribers")) == 500
+
+
+@pytest.mark.slow
+def test_a_workspace_may_be_named_by_a_link_or_by_its_neighbour(
+    trunkline: Trunkline, tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside").mkdir()
+    monkeypatch.chdir(tmp_path / "beside")
+    found = done(trunkline("run", "leavers", "--source", source, "--workspace", "../w", "--json"))
+    assert Path(found["report"]["path"]).is_relative_to(tmp_path / "w")  # type: ignore[index]  # of JSON
+    (tmp_path / "link").symlink_to(tmp_path / "w")
+    again = done(trunkline("run", "leavers", "--source", source, "--workspace", tmp_path / "link", "--json"))
+    assert again["model"]["version"] == found["model"]["version"]  # type: ignore[index]  # likewise
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_listed_as_unfinished_until_it_is_gone_on_with(
+    trunkline: Trunkline, tmp_path: Path, source: Path
+) -> None:
+    asked = ["ingest", "leavers", str(source), "--workspace", str(tmp_path), "--run-id", "mine"]
+    killed = subprocess.run(
+        [sys.executable, "-m", "trunkline", *asked],
+        env={**os.environ, VARIABLE: "ingest.after_rows"},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    hint = "unfinished; it goes on by trunkline run leavers --run-id mine"
+    assert hint in trunkline("lineage", "--workspace", tmp_path)[1]
+    assert trunkline(*asked)[0] == 0
+    assert hint not in trunkline("lineage", "--workspace", tmp_path)[1]
+
+
+def test_what_a_file_lacks_is_said(trunkline: Trunkline, tmp_path: Path, subscribers: Subscribers) -> None:
+    path = tmp_path / "part.csv"
+    pa_csv.write_csv(subscribers(20).drop_columns(["region"]), path)
+    code, out, _ = trunkline("ingest", "leavers", path, "--workspace", tmp_path / "w")
+    assert (code, "fields that no column fills: region" in out) == (0, True)
 
 
 @pytest.mark.slow

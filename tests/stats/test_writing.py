@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from trunkline.stats.writing import DecimalGrid, decimal_grid, off_grid
 
-_decimals = st.decimals(min_value=-10_000, max_value=10_000, places=4)
+_decimals = st.decimals(min_value=-10_000_000, max_value=10_000_000, places=4)
 
 
 @given(st.lists(_decimals, min_size=1), st.integers(0, 5))

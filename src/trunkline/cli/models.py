@@ -76,6 +76,8 @@ def show(usecase: str, version: str = "champion", /, *, common: Common = Common(
     """
     from trunkline.tasks import load_model
 
+    if "/" in usecase:  # as lineage names versions
+        usecase, _, version = usecase.partition("/")
     with opened(common) as workspace:
         found = workspace.registry.get(usecase, version)
         info = load_model(workspace.registry.folder(usecase, found.version)).info

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-from cyclopts import CycloptsError, Parameter
+from cyclopts import CycloptsError, Parameter, UnusedCliTokensError
 
 from trunkline.errors import InputError, TrunklineError, UnavailableError
 
@@ -82,6 +82,8 @@ def run_command(app: "App", arguments: Sequence[str]) -> int:
 
 
 def _said(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"the command takes no such argument: {' '.join(error.unused_tokens)}"
     return " ".join(str(error).split())
 
 
@@ -185,7 +187,7 @@ def opened(common: Common, **given: object) -> "Iterator[Workspace]":
     settings = load_settings(workspace=common.workspace, **given)
     set_up_log(settings.log, quiet=True)
     if not settings.workspace.exists():
-        print(f"· the workspace {settings.workspace} is not there yet", file=sys.stderr)
+        print(f"· {settings.workspace} is a new workspace", file=sys.stderr)
     with Workspace(settings) as workspace:
         yield workspace
 

@@ -187,8 +187,10 @@ def transactions(store: pafs.FileSystem, *, version: int) -> dict[str, int] | No
         version: Of the table.
 
     Returns:
-        Application id to the version of its last transaction; None where the log was cut meanwhile.
+        Application id to the version of its last transaction; None where the log was cut meanwhile, or a file of it
+        cannot be read.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     files = [file for file in listing(store) if file.version <= version]
@@ -208,7 +210,7 @@ def transactions(store: pafs.FileSystem, *, version: int) -> dict[str, int] | No
                 lines = [line for line in stream.read().splitlines() if b'"txn"' in line]
             told = [action["txn"] for action in map(json.loads, lines) if "txn" in action]
             found |= {one["appId"]: one["version"] for one in told}
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, pa.ArrowInvalid):
         return None
     return found
 

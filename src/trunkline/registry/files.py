@@ -115,7 +115,9 @@ def verify_folder(folder: Path, *, files: Mapping[str, str]) -> None:
     Raises:
         TamperedError: A file is missing, changed, or was added.
     """
-    next_step = "restore the folder from a backup, or go back with: trunkline models rollback USECASE"
+    next_step = (
+        "restore the folder from a backup; or go back to the version before, or make another (models rollback, run)"
+    )
     if not folder.is_dir():
         raise TamperedError("a model's folder is missing", where=str(folder), next_step=next_step)
     try:

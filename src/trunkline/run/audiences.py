@@ -113,7 +113,7 @@ def audience(context: StepContext) -> AudienceDocument | None:
         note=note,
         parts=parts,
         results=results,
-        path=str((folder / "audience.html").relative_to(context.workspace.root.resolve())),
+        path=str((folder / "audience.html").relative_to(context.workspace.root)),
     )
     page = audience_page(title=usecase.title, campaign=context.run_id, note=note, parts=parts, results=results)
     part = folder / ".audience.html.part"

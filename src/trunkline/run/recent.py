@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.contracts.records import RECEIPTS
-from trunkline.run.records import newest_states
+from trunkline.run.records import PastRun, newest_states
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -52,9 +52,16 @@ def recent(workspace: "Workspace", *, limit: int) -> tuple[Recent, ...]:
 
 
 def _runs(workspace: "Workspace", limit: int) -> list[Recent]:
+    def state(run: PastRun) -> str:
+        if run.state != "started" or (run == newest[run.usecase] and workspace.is_running(run.usecase)):
+            return run.state
+        return f"unfinished; it goes on by trunkline run {run.usecase} --run-id {run.run_id}"
+
+    runs = newest_states(workspace)
+    newest = {run.usecase: run for run in runs}
     return [
-        Recent(kind="run", identity=run.run_id, usecase=run.usecase, at=run.started_at, about=run.state)
-        for run in newest_states(workspace)[-limit:]
+        Recent(kind="run", identity=run.run_id, usecase=run.usecase, at=run.started_at, about=state(run))
+        for run in runs[-limit:]
     ]
 
 

@@ -30,7 +30,7 @@ def scratch_folder(parent: Path, *, purpose: str) -> Iterator[Path]:
     with held(parent / f"{purpose}.lock", what=f"scratch folders ({purpose})", timeout_s=_PATIENCE_S):
         for left in parent.glob(f"{purpose}-*"):
             if not is_held(left):
-                rmtree(left)
+                rmtree(left, ignore_errors=True)  # its owner may be giving it back just now
         folder = Path(mkdtemp(prefix=f"{purpose}-", dir=parent))
         borrowed = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         fcntl.flock(borrowed, fcntl.LOCK_EX)  # the kernel lets go of it when this process ends, however it ends

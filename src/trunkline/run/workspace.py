@@ -52,7 +52,7 @@ class Workspace:
         """
         self.settings = settings
         self.clock = clock
-        self.root = settings.workspace.absolute()
+        self.root = settings.workspace.resolve()  # no `..` and no link: paths below it are told from it
         self._open = False
         self._check_version()
 
@@ -119,13 +119,13 @@ class Workspace:
             part = self.root / f".VERSION.{os.getpid()}"
             part.write_text(f"{SCHEMA_VERSION}\n")
             part.replace(self.root / "VERSION")  # whole or not there, whenever the process ends
-        path = (self.root / name).resolve()
+        path = self.root / name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     def _place(self, name: str) -> Path:
         """A folder of the workspace; where there is no workspace yet, looking for something makes none."""
-        return self.folder(name) if self.root.exists() else (self.root / name).resolve()
+        return self.folder(name) if self.root.exists() else self.root / name
 
     def usecase(self, name: str) -> UseCase:
         """Import a use case by name.

@@ -53,7 +53,7 @@ def report(context: StepContext) -> ReportDocument:
     path, part = folder / "report.html", folder / ".report.html.part"
     part.write_bytes(page)
     part.replace(path)
-    relative = path.relative_to(context.workspace.root.resolve())
+    relative = path.relative_to(context.workspace.root)
     return ReportDocument(path=str(relative), sha256=hashlib.sha256(page).hexdigest(), audience=addressed)
 
 

@@ -101,7 +101,8 @@ class Service:
             raise UnavailableError(f"the use case {name!r} is broken", next_step="see /v2/health/ready")
         if name not in self.deployments:
             raise UnknownNameError(
-                f"there is no use case {name[:60]!r} with a model here", allowed=sorted(self.deployments)
+                f"there is no use case {name[:60]!r} with a model here",
+                allowed=sorted(known for known, deployment in self.deployments.items() if deployment.current),
             )
         return self.deployments[name]
 

@@ -16,6 +16,7 @@ no heavy library, and SciPy and scikit-learn are loaded by the functions that ca
 * ``profiles``: what training keeps of a column, so that drift needs no training rows
 * ``drift``: distances and tests between a profile and a batch
 * ``false_discoveries``: many tests judged together
+* ``writing``: with how many decimals each class was written
 * ``streaming``: anomaly scores that follow a stream, with a state that is kept beside each value
 * ``half_space``: how rare several fields together are, by half-space trees that follow a stream
 * ``performance``: how good a model probably is, before the outcomes are known

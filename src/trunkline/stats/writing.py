@@ -42,11 +42,20 @@ def off_grid(values: ArrayLike, decimals: int) -> NDArray[np.bool_]:
         values: Numbers, shape (rows,).
         decimals: At least 0.
 
-    >>> off_grid([1.25, 1.2, float("nan")], 1).tolist()
-    [True, False, False]
+    Returns:
+        Whether each has more, shape (rows,); floats count as the shortest text that they stand for.
+
+    Raises:
+        ValueError: A value is no number.
+
+    Example:
+        >>> off_grid([1.25, 1.2, float("nan")], 1).tolist()
+        [True, False, False]
     """
     steps = np.asarray(values, dtype=np.float64) * 10.0**decimals
-    return np.asarray(np.abs(steps - np.round(steps)) > _ROUNDING * np.maximum(1.0, np.abs(steps)), dtype=np.bool_)
+    return np.asarray(
+        np.abs(steps - np.round(steps)) > np.maximum(_ROUNDING, 4 * np.spacing(np.abs(steps))), dtype=np.bool_
+    )
 
 
 def decimal_grid(
@@ -67,8 +76,9 @@ def decimal_grid(
     Raises:
         ValueError: Shapes differ, or a class is neither 0 nor 1.
 
-    >>> decimal_grid([0.1, 0.2, 0.3, 0.25], [0, 0, 0, 1])
-    DecimalGrid(decimals=1, kept_by=0, off_share=1.0)
+    Example:
+        >>> decimal_grid([0.1, 0.2, 0.3, 0.25], [0, 0, 0, 1])
+        DecimalGrid(decimals=1, kept_by=0, off_share=1.0)
     """
     numbers, labels = np.asarray(values, dtype=np.float64), binary_labels(y)
     paired(values=numbers, y=labels)

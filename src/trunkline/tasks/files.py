@@ -48,13 +48,15 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         raise
 
 
-def read_folder(folder: Path, *, fingerprint: str | None, model_format: int) -> tuple[dict[str, Any], dict[str, bytes]]:
+def read_folder(
+    folder: Path, *, fingerprint: str | None, formats: tuple[int, ...]
+) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Read and verify a model's folder.
 
     Args:
         folder: What :func:`write_folder` wrote.
         fingerprint: Sha256 of ``model.json``, where the caller kept it.
-        model_format: The only form that is read.
+        formats: The forms that are read.
 
     Returns:
         The description, and the content of the other files by name.
@@ -67,9 +69,9 @@ def read_folder(folder: Path, *, fingerprint: str | None, model_format: int) -> 
         if fingerprint is not None and hashlib.sha256(text).hexdigest() != fingerprint:
             raise _tampered(folder / MODEL_FILE)
         document = json.loads(text)
-        if document["format"] != model_format:
+        if document["format"] not in formats:
             raise TamperedError(
-                f"unknown model format {document['format']!r}", where=str(folder), allowed=(str(model_format),)
+                f"unknown model format {document['format']!r}", where=str(folder), allowed=map(str, formats)
             )
         return document, {name: _verified(folder, name, digest) for name, digest in document["files"].items()}
     except (OSError, ValueError, KeyError, TypeError) as error:

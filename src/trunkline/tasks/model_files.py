@@ -60,7 +60,7 @@ def read_model(folder: Path, *, fingerprint: str | None, model_format: int) -> M
         KeyError: It lacks an entry.
         TypeError: An entry has the wrong form.
     """
-    document, files = read_folder(folder, fingerprint=fingerprint, model_format=model_format)
+    document, files = read_folder(folder, fingerprint=fingerprint, formats=(model_format,))
     typical = [np.nan if value is None else value for value in document["typical"]]
     return Model(
         info=ModelInfo.model_validate(document["info"]),

@@ -224,7 +224,7 @@ def _not_worse(gate: NotWorseThanChampion, evidence: Evidence) -> GateResult:
             detail=f"inconclusive: same recipe refitted on {paired.rows} rows, which says nothing of the two models; "
             f"fewer labelled rows than needed are new to candidate and version {paired.champion}",
         )
-    where = "rows neither has seen" if paired.unseen else "the same folds, both refitted"
+    where = "rows neither has seen" if paired.unseen else "rows of the same folds, both refitted"
     worse = paired.high < 0.0 - gate.tolerance
     loss = gate.tolerance + gate.margin
     thin = not worse and paired.low < -loss
@@ -235,7 +235,7 @@ def _not_worse(gate: NotWorseThanChampion, evidence: Evidence) -> GateResult:
         value=paired.difference,
         limit=0.0 - gate.tolerance,
         detail=f"{gate.metric} {paired.difference:+.4f} [{paired.low:+.4f}, {paired.high:+.4f}] against version "
-        f"{paired.champion} on {paired.rows} of {where}{said}",
+        f"{paired.champion} on {paired.rows} {where}{said}",
     )
 
 

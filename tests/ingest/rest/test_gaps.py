@@ -122,7 +122,7 @@ def test_a_pull_that_is_cut_in_a_gap_goes_on_there_and_asks_for_the_gaps_that_ar
     first = pull(source)
     times.passed_s = 3600
     whole = by_time(hourly(*range(14)))
-    api.answer = lambda seen: Reply(status=503) if seen.query["page"] == "2" else whole(seen)
+    api.answer = lambda seen: Reply(status=503) if len(api.seen) > 1 else whole(seen)  # it goes down after a page
     api.seen.clear()
     landed: list[Position] = []
     with pytest.raises(UnavailableError):
@@ -239,3 +239,40 @@ def test_a_record_that_holds_several_rows_is_taken_apart(
     assert piece[1]["newest"] == "2026-03-01T02:00:00+00:00"
     api.answer = lambda seen: Reply([{"calls": []}] if seen.query["page"] == "1" else [])
     assert pull(source, piece[1]) == [], "nothing but empty envelopes is nothing new"
+
+
+def pulled(
+    source: Source, position: Position, folder: Path
+) -> tuple[list[tuple[bytes, Position]], type[Exception] | None]:
+    """What a pull gave, and with what error it ended."""
+    landed: list[tuple[bytes, Position]] = []
+    try:
+        landed.extend((part.path.read_bytes(), part.position) for part in source.pull(position, folder=folder))
+    except (SourceError, UnavailableError) as error:
+        return landed, type(error)
+    return landed, None
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [(Reply({"rows": []}), None), (Reply(status=410), SourceError), (Reply(status=504), UnavailableError)],
+)
+def test_gaps_that_cannot_be_had_do_not_keep_what_is_new_away(
+    api: Api, open_rest: OpenRest, times: Times, tmp_path: Path, fault: Reply, expected: type[Exception] | None
+) -> None:
+    rows = hourly(0, 2, 4, 6, 8, 10, 12, per_hour=1)
+    source = open_rest(paging={"kind": "page"}, since=BOTH_ENDS, attempts=1, max_pages=4)
+    api.answer = by_time(rows)
+    position = list(source.pull(None, folder=tmp_path))[-1].position
+    errors: set[type[Exception] | None] = set()
+    for later in range(13, 17):
+        rows += hourly(later, per_hour=1)
+        whole = by_time(list(rows))
+        times.passed_s = 3600 * (later - 12)
+        newest = f"2026-03-01T{later - 1:02d}"
+        api.answer = lambda seen, whole=whole, newest=newest: whole(seen) if seen.query["since"] >= newest else fault  # type: ignore[misc]  # of this round
+        landed, error = pulled(source, position, tmp_path)
+        errors |= {error}
+        assert f"{later}-0" in {str(row["call_id"]) for row in rows_of(landed)}, later
+        position = landed[-1][1]
+    assert errors - {None} == {expected} - {None}

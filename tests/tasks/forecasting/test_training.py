@@ -1,6 +1,7 @@
 """Training, whole: better than naive, the same twice, at rest and back, refusals; tiny series, one try."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from trunkline.errors import LabelError, TamperedError
 from trunkline.tasks import load_model
 from trunkline.tasks.forecasting import Forecasting, ForecastModel, ForecastReport
+from trunkline.tasks.forecasting.blending import Blend
 from trunkline.tasks.task import Trained
 
 pytestmark = pytest.mark.slow
@@ -85,6 +87,23 @@ def test_a_model_at_rest_comes_back_and_a_changed_one_is_refused(trained: Traine
     next(folder.glob("h1_*.json")).write_text("{}")
     with pytest.raises(TamperedError):
         load_model(folder)
+
+
+def test_a_model_of_the_first_format_forecasts_as_it_did(trained: Trained, tmp_path: Path) -> None:
+    assert isinstance(trained.model, ForecastModel)
+    trained.model.save(tmp_path)
+    document = json.loads((tmp_path / "model.json").read_text())
+    boosters = [one["boosters"]["newest"] for one in document.pop("blends")]
+    for facts in document["info"]["horizons"]:
+        del facts["usual"]
+    (tmp_path / "model.json").write_text(json.dumps({**document, "format": 1, "boosters": boosters}))
+    loaded = load_model(tmp_path)
+    assert isinstance(loaded, ForecastModel)
+    panel, origins = TASK.panel(rows()), np.array([HOURS - 1])
+    now = replace(trained.model, blends=tuple(Blend({"newest": one.boosters["newest"]}, 0.0) for one in loaded.blends))
+    np.testing.assert_array_equal(loaded.medians(panel, origins), now.medians(panel, origins))
+    np.testing.assert_array_equal(loaded.medians(panel, origins)[:, 0], trained.model.medians(panel, origins)[:, 0])
+    assert np.isfinite(loaded.forecast(panel, HOURS - 1).median).all()
 
 
 def test_hours_that_come_later_do_not_move_a_forecast(trained: Trained) -> None:

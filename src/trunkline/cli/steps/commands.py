@@ -18,6 +18,7 @@ Source = Annotated[
     tuple[str, ...],
     Parameter(name="--source", help="File or folder; may be given again.", negative="", show_default=False),
 ]
+PastRunId = Annotated[str | None, Parameter(name="--run-id", help="The run; the newest one by default.")]
 RunId = Annotated[str | None, Parameter(name="--run-id", help="Go on with this run, or start one under this id.")]
 Map = Annotated[Path | None, Parameter(name="--map", help="TOML file with a table `columns`: source column = field.")]
 
@@ -266,7 +267,7 @@ def monitor(
     return executed(usecase, common, source=source, map_file=map_file, run_id=run_id, only="monitor")
 
 
-def report(usecase: str, /, *, run_id: RunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
+def report(usecase: str, /, *, run_id: PastRunId = None, common: Common = Common()) -> int:  # noqa: B008 - a frozen value
     """Write the page of a run, from what is stored of it.
 
     Args:

@@ -14,6 +14,9 @@ __all__ = ["show", "show_metrics", "show_published", "summary"]
 _NAMED: Final = 6
 """Columns that have moved and are named in words."""
 
+_FILLED_BY_NONE: Final = 12
+"""Fields without a column that are named in words."""
+
 
 def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
     """Put a run's documents into the document that ``--json`` prints.
@@ -200,6 +203,10 @@ def _show_receipts(document: dict[str, object]) -> None:
         if reasons:
             named = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:6])
             print(f"         quarantined for {named}; see `trunkline quarantine show {receipt['batch_id']}`")
+        absent = json.loads(receipt["absent_columns"])
+        if absent:
+            more = f" and {len(absent) - _FILLED_BY_NONE} more" if len(absent) > _FILLED_BY_NONE else ""
+            print(f"         fields that no column fills: {', '.join(absent[:_FILLED_BY_NONE])}{more}")
         extra = json.loads(receipt["extra_columns"])
         if extra:
             print(f"         columns the contract does not know, left out: {', '.join(extra[:12])}")

@@ -32,7 +32,7 @@ class HorizonFacts(BaseModel):
     horizon: int
     booster: str
     parameters: Mapping[str, Parameter]
-    usual: float
+    usual: float = 0.0
     mase: float
     rmse: float
     r2: float

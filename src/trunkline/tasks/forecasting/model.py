@@ -8,10 +8,11 @@ pickle; a folder that is not what was written is refused.
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,9 @@ from trunkline.tasks.forecasting.tracking import Tracker, exceedance, quantiles_
 __all__ = ["ForecastModel", "Forecasts"]
 
 _FORMAT: Final = 2
+_FORMATS: Final = (1, _FORMAT)
+"""What is read: the first has one booster per hour ahead, which counts from the newest value."""
+
 _STATE: Final = ("size", "quantiles", "bias")
 _LONGEST_REPLAY: Final = timedelta(days=28)
 _MOST_REPLAYED: Final = 3_000_000
@@ -254,7 +258,7 @@ class ForecastModel:
         Raises:
             TamperedError: A file is missing, or is not what was written.
         """
-        document, files = read_folder(folder, fingerprint=fingerprint, model_format=_FORMAT)
+        document, files = read_folder(folder, fingerprint=fingerprint, formats=_FORMATS)
         try:
             state = {name: _array(files[f"{name}.npy"]).astype(np.float64) for name in _STATE}
             return cls(
@@ -267,7 +271,7 @@ class ForecastModel:
                         },
                         float(blend["usual"]),
                     )
-                    for blend in document["blends"]
+                    for blend in _blends(document)
                 ),
                 slots={
                     (one["group"], one["server"], one["metric"]): Slot(one["slot"], one["scale"], one["ahead"])
@@ -293,6 +297,13 @@ class ForecastModel:
 
 
 MODEL_FILE: Final = "model.json"
+
+
+def _blends(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if document["format"] == 1:
+        return [{"usual": 0.0, "boosters": {"newest": one}} for one in document["boosters"]]
+    found: list[Mapping[str, Any]] = document["blends"]
+    return found
 
 
 def _booster_file(place: int, view: View, booster: Booster) -> str:

@@ -56,39 +56,52 @@ class RestPages:
         """Ask for what is new; see ``Source.pull``."""
         paging, since = self._declared.paging, self._declared.since
         window, was_cut = Window.read(position, paging)
-        numbers = _Numbers(self._declared.max_pages, where=self._where)
+        most = self._declared.max_pages
+        numbers = _Numbers(1, most, where=self._where)
         with Caller(self._declared, timing=self._timing) as caller:
-            if was_cut:
+            if was_cut and not window.gap:
                 window, gave = yield from self._window(caller, window, folder=folder, numbers=numbers)
                 is_feed = isinstance(paging, CursorPaging) and paging.keep
                 if is_feed or (since is None and gave):
                     return
                 window = window.next(paging)
-            window, refused = yield from self._gaps(caller, window, folder=folder, numbers=numbers)
+            of_gaps = _Numbers(most + 1, max(most // 2, 1), where=self._where)
+            window, refused = yield from self._gaps(caller, window, folder=folder, numbers=of_gaps)
             yield from self._window(caller, self._begun(window), folder=folder, numbers=numbers)
             if refused is not None:
                 raise refused
 
     def _gaps(
         self, caller: Caller, window: Window, *, folder: Path, numbers: "_Numbers"
-    ) -> Generator[Pulled, None, tuple[Window, SourceError | None]]:
-        """Ask for the gaps that are due, each alone, where the server takes an end.
+    ) -> Generator[Pulled, None, tuple[Window, SourceError | UnavailableError | None]]:
+        """Ask for the gap that was cut, and for those that are due, each alone, where the server takes an end.
 
-        Gives the window to go on with, and what the server said of a gap that it refused: one beyond what it keeps must
-        not hide what is new.
+        Gives the window to go on with, and what was wrong with the last gap that could not be had: neither one beyond
+        what the server keeps, nor many of them, may hide what is new.
         """
-        since, refused = self._declared.since, None
-        if since is None or not since.until_param:
-            return window, None
+        since, paging = self._declared.since, self._declared.paging
+        refused: SourceError | UnavailableError | None = None
+        if window.gap:
+            try:
+                window, _ = yield from self._window(caller, window, folder=folder, numbers=numbers)
+            except (SourceError, UnavailableError) as error:
+                refused = error
+            window = window.next(paging)
+        if since is None or not since.until_param or isinstance(refused, UnavailableError):
+            return window, refused
         for begin, end in self._due(window, since):
+            if numbers.are_given:
+                break
             steps = _steps(window, since).without(begin, end)
             asked = replace(window, asked=begin.isoformat(), until=end.isoformat(), steps=steps.text, gap=True)
             try:
                 ended, _ = yield from self._window(caller, asked, folder=folder, numbers=numbers)
             except SourceError as error:
                 refused = error
+            except UnavailableError as error:
+                return window, error
             else:
-                window = ended.next(self._declared.paging)
+                window = ended.next(paging)
         return window, refused
 
     def _due(self, window: Window, since: Since) -> tuple[tuple[datetime, datetime], ...]:
@@ -250,20 +263,25 @@ class RestPages:
 
 
 class _Numbers:
-    """Numbers the pages of one pull, up to a limit."""
+    """Numbers pages of one pull, up to a limit."""
 
-    def __init__(self, most: int, *, where: str) -> None:
-        self._most, self._where, self._given = most, where, 0
+    def __init__(self, first: int, most: int, *, where: str) -> None:
+        self._first, self._most, self._where, self._given = first, most, where, 0
+
+    @property
+    def are_given(self) -> bool:
+        """Whether none is left."""
+        return self._given == self._most
 
     def next(self) -> int:
-        if self._given == self._most:
+        if self.are_given:
             raise SourceError(
                 f"it has more than {self._most:,} pages",
                 where=self._where,
                 next_step="check that its paging ends; if it does, raise `max_pages`, or pull again: it goes on there",
             )
         self._given += 1
-        return self._given
+        return self._first + self._given - 1
 
 
 def _steps(window: Window, since: Since) -> Steps:
