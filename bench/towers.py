@@ -107,13 +107,19 @@ def make_tables(engine_name: str, out: Path) -> None:
             known[name] = engine.table(rows)
 
 
-def peers(out: Path) -> float:
-    """Seconds of the four jobs."""
-    began = time.perf_counter()
-    for step in "1234":
-        command = [sys.executable, str(HERE / "peers" / "towers_spark.py"), step, str(DATA / "towers"), str(out)]
+def timed(*commands: list[str]) -> tuple[float, float]:
+    """Seconds of processes one after the other, and of the processors in them."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    for command in commands:
         subprocess.run(command, check=True, capture_output=True, env=COMPILED)
-    return time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter() - began, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def peers(out: Path) -> tuple[float, float]:
+    """Seconds of the four jobs, and of the processors."""
+    script = str(HERE / "peers" / "towers_spark.py")
+    return timed(*([sys.executable, script, step, str(DATA / "towers"), str(out)] for step in "1234"))
 
 
 def tables() -> None:
@@ -123,20 +129,22 @@ def tables() -> None:
         (out / "ours").mkdir()
         theirs = [peers(out / "peer") for _ in range(REPEATS)]
         for engine in ("duckdb", "spark"):
-            runs = []
-            for _ in range(REPEATS):
-                began = time.perf_counter()
-                command = [sys.executable, __file__, "--tables", engine, str(out / "ours")]
-                subprocess.run(command, check=True, capture_output=True, env=COMPILED)
-                runs.append(time.perf_counter() - began)
+            command = [sys.executable, __file__, "--tables", engine, str(out / "ours")]
+            runs = [timed(command) for _ in range(REPEATS)]
             ours = pq.read_table(out / "ours" / "cell_tower_performance.parquet").to_pandas().set_index("CellName")
             peer = pq.read_table(out / "peer" / "4").to_pandas().set_index("CellName").loc[ours.index]
             for name in ("PRBUsageUL", "drop_vce_Mean", "peak_vce_Mean"):
                 assert np.allclose(ours[f"avg_{name}"], peer[f"avg_{name}"])
-            seconds, usual = statistics.median(runs), statistics.median(theirs)
+            (seconds, spent), (usual, peer_spent) = middle(runs), middle(theirs)
             say(f"tables, {engine}", seconds=round(seconds, 2), ratio={"four PySpark jobs": round(seconds / usual, 4)},
-                peer_seconds=round(usual, 1), times_faster=round(usual / seconds, 1))  # fmt: skip
-        in_process(statistics.median(theirs))
+                peer_seconds=round(usual, 1), times_faster=round(usual / seconds, 1), processor=round(spent, 2),
+                peer_processor=round(peer_spent, 1), times_less_processor=round(peer_spent / spent, 1))  # fmt: skip
+        in_process(middle(theirs)[0])
+
+
+def middle(runs: list[tuple[float, float]]) -> tuple[float, float]:
+    """The medians of runs."""
+    return statistics.median(one for one, _ in runs), statistics.median(one for _, one in runs)
 
 
 def in_process(usual: float) -> None:
