@@ -22,6 +22,10 @@ from trunkline.settings import load_settings
 pytestmark = pytest.mark.airflow
 
 PIPELINES = ("ingest", "train", "evaluate", "predict", "report")
+LINKED = """deadline = "PT5S"
+console_url = "https://console.example"
+mlflow_url = "https://mlflow.example"
+"""
 LISTENS = "0A"
 LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
 
@@ -209,7 +213,7 @@ def test_a_dropped_file_of_subscribers_is_followed_to_the_report_by_assets_alone
     home = fresh_home(tmp_path / "airflow")
     declared = f'[sources.inbox]\nkind = "folder"\nusecase = "upgrade"\npath = "{inbox}"\nsettle_s = 0.5\n'
     file = home / "dags" / "trunkline_dags.py"
-    deployed("upgrade", folder=tmp_path, out=file, settings=declared, dags='deadline = "PT5S"')
+    deployed("upgrade", folder=tmp_path, out=file, settings=declared, dags=LINKED)
     names = [f"upgrade_{one}" for one in PIPELINES]
 
     together, alone = tmp_path / "workspace", tmp_path / "alone"
@@ -236,6 +240,9 @@ def test_a_dropped_file_of_subscribers_is_followed_to_the_report_by_assets_alone
     run_ids = {tuple(event["run_ids"]) for (event,) in leaves}
     assert len(run_ids) == 1, "one run of Trunkline goes through all five"
     ((run_id,),) = run_ids
+    page, versions = f"https://console.example/console/runs/{run_id}/report", "https://mlflow.example/#/models/upgrade"
+    for (event,) in leaves:
+        assert event["links"] == {run_id: {"report": page, "mlflow": versions}}
     late = f"the run {runs['upgrade_train'][0]['dag_run_id']} of upgrade_train is not at its end after 5 s"
     assert late in (home / "scheduler.log").read_text(), "no five seconds are enough to learn"
     assert (together / "runs" / run_id / "report.html").is_file()

@@ -18,6 +18,7 @@ from trunkline.report import (
 )
 from trunkline.stats.calibration import Calibration, NoiseFloor, ReliabilityBin
 from trunkline.stats.classification import ClassReport, ConfusionMatrix, PrecisionRecallCurve, RocCurve
+from trunkline.stats.fairness import FairnessReport, GroupRates
 from trunkline.stats.intervals import Interval, wilson_interval
 from trunkline.stats.profiles import number_profile
 from trunkline.stats.profit import GainsRow, ProfitCurve, ProfitPoint
@@ -124,6 +125,21 @@ def slices(*parts: tuple[str | None, int, float | None]) -> SliceReport:
     )
 
 
+def rates(name: str, rows: int, *, picked: float) -> GroupRates:
+    """What is decided about one part: of the positive twice the share of the negative is picked."""
+    positives = rows // 4
+    return GroupRates(
+        name=name,
+        rows=rows,
+        positives=positives,
+        judged=True,
+        selection_rate=wilson_interval(int(picked * rows), rows),
+        true_positive_rate=wilson_interval(int(1.6 * picked * positives), positives),
+        false_positive_rate=wilson_interval(int(0.8 * picked * (rows - positives)), rows - positives),
+        calibration_gap=interval(-0.004, 0.012),
+    )
+
+
 @pytest.fixture(scope="session")
 def classification() -> TrainingReport:
     metrics = {
@@ -196,6 +212,13 @@ def classification() -> TrainingReport:
         slices={
             "gender": slices(("female", 2790, 0.853), ("male", 2844, 0.849)),
             "senior_citizen": slices(("false", 4707, 0.857), ("true", 915, 0.812), (None, 12, None)),
+        },
+        fairness={
+            "senior_citizen": FairnessReport(
+                groups=(rates("false", 4707, picked=0.31), rates("true", 915, picked=0.42)),
+                demographic_parity_gap=interval(0.11, 0.03),
+                equalised_odds_gap=interval(0.07, 0.04),
+            )
         },
         importances=tuple(
             Importance(feature=name, mean_absolute=0.8 / (place + 1)) for place, name in enumerate(FEATURES)

@@ -101,6 +101,7 @@ def test_the_page_needs_no_network_and_no_script(full_page: str) -> None:
 def test_every_picture_of_a_classification_is_there(full_page: str) -> None:
     names = "learners roc precision_recall reliability profit gains slices importance leakage tuning drift performance"
     ids = parsed(full_page).ids
+    names += " fairness_gaps fairness_picked fairness_found fairness_wrongly_picked fairness_calibration_gap"
     assert [name for name in re.split(" ", names) if f"chart-{name}" not in ids] == []
 
 
@@ -115,6 +116,8 @@ def test_a_classification_is_told_in_figures_and_words(full_page: str) -> None:
         "1,203 rows that neither had seen",
         "Of 3 columns these have moved beyond their limits since the training of version 2: tenure months (Shift",
         "and contract term (PSI +0.3100).",
+        "Demographic-parity gap 11.0 % [8.0 %, 14.0 %] , equalised-odds gap 7.0 %",
+        "-0.004 [-0.016, +0.008]".replace("-", "\u2212"),
         "noise floor",
         "0.0151",
         "Confusion matrix, out of fold",
