@@ -88,13 +88,13 @@ SUITES = {
     "properties": Suite(120, workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}, narrowed_to="hypothesis"),
     "slow": Suite(1100, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "brief"}),
     "servers": Suite(
-        1000,
+        900,
         mark="servers",
         extras=("sql", "kafka", "mqtt", "rabbitmq"),
         system=("postgresql", "mariadb", "java", "mosquitto", "rabbitmq"),
     ),
     "spark": Suite(550, mark="spark", extras=("spark", "kafka"), system=("java",)),
-    "airflow": Suite(350, mark="airflow", workers=2),  # its tests make .venv-airflow: scripts/airflow.sh
+    "airflow": Suite(450, mark="airflow", workers=2),  # its tests make .venv-airflow: scripts/airflow.sh
     "browser": Suite(130, mark="browser", system=("chromium",)),
 }
 MARKS = [suite.mark for suite in SUITES.values() if suite.mark]

@@ -67,6 +67,7 @@ def test_a_worker_knows_the_users_own_use_cases_wherever_it_runs(
     plugins = tmp_path / "mine" / "usecases" / "meters"
     plugins.mkdir(parents=True)
     (plugins / "__init__.py").write_text(METERS)
+    monkeypatch.setenv("TRUNKLINE_PLUGIN_DIR", "usecases")
     monkeypatch.chdir(plugins.parent.parent)
     sent = SentSettings.of(load_settings(workspace=tmp_path / "w"))
     task = SparkTask(sent, "meters", "reads", "meters", "kafka:one:two:", {}, {0: 0})
