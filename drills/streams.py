@@ -612,7 +612,8 @@ def drill(folder: Path, *, cases: list[str], kills: int, seconds: float) -> bool
         for name in ("points", "acknowledged", "lost", "duplicated")
     }
     passed = all(result["passed"] for result in results)
-    print(json.dumps({"drill": "streams", **summed, "passed": passed}), flush=True)
+    left_out = [result["case"] for result in results if "skipped" in result]
+    print(json.dumps({"drill": "streams", **summed, "skipped": left_out, "passed": passed}), flush=True)
     return passed
 
 
