@@ -92,7 +92,7 @@ def _first_troubles(api: Monitoring) -> None:
 
 def _goes_down(api: Monitoring) -> None:
     api.now = hour(HOURS + 3)
-    api.faults += [Reply(status=503)] * ATTEMPTS
+    api.faults += [Reply(status=503)] * ATTEMPTS * 2  # for a gap, and then for what is new
 
 
 def rows(told: dict[str, Any], table: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
-from trunkline.lake.locks import held, is_held
+from trunkline.lake.locks import alone, is_held
 
 __all__ = ["scratch_folder"]
 
@@ -27,7 +27,7 @@ def scratch_folder(parent: Path, *, purpose: str) -> Iterator[Path]:
     """
     import fcntl
 
-    with held(parent / f"{purpose}.lock", what=f"scratch folders ({purpose})", timeout_s=_PATIENCE_S):
+    with alone(parent / f"{purpose}.lock", what=f"scratch folders ({purpose})", timeout_s=_PATIENCE_S):
         for left in parent.glob(f"{purpose}-*"):
             if not is_held(left):
                 rmtree(left, ignore_errors=True)  # its owner may be giving it back just now
