@@ -255,6 +255,10 @@ def test_a_killed_broker_doubles_nothing_and_the_consumer_finds_it_again(
     drained(tmp_path, url)
     consumer = watching(tmp_path, f"{url}?keep_alive_s=5")
     try:
+        sender.send([reading(0)], ids=["m0"])
+        sender.wait()
+        assert consumer.stdout is not None
+        assert "accepted" in consumer.stdout.readline()  # it is connected: one that begins without a broker ends
         sent = 0
         for _ in range(3):
             names = [f"m{number}" for number in range(sent, sent + 100)]
@@ -268,8 +272,6 @@ def test_a_killed_broker_doubles_nothing_and_the_consumer_finds_it_again(
             sender.send(values, ids=names)
             sender.wait()
             sent += 100
-        assert consumer.stdout is not None
-        assert "accepted" in consumer.stdout.readline()
         consumer.send_signal(signal.SIGTERM)
         _, err = consumer.communicate(timeout=60)
         assert consumer.returncode == 0, err
