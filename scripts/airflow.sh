@@ -13,7 +13,7 @@ rm -rf "$folder" # half-made, or of other versions
 "$uv" venv --quiet --python .venv/bin/python "$folder"
 "$uv" pip install --quiet --python "$folder/bin/python" --constraint constraints.txt --compile-bytecode \
   apache-airflow google-cloud-storage google-cloud-dataproc==5.32.0 google-cloud-secret-manager==2.32.0 \
-  google-auth-httplib2==0.4.4 google-api-python-client==2.202.0 gcloud-aio-auth==5.6.0
+  google-auth-httplib2==0.4.4 google-api-python-client==2.202.0 gcloud-aio-auth==5.5.1
 # Google's provider needs all of Google's clients; its operators of Dataproc need those above
 "$uv" pip install --quiet --python "$folder/bin/python" --no-deps apache-airflow-providers-google==22.8.0
 touch "$stamp"
