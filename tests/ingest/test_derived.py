@@ -315,6 +315,17 @@ CALLS = st.lists(
 CELLS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["Graz", "Linz", ""])), min_size=1, max_size=3)
 
 
+def test_rows_that_vanish_beside_others_of_their_refresh_vanish_from_what_is_derived_of_them(site: Site) -> None:
+    site.take("cells", [("c", "Graz")])
+    site.take("calls", [(1, "b", 1, 30), (2, "c", 2, 30)])
+    site.refresh()
+    assert site.rows("city_load") == [{"city": "Graz", "calls": 1}]
+    site.take("calls", [(3, "c", 2, 7000)])  # too long: the rows of c are refused, and b's are the only ones left
+    site.refresh()
+    assert [row["cell_id"] for row in site.rows("cell_load")] == ["b"]
+    assert site.rows("city_load") == []
+
+
 @pytest.mark.slow
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=st.lists(st.one_of(CALLS, CELLS), min_size=1, max_size=5))

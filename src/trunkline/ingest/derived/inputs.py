@@ -1,8 +1,8 @@
 """The inputs of a derived table at pinned versions, and which groups of rows changed between two of them.
 
 Every ingested row carries ``_batch_id`` and ``_ingested_at``, which together name the write that brought it. What two
-versions of a table differ in is the rows of the writes that only one of them has; compaction changes none. Rows that
-retention has let go do not count as gone: what was computed from them stays.
+versions of a table differ in is the rows of the writes that only one of them has, and those that a write had only then;
+compaction changes none. Rows that retention has let go do not count as gone: what was computed from them stays.
 """
 
 from collections.abc import Sequence
@@ -30,6 +30,7 @@ ORDER: Final = ("_ingested_at", "_row")
 """Those of them that tell in which order rows came."""
 
 _WRITE: Final = ("_batch_id", "_ingested_at")
+_ROWS: Final = "_rows"
 
 
 def lineage_schema(contract: type[Contract]) -> "pa.Schema":
@@ -46,6 +47,11 @@ def lineage_schema(contract: type[Contract]) -> "pa.Schema":
 def same(left: "ir.Table", right: "ir.Table", names: Sequence[str]) -> "ir.BooleanValue":
     """Condition of a join: equal in all columns; null equals null."""
     return cast("ir.BooleanValue", reduce(and_, (left[name].identical_to(right[name]) for name in names)))
+
+
+def _writes(rows: "ir.Table") -> "ir.Table":
+    """Name the writes that brought some rows, and count the rows of each."""
+    return rows.group_by(_WRITE).aggregate(**{_ROWS: rows.count()})
 
 
 @dataclass(frozen=True)
@@ -133,9 +139,12 @@ class Input:
 
     def _changed(self, lake: Lake, since: int | None) -> "ir.Table":
         now, then = self.rows(lake), self._then(lake, since)
-        writes_now, writes_then = now.select(*_WRITE).distinct(), then.select(*_WRITE).distinct()
+        writes_now, writes_then = _writes(now), _writes(then)
         came = now.anti_join(writes_then, same(now, writes_then, _WRITE))
-        went = then.anti_join(writes_now, same(then, writes_now, _WRITE))
+        whole = writes_then.semi_join(writes_now, [*_WRITE, _ROWS]).view()
+        fewer = then.anti_join(whole, same(then, whole, _WRITE))  # a write may have lost some of its rows alone
+        there = now.select(*_WRITE, "_row").view()
+        went = fewer.anti_join(there, same(fewer, there, (*_WRITE, "_row")))
         for retired in self._retired(lake, since):
             is_past = aged(went, retired.columns, retired.before)
             went = went.filter(~is_past.fill_null(False))
