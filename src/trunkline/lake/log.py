@@ -162,21 +162,10 @@ def statistics(store: pafs.FileSystem) -> Iterator[Mapping[str, Mapping[str, obj
     Yields:
         What Delta keeps about one file: ``minValues`` and ``maxValues`` by column, and counts.
     """
-    import pyarrow.parquet as pq
-
     for file in listing(store):
-        if file.is_commit:
-            adds = [entry["add"] for entry in _actions(store, file) if "add" in entry]
-            texts = [add.get("stats") for add in adds]
-        elif file.is_checkpoint:
-            with store.open_input_file(file.path) as source:
-                adds = pq.read_table(source, columns=["add"]).column("add").to_pylist()
-            texts = [add.get("stats") for add in adds if add is not None]
-        else:
-            continue
-        for text in texts:
-            if text:
-                yield json.loads(text)
+        if file.is_commit or file.is_checkpoint:
+            texts = [add.get("stats") for add in _actions(store, file, kind="add")]
+            yield from (json.loads(text) for text in texts if text)
 
 
 def transactions(store: pafs.FileSystem, *, version: int) -> dict[str, int] | None:
@@ -191,7 +180,6 @@ def transactions(store: pafs.FileSystem, *, version: int) -> dict[str, int] | No
         cannot be read.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     files = [file for file in listing(store) if file.version <= version]
     checkpoints = [file for file in files if file.is_checkpoint and not _PART.match(file.path)]
@@ -199,29 +187,28 @@ def transactions(store: pafs.FileSystem, *, version: int) -> dict[str, int] | No
     commits = [file for file in files if file.is_commit and file.version > first]
     if [file.version for file in commits] != list(range(first + 1, version + 1)):
         return None
-    found: dict[str, int] = {}
     try:
-        if checkpoints:
-            with store.open_input_file(checkpoints[-1].path) as source:
-                told = pq.read_table(source, columns=["txn"]).column("txn").drop_null().to_pylist()
-            found = {one["appId"]: one["version"] for one in told}
-        for file in commits:
-            with store.open_input_stream(file.path) as stream:
-                lines = [line for line in stream.read().splitlines() if b'"txn"' in line]
-            told = [action["txn"] for action in map(json.loads, lines) if "txn" in action]
-            found |= {one["appId"]: one["version"] for one in told}
+        told = [one for file in (*checkpoints[-1:], *commits) for one in _actions(store, file, kind="txn")]
     except (FileNotFoundError, ValueError, pa.ArrowInvalid):
         return None
-    return found
+    return {one["appId"]: one["version"] for one in told}
 
 
-def _actions(store: pafs.FileSystem, file: LogFile) -> list[dict[str, dict[str, Any]]]:
+def _actions(store: pafs.FileSystem, file: LogFile, *, kind: str) -> list[dict[str, Any]]:
+    """The actions of one kind in a commit or a checkpoint, in their order."""
+    import pyarrow.parquet as pq
+
+    if file.is_checkpoint:
+        with store.open_input_file(file.path) as source:
+            found: list[dict[str, Any]] = pq.read_table(source, columns=[kind]).column(kind).drop_null().to_pylist()
+        return found
     with store.open_input_stream(file.path) as stream:
-        return [json.loads(line) for line in stream.read().decode("utf-8").splitlines()]
+        lines = [line for line in stream.read().splitlines() if f'"{kind}"'.encode() in line]
+    return [action[kind] for action in map(json.loads, lines) if kind in action]
 
 
 def _commit(store: pafs.FileSystem, file: LogFile) -> Commit:
-    infos = [entry["commitInfo"] for entry in _actions(store, file) if "commitInfo" in entry]
+    infos = _actions(store, file, kind="commitInfo")
     facts = infos[0] if infos else {}
     # Delta's own facts are in camel case or no strings; what a Lake notes is in lower case.
     noted = {name: value for name, value in facts.items() if name.islower() and isinstance(value, str)}
