@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from _typeshed import SupportsRichComparison
 
-__all__ = ["KeyOrder", "Keys", "held_already", "is_compared", "key_columns", "repeated"]
+__all__ = ["KeyOrder", "Keys", "held_already", "is_compared", "key_columns", "marked_twice", "repeated"]
 
 _ODD: Final = 0x9E3779B97F4A7C15
 """Spreads the bits of one field's hash over those of the next (Knuth's multiplicative hashing)."""
@@ -147,10 +147,11 @@ class Keys:
         Returns:
             Their ``_row``, which no two rows share; None where there are none.
         """
+        import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        twice = pa.array(_marked_twice([marks for _, marks in parts]))
+        twice = pa.array(marked_twice(np.concatenate([marks for _, marks in parts])))
         if not len(twice):
             return None
         columns = self._schema.names
@@ -162,13 +163,12 @@ class Keys:
         return doomed if len(doomed) else None
 
 
-def _marked_twice(marks: "Sequence[npt.NDArray[np.int64]]") -> "npt.NDArray[np.int64]":
-    """Give the marks that occur more than once."""
+def marked_twice(marks: "npt.NDArray[np.int64]") -> "npt.NDArray[np.int64]":
+    """Give the marks that occur more than once; sorts them where they are, because there may be many."""
     import numpy as np
 
-    ordered = np.concatenate(marks)
-    ordered.sort()
-    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    marks.sort()
+    return np.unique(marks[1:][marks[1:] == marks[:-1]])
 
 
 def _hashed(rows: "ir.Table") -> "ir.Table":

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from trunkline.checks import ROW
-from trunkline.ingest.repeats import KeyOrder, Keys
+from trunkline.ingest.repeats import KeyOrder, Keys, marked_twice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,6 +80,8 @@ class Sieve:
         Raises:
             OSError: Rows could not be written.
         """
+        import numpy as np
+
         if self._held and not order.is_growing:
             self._sift()
             self._hand_on(0)
@@ -89,7 +91,9 @@ class Sieve:
             self._writing.popleft().result()
         if order.is_growing or not self._handed_rows:
             return False
-        return self._handed_rows > _MOST_MARKS or _holds_twins(self._handed)
+        if self._handed_rows > _MOST_MARKS:
+            return True
+        return len(marked_twice(np.frombuffer(self._handed, dtype=np.int64))) > 0
 
     def __enter__(self) -> Self:
         """Enter a ``with`` block."""
@@ -134,12 +138,3 @@ class Sieve:
         if len(self._writing) >= self._most_writing:
             self._writing.popleft().result()
         self._writing.append(self._pool.submit(self._write, rows))
-
-
-def _holds_twins(marks: "array[int]") -> bool:
-    """Whether a value occurs more than once; sorts the values where they are, because there may be many."""
-    import numpy as np
-
-    ordered = np.frombuffer(marks, dtype=np.int64)
-    ordered.sort()
-    return bool((ordered[1:] == ordered[:-1]).any())
