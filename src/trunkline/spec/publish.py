@@ -8,7 +8,7 @@ use case is made (``UseCaseError``): tables and columns that do not exist, a mis
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from trunkline.contracts import Contract
 from trunkline.contracts.forecasts import Forecast, ForecastAccuracy
@@ -71,6 +71,24 @@ class Publication:
     dated_by: str = ""
     view: str = ""
     by_name: bool = False
+
+    @classmethod
+    def of_predictions(cls, name: str, *, view: str) -> Self:
+        """Give a table a day of what the champion has answered, the features left out.
+
+        Args:
+            name: Its name, which that of the day follows.
+            view: Name under which the newest day is shown.
+        """
+        return cls(
+            name=name,
+            table="platform.predictions",
+            columns=("entity_key", "score", "decision", "reasons", "model_version", "predicted_at"),
+            key=("entity_key",),
+            mode="dated",
+            dated_by="predicted_at",
+            view=view,
+        )
 
     @property
     def reads(self) -> tuple[str, ...]:

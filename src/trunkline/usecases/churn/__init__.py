@@ -47,17 +47,7 @@ usecase = UseCase(
     watch=Watch(psi=0.2, performance_drop=0.05),
     simulate=simulate,
     simulated_rows=6_000,
-    publish=(
-        Publication(
-            name="churn_predictions",
-            table="platform.predictions",
-            columns=("entity_key", "score", "decision", "reasons", "model_version", "predicted_at"),
-            key=("entity_key",),
-            mode="dated",
-            dated_by="predicted_at",
-            view="latest_predictions",
-        ),
-    ),
+    publish=(Publication.of_predictions("churn_predictions", view="latest_predictions"),),
     segments=("contract_term",),
     horizon_days=31,
     label_delay_days=7,

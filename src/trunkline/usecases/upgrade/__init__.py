@@ -91,15 +91,7 @@ def chosen(choices: Choices) -> UseCase:
         horizon_days=HORIZON_DAYS,
         audience=AUDIENCE,
         publish=(
-            Publication(
-                name="upgrade_predictions",
-                table="platform.predictions",
-                columns=("entity_key", "score", "decision", "reasons", "model_version", "predicted_at"),
-                key=("entity_key",),
-                mode="dated",
-                dated_by="predicted_at",
-                view="latest_upgrade_predictions",
-            ),
+            Publication.of_predictions("upgrade_predictions", view="latest_upgrade_predictions"),
             Publication(name="upgrade_audience", table="platform.audiences"),
             Publication(
                 name="messages", table="upgrade.messages", contract=CustomerMessage, mode="append", by_name=True
