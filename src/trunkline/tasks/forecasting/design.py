@@ -117,12 +117,11 @@ class Design:
         The newest value of the last hours, else the mean of the last week, else NaN; or the mean of the hour forecast
         over seven days, where any of them is known.
         """
-        newest = self._own.newest(series, hour)
-        newest = np.where(np.isfinite(newest), newest, self._own.mean(series, hour, _WEEK))
-        if view == "newest":
-            return newest
-        usual = _mean(self._days(series, hour, horizon))
-        return np.where(np.isfinite(usual), usual, newest)
+        newest = self._newest(series, hour)
+        return newest if view == "newest" else _else(_mean(self._days(series, hour, horizon)), newest)
+
+    def _newest(self, series: Places, hour: Places) -> Floats:
+        return _else(self._own.newest(series, hour), self._own.mean(series, hour, _WEEK))
 
     def _days(self, series: Places, hour: Places, horizon: int) -> list[Floats]:
         return [self._own.at(series, hour + horizon - _DAY * day) for day in range(1, 8)]
@@ -141,8 +140,7 @@ class Design:
             view: What differences are taken from.
         """
         columns: dict[str, Floats] = {}
-        anchor = self.anchor(series, hour, horizon=horizon, view=view)
-        self._own_columns(columns, series, hour, anchor, horizon)
+        self._own_columns(columns, series, hour, horizon, view)
         group = self.panel.targets.group[series]
         self._mean_columns(columns, group, hour, horizon)
         for slot, one in enumerate(self._beside):
@@ -159,10 +157,10 @@ class Design:
             made[:, place] = column
         return made
 
-    def _own_columns(
-        self, columns: dict[str, Floats], series: Places, hour: Places, anchor: Floats, horizon: int
-    ) -> None:
-        own = self._own
+    def _own_columns(self, columns: dict[str, Floats], series: Places, hour: Places, horizon: int, view: View) -> None:
+        own, newest, days = self._own, self._newest(series, hour), self._days(series, hour, horizon)
+        usual = _mean(days)
+        anchor = newest if view == "newest" else _else(usual, newest)
         for lag in _LAGS:
             columns[f"lag_{lag}"] = own.at(series, hour - lag) - anchor
         for back, name in ((_DAY, "day"), (2 * _DAY, "two_days"), (_WEEK, "week")):
@@ -171,9 +169,7 @@ class Design:
         for window in _WINDOWS:
             columns[f"mean_{window}"] = own.mean(series, hour, window) - anchor
         columns["spread_24"] = own.spread(series, hour, _DAY)
-        days = self._days(series, hour, horizon)
-        newest = self.anchor(series, hour, horizon=horizon, view="newest")
-        columns["target_hour_7_days"] = _mean(days) - newest
+        columns["target_hour_7_days"] = usual - newest
         columns["day_change"] = _mean(
             [one - own.at(series, hour - _DAY * day) for day, one in enumerate(days, start=1)]
         )
@@ -257,6 +253,11 @@ class _Series:
 def _at(values: Floats, row: Places, hour: Places) -> Floats:
     inside = (hour >= 0) & (hour < values.shape[1])
     return np.where(inside, values[row, np.where(inside, hour, 0)], np.nan)
+
+
+def _else(values: Floats, others: Floats) -> Floats:
+    """Values, where they are known, else others."""
+    return np.where(np.isfinite(values), values, others)
 
 
 def _mean(parts: Sequence[Floats]) -> Floats:
