@@ -76,6 +76,9 @@ def take(
         UnavailableError: The lake or the landing zone did not take what was read.
         BusyError: Another writer held a table for too long.
     """
+    if not usecase.recordings:
+        yield from _taken(workspace, usecase, handed, run_id=run_id, progress=progress, keep_files=keep_files)
+        return
     said: list[Handed] = []
     recordings: dict[Path, Handed] = {}
     with scratch_folder(workspace.folder("tmp"), purpose="recordings") as folder:
