@@ -187,7 +187,7 @@ def opened(common: Common, **given: object) -> "Iterator[Workspace]":
     settings = load_settings(workspace=common.workspace, **given)
     set_up_log(settings.log, quiet=True)
     if not settings.workspace.exists():
-        print(f"· {settings.workspace} is a new workspace", file=sys.stderr)
+        print(f"· no workspace at {settings.workspace} yet", file=sys.stderr)
     with Workspace(settings) as workspace:
         yield workspace
 

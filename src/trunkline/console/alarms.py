@@ -163,7 +163,7 @@ def cell_day(lake: "Lake", usecase: UseCase, object_id: str) -> CellDay:
     declared, name = watched.declared, usecase.table_name(watched.dataset)
     if not lake.exists(name):
         raise UnknownNameError(f"there are no rows of {name} yet")
-    rows = _current(lake, usecase, watched)
+    rows = _current(lake, usecase, watched.dataset)
     names = lake.engine.arrow(rows.select(declared.entity).distinct().order_by(declared.entity)).column(0).to_pylist()
     if object_id not in names:
         raise UnknownNameError(f"there is no {watched.object_type} {object_id[:80]!r} in {name}")
@@ -198,22 +198,19 @@ def _watched(usecase: UseCase) -> WatchedSeries:
     return usecase.watched
 
 
-def _current(lake: "Lake", usecase: UseCase, watched: WatchedSeries) -> "ir.Table":
+def _current(lake: "Lake", usecase: UseCase, dataset: str) -> "ir.Table":
     from trunkline.lake.versions import current_rows
 
-    name = usecase.table_name(watched.dataset)
-    return current_rows(lake.read(name), usecase.contract_of(watched.dataset).table, table=name)
+    name, contract = usecase.table_name(dataset), usecase.contract_of(dataset)
+    return current_rows(lake.read(name, schema=arrow_schema(contract)), contract.table, table=name)
 
 
 def _placed(lake: "Lake", usecase: UseCase, stands: Mapping[str, ObjectAlarms]) -> tuple[tuple[Placed, ...], int]:
     """The objects of the map: the worst with an alarm, every so many of the others; and how many stand nowhere."""
-    from trunkline.lake.versions import current_rows
-
     places = _watched(usecase).places
-    if places is None or not lake.exists(name := usecase.table_name(places.dataset)):
+    if places is None or not lake.exists(usecase.table_name(places.dataset)):
         return (), len(stands)
-    contract = usecase.contract_of(places.dataset)
-    rows = current_rows(lake.read(name, schema=arrow_schema(contract)), contract.table, table=name)
+    rows = _current(lake, usecase, places.dataset)
     rows = rows.select(object_id=places.entity, latitude=places.latitude, longitude=places.longitude).drop_null()
     known = {
         str(row["object_id"]): (float(row["latitude"]), float(row["longitude"]))

@@ -151,9 +151,12 @@ def show(document: dict[str, object]) -> None:
 def _show_drift(drift: object) -> None:
     if isinstance(drift, dict):
         moved = [f"{one['subject']} ({one['metric']} {one['value']:+.2f})" for one in drift["moved"]]
-        named = ", ".join(moved[:_NAMED]) + (f", {len(moved) - _NAMED} more" if len(moved) > _NAMED else "")
-        said = f"beyond their limits: {named}" if moved else "nothing is beyond its limit"
+        said = f"beyond their limits: {_some(moved, _NAMED)}" if moved else "nothing is beyond its limit"
         print(f"drift    {drift['columns']} columns since the training of version {drift['since']}: {said}")
+
+
+def _some(names: list[str], most: int) -> str:
+    return ", ".join(names[:most]) + (f", {len(names) - most} more" if len(names) > most else "")
 
 
 def _show_ends(document: dict[str, object]) -> None:
@@ -205,8 +208,7 @@ def _show_receipts(document: dict[str, object]) -> None:
             print(f"         quarantined for {named}; see `trunkline quarantine show {receipt['batch_id']}`")
         absent = json.loads(receipt["absent_columns"])
         if absent:
-            more = f" and {len(absent) - _FILLED_BY_NONE} more" if len(absent) > _FILLED_BY_NONE else ""
-            print(f"         fields that no column fills: {', '.join(absent[:_FILLED_BY_NONE])}{more}")
+            print(f"         fields that no column fills: {_some(absent, _FILLED_BY_NONE)}")
         extra = json.loads(receipt["extra_columns"])
         if extra:
             print(f"         columns the contract does not know, left out: {', '.join(extra[:12])}")
