@@ -280,7 +280,7 @@ def real_files() -> None:
 
 
 def memory(folder: Path) -> None:
-    """Peak memory of a process that ingests one file, for growing files; shuffled keys, so that none of it is easy."""
+    """Peak memory of a process that ingests one file, for growing files in which keys repeat."""
     peaks = {}
     for megabytes in (500, 1000, 2000):
         path = folder / "large.csv"
