@@ -11,10 +11,8 @@ Without Kafka (``scripts/kafka.sh``, or ``KAFKA_BOOTSTRAP_SERVERS``) its measure
 
 import argparse
 import gzip
-import importlib.util
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,10 +23,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
+from clients.kafka_node import kafka  # type: ignore[import-not-found]  # a script of a folder beside this one
+
 from serve import free_port, wait_for  # type: ignore[import-not-found]  # a script beside this one
 
 HERE = Path(__file__).resolve().parent
 CLIENT = HERE / "clients" / "stream_load.py"
+ALERTS = HERE / "clients" / "alert_delays.py"
 PEER = HERE / "peers" / "usual_ingest.py"
 TRUNKLINE = Path(sys.executable).parent / "trunkline"
 PATH = "/v1/ingest/sensors/readings"
@@ -279,26 +280,22 @@ def phones(folder: Path, written: dict[str, Path], *, count: int, seconds: int) 
     )
 
 
-@contextmanager
-def kafka(folder: Path) -> Iterator[str]:
-    """Run one node of Kafka, or take what ``KAFKA_BOOTSTRAP_SERVERS`` names; empty where there is none."""
-    if named := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        yield named
-        return
-    java, script = shutil.which("java"), HERE.parent / "scripts" / "kafka.sh"
-    if java is None or subprocess.run([script], capture_output=True, check=False).returncode:
-        yield ""
-        return
-    spec = importlib.util.spec_from_file_location("servers", HERE.parent / "tests" / "servers.py")
-    assert spec is not None
-    assert spec.loader is not None
-    servers = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(servers)
-    jars = os.environ.get("KAFKA_CACHE") or str(HERE.parent / ".cache" / "kafka")
-    place = folder / "kafka"
-    place.mkdir()
-    with servers.kafka_node(place, jars=jars, java=java, port=free_port(), controller=free_port()) as address:
-        yield address
+def alerts(folder: Path, written: dict[str, Path], *, events: int, seconds: int) -> None:
+    """From an event to the alert of a rule over its window, at 2,000 events a second."""
+    with served(folder, "alerts") as (workspace, port, _):
+        load(port, PATH, written["one"], connections=1, requests=1)
+        command = [sys.executable, ALERTS, workspace, port, events, seconds / events]
+        with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True) as asking:
+            load(port, PATH, written["batch"], connections=2, requests=4 * seconds, per_second=4)
+            told = json.loads(asking.communicate(timeout=300)[0])
+    for rule, found in told["delays"].items():
+        show(
+            f"one event to its alert, {rule}, windows of {told['window_s'][rule]} s",
+            p50_s=round(quantile(found, 0.5), 2),
+            p99_s=round(quantile(found, 0.99), 2),
+            events=len(found),
+            targets={"p99_s": told["window_s"][rule]},
+        )
 
 
 def from_kafka(folder: Path, written: dict[str, Path], *, records: int, consumers: Sequence[int]) -> None:
@@ -364,10 +361,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="rounds per measure; the median counts")
     parser.add_argument("--requests", type=int, default=600, help="batches of 500 per round")
     parser.add_argument("--seconds", type=int, default=20, help="seconds of paced load")
+    parser.add_argument("--events", type=int, default=40, help="events that alerts are to come of")
     parser.add_argument("--phones", type=int, default=120, help="phones at once")
     parser.add_argument("--records", type=int, default=400_000, help="records in Kafka")
-    parser.add_argument("--consumers", type=int, nargs="+", default=[1, 2, 4], help="consumers of Kafka, in turn")
-    parser.add_argument("--only", default="", help="one of edge, single, fresh, phones, kafka")
+    parser.add_argument("--consumers", type=int, nargs="+", default=[1, 2, 3, 4], help="consumers of Kafka, in turn")
+    parser.add_argument("--only", default="", help="one of edge, single, fresh, alerts, phones, kafka")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as name:
         folder = Path(name)
@@ -376,6 +374,7 @@ def main() -> None:
             "edge": lambda: edge(folder, written, rounds=given.rounds, requests=given.requests),
             "single": lambda: single(folder, written),
             "fresh": lambda: fresh(folder, written, seconds=given.seconds),
+            "alerts": lambda: alerts(folder, written, events=given.events, seconds=3 * given.seconds),
             "phones": lambda: phones(folder, written, count=given.phones, seconds=given.seconds),
             "kafka": lambda: from_kafka(folder, written, records=given.records, consumers=given.consumers),
         }

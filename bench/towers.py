@@ -5,9 +5,10 @@ the four jobs of ``peers/towers_spark.py`` one after the other), ``fleet`` (9.6 
 scores and alerts; made beforehand; on a cluster with ``TRUNKLINE_ENGINE__NAME=spark`` and its
 ``TRUNKLINE_ENGINE__URL``), ``faults`` (precision and recall of alerts by kind of fault), ``unusual`` (F1 on the real
 file with whole cells held out, by kind of split and without the decimals that tell labels apart), ``nab``.
-``TRUNKLINE_BENCH_CELLS`` and ``TRUNKLINE_BENCH_CASES`` make it smaller; data is looked for in ``TRUNKLINE_DATA``.
+``--only`` takes one of them, ``--cells`` makes the fleet smaller; data is looked for in ``TRUNKLINE_DATA``.
 """
 
+import argparse
 import json
 import os
 import resource
@@ -16,9 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("TRUNKLINE_DATA", HERE.parents[1] / "shared" / "data"))
-CELLS = int(os.environ.get("TRUNKLINE_BENCH_CELLS", "100000"))
-REPEATS = int(os.environ.get("TRUNKLINE_BENCH_REPEATS", "3"))
+REPEATS = 3
 BUDGET = 1.75
 COMPILED = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
 """Environment of processes that are timed: Python keeps what it compiled, as after any usual installation."""
@@ -135,6 +133,8 @@ def tables() -> None:
             peer = pq.read_table(out / "peer" / "4").to_pandas().set_index("CellName").loc[ours.index]
             for name in ("PRBUsageUL", "drop_vce_Mean", "peak_vce_Mean"):
                 assert np.allclose(ours[f"avg_{name}"], peer[f"avg_{name}"])
+            for name in ("defected_count", "maintenance_required"):
+                assert (ours[name] == peer[name]).all(), name
             (seconds, spent), (usual, peer_spent) = middle(runs), middle(theirs)
             say(f"tables, {engine}", seconds=round(seconds, 2), ratio={"four PySpark jobs": round(seconds / usual, 4)},
                 peer_seconds=round(usual, 1), times_faster=round(usual / seconds, 1), processor=round(spent, 2),
@@ -206,10 +206,10 @@ def scored(counters: Path, out: Path | None, *, per_week: float = BUDGET) -> "tu
     return model, pa.Table.from_batches(alerts, model.alerted_schema(schema)), count
 
 
-def fleet() -> None:
+def fleet(cells: int) -> None:
     """Time the large fleet in a process of its own, whose largest memory is told."""
     with tempfile.TemporaryDirectory() as folder:
-        files = simulated(Path(folder), CELLS)
+        files = simulated(Path(folder), cells)
         command = [sys.executable, __file__, "--fleet", str(files["counters"]), str(Path(folder) / "scored.parquet")]
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         print(said, end="", flush=True)
@@ -223,32 +223,36 @@ def faults(cells: int = 3_000) -> None:
 
 def judge_faults(cells: int, per_week: float) -> None:
     """Hold the alerts of one budget against what was injected."""
-    from trunkline.usecases.towers.anomalies import diagnosed
+    from trunkline.plugins import load_usecase
+    from trunkline.tasks.anomaly.alarms import Found
+    from trunkline.tasks.anomaly.faults import KnownFault, judged_alerts
 
+    watched = load_usecase("towers").watched
+    assert watched is not None
+    assert watched.faults is not None
     with tempfile.TemporaryDirectory() as folder:
         files = simulated(Path(folder), cells, seed=7)
         _, alerts, _ = scored(files["counters"], None, per_week=per_week)
-        truth = {row["cell_name"]: row for row in pq.read_table(files["faults"]).to_pylist()}
-    hits: Counter[str] = Counter()
-    named: Counter[str] = Counter()
-    right: Counter[str] = Counter()
-    found: set[str] = set()
-    for alert in alerts.to_pylist():
-        fault = truth.get(alert["cell_name"])
-        kind = diagnosed(alert["deviations"], rows=alert["rows"])
-        late = timedelta(minutes=45)  # a score looks back over three periods
-        is_hit = fault and alert["first_at"] < fault["end_at"] + late and alert["last_at"] >= fault["begin_at"]
-        hits["hit" if is_hit else "false"] += 1
-        named[kind] += 1
-        if fault and is_hit:
-            right[kind] += kind == fault["kind"]
-            found.add(alert["cell_name"])
-    kinds = Counter(row["kind"] for row in truth.values())
-    got = Counter(truth[cell]["kind"] for cell in found)
-    say("faults", cells=cells, budget_per_cell_and_week=per_week, alerts=alerts.num_rows, faults=sum(kinds.values()),
-        precision=round(hits["hit"] / max(alerts.num_rows, 1), 3),
-        recall={kind: round(got[kind] / count, 3) for kind, count in sorted(kinds.items())},
-        precision_by_kind={kind: round(right[kind] / count, 3) for kind, count in sorted(named.items())})  # fmt: skip
+        known = [
+            KnownFault(row["cell_name"], row["kind"], row["begin_at"], row["end_at"])
+            for row in pq.read_table(files["faults"]).to_pylist()
+        ]
+    found = []
+    for row in alerts.to_pylist():
+        meaning = watched.meaning(row["deviations"], row["rows"])
+        found.append(
+            Found(row["cell_name"], meaning.problem, meaning.alarm_type, meaning.probable_cause, "minor", "",
+                  row["score"], row["first_at"], row["last_at"], row["is_open"])
+        )  # fmt: skip
+    judged = judged_alerts(found, known, problems=watched.faults.problems, late=watched.clear_after)
+
+    def shares(kind: str) -> dict[str, float]:
+        intervals = {name: getattr(one, kind) for name, one in judged.kinds.items()}
+        return {name: round(one.value, 3) for name, one in intervals.items() if one}
+
+    say("faults", cells=cells, budget_per_cell_and_week=per_week, alerts=judged.alerts, faults=len(known),
+        precision=round(judged.hits / max(judged.alerts, 1), 3), recall=shares("recall"),
+        precision_by_kind=shares("precision"))  # fmt: skip
 
 
 def unusual() -> None:
@@ -356,33 +360,43 @@ def nab() -> None:
             seconds=round(seconds, 2) if name == "ours" else None)  # fmt: skip
 
 
-CASES: Mapping[str, Callable[[], None]] = {
-    "nab": nab,
-    "faults": faults,
-    "unusual": unusual,
-    "tables": tables,
-    "fleet": fleet,
-}
+def one_fleet(counters: Path, out: Path) -> None:
+    """Score the fleet in this process, and say what it took."""
+    from trunkline.settings import load_settings
+
+    began = time.perf_counter()
+    _, alerts, rows = scored(counters, out)
+    seconds, most = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    say("fleet", engine=load_settings().engine.name, rows=rows, alerts=alerts.num_rows,
+        seconds=round(seconds, 1), per_second=round(rows / seconds),
+        processor_seconds=round(time.process_time(), 1), most_memory_gb=round(most, 2))  # fmt: skip
 
 
 def main() -> None:
-    """Run all cases, or those that are named."""
-    if sys.argv[1:2] == ["--tables"]:
+    """Run all cases, or the one that is named; or, in a process of its own, what is timed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=["nab", "faults", "unusual", "tables", "fleet"])
+    parser.add_argument("--cells", type=int, default=100_000, help="of the fleet")
+    parser.add_argument("--tables", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--fleet", nargs=2, type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.tables:
         process.begin()  # begins and ends as the process of any command does
-        make_tables(sys.argv[2], Path(sys.argv[3]))
+        make_tables(given.tables[0], Path(given.tables[1]))
         process.end(0)
-    if sys.argv[1:2] == ["--fleet"]:
-        from trunkline.settings import load_settings
-
-        began = time.perf_counter()
-        _, alerts, rows = scored(Path(sys.argv[2]), Path(sys.argv[3]))
-        seconds, most = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        say("fleet", engine=load_settings().engine.name, rows=rows, alerts=alerts.num_rows,
-            seconds=round(seconds, 1), per_second=round(rows / seconds),
-            processor_seconds=round(time.process_time(), 1), most_memory_gb=round(most, 2))  # fmt: skip
+    if given.fleet:
+        one_fleet(*given.fleet)
         return
-    for name in os.environ.get("TRUNKLINE_BENCH_CASES", ",".join(CASES)).split(","):
-        CASES[name]()
+    cases: Mapping[str, Callable[[], None]] = {
+        "nab": nab,
+        "faults": faults,
+        "unusual": unusual,
+        "tables": tables,
+        "fleet": lambda: fleet(given.cells),
+    }
+    for name, measured in cases.items():
+        if given.only in (None, name):
+            measured()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ Each case runs the real command in a process of its own, which dies at a named p
 same command then runs to its end. The lake must hold every good row once, the quarantine every bad one, and every
 receipt must add up; a watched folder must be empty and its archive whole. Then four processes ingest, one compacts, one
 erases and two read all the while: no read may fail and no commit may be lost. What is right comes from the lists that
-the files and the database were made from. Prints one JSON line.
+the files and the database were made from. The REST server is that of ``drills/rest_pull.py``, whose points and moments
+are counted in. Prints one JSON line.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import csv
 import json
 import os
 import random
+import runpy
 import signal
 import sqlite3
 import subprocess
@@ -412,6 +414,11 @@ def drill(
             kill_at_moments(scratch, case, engine, result, moments=moments, seed=seed)
         if seconds:
             all_at_once(scratch, engine, result, seconds=seconds)
+    pull = runpy.run_path(str(Path(__file__).with_name("rest_pull.py")))
+    rest = pull["drill"](scratch / "rest", points=pull["POINTS"][::every], moments=moments)
+    result.points, result.moments = result.points + rest["points"], result.moments + rest["moments"]
+    result.lost, result.doubled = result.lost + rest["lost"], result.doubled + rest["duplicated"]
+    result.wrong += ["REST: see above"] * (not rest["passed"])
     for line in result.wrong:
         print(line, file=sys.stderr)
     return {

@@ -1,4 +1,4 @@
-"""Streams under faults: edge, consumer and broker killed, connections cut, the disk full, one of two edges gone.
+"""Streams under faults: edge, consumer, broker killed, connections cut, the disk full, one of two edges gone, overload.
 
 Every case loads the real command in processes of its own from several clients, does its harm at full load, mends it,
 and waits until the lake has settled. Then the lake's files are read with PyArrow: every reading that a client was told
@@ -27,11 +27,12 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Self
 
 TRUNKLINE = Path(sys.executable).parent / "trunkline"
@@ -83,6 +84,7 @@ class Told:
         kept: Sessions that were acknowledged.
         cut: Sessions of which nobody knows.
         refused: Requests that were refused for want of room.
+        statuses: Answers by their status.
         wrong: What should not have happened.
         numbers: Of requests, over all clients and loads.
     """
@@ -90,6 +92,7 @@ class Told:
     kept: set[str] = field(default_factory=set)
     cut: set[str] = field(default_factory=set)
     refused: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -102,10 +105,11 @@ class Load:
         told: Where they note what they know.
         life: Told apart from other loads of the case.
         pause_s: Between two requests of a client.
+        rest_s: After a refusal.
     """
 
-    def __init__(self, port: int, told: Told, *, life: str = "a", pause_s: float = 0.0) -> None:
-        self._port, self._told, self._life, self._pause_s = port, told, life, pause_s
+    def __init__(self, port: int, told: Told, *, life: str = "a", pause_s: float = 0.0, rest_s: float = 0.1) -> None:
+        self._port, self._told, self._life, self._pause_s, self._rest_s = port, told, life, pause_s, rest_s
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(CLIENTS)]
 
@@ -147,12 +151,13 @@ class Load:
                 connection.close()
                 connection = None
                 continue
+            self._told.statuses[answer.status] += 1
             if answer.status == http.HTTPStatus.OK:
                 self._told.kept.add(name)
             elif answer.status in (429, 500, 502, 503, 504, 507):
                 self._told.cut.add(name)  # HAProxy, too, may answer for an edge that died after it had kept it
                 self._told.refused += 1
-                self._stop.wait(0.1)
+                self._stop.wait(self._rest_s)
             else:
                 self._told.wrong.append(f"{name}: {answer.status} {text[:200]!r}")
                 return
@@ -567,6 +572,70 @@ def used_files(workspace: Path) -> int:
     return data + sum(1 for log in logs for path in log.iterdir() if path.is_file())
 
 
+def growth(values: Sequence[float]) -> float:
+    """By how much values grew from the first to the last: the slope of Theil and Sen, which single values cannot bend.
+
+    >>> growth([5, 1, 2, 3, 4, 90]), growth([7, 7])
+    (5.0, 0.0)
+    """
+    pairs = itertools.combinations(enumerate(values), 2)
+    slopes = [(later - earlier) / (end - begin) for (begin, earlier), (end, later) in pairs]
+    return round(median(slopes) * (len(values) - 1), 3) if slopes else 0.0
+
+
+def refuse_growth(told: Told, what: str, values: Sequence[float], *, share: float, room: float) -> float:
+    """Note that something grows: over its later three quarters by more than a share of its median and some room.
+
+    Args:
+        told: Where it is noted.
+        what: What it is.
+        values: At even distances, the start included.
+        share: Of the median.
+        room: In units of the values.
+
+    Returns:
+        By how much it grew.
+    """
+    steady = values[len(values) // 4 :]
+    grown = growth(steady)
+    if grown > share * median(steady) + room:
+        told.wrong.append(f"{what} grows by {grown:.1f}: {[round(one) for one in values]}")
+    return grown
+
+
+def rss_mb(process: Process) -> float:
+    """Memory of a process that is not elsewhere, MiB."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if "VmRSS" in line)
+
+
+def overloaded(folder: Path, *, seconds: float) -> dict[str, object]:
+    """The consumer hangs and clients do not rest: the log is full, they are refused, and memory must not grow."""
+    from trunkline.lake import held
+
+    told, workspace = Told(), folder / "overloaded"
+    memory: list[float] = []
+    with ExitStack() as hanging:
+        hanging.enter_context(held(workspace / "locks" / "flusher.lock", what="a consumer that hangs"))
+        with edge(workspace, settings={"TRUNKLINE_BROKER__MAX_MB": "8"}) as (process, port):
+            with Load(port, told, rest_s=0.0):
+                deadline = time.monotonic() + LONGEST_S
+                while not told.refused and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                begun = time.monotonic()
+                while time.monotonic() < begun + seconds:
+                    time.sleep(seconds / 40)
+                    memory.append(rss_mb(process))
+            refused = told.statuses[429]
+            hanging.close()  # it goes on: another process may be the consumer
+            settle(workspace, told)
+    if refused < seconds:
+        told.wrong.append(f"only {refused} requests were refused by 429, of {dict(told.statuses)}")
+    grown = refuse_growth(told, "memory (MiB)", memory, share=0.05, room=10)
+    shown = {"refused": refused, "memory_mb": [round(one) for one in memory], "memory_growth_mb": round(grown, 1)}
+    return ended("overloaded", workspace, told, faults=1, **shown)
+
+
 def soak(folder: Path, *, seconds: float) -> dict[str, object]:
     """A steady load for a while, with maintenance: memory and the number of files must not grow."""
     told, workspace = Told(), folder / "soak"
@@ -577,23 +646,20 @@ def soak(folder: Path, *, seconds: float) -> dict[str, object]:
         with Load(port, told, pause_s=0.2):
             begun = time.monotonic()
             while time.monotonic() < begun + seconds or len(memory) < _LEAST_ROUNDS:
-                time.sleep(seconds / 8)
+                time.sleep(seconds / 30)
                 command = [str(TRUNKLINE), "maintain", "--workspace", str(workspace)]
                 subprocess.run(command, check=True, capture_output=True, env={**os.environ, **_SHORT})
-                status = Path(f"/proc/{process.pid}/status").read_text()
-                memory.append(next(int(line.split()[1]) / 1024 for line in status.splitlines() if "VmRSS" in line))
+                memory.append(rss_mb(process))
                 files.append(used_files(workspace))
                 kept.append(sum(1 for _ in (workspace / "lake").rglob("*.parquet")))
         settle(workspace, told)
-    middle = len(memory) // 2
-    if memory[-1] > 1.25 * memory[middle] + 30:
-        told.wrong.append(f"memory grows: {memory} MB")
-    if files[-1] > 1.2 * files[middle] + 40:
-        told.wrong.append(f"files grow: {files}")
-    if kept[-1] > 1.2 * kept[middle] + 40:
-        told.wrong.append(f"superseded files stay: {kept}")
+    grown = {
+        "memory_growth_mb": refuse_growth(told, "memory (MiB)", memory, share=0.1, room=20),
+        "files_growth": refuse_growth(told, "number of files", files, share=0.2, room=20),
+        "superseded_growth": refuse_growth(told, "number of files with superseded ones", kept, share=0.2, room=20),
+    }
     shown = {"memory_mb": [round(one) for one in memory], "files": files, "with_superseded": kept}
-    return ended("soak", workspace, told, faults=1, **shown)
+    return ended("soak", workspace, told, faults=1, **shown, **grown)
 
 
 def drill(folder: Path, *, cases: list[str], kills: int, seconds: float) -> bool:
@@ -604,6 +670,7 @@ def drill(folder: Path, *, cases: list[str], kills: int, seconds: float) -> bool
         "disk": lambda: disk_full(folder, kills=min(2, kills)),
         "two": lambda: one_of_two_edges(folder, kills=kills),
         "kafka": lambda: broker_and_consumer_killed(folder, kills=kills),
+        "overload": lambda: overloaded(folder, seconds=min(30.0, seconds)),
         "soak": lambda: soak(folder, seconds=seconds),
     }
     results = [known[case]() for case in cases or known]
@@ -619,7 +686,7 @@ def drill(folder: Path, *, cases: list[str], kills: int, seconds: float) -> bool
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cases", nargs="*", help="edge, cut, disk, two, kafka, soak; all of them by default")
+    parser.add_argument("cases", nargs="*", help="edge, cut, disk, two, kafka, overload, soak; all by default")
     parser.add_argument("--kills", type=int, default=3, help="faults of a case")
     parser.add_argument("--seconds", type=float, default=120.0, help="length of the soak")
     given = parser.parse_args()

@@ -45,10 +45,14 @@ Judge = Callable[[type[Contract], Sequence[Row]], "Judged"]
 
 
 class Wide(Contract):
-    """Rules that read imputed, refused and absent values; numbers that overflow where whole numbers would not."""
+    """Rules that read imputed, refused and absent values; numbers that overflow where whole numbers would not.
+
+    A row whose flag says that its key is gone may leave out what others need.
+    """
 
     table: ClassVar[Table] = Table(
         key=("name",),
+        deleted="flag",
         rules=(
             Rule("b_below_a", col("b") <= col("a")),
             Rule("a_is_there", ~col("a").is_null() | col("flag")),
@@ -65,10 +69,10 @@ class Wide(Contract):
     b: Integer = field(impute=7, maximum=9)
     x: Number | None = field(minimum=-1, maximum=1)
     flag: Flag | None = field()
-    kind: Literal["dsl", "fiber"] | None = field()
+    kind: Literal["dsl", "fiber"]
     first_at: Instant | None = field()
     last_at: Instant | None = field(zone="Europe/Berlin")
-    born_on: Day | None = field()
+    born_on: Day
     died_on: Day | None = field()
 
 

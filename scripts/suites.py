@@ -85,8 +85,8 @@ SUITES = {
         folders=TOUCHED_BY_TIME_ZONES,
         left_out=UNTOUCHED_BY_TIME_ZONES,
     ),
-    "properties": Suite(120, workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}, narrowed_to="hypothesis"),
-    "slow": Suite(1100, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "brief"}),
+    "properties": Suite(150, workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}, narrowed_to="hypothesis"),
+    "slow": Suite(1070, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "brief"}),
     "servers": Suite(
         900,
         mark="servers",

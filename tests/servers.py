@@ -25,6 +25,7 @@ _KAFKA = Path(__file__).resolve().parent.parent  # below it the script that fetc
 _READY_WITHIN_S = 60.0
 _ASK_EVERY_S = 0.05
 _SECRET = "n0t-shown"  # of servers that nobody but this machine reaches, for as long as a test runs
+_CONNECTION_STRING = f"Endpoint=sb://127.0.0.1/;SharedAccessKeyName=service;SharedAccessKey={_SECRET}="
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +124,10 @@ def _kafka_program() -> tuple[str, str]:
     java = _program("java", "java")
     fetched = subprocess.run([_KAFKA / "scripts" / "kafka.sh"], capture_output=True, text=True, check=False)
     if fetched.returncode != 0:
-        pytest.skip(f"Apache Kafka could not be fetched: {fetched.stderr.strip()[-300:]}")
+        pytest.skip(
+            "Apache Kafka could not be fetched, and what librdkafka's mock cluster can be asked is asked in "
+            f"tests/brokers/test_kafka_mock.py: {fetched.stderr.strip()[-300:]}"
+        )
     return java, os.environ.get("KAFKA_CACHE") or str(_KAFKA / ".cache" / "kafka")
 
 
@@ -135,6 +139,7 @@ class ClosedKafka(NamedTuple):
         ssl: ``host:port`` for clients with a certificate, encrypted.
         user: The user.
         password: The user's.
+        connection_string: The password of the user ``$ConnectionString``.
         folder: Holds certificates, see ``make_certificates``.
     """
 
@@ -142,6 +147,7 @@ class ClosedKafka(NamedTuple):
     ssl: str
     user: str
     password: str
+    connection_string: str
     folder: Path
 
 
@@ -166,7 +172,8 @@ def closed_kafka() -> Iterator[ClosedKafka]:
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,"
             "SASL_PLAINTEXT:SASL_PLAINTEXT",
             "sasl.enabled.mechanisms": "PLAIN",
-            "listener.name.sasl_plaintext.plain.sasl.jaas.config": f'{login} user_trunkline="{_SECRET}";',
+            "listener.name.sasl_plaintext.plain.sasl.jaas.config": f'{login} user_trunkline="{_SECRET}" '
+            f'user_$ConnectionString="{_CONNECTION_STRING}";',
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": folder / "keystore.pem",
             "ssl.truststore.type": "PEM",
@@ -174,7 +181,7 @@ def closed_kafka() -> Iterator[ClosedKafka]:
             "ssl.client.auth": "required",
         }
         with kafka_node(folder, jars=jars, java=java, port=plain, controller=controller, more=more):
-            yield ClosedKafka(f"127.0.0.1:{sasl}", f"127.0.0.1:{tls}", "trunkline", _SECRET, folder)
+            yield ClosedKafka(f"127.0.0.1:{sasl}", f"127.0.0.1:{tls}", "trunkline", _SECRET, _CONNECTION_STRING, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

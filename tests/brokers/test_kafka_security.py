@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from pydantic import SecretStr
 
 from trunkline.brokers import Message
 from trunkline.brokers.kafka import KafkaBroker
 from trunkline.brokers.kafka.client import library
 from trunkline.brokers.kafka.writing import Writer
+from trunkline.brokers.kafka_address import kafka_address
 from trunkline.errors import FullError, InputError, UnavailableError
 from trunkline.settings.brokers import BrokerSettings
 
@@ -24,6 +26,7 @@ class ClosedKafka(Protocol):
     ssl: str
     user: str
     password: str
+    connection_string: str
     folder: Path
 
 
@@ -43,6 +46,12 @@ def test_a_node_that_asks_is_answered_by_password_and_by_certificate(closed_kafk
 
     with_user = f"kafka://{closed_kafka.user}:{closed_kafka.password}@{closed_kafka.sasl}"
     broker = KafkaBroker(settings(f"{with_user}?security.protocol=SASL_PLAINTEXT"))
+    assert broker.end("phones") == 1
+    broker.close()
+
+    # as Azure IoT Hub asks: the word $ConnectionString and the connection string; the Hub encrypts, this node does not
+    hub = f"kafka://{closed_kafka.sasl}?profile=azure-iot-hub&security.protocol=SASL_PLAINTEXT"
+    broker = KafkaBroker(settings(hub, **{"sasl.password": closed_kafka.connection_string}))
     assert broker.end("phones") == 1
     broker.close()
 
@@ -84,6 +93,25 @@ def test_a_node_that_asks_is_answered_by_password_and_by_certificate(closed_kafk
     )
     assert done.returncode == 0, done.stderr
     assert [batch["accepted"] for batch in json.loads(done.stdout)["batches"]] == [1]
+
+
+def test_the_hub_needs_no_more_than_its_connection_string() -> None:
+    said = "Endpoint=sb://hub.servicebus.windows.net/;SharedAccessKeyName=service;SharedAccessKey=hidden="
+    found = kafka_address(
+        "kafka://hub.servicebus.windows.net/north?profile=azure-iot-hub", {"sasl.password": SecretStr(said)}
+    )
+    assert (found.hosts, found.topic) == ("hub.servicebus.windows.net:9093", "north")
+    assert found.options == {
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "$ConnectionString",
+        "sasl.password": said,
+    }
+    assert "hidden" not in repr(found)
+    with pytest.raises(InputError, match="connection string"):
+        kafka_address("kafka://hub.servicebus.windows.net/north?profile=azure-iot-hub")
+    with pytest.raises(InputError, match="no profile"):
+        kafka_address("kafka://hub/north?profile=other")
 
 
 def test_a_full_client_makes_its_callers_wait(monkeypatch: pytest.MonkeyPatch) -> None:

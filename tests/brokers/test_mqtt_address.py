@@ -42,6 +42,11 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
         ("mqtts://host/a?tls.key=x", "belong together"),
         ("mqtt://host/a?password=x", "needs a username"),
         ("mqtt://host/a?x", "malformed"),
+        ("mqtt://host/a?version=4", "cannot be"),
+        ("mqtts://host/a?profile=azure-iot-hub", "name of a device"),
+        ("mqtt://host/a?profile=azure-iot-hub&client_id=d", "for TLS"),
+        ("mqtts://host/?profile=aws-iot-core", "no filter"),
+        ("mqtts://host/a?filter=b", "no option"),
     ],
 )
 def test_what_is_no_address_is_refused(url: str, said: str) -> None:
@@ -56,6 +61,17 @@ def test_options_of_the_settings_win_and_secrets_are_not_shown() -> None:
     assert (found.receive_maximum, found.secrets["username"], found.secrets["password"]) == (100, "ann", "hidden")
     assert "hidden" not in repr(found)
     assert mqtt_address("mqtt://host/a").port == 1883
+
+
+def test_a_device_of_azure_iot_hub_is_named_as_the_hub_wants_it() -> None:
+    found = mqtt_address("mqtts://north.azure-devices.net/?profile=azure-iot-hub&client_id=d1")
+    assert found.secrets["username"] == "north.azure-devices.net/d1/?api-version=2021-04-12"
+    assert (found.filter, found.port, found.is_5) == ("devices/d1/messages/devicebound/#", 8883, False)
+    assert (found.retained, found.device_level) == (False, 2)
+    telemetry = "mqtts://edge/devices/+/messages/events/#?profile=azure-iot-hub&client_id=platform&device_level=0"
+    other = mqtt_address(telemetry, {"username": SecretStr("me")})
+    assert (other.filter, other.device_level) == ("devices/+/messages/events/#", 0)
+    assert other.secrets["username"] == "me"
 
 
 def test_a_certificate_that_cannot_be_read_is_the_users_fault(tmp_path: Path) -> None:

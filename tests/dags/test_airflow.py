@@ -1,6 +1,7 @@
 """A real Airflow reads what is rendered, and runs it in one process."""
 
 import json
+import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,8 @@ def test_the_five_run_the_device_upgrade_on_real_data(
     source = few_rows(data_dir / "cell2cell" / "train.csv.gz", 3_000, tmp_path / "subscribers.csv")
     home = fresh_home(tmp_path / "airflow")
     file = home / "dags" / "trunkline_dags.py"
-    deployed("upgrade", folder=tmp_path, out=file)
+    warehouse = f'[publish.sinks.warehouse]\nurl = "sqlite:///{tmp_path / "warehouse.db"}"\n'
+    deployed("upgrade", folder=tmp_path, out=file, settings=warehouse)
     names = [f"upgrade_{one}" for one in PIPELINES]
     conf = json.dumps({"run_id": "tested", "sources": [str(source)]})
     found = ask_airflow(_TEST, file, conf, *names, home=home)
@@ -107,7 +109,9 @@ def test_the_five_run_the_device_upgrade_on_real_data(
     states = {task: state for name in names for task, state in found[name]["tasks"].items()}
     assert states.pop("alert") == "skipped"
     passed = documents(tmp_path / "workspace")["evaluate"]["passed"]
-    skipped = set() if passed else {"promote.register", "promote.rollout", "score.predict", "watch.monitor"}
+    skipped = (
+        set() if passed else {"promote.register", "promote.rollout", "score.predict", "score.deliver", "watch.monitor"}
+    )
     assert {task for task, state in states.items() if state == "skipped"} == skipped
     assert set(states.values()) <= {"success", "skipped"}
     assert (tmp_path / "workspace" / "runs" / "tested" / "report.html").is_file()
@@ -115,6 +119,27 @@ def test_the_five_run_the_device_upgrade_on_real_data(
     # what is done is not done twice: a step that is repeated finds it done
     again = ask_airflow(_TEST, file, conf, "upgrade_train", home=home)
     assert again["upgrade_train"]["state"] == "success"
+
+    if not passed:  # there is no champion, so there are no scores
+        return
+    scores = "SELECT count(*) FROM latest_upgrade_predictions"
+    with sqlite3.connect(tmp_path / "warehouse.db") as database:
+        assert database.execute(scores).fetchone() == (3_000,)
+    # a sink that is down fails its task, and is told; what follows goes on
+    down = warehouse.replace("warehouse", "other").replace(f"{tmp_path}/other.db", f"{tmp_path}/nowhere/other.db")
+    deployed("upgrade", folder=tmp_path, out=file, settings=warehouse + down)
+    (tmp_path / "nowhere").write_text("no folder")
+    late = ask_airflow(_TEST, file, conf, "upgrade_predict", home=home)["upgrade_predict"]
+    assert {name: late["tasks"][name] for name in ("score.deliver", "announce", "alert")} == {
+        "score.deliver": "failed",
+        "announce": "success",
+        "alert": "success",
+    }
+    (tmp_path / "nowhere").unlink()
+    (tmp_path / "nowhere").mkdir()
+    ask_airflow(_TEST, file, conf, "upgrade_report", home=home)
+    with sqlite3.connect(tmp_path / "nowhere" / "other.db") as database:
+        assert database.execute(scores).fetchone() == (3_000,), "what was owed goes out with the report"
 
 
 def documents(folder: Path) -> dict[str, Any]:
@@ -173,3 +198,23 @@ def test_a_task_that_fails_raises_an_alert_and_bad_input_is_not_tried_again(
         (alert,) = workspace.lake.arrow("platform.alerts").to_pylist()
     assert (alert["usecase"], alert["run_id"], alert["severity"]) == ("house_prices", "broken", "major")
     assert "validate.ingest" in alert["text"]
+
+
+def test_a_folder_that_cannot_be_looked_into_raises_an_alert(
+    deployed: Callable[..., None], fresh_home: Callable[[Path], Path], ask_airflow: Asked, tmp_path: Path
+) -> None:
+    home = fresh_home(tmp_path / "airflow")
+    file = home / "dags" / "trunkline_dags.py"
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    declared = f'[sources.inbox]\nkind = "folder"\nusecase = "house_prices"\npath = "{inbox}"\n'
+    deployed("house_prices", folder=tmp_path, out=file, settings=declared)
+    inbox.rmdir()
+    found = ask_airflow(_TEST, file, json.dumps({}), "house_prices_arrivals", home=home)["house_prices_arrivals"]
+    assert (found["state"], found["tasks"]) == (
+        "failed",
+        {"wait": "failed", "arrived": "upstream_failed", "alert": "success"},
+    )
+    with Workspace(load_settings(workspace=tmp_path / "workspace")) as workspace:
+        (alert,) = workspace.lake.arrow("platform.alerts").to_pylist()
+    assert (alert["title"], "wait" in alert["text"]) == ("the pipeline house_prices_arrivals failed", True)

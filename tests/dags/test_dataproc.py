@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from trunkline.errors import InputError
+
 Asked = Callable[..., Mapping[str, Any]]
 
 SETTINGS = {
@@ -59,16 +61,21 @@ print(json.dumps(found))
 @pytest.fixture
 def towers(rendered: Callable[..., str], tmp_path: Path) -> Path:
     file = tmp_path / "towers_dags.py"
-    file.write_text(rendered("towers", dags={"dataproc": SETTINGS, "workspace": "gs://telco-ml/w", "longest": "PT2H"}))
+    file.write_text(rendered("towers", dags={"dataproc": SETTINGS, "workspace": "/mnt/w", "longest": "PT2H"}))
     return file
 
 
 def test_google_is_imported_only_where_batches_are_asked_for(towers: Path, rendered: Callable[..., str]) -> None:
     def modules(text: str) -> set[str]:
-        return {str(node.module) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)}
+        return {str(node.module) for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)}
 
     assert modules(rendered("towers")) == {"airflow.sdk"}
     assert modules(towers.read_text()) == {"airflow.sdk", "airflow.providers.google.cloud.operators.dataproc"}
+
+
+def test_a_workspace_is_a_folder_there_too(rendered: Callable[..., str]) -> None:
+    with pytest.raises(InputError, match="a workspace is a folder"):
+        rendered("towers", dags={"dataproc": SETTINGS, "workspace": "gs://telco-ml/w"})
 
 
 @pytest.mark.airflow
@@ -90,11 +97,15 @@ def test_a_batch_is_what_googles_api_takes(towers: Path, ask_airflow: Asked, tmp
     assert spark["main_python_file_uri"] == "gs://telco-ml/step.py"
     *arguments, flag, run_id, as_json = spark["args"]
     assert arguments == [
-        *("ingest", "towers", "gs://telco-ml/in/cells.csv", "--refresh", "none", "--workspace", "gs://telco-ml/w")
+        *("ingest", "towers", "gs://telco-ml/in/cells.csv", "--refresh", "none", "--workspace", "/mnt/w")
     ]
     assert (flag, as_json) == ("--run-id", "--json")
     assert {other["batch"]["pyspark_batch"]["args"][-2] for other in found.values()} == {run_id}
-    assert one["batch"]["runtime_config"]["properties"] == {"spark.executor.instances": "4"}
+    assert one["batch"]["runtime_config"]["properties"] == {
+        "spark.dataproc.driverEnv.TRUNKLINE_ENGINE__NAME": "spark",
+        "spark.dataproc.driverEnv.TRUNKLINE_RUN_STEPWISE": "true",
+        "spark.executor.instances": "4",
+    }
     execution = one["batch"]["environment_config"]["execution_config"]
     assert (execution["service_account"], execution["ttl"]) == (SETTINGS["service_account"], "7200s")
     derived = found["transform.cell_tower_performance"]["batch"]["pyspark_batch"]["args"]

@@ -80,7 +80,11 @@ def ruff(*arguments: str, text: str) -> subprocess.CompletedProcess[str]:
 
 def test_nothing_is_imported_but_the_sdk(rendered: Rendered) -> None:
     text = rendered()
-    assert imported(text) == {"airflow.sdk"}
+    at_the_top = "".join(
+        ast.unparse(node) + "\n" for node in ast.parse(text).body if not isinstance(node, ast.FunctionDef)
+    )
+    assert imported(at_the_top) == {"airflow.sdk"}
+    assert imported(text) == {"airflow.sdk", "subprocess"}, "a missed deadline starts a process, as every task does"
     calls = {
         node.func.id
         for node in ast.walk(ast.parse(text))
@@ -270,6 +274,7 @@ def trunkline(*arguments: object) -> tuple[int, str]:
 
 def test_the_command_writes_the_file_and_says_what_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TRUNKLINE_PLUGIN_DIR", raising=False)
     code, said = trunkline("dags", "churn", "towers", "churn", "--out", "dags.py", "--json")
     assert code == 0
     document = json.loads(said)
@@ -290,6 +295,9 @@ def test_the_command_writes_the_file_and_says_what_is_in_it(tmp_path: Path, monk
         pytest.param(("churn", "--out", "/proc/dags.py"), "InputError", id="a folder that takes no file"),
         pytest.param(("churn",), "InputError", id="no file named"),
         pytest.param(("failed", "churn", "--run-id", "r 1", "--dag", "d", "--dag-run", "m"), "InputError", id="run id"),
+        pytest.param(
+            ("late", "churn", "--dag", "d", "--dag-run", "m", "--deadline-s", "-1"), "InputError", id="deadline"
+        ),
     ],
 )
 def test_bad_input_ends_with_two(
@@ -311,3 +319,18 @@ def test_an_alert_about_a_run_of_a_dag_is_raised_once(tmp_path: Path, monkeypatc
         (alert,) = workspace.lake.arrow("platform.alerts").to_pylist()
     assert alert["alert_id"] == json.loads(said)["alert_id"]
     assert "learn.train" in alert["text"]
+
+
+@pytest.mark.slow
+def test_an_alert_about_a_missed_deadline_is_raised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = ("dags", "late", "churn", "--dag", "churn_train", "--dag-run", "asset_triggered__1", "--deadline-s", "28800")
+    code, said = trunkline(*told, "--json")
+    assert (code, json.loads(said)["error"]["kind"]) == (2, "UnknownNameError"), "no run that it could be about"
+    (code, said), (again, _) = (trunkline(*told, "--run-id", "r1", "--json") for _ in range(2))
+    assert (code, again) == (0, 0)
+    with Workspace(load_settings(workspace=tmp_path / "workspace")) as workspace:
+        (alert,) = workspace.lake.arrow("platform.alerts").to_pylist()
+    assert (alert["run_id"], alert["severity"]) == ("r1", "minor")
+    assert alert["title"] == "the pipeline churn_train missed its deadline"
+    assert "8:00:00" in alert["text"]

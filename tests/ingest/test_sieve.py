@@ -119,7 +119,7 @@ def test_rows_without_a_key_pass(engine: Engine) -> None:
         sifted.add(rows)
         sifted.add(rows)
         assert not sifted.finish(order=KeyOrder())
-    assert [part.num_rows for part in left] == [2, 2]
+    assert [part.num_rows for part in left] == [4], "blocks are written together"
 
 
 def test_what_cannot_be_written_is_told(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

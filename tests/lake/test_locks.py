@@ -16,10 +16,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from trunkline.engine import Engine
 from trunkline.errors import AuthorError, BusyError, UnavailableError
 from trunkline.lake import Flusher, Lake, held
 from trunkline.lake.leases import PostgresLeases
 from trunkline.lake.locks import alone, holder, is_held
+from trunkline.settings.lake import LakeSettings
 
 THEN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -30,6 +32,20 @@ from trunkline.lake import held
 with held(Path(sys.argv[1]), what="run of churn"):
     print("held", flush=True)
     sys.stdin.read()
+"""
+
+HOLD_BATCH = """
+import sys
+from datetime import UTC, datetime
+from trunkline.engine import open_engine
+from trunkline.lake import Lake
+from trunkline.settings.lake import LakeSettings
+settings = LakeSettings.model_validate({"lease_url": sys.argv[1]})
+with open_engine("duckdb", threads=1) as engine:
+    lake = Lake("s3://bucket/lake", engine=engine, settings=settings, clock=lambda: datetime.now(UTC))
+    with lake.alone_with("a.b", "batch"):
+        print("held", flush=True)
+        sys.stdin.read()
 """
 
 
@@ -218,6 +234,32 @@ def test_leases_keep_hosts_apart(lease_url: str, make_lake: Callable[..., Lake])
     lake = make_lake(lease_url=lease_url)
     assert lake.append("a.b", pa.table({"a": [1]})) == 0
     assert not lake.lock_folder.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not POSTGRES, reason="needs initdb and postgres on the path")
+def test_one_batch_is_taken_in_by_one_host_at_a_time(lease_url: str, engine: Engine) -> None:
+    pytest.importorskip("psycopg", reason="needs the extra sql")
+    settings = LakeSettings.model_validate({"lease_url": lease_url, "lock_timeout_s": 0.05})
+    lake = Lake("s3://bucket/lake", engine=engine, settings=settings, clock=lambda: THEN)
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD_BATCH, lease_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(BusyError, match="holds") as failure, lake.alone_with("a.b", "batch"):
+            pytest.fail("two took one batch in")
+        assert f"process {other.pid}" in failure.value.holder
+        writer = PostgresLeases(lease_url, scope="s3://bucket/lake", timeout_s=0.05)
+        with lake.alone_with("a.b", "another batch"), lake.alone_with("a.c", "batch"), writer.held("a.b"):
+            pass  # neither another batch nor a writer of the table waits for it
+    finally:
+        other.kill()
+        other.communicate()
+    patient = settings.model_copy(update={"lock_timeout_s": 10.0})  # the server finds out that it is gone
+    with Lake("s3://bucket/lake", engine=engine, settings=patient, clock=lambda: THEN).alone_with("a.b", "batch"):
+        pass
 
 
 def test_a_lease_server_that_does_not_answer_is_the_worlds_fault(tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 """A use case with personal data that publishes in every mode, its workspace, and the real command in this process."""
 
 import io
+import json
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +69,52 @@ usecase = UseCase(
     ),
 )
 """
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes what is posted; fails as often as it is told to, before or after it has taken it."""
+
+    def do_POST(self) -> None:
+        server = self.server
+        assert isinstance(server, Hook)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = server.statuses.pop(0) if server.statuses else 200
+        if status < 300 or status == 599:  # 599: taken, and the answer is lost
+            server.taken.append((dict(self.headers), body))
+        self.send_response(503 if status == 599 else status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as inherited
+        """Say nothing."""
+
+
+class Hook(ThreadingHTTPServer):
+    """A receiver on loopback."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Receiver)
+        self.taken: list[tuple[dict[str, str], bytes]] = []
+        self.statuses: list[int] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/hook?token=n0t-shown"
+
+    def kept(self) -> list[dict[str, Any]]:
+        """What a receiver has that looks at the idempotency keys."""
+        by_key = {headers["Idempotency-Key"]: json.loads(body) for headers, body in self.taken}
+        return list(by_key.values())
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    server = Hook()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture

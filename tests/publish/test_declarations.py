@@ -67,8 +67,13 @@ def usecase(*publications: Publication) -> UseCase:
         pytest.param(
             Publication(name="x", table="calls", key=("cell",), mode="upsert"), "may be null", id="key may be null"
         ),
-        pytest.param(Publication(name="x", table="calls", mode="dated"), "needs dated_by", id="no day"),
+        pytest.param(Publication(name="x", table="calls", mode="dated"), "need dated_by", id="no day"),
         pytest.param(Publication(name="x", table="calls", view="y"), "go with mode='dated'", id="view without days"),
+        pytest.param(
+            Publication(name="x", table="calls", mode="daily", dated_by="called_on", key=("caller",)),
+            "could leave its day",
+            id="a row that may leave its day",
+        ),
         pytest.param(
             Publication(name="x", table="calls", mode="dated", dated_by="minutes"),
             "no instant and no day",

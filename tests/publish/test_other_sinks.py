@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
+from tests.publish.conftest import Hook
 
 from trunkline.errors import InputError, UnavailableError
 from trunkline.publish import ROW_ID, Delivery, Latest, Memory, Outbox, Sink, Target, TargetColumn
@@ -225,52 +225,6 @@ def test_files_of_before_go_also_after_a_process_that_died(tmp_path: Path, monke
 
 
 # -- a webhook
-
-
-class Receiver(BaseHTTPRequestHandler):
-    """Takes what is posted; fails as often as it is told to, before or after it has taken it."""
-
-    def do_POST(self) -> None:
-        server = self.server
-        assert isinstance(server, Hook)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        status = server.statuses.pop(0) if server.statuses else 200
-        if status < 300 or status == 599:  # 599: taken, and the answer is lost
-            server.taken.append((dict(self.headers), body))
-        self.send_response(503 if status == 599 else status)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as inherited
-        """Say nothing."""
-
-
-class Hook(ThreadingHTTPServer):
-    """A receiver on loopback."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Receiver)
-        self.taken: list[tuple[dict[str, str], bytes]] = []
-        self.statuses: list[int] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/hook?token=n0t-shown"
-
-    def kept(self) -> list[dict[str, Any]]:
-        """What a receiver has that looks at the idempotency keys."""
-        by_key = {headers["Idempotency-Key"]: json.loads(body) for headers, body in self.taken}
-        return list(by_key.values())
-
-
-@pytest.fixture
-def hook() -> Iterator[Hook]:
-    server = Hook()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def webhook(url: str, folder: Path, **more: Any) -> Sink:  # noqa: ANN401 - options of the sink

@@ -361,3 +361,17 @@ def test_a_sink_that_stutters_is_tried_again(folder: Path, put: Put, tmp_path: P
     (found,) = publisher.publish(workspace.usecase("lines"), run_id="r")
     assert (found.state, found.rows, len(tries)) == ("delivered", 2, 3)
     assert there(tmp_path / "out.db", "SELECT count(*) FROM call_log") == [(2,)]
+
+
+@pytest.mark.slow
+def test_a_watch_of_a_folder_publishes_beside(
+    folder: Path, trunkline: Trunkline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__HERE__URL", f"sqlite:///{tmp_path / 'out.db'}")
+    monkeypatch.setenv("TRUNKLINE_PUBLISH__EVERY_S", "1")
+    arrivals = tmp_path / "arrivals"
+    arrivals.mkdir()
+    (arrivals / "calls.csv").write_text("\n".join(CALLS) + "\n")
+    code, _, err = trunkline("watch", "lines", arrivals, "--dataset", "calls", "--settle", 0, "--once")
+    assert code == 0, err
+    assert there(tmp_path / "out.db", "SELECT call_id FROM call_log ORDER BY 1") == [("c1",), ("c2",)]

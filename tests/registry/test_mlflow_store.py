@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from trunkline.errors import UnavailableError
+from trunkline.lake import held
 from trunkline.registry import Registry
 from trunkline.settings.registry import RegistrySettings
 
@@ -20,6 +21,14 @@ def test_importing_the_registry_does_not_import_mlflow() -> None:
         assert f"'{heavy}'" not in loaded
 
 
+def test_a_registry_that_others_hold_costs_no_training(
+    tmp_path: Path, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    with held(tmp_path / "workspace" / "locks" / "registry.lock", what="the registry"):
+        registry.record_training("churn", run_id="run-a", metrics={"roc_auc": 0.8}, tags={})
+    assert "has not taken the training run-a" in caplog.text
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # what MLflow's own imports warn of is not ours to mend
 def test_runs_versions_and_aliases_show_in_mlflow_once(
@@ -28,6 +37,9 @@ def test_runs_versions_and_aliases_show_in_mlflow_once(
     workspace = tmp_path / "workspace"
     registry = Registry(workspace, settings=RegistrySettings(), clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
     folders = {name: model_folder(name) for name in ("a", "b")}
+    for name, figure in (("a", 0.85), ("refused", 0.5), ("refused", 0.5)):
+        figures = {"roc_auc": figure, "ece": float("nan")}
+        registry.record_training("churn", run_id=f"run-{name}", metrics=figures, tags={"commit": "abc"})
     for name in ("a", "b", "a"):  # the third call repeats the first
         registry.register(
             "churn",
@@ -48,9 +60,12 @@ def test_runs_versions_and_aliases_show_in_mlflow_once(
     experiment = client.get_experiment_by_name("churn")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
-    assert {run.data.tags["trunkline.run_id"] for run in runs} == {"run-a", "run-b"}
-    assert len(runs) == 2
-    for run in runs:
+    by_run = {run.data.tags["trunkline.run_id"]: run for run in runs}
+    assert set(by_run) == {"run-a", "run-b", "run-refused"}
+    assert len(runs) == 3
+    refused = by_run.pop("run-refused")
+    assert (refused.data.metrics, refused.info.status) == ({"roc_auc": 0.5}, "FINISHED"), "it is no version"
+    for run in by_run.values():
         assert run.data.metrics == {"roc_auc": 0.85}
         assert run.data.params == {"trials": "3"}
         assert run.data.tags["commit"] == "abc"
@@ -74,6 +89,8 @@ def test_runs_versions_and_aliases_show_in_mlflow_once(
     (workspace / "mlflow.db").rename(workspace / "away.db")
     (workspace / "mlflow.db").mkdir()
     broken = Registry(workspace, settings=RegistrySettings(), clock=lambda: datetime(2026, 1, 2, tzinfo=UTC))
+    broken.record_training("churn", run_id="run-r", metrics={"roc_auc": 0.5}, tags={})
+    assert "MLflow has not taken the training run-r" in caplog.text, "a store that is away stops no training"
     broken.promote("churn", "2", approver="gates", evidence=None)
     champion = registry.live("churn").champion
     assert champion is not None

@@ -248,6 +248,15 @@ def test_a_label_that_cannot_be_learned(
         pytest.param(("models", "show", "leavers", "7"), "7", id="unknown version"),
         pytest.param(("models", "promote", "leavers", "1", "--alias", "king"), "champion", id="unknown alias"),
         pytest.param(("models", "rollback", "leavers"), "leavers", id="no earlier champion"),
+        *(
+            pytest.param(("models", *command), "there is no use case 'leave'", id=f"{command[0]} of no use case")
+            for command in (
+                ("rollback", "leave"),
+                ("show", "leave"),
+                ("promote", "leave", "1"),
+                ("retire", "leave", "1"),
+            )
+        ),
         pytest.param(("models", "list", "leaver"), "leavers", id="models of an unknown use case"),
         pytest.param(("models", "show", "leaver"), "leaver", id="model of an unknown use case"),
         pytest.param(("quarantine", "show", "nothing"), "nothing", id="unknown batch"),

@@ -3,14 +3,19 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pytest
 
 from trunkline.brokers import EmbeddedLog
 from trunkline.lake import held
+from trunkline.plan import STEPS
 from trunkline.run import notifying
 from trunkline.settings.brokers import BrokerSettings
 
@@ -89,6 +94,30 @@ def test_an_ingestion_is_told_when_it_ends_once(trunkline: Trunkline, tmp_path: 
     assert len(team.told) == 1
 
 
+@pytest.mark.slow
+def test_a_run_whose_steps_are_started_one_by_one_is_told_when_the_last_is_done(
+    trunkline: Trunkline, tmp_path: Path, source: Path, team: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_RUN_STEPWISE", "true")
+    workspace = tmp_path / "workspace"
+
+    def done(step: str, *given: object) -> None:
+        code, _, err = trunkline(step, "leavers", *given, "--workspace", workspace, "--run-id", "stepwise")
+        assert code == 0, err
+
+    done("ingest", source)
+    *before_last, last = STEPS[1:]
+    for step in ("train", "publish", *(one for one in before_last if one != "train")):  # as its DAGs start them
+        done(step)
+        assert [told["title"] for told in team.told if "finished" in told["title"]] == []
+    done(last)
+    assert [told["title"] for told in team.told if "finished" in told["title"]] == [
+        "leavers: run stepwise has finished"
+    ]
+    done(last)
+    assert sum("finished" in told["title"] for told in team.told) == 1
+
+
 def test_a_failed_run_is_told_and_its_exit_code_stays(trunkline: Trunkline, tmp_path: Path, team: Hook) -> None:
     broken = tmp_path / "broken.csv"
     broken.write_text("a,b\n1,2\n")
@@ -143,6 +172,35 @@ def test_notices_are_events_in_the_broker(
     event = json.loads(record.value)
     assert (event["specversion"], event["type"], event["id"]) == ("1.0", "trunkline.run.finished", "run:first:finished")
     assert datetime.now(UTC) - datetime.fromisoformat(event["time"]) < timedelta(minutes=10)
+
+
+@pytest.mark.slow
+def test_a_refused_candidate_and_drift_are_events_of_their_own(
+    trunkline: Trunkline,
+    workspace: Path,
+    tmp_path: Path,
+    subscribers: Callable[..., pa.Table],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_NOTIFY__EVENTS_TOPIC", "trunkline.events")
+    rows = subscribers(400, seed=5)
+    noise = pa.array(np.random.default_rng(1).random(rows.num_rows) < 0.4)
+    young = pa.array([value // 6 for value in rows["tenure_months"].to_pylist()])
+    for name, values in (("left", noise), ("tenure_months", young)):
+        rows = rows.set_column(rows.column_names.index(name), name, values)
+    pa_csv.write_csv(rows, tmp_path / "odd.csv")
+    asked = ("run", "leavers", "--source", tmp_path / "odd.csv", "--workspace", workspace, "--run-id", "odd")
+    assert trunkline(*asked)[0] == 3
+    with closing(EmbeddedLog(workspace / "log" / "log.db", settings=BrokerSettings(), clock=_now)) as log:
+        events = [json.loads(record.value) for record in log.read("trunkline.events", after=0, limit=100)]
+    of_the_run = {event["type"]: event for event in events if event["subject"] == "odd"}
+    assert set(of_the_run) == {"trunkline.gate.refused", "trunkline.alert"}
+    assert {event["source"] for event in of_the_run.values()} == {"urn:trunkline:usecase:leavers"}
+    assert any("tenure_months" in event["data"]["text"] for event in events if event["type"] == "trunkline.alert")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def test_a_target_or_broker_that_cannot_be_used_keeps_nobody_else_from_being_told(

@@ -255,6 +255,15 @@ def test_a_final_window_takes_nothing_more(bench: Bench) -> None:
     assert (done.windows, done.late) == (2, 0)
 
 
+def test_a_clock_that_was_ahead_once_makes_nothing_late(bench: Bench) -> None:
+    bench.take([{"device": "d", "at": BEGIN, "value": 1.0}])
+    bench.take([{"device": "d", "at": datetime(2099, 1, 1, tzinfo=UTC), "value": 1.0}])
+    bench.refresh()
+    bench.take([{"device": "d", "at": BEGIN + timedelta(hours=1), "value": 5.0}])
+    (done,) = bench.refresh()
+    assert (done.windows, done.late) == (2, 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("at", CRASH_POINTS)
 def test_killed_anywhere_the_next_refresh_completes_it(bench: Bench, at: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from trunkline.checks import arrow_schema
 from trunkline.engine import open_engine
 from trunkline.lake import Lake
 from trunkline.plugins import load_usecase
@@ -27,7 +28,15 @@ pytestmark = [
 ]
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-FILES, ROWS = 8, 500
+FILES, ROWS, CELLS = 8, 500, 12
+ORDERED = {
+    "kpis": ["cell"],
+    "smooth": ["at"],
+    "customer_service_metrics": ["customerID", "CellName"],
+    "cell_tower_performance": ["CellName"],
+}
+"""What the job writes, and by which columns its rows are told apart."""
+
 BENCH = Path(__file__).parents[2] / "bench" / "towers.py"
 
 JOB = dedent(
@@ -41,6 +50,7 @@ JOB = dedent(
 
     from trunkline.engine import open_engine
     from trunkline.lake import Lake
+    from trunkline.plugins import load_usecase
     from trunkline.settings import load_settings
 
     name, out = sys.argv[1:]
@@ -61,6 +71,11 @@ JOB = dedent(
         smooth = counters.select("cell", "at", mean=counters.drops.mean().over(usual))
         pq.write_table(engine.arrow(kpis), out + ".kpis")
         pq.write_table(engine.batches(smooth, rows=300).read_all(), out + ".smooth")
+        towers = load_usecase("towers")
+        known = {one: lake.read(f"towers.{one}") for one in ("customers", "thresholds", "usage")}
+        for table in ("customer_service_metrics", "cell_tower_performance"):
+            known[table] = towers.derived[table].rows(known)
+            pq.write_table(engine.arrow(known[table]), f"{out}.{table}")
     """
 )
 
@@ -73,8 +88,29 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lake = Lake(folder / "lake", engine=engine, settings=LakeSettings(), clock=lambda: NOON)
         for number in range(FILES):
             lake.append("towers.counters", counters(number))
+        for name, rows in performance_inputs().items():
+            lake.append(f"towers.{name}", rows)
     (folder / "job.py").write_text(JOB)
     return folder
+
+
+def performance_inputs() -> dict[str, pa.Table]:
+    """What a simulated fleet's performance tables are made of, as ingestion leaves it in the lake."""
+    towers = load_usecase("towers")
+    assert towers.simulate is not None
+    tables = towers.simulate(rows=CELLS, seed=4).tables
+    found = {}
+    for name in ("customers", "thresholds", "usage"):
+        rows = tables[name]
+        columns = {
+            one.name: rows[one.name].cast(one.type)
+            if one.name in rows.column_names
+            else pa.nulls(rows.num_rows, one.type)
+            for one in arrow_schema(towers.datasets[name])
+        }
+        at = pa.array([NOON] * rows.num_rows, pa.timestamp("us", tz="UTC"))
+        found[name] = pa.table({**columns, "_ingested_at": at, "_row": pa.array(range(rows.num_rows), pa.int64())})
+    return found
 
 
 def counters(number: int) -> pa.Table:
@@ -102,7 +138,7 @@ def run(workspace: Path, engine: str, environment: dict[str, str]) -> dict[str, 
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return {part: pq.read_table(workspace / f"{engine}.{part}") for part in ("kpis", "smooth")}
+    return {part: pq.read_table(workspace / f"{engine}.{part}") for part in ORDERED}
 
 
 def asked(address: str) -> Any:  # noqa: ANN401 - JSON
@@ -132,11 +168,12 @@ def test_both_workers_compute_the_same_and_history_knows_it(
     }
     there, here = run(workspace, "spark", environment), run(workspace, "duckdb", clean_environment)
 
-    for part, keys in {"kpis": ["cell"], "smooth": ["at"]}.items():
+    for part, keys in ORDERED.items():
         order = [(key, "ascending") for key in keys]
         same(there[part].sort_by(order), here[part].sort_by(order))
     assert there["kpis"].num_rows == 41
     assert there["smooth"].num_rows == FILES * ROWS
+    assert there["cell_tower_performance"].num_rows == CELLS
 
     for worker in cluster.workers:
         (log,) = worker.glob("app-*/*/stderr")

@@ -236,3 +236,54 @@ def test_all_metrics_of_fifty_thousand_rows_take_seconds() -> None:
     bootstrap_intervals(y, p, metrics=BINARY_METRICS, seed=0, resamples=1000)
     # About 2 s; the margin is for a busy machine. A loop over resamples with scikit-learn takes minutes.
     assert time.process_time() - began < 15
+
+
+def _alike(groups: int, rows_each: int, *, seed: int) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Predictions of 0 whose errors are mostly those of their group."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(groups), rows_each)
+    y = rng.normal(size=groups)[group] + 0.3 * rng.normal(size=group.size)
+    return y, np.zeros(group.size), group
+
+
+def test_with_groups_the_interval_covers_the_truth_and_without_it_is_too_narrow() -> None:
+    truth = -np.sqrt(1.09 * 2 / np.pi)  # the mean absolute error of a normal of that variance
+    covered = {"groups": 0, "rows": 0}
+    for trial in range(60):
+        y, p, group = _alike(60, 15, seed=trial)
+        for name, groups in (("groups", group), ("rows", None)):
+            found = bootstrap_interval(y, p, metric="neg_mean_absolute_error", seed=trial, resamples=200, groups=groups)
+            covered[name] += found.low <= truth <= found.high
+    assert covered["groups"] >= 52
+    assert covered["rows"] <= 35
+
+
+def test_groups_of_one_row_are_rows_and_names_do_not_matter() -> None:
+    y, p = _sample(300)
+    alone = bootstrap_interval(y, p, metric="f1", seed=1, threshold=0.4, groups=np.arange(300))
+    rows = bootstrap_interval(y, p, metric="f1", seed=1, threshold=0.4)
+    assert alone.high - alone.low == pytest.approx(rows.high - rows.low, rel=0.15)
+    group = np.arange(300) % 30
+    named = np.array([f"cell {99 - number}" for number in group])
+    widths = [
+        one.high - one.low
+        for one in (
+            bootstrap_interval(y, p, metric="f1", seed=1, threshold=0.4, groups=groups) for groups in (group, named)
+        )
+    ]
+    assert widths[0] == pytest.approx(widths[1], rel=0.15)
+
+
+def test_a_draw_of_groups_always_has_both_classes() -> None:
+    y, group = np.repeat([0, 1], 10), np.repeat([0, 1], 10)
+    p = np.linspace(0.1, 0.9, 20)
+    found = bootstrap_interval(y, p, metric="roc_auc", seed=0, resamples=50, groups=group)
+    assert found == paired_bootstrap(y, p, 1 - p, metric="roc_auc", seed=0, resamples=50, groups=group).difference
+    assert (found.low, found.value, found.high) == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("groups", [np.zeros(20), np.arange(19)])
+def test_groups_that_are_none_are_refused(groups: Floats) -> None:
+    y = np.tile([0, 1], 10)
+    with pytest.raises(ValueError, match="groups must name"):
+        bootstrap_interval(y, np.full(20, 0.5), metric="f1", seed=0, groups=groups)

@@ -1,5 +1,7 @@
 """Candidate against champion."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -34,6 +36,24 @@ def test_a_better_model_is_better(
     back = compare(blind.model, trained.model, unseen, metric=metric, seed=0)
     assert back.difference.high < 0
     assert back.candidate == found.champion
+
+
+def test_rows_of_a_group_are_drawn_together(trained: TrainedRows, blind: TrainedRows, unseen: pa.Table) -> None:
+    """Forty times the same rows say no more than once."""
+    few = unseen.slice(0, 200)
+    names = pa.array(np.arange(200).astype(str))
+    often = pa.concat_tables([few.append_column("survey", names)] * 40)
+    info = trained.model.info
+    grouped = replace(trained.model, info=info.model_copy(update={"recipe": {**info.recipe, "group": "survey"}}))
+    once = compare(trained.model, blind.model, few, metric="roc_auc", seed=0).difference
+    found = compare(grouped, blind.model, often, metric="roc_auc", seed=0)
+    assert found.method == "bootstrap"
+    assert found.difference.value == pytest.approx(once.value)
+    assert found.difference.high - found.difference.low == pytest.approx(once.high - once.low, rel=0.2)
+    widths = [
+        one["f1"].high - one["f1"].low for one in (score(model, often, seed=0) for model in (grouped, trained.model))
+    ]
+    assert widths[0] > 3 * widths[1]
 
 
 def test_a_model_is_as_good_as_itself(trained: TrainedRows, unseen: pa.Table) -> None:

@@ -27,10 +27,9 @@ def run_cells(path: Path) -> tuple[dict[str, object], list[object]]:
     return namespace, shown
 
 
-def test_the_notebook_runs(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def run_notebook(repository: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("TRUNKLINE_THREADS", "1")
-    monkeypatch.delenv("TRUNKLINE_DATA", raising=False)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(folder)
     namespace, shown = run_cells(repository / "examples" / "towers.ipynb")
     assert len(shown) == 7
     pictures = [
@@ -38,6 +37,21 @@ def test_the_notebook_runs(repository: Path, monkeypatch: pytest.MonkeyPatch, tm
     ]
     assert len(pictures) == 4
     assert all("<tr>" in one for one in pictures)
-    towers, alarms = namespace["towers"], namespace["alarms"]
-    assert len(towers) == 60  # type: ignore[arg-type]  # a data frame
-    assert 1 <= len(alarms) <= 120  # type: ignore[arg-type]  # the same; two a cell and week at most
+    assert 1 <= len(cast("Any", namespace["alarms"])) <= 120, "two a cell and week at most"
+    return cast("dict[str, Any]", namespace)
+
+
+def test_the_notebook_runs(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TRUNKLINE_DATA", raising=False)
+    assert len(run_notebook(repository, tmp_path, monkeypatch)["towers"]) == 60
+
+
+def test_the_notebook_runs_over_the_real_files(
+    repository: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_DATA", str(data_dir.resolve()))
+    namespace = run_notebook(repository, tmp_path, monkeypatch)
+    assert namespace["sources"]["thresholds"] == data_dir.resolve() / "towers" / "service_threshold_data.csv"
+    towers = namespace["towers"]
+    assert len(towers) == 29, "cells that serve a customer whose usage is known"
+    assert towers["customer_count"].sum() == 583

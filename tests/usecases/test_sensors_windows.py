@@ -73,3 +73,41 @@ def test_windows_of_a_real_drive_are_what_plain_python_counts(data_dir: Path, tm
     assert [alert["title"] for alert in alerts] == ["sensors: a device moves unlike before"]
     travel = lake.arrow("sensors.travel").to_pylist()
     assert max(row["travelled_m"] for row in travel if row["travelled_m"]) < 60 * 14  # at most 14 m/s in this drive
+
+
+@pytest.mark.slow
+def test_windows_are_told_device_site_and_subscriber_as_of_their_end(tmp_path: Path) -> None:
+    assert main(["simulate", "sensors", "--rows", "60", "--out", str(tmp_path / "made")]) == 0
+    into = ["--workspace", str(tmp_path / "w")]
+    names = ("devices", "sites", "subscribers", "readings")
+    for name in names:
+        (file,) = (tmp_path / "made").glob(f"sensors-{name}-*")
+        assert main(["ingest", "sensors", str(file), *into]) == 0
+    lake = Workspace(load_settings(workspace=tmp_path / "w")).lake
+    devices, sites, subscribers, _ = (lake.arrow(f"sensors.{name}").to_pylist() for name in names)
+    told = {"region": 0, "plan": 0}
+    differing = {"site": set[str](), "plan": set[str]()}
+
+    def then(rows: list[dict[str, Any]], name: str, value: object, at: datetime) -> dict[str, Any]:
+        """What the newest row of a thing says that was true at an instant; counted in plain Python."""
+        mine = [row for row in rows if value is not None and row[name] == value and row["valid_from_at"] <= at]
+        return max(mine, key=since, default={})
+
+    for table in ("movement", "travel"):
+        seen: dict[tuple[str, str], object] = {}
+        for row in sorted(lake.arrow(f"sensors.{table}").to_pylist(), key=lambda one: str(one["window_start_at"])):
+            at = row["window_end_at"]
+            device = then(devices, "device_id", row["device_id"], at)
+            site = then(sites, "site", device.get("site"), at)
+            subscriber = then(subscribers, "subscriber_id", device.get("subscriber_id"), at)
+            wanted = [device.get(name) for name in ("kind", "site", "subscriber_id")]
+            wanted += [site.get("region"), site.get("area"), subscriber.get("plan"), subscriber.get("segment")]
+            columns = ("kind", "site", "subscriber_id", "region", "area", "plan", "segment")
+            assert [row[name] for name in columns] == wanted
+            for name, count in told.items():
+                told[name] = count + (row[name] is not None)
+            for name, changed in differing.items():
+                if seen.setdefault((row["device_id"], name), row[name]) != row[name]:
+                    changed.add(row["device_id"])
+    assert min(told.values()) > 50
+    assert all(differing.values()), differing  # some equipment moved, some tariffs changed, within the minute

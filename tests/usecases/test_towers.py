@@ -370,3 +370,16 @@ def test_places_that_no_dataset_says_are_refused() -> None:
     ):
         with pytest.raises(UseCaseError, match=said):
             replace(usecase, watched=replace(watched, places=places))
+
+
+@pytest.mark.slow
+def test_unusual_periods_of_the_real_file_with_whole_cells_held_out(
+    environment: None, tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, workspace = str(data_dir / "towers" / "service_threshold_data.csv"), str(tmp_path / "workspace")
+    assert main(["run", "towers", "--source", source, "--workspace", workspace, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    f1 = document["metrics"]["f1"]
+    assert f1["value"] >= 0.965
+    assert f1["high"] - f1["low"] > 0.02, "drawn are the 33 cells, not their rows"
+    assert f1["low"] > 0.93

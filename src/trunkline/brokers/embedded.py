@@ -5,8 +5,8 @@ one write to the end of the ``-wal`` file, which survives ``kill -9``; with ``sy
 the disk and survives a power cut. Moving the WAL into the database (a checkpoint, which needs fsync) is not left to the
 commit that happens to fill it but done by :meth:`EmbeddedLog.checkpoint` on a thread that nobody waits for.
 
-Several processes may use one log. It must lie on a local disk. Records that a consumer group has not committed are
-never removed; a full log refuses new ones instead.
+Several processes may use one log. A file system that other hosts serve is refused. Records that a consumer group has
+not committed are never removed; a full log refuses new ones instead.
 """
 
 import os
@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trunkline.brokers.local_disk import refuse_far_disk
 from trunkline.brokers.protocol import MAX_BYTES, Capabilities, Message, Record, Trimmed, refuse_malformed
 from trunkline.brokers.sealed_values import SealedValues
 from trunkline.errors import FullError, InputError, TamperedError, UnavailableError
@@ -80,6 +81,7 @@ class EmbeddedLog:
         seals: Whether the values of new records are encrypted, bound to this log and their topic.
 
     Raises:
+        InputError: It would not lie on a disk of this host, and the settings do not allow that.
         TamperedError: The file is not a log, or is damaged.
         UnavailableError: It cannot be opened.
     """
@@ -101,6 +103,8 @@ class EmbeddedLog:
         # A drill names its point before the log is opened; without one, nothing is looked up on the way of a record.
         self._point: Callable[[str], None] = drills.point if os.environ.get(drills.VARIABLE) else _pass
         self._closed = False
+        if settings.network_disk == "refuse":
+            refuse_far_disk(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._told():
             # Two connections: readers of the second never wait for a writer of the first (WAL).

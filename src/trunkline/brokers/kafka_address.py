@@ -27,7 +27,16 @@ _ALSO: Final = (
     "session.timeout.ms",
     "debug",
 )
-_PORT: Final = 9092
+_PORT: Final = "9092"
+_PROFILES: Final[Mapping[str, Mapping[str, str]]] = {
+    # The endpoint of Azure IoT Hub and Event Hubs that speaks Kafka's protocol: "Azure Event Hubs for Apache Kafka".
+    "azure-iot-hub": {
+        "port": "9093",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "$ConnectionString",
+    },
+}
 _FORM: Final = "kafka://host:9092[,host2:9092][/topic][?option=value]"
 
 
@@ -69,24 +78,29 @@ def kafka_address(url: str, options: Mapping[str, SecretStr] | None = None) -> K
     rest, _, query = url.removeprefix(_SCHEME).partition("?")
     place, _, topic = rest.partition("/")
     secret, _, hosts = place.rpartition("@")
-    named = [host if ":" in host.rpartition("]")[2] else f"{host}:{_PORT}" for host in hosts.split(",")]
+    try:
+        said = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if query else {}
+    except ValueError:
+        raise InputError("the options of the address are malformed", where="the address", allowed=(_FORM,)) from None
+    said |= {name: value.get_secret_value() for name, value in (options or {}).items()}
+    profile = said.pop("profile", "")
+    if profile and profile not in _PROFILES:
+        raise InputError(f"{profile[:40]!r} is no profile", where="option profile", allowed=_PROFILES)
+    defaults = dict(_PROFILES.get(profile, {}))
+    port = defaults.pop("port", _PORT)
+    named = [host if ":" in host.rpartition("]")[2] else f"{host}:{port}" for host in hosts.split(",")]
     if not all(_HOST.fullmatch(host) for host in named):
         raise InputError("the hosts of a Kafka cluster are malformed", where="the address", allowed=(_FORM,))
     if topic and not _TOPIC.fullmatch(topic):
         raise InputError(
             f"{topic[:40]!r} cannot be a topic", where="the address", allowed=("letters, digits, . _ -, at most 249",)
         )
-    try:
-        said = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if query else {}
-    except ValueError:
-        raise InputError("the options of the address are malformed", where="the address", allowed=(_FORM,)) from None
-    said |= {name: value.get_secret_value() for name, value in (options or {}).items()}
     for name in said:
         if not name.startswith(_ALLOWED) and name not in _ALSO:
             raise InputError(
                 f"{name[:60]!r} is no option of Kafka's client that can be set here",
                 where="broker.options, or the address",
-                allowed=(*(f"{one}*" if one.endswith(".") else one for one in _ALLOWED), *_ALSO),
+                allowed=("profile", *(f"{one}*" if one.endswith(".") else one for one in _ALLOWED), *_ALSO),
             )
     if secret:
         user, _, password = secret.partition(":")
@@ -96,4 +110,11 @@ def kafka_address(url: str, options: Mapping[str, SecretStr] | None = None) -> K
             "sasl.username": unquote(user),
             "sasl.password": unquote(password),
         } | said
+    said = defaults | said
+    if profile and not said.get("sasl.password"):
+        raise InputError(
+            f"the profile {profile} needs the connection string",
+            where="broker.options, or the options of the source",
+            next_step="add sasl.password",
+        )
     return KafkaAddress(",".join(named), topic, said)

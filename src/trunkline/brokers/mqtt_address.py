@@ -24,8 +24,18 @@ _PORTS: Final = {"mqtt://": 1883, "mqtts://": 8883}
 _PROFILES: Final[Mapping[str, Mapping[str, str]]] = {
     # AWS IoT Core: quotas "Receive Maximum" 100 and "persistent session expiry" 1 h by default, at most 7 days.
     "aws-iot-core": {"receive_maximum": "100", "session_expiry_s": "604800"},
-    # Azure Event Grid's MQTT broker (IoT Hub itself gives telemetry out over Kafka's protocol, not over MQTT).
+    # Azure Event Grid's MQTT broker.
     "azure-event-grid": {"receive_maximum": "65535", "session_expiry_s": "28800"},
+    # Azure IoT Hub, "Communicate with an IoT hub using the MQTT protocol": MQTT 3.1.1 over TLS, the user is made of
+    # hub and device, nothing is retained. What is said to the device of that name comes; telemetry of all devices
+    # comes from brokers that take devices of the Hub's form in, and from the Hub itself over Kafka's protocol.
+    "azure-iot-hub": {
+        "version": "3.1.1",
+        "username": "{host}/{client_id}/?api-version=2021-04-12",
+        "filter": "devices/{client_id}/messages/devicebound/#",
+        "device_level": "2",
+        "retained": "skip",
+    },
 }
 _OPTIONS: Final = (
     "client_id",
@@ -42,6 +52,7 @@ _OPTIONS: Final = (
     "tls.key",
     "tls.key_password",
     "username",
+    "version",
 )
 _LONGEST_FILTER: Final = 1024
 
@@ -55,6 +66,7 @@ class MqttAddress:
         port: Port.
         filter: What is subscribed to, as MQTT writes it, with ``$share/GROUP/`` where several share it.
         is_tls: Whether the connection is encrypted.
+        is_5: Whether MQTT 5 is spoken; otherwise 3.1.1, which has neither ``receive_maximum`` nor an expiry.
         client_id: The session's name; empty for one that the workspace gives.
         device_level: Which level of a topic names the device, from 1; 0 for none.
         retained: Whether what the broker kept from before the subscription is taken in.
@@ -68,6 +80,7 @@ class MqttAddress:
     port: int
     filter: str
     is_tls: bool
+    is_5: bool
     client_id: str
     device_level: int
     retained: bool
@@ -121,21 +134,38 @@ def mqtt_address(url: str, options: Mapping[str, SecretStr] | None = None) -> Mq
     profile = given.pop("profile", "")
     if profile and profile not in _PROFILES:
         raise InputError(f"{profile[:40]!r} is no profile", where="option profile", allowed=_PROFILES)
-    given = {**_PROFILES.get(profile, {}), **given}
+    defaults = _defaults(profile, host=host, client_id=given.get("client_id", ""), is_tls=scheme == "mqtts://")
+    wanted = unquote(wanted) or defaults.pop("filter", "")
+    given = {**defaults, **given}
+    given.pop("filter", None)
     _refuse_half(given, is_tls=scheme == "mqtts://")
     return MqttAddress(
         host=host,
         port=port,
-        filter=_filter(unquote(wanted)),
+        filter=_filter(wanted),
         is_tls=scheme == "mqtts://",
+        is_5=_choice(given.pop("version", "5"), "version", ("5", "3.1.1")) == "5",
         client_id=_client_id(given.pop("client_id", "")),
         device_level=_number(given.pop("device_level", "0"), "device_level", 0, 100),
-        retained=_choice(given.pop("retained", "take")),
+        retained=_choice(given.pop("retained", "take"), "retained", ("take", "skip")) == "take",
         keep_alive_s=_number(given.pop("keep_alive_s", "30"), "keep_alive_s", 1, 65_535),
         receive_maximum=_number(given.pop("receive_maximum", "2000"), "receive_maximum", 1, 65_535),
         session_expiry_s=_number(given.pop("session_expiry_s", "604800"), "session_expiry_s", 0, 4_294_967_295),
         secrets=given,
     )
+
+
+def _defaults(profile: str, *, host: str, client_id: str, is_tls: bool) -> dict[str, str]:
+    """What a profile says where nobody says otherwise, for this host and client."""
+    said = _PROFILES.get(profile, {})
+    if "{client_id}" in said.get("username", ""):
+        if not client_id:
+            raise InputError(
+                f"the profile {profile} needs the name of a device", where="the address", next_step="add client_id"
+            )
+        if not is_tls:
+            raise InputError(f"the profile {profile} is for TLS", where="the address", allowed=("mqtts://",))
+    return {name: value.format(host=host, client_id=client_id) for name, value in said.items()}
 
 
 def _host(text: str, port: int) -> tuple[str, int]:
@@ -184,10 +214,10 @@ def _number(text: str, name: str, least: int, most: int) -> int:
     return int(text)
 
 
-def _choice(text: str) -> bool:
-    if text not in ("take", "skip"):
-        raise InputError(f"retained cannot be {text[:20]!r}", where="option retained", allowed=("take", "skip"))
-    return text == "take"
+def _choice(text: str, name: str, allowed: tuple[str, ...]) -> str:
+    if text not in allowed:
+        raise InputError(f"{name} cannot be {text[:20]!r}", where=f"option {name}", allowed=allowed)
+    return text
 
 
 def _refuse_half(given: Mapping[str, str], *, is_tls: bool) -> None:

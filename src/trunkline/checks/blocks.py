@@ -52,13 +52,12 @@ class BlockJudge:
         self._source_of = resolution.source_of
         self._others = resolution.others
         columns = {column.name: column for column in contract.columns}
-        self._missing = [f"{name}.null" for name in resolution.missing if columns[name].impute is None]
+        self._missing = [name for name in resolution.missing if columns[name].impute is None]
         self._needed = {
-            name
-            for name, column in columns.items()
-            if not column.nullable and column.impute is None and name not in resolution.optional
+            name for name, column in columns.items() if column.is_needed and name not in resolution.optional
         }
         self._limits = {name: limits_of(column) for name, column in columns.items() if name in resolution.source_of}
+        self._table = contract.table
         self._rules = [(rule.name, ~rule.condition) for rule in contract.table.rules]
 
     def judge(self, texts: "Mapping[str, pa.Array]", *, rows: int) -> JudgedBlock:
@@ -104,18 +103,31 @@ class BlockJudge:
         import numpy as np
         import pyarrow.compute as pc
 
-        for reason in self._missing:
-            yield reason, np.arange(rows)
+        for name in self._missing:
+            yield f"{name}.null", self._needing(name, np.arange(rows), columns)
         for name, limits in self._limits.items():
             values, wrong = columns[name], malformed[name]
             if name in self._needed and values.null_count > len(wrong):
-                yield f"{name}.null", np.setdiff1d(_places(pc.is_null(values), rows), wrong, assume_unique=True)
+                absent = np.setdiff1d(_places(pc.is_null(values), rows), wrong, assume_unique=True)
+                yield f"{name}.null", self._needing(name, absent, columns)
             if len(wrong):
                 yield f"{name}.type", wrong
             for reason, broken in limits:
                 yield reason, _places(broken(values), rows)
         for rule, is_broken in self._rules:
             yield rule, _places(arrow_value(is_broken, columns), rows)
+
+    def _needing(
+        self, name: str, places: "npt.NDArray[np.int64]", columns: "Mapping[str, pa.Array]"
+    ) -> "npt.NDArray[np.int64]":
+        """Leave out the rows that need not have a field, because they say that their key is gone."""
+        if self._table.deleted is None or not self._table.spares(name):
+            return places
+        import pyarrow.compute as pc
+
+        must_be_there = pc.invert(columns[self._table.deleted].fill_null(False))
+        needing: npt.NDArray[np.int64] = places[must_be_there.to_numpy(zero_copy_only=False)[places]]
+        return needing
 
 
 def _coalesced(

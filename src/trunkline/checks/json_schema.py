@@ -10,14 +10,16 @@ Beyond JSON Schema, and listed beside: rules over several fields (``x-trunkline-
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from trunkline.checks.typed import grammar_of
 from trunkline.contracts import Column, Contract, Table
 from trunkline.contracts.columns import LONGEST_TEXT
 from trunkline.contracts.judging import RowJudge, limit_of
-from trunkline.contracts.kinds import INTEGER_LIMIT, Malformed, parse
+from trunkline.contracts.kinds import INTEGER_LIMIT, TRUE_TOKENS, Malformed, in_any_case, parse
 from trunkline.contracts.patterns import compiled, without_anchors
 
 if TYPE_CHECKING:
@@ -53,9 +55,11 @@ def exact_json_schema(contract: type[Contract]) -> dict[str, object]:
         "description": (contract.__doc__ or "").strip(),
         "type": "object",
         "properties": {column.name: _property(contract, column) for column in contract.columns},
-        "required": [column.name for column in contract.columns if not column.nullable and column.impute is None],
+        "required": [column.name for column in contract.columns if column.is_needed],
         "additionalProperties": False,
     }
+    if contract.table.deleted is not None:
+        schema |= _of_deletions(contract, contract.table.deleted)
     if contract.table.rules:
         schema["x-trunkline-rules"] = [
             {"name": rule.name, "condition": rule.condition.to_data(), "message": rule.message}
@@ -78,6 +82,55 @@ def format_checker(*contracts: type[Contract]) -> "FormatChecker":
             one = _Field(contract.table, column)
             checker.checks(_format_name(contract, column))(one.accepts)
     return checker
+
+
+def _of_deletions(contract: type[Contract], deleted: str) -> dict[str, object]:
+    """Say that a row whose flag says that its key is gone may leave out what others need."""
+    needed = [column for column in contract.columns if column.is_needed]
+    spared = [column for column in needed if contract.table.spares(column.name)]
+    flag = next(column for column in contract.columns if column.name == deleted)
+    names = [column.name for column in spared]
+    lenient = {column.name: _property(contract, replace(column, nullable=True)) for column in spared}
+    strict = {column.name: _property(contract, column) for column in contract.columns}
+    return {
+        "properties": strict | lenient,
+        "required": [column.name for column in needed if column.name not in names],
+        "if": _is_true(contract, flag),
+        "else": {"properties": {name: strict[name] for name in names}, "required": names},
+    }
+
+
+def _numbers_of(texts: Sequence[str]) -> list[int]:
+    """The whole numbers among texts: a number of a message is judged by its text."""
+    found = set()
+    for text in texts:
+        with suppress(ValueError):
+            found.add(int(text))
+    return sorted(found)
+
+
+def _is_true(contract: type[Contract], flag: Column) -> _Shape:
+    """What a message looks like whose flag is true."""
+    nulls = {*contract.table.null_tokens, *flag.null_tokens}
+    judge = RowJudge((flag,), Table(null_tokens=contract.table.null_tokens))
+
+    def is_true(value: object) -> bool:
+        return judge.judge({flag.name: value}).row[flag.name] is True
+
+    said = (*nulls, *flag.mapping)
+    direct: _Shape = {"type": "string", "pattern": _trimmed(in_any_case(*TRUE_TOKENS))}
+    if said:
+        direct["not"] = {"pattern": _trimmed(_one_of(said))}
+    options = [direct]
+    options += [{"const": value} for value in (True, False, *_numbers_of(("0", "1", *said))) if is_true(value)]
+    true = [text for text in said if is_true(text)]
+    if true:
+        options.append({"type": "string", "pattern": _trimmed(_one_of(true))})
+    shape: _Shape = {"properties": {flag.name: {"anyOf": options}}}
+    if is_true(None):
+        options.append({"type": "null"})
+        return shape
+    return {**shape, "required": [flag.name]}
 
 
 class _Field:
@@ -115,7 +168,7 @@ class _Property:
 
     def __init__(self, contract: type[Contract], column: Column) -> None:
         self.column = column
-        self.takes_null = column.nullable or column.impute is not None
+        self.takes_null = not column.is_needed
         self._format = {"format": _format_name(contract, column)}
         self._nulls = sorted({*contract.table.null_tokens, *column.null_tokens})
         self._said = [*self._nulls, *column.mapping]

@@ -47,7 +47,9 @@ def json_schema(contract: type[Contract]) -> dict[str, object]:
         "description": (contract.__doc__ or "").strip(),
         "type": "object",
         "properties": {column.name: _property(column) for column in contract.columns},
-        "required": [column.name for column in contract.columns if not column.nullable and column.impute is None],
+        "required": [
+            column.name for column in contract.columns if column.is_needed and not contract.table.spares(column.name)
+        ],
         "additionalProperties": False,
     }
 

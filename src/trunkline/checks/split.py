@@ -129,7 +129,7 @@ def split_expression(contract: type[Contract], raw: "ir.Table", resolution: Reso
     both = ((f"{column.name}.twice", whole[name]) for column in present if (name := _twice_name(column)) in twice)
     checks = [
         *both,
-        *_missing(contract, resolution),
+        *_missing(contract, resolution, whole),
         *_checks(contract, present, whole, states, optional=resolution.optional),
     ]
     masks = _masks(checks)
@@ -137,13 +137,26 @@ def split_expression(contract: type[Contract], raw: "ir.Table", resolution: Reso
     return Split(whole.select(whole[ROW], **final, **masks), tuple(masks), tuple(reason for reason, _ in checks))
 
 
-def _missing(contract: type[Contract], resolution: Resolution) -> "Iterator[tuple[str, ir.BooleanValue]]":
+def _must_be_there(contract: type[Contract], column: Column, typed: "ir.Table") -> "ir.BooleanValue":
+    """Say of which rows a needed field must not be null: of all but those that say that their key is gone."""
+    import ibis
+
+    said = contract.table
+    if said.deleted not in typed.columns or not said.spares(column.name):
+        return cast("ir.BooleanValue", ibis.literal(value=True))
+    return cast("ir.BooleanValue", ~cast("ir.BooleanValue", typed[said.deleted]).fill_null(False))
+
+
+def _missing(
+    contract: type[Contract], resolution: Resolution, typed: "ir.Table"
+) -> "Iterator[tuple[str, ir.BooleanValue]]":
     """Give the checks that every row fails, because its source lacks the column."""
     import ibis
 
     for column in contract.columns:
         if column.name in resolution.missing and column.impute is None:
-            yield f"{column.name}.null", cast("ir.BooleanValue", ibis.literal(value=True))
+            is_null = cast("ir.BooleanValue", ibis.literal(value=True))
+            yield f"{column.name}.null", is_null & _must_be_there(contract, column, typed)
 
 
 def _state_of_text(column: Column, typed: "ir.Table") -> "tuple[ir.BooleanValue, ir.BooleanValue]":
@@ -275,8 +288,8 @@ def _checks(
     for column in present:
         value = typed[column.name]
         is_null, is_malformed = states[column.name]
-        if not column.nullable and column.impute is None and column.name not in optional:
-            yield f"{column.name}.null", is_null
+        if column.is_needed and column.name not in optional:
+            yield f"{column.name}.null", is_null & _must_be_there(contract, column, typed)
         yield f"{column.name}.type", is_malformed
         number, words = cast("ir.NumericValue", value), cast("ir.StringValue", value)
         if column.minimum is not None:

@@ -1,5 +1,6 @@
 """``alarms``: find what is unusual without labels, raise and clear its alarms, list those that stand."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
@@ -24,6 +25,9 @@ def alarms(
     budget: Annotated[
         float | None, Parameter(help="Alerts per object and week; the use case's own budget by default.")
     ] = None,
+    scores: Annotated[
+        Path | None, Parameter(help="Parquet file for the score of every object and period, with what is farthest.")
+    ] = None,
     dry_run: Annotated[bool, Parameter(name="--list", help="Evaluate nothing, list what stands.", negative="")] = False,
     common: Common = Common(),  # noqa: B008 - a frozen value
 ) -> int:
@@ -35,6 +39,7 @@ def alarms(
     Args:
         usecase: The use case.
         budget: Alerts per object and week; the use case's own budget by default.
+        scores: Parquet file for the score of every object and period, with the number that is farthest from its usual.
         dry_run: Evaluate nothing, list what stands.
         common: Options of every command.
     """
@@ -43,12 +48,16 @@ def alarms(
 
     if budget is not None and not 0 < budget <= 1_000:
         raise InputError("the budget is a number above 0, at most 1000", where="--budget", next_step="e.g. --budget 1")
+    if scores is not None and dry_run:
+        raise InputError(
+            "--list evaluates nothing, so there are no scores", where="--scores", next_step="leave one out"
+        )
     with opened(common) as workspace:
         found = workspace.usecase(usecase)
         evaluated = None
         if not dry_run:
             with progress() as told:
-                evaluated = evaluate_alarms(workspace, found, per_week=budget, progress=told)
+                evaluated = evaluate_alarms(workspace, found, per_week=budget, scores=scores, progress=told)
         standing = [one for one in standing_alarms(workspace, found) if one.state != "cleared"]
     standing.sort(key=lambda alarm: (_RANK.index(alarm.severity), -alarm.score, alarm.object_id, alarm.problem))
     document = {
@@ -78,6 +87,7 @@ def _show(evaluated: "Evaluated | None", standing: "list[Alarm]") -> None:
         print(
             f"{evaluated.objects:,} objects of {evaluated.dataset}: {evaluated.alerts:,} alerts; "
             f"{evaluated.raised:,} alarms raised, {evaluated.updated:,} updated, {evaluated.cleared:,} cleared"
+            + (f"; {evaluated.left_out:,} alerts are beyond the week's budget" if evaluated.left_out else "")
         )
         if evaluated.judged is not None:
             _show_judged(evaluated.judged)

@@ -60,6 +60,7 @@ def watch(  # noqa: PLR0913 - the options of one command
     """
     from trunkline.errors import InputError
     from trunkline.run import new_run_id, read_mapping, watch_folder
+    from trunkline.run.publishing_beside import publishing_beside
     from trunkline.spec.sources import FolderSource
 
     if source.startswith(_TOPIC_SCHEMES):
@@ -99,12 +100,13 @@ def watch(  # noqa: PLR0913 - the options of one command
         declared = _declared(workspace, declared)
         found = workspace.usecase(usecase)
         run_id = new_run_id(workspace)
-        for one in watch_folder(workspace, found, declared, run_id=run_id, stop=stop, once=once):
-            refused = refused or one.error is not None
-            if common.json:
-                arrived.append(one)
-            else:
-                print(_said(one), flush=True)
+        with publishing_beside(workspace.settings, {usecase: found}, run_id=run_id):
+            for one in watch_folder(workspace, found, declared, run_id=run_id, stop=stop, once=once):
+                refused = refused or one.error is not None
+                if common.json:
+                    arrived.append(one)
+                else:
+                    print(_said(one), flush=True)
     emit(_document(usecase, run_id, arrived), common=common, text=lambda: None)
     return _REFUSED if once and refused else 0
 
@@ -139,12 +141,17 @@ def _consume(
     workspace: "Workspace", usecase: str, declared: "TopicSource", *, stop: "Event", once: bool, common: Common
 ) -> int:
     from trunkline.run import new_run_id, watch_topic
+    from trunkline.run.publishing_beside import publishing_beside
     from trunkline.run.windowing import window_thread
 
     found = workspace.usecase(usecase)
     run_id = new_run_id(workspace)
     receipts = []
-    with window_thread(workspace.settings, {usecase: found}, run_id=run_id):
+    settings = workspace.settings
+    with (
+        publishing_beside(settings, {usecase: found}, run_id=run_id),
+        window_thread(settings, {usecase: found}, run_id=run_id),
+    ):
         for receipt in watch_topic(workspace, found, declared, run_id=run_id, stop=stop, once=once):
             if common.json:
                 receipts.append(receipt.model_dump(mode="json"))

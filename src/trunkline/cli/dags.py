@@ -1,11 +1,16 @@
-"""``dags``: render the use cases as DAGs for Airflow; and what a task of theirs tells when another one has failed."""
+"""``dags``: render the use cases as DAGs for Airflow; and what these tell when a task failed, or a run is late."""
 
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from trunkline.cli.output import Common, emit, opened, tell_broken
+
+if TYPE_CHECKING:
+    from trunkline.contracts.records import Alert
 
 app = App(name="dags", help="Render the use cases as DAGs for Airflow.")
 
@@ -57,9 +62,48 @@ def failed(
         task: A task that failed.
         common: Options of every command.
     """
-    from trunkline.dags.failing import raise_alert
+    from trunkline.dags.alerting import alert_failed
 
     with opened(common) as workspace:
-        alert = raise_alert(workspace, usecase, run_id=run_id, dag=dag, dag_run=dag_run, tasks=task)
+        alert = alert_failed(workspace, usecase, run_id=run_id, dag=dag, dag_run=dag_run, tasks=task)
+    return _told(alert, common)
+
+
+@app.command
+def late(
+    usecase: str,
+    /,
+    *,
+    dag: Annotated[str, Parameter(help="Id of the DAG.")],
+    dag_run: Annotated[str, Parameter(help="Id of its run in Airflow.")],
+    deadline_s: Annotated[
+        int, Parameter(help="How long after it was queued it had to be at its end, in seconds.", validator=Number(gt=0))
+    ],
+    run_id: Annotated[
+        str | None,
+        Parameter(name="--run-id", help="The run of Trunkline that the DAG is about; the newest by default."),
+    ] = None,
+    common: Common = Common(),  # noqa: B008 - a frozen value
+) -> int:
+    """Raise an alert: a run of a rendered DAG missed its deadline. The DAG calls it; the same again raises no other.
+
+    Args:
+        usecase: Name of the use case.
+        dag: Id of the DAG.
+        dag_run: Id of its run in Airflow.
+        deadline_s: How long after it was queued it had to be at its end, in seconds.
+        run_id: The run of Trunkline that the DAG is about; the newest by default.
+        common: Options of every command.
+    """
+    from trunkline.dags.alerting import alert_late
+
+    with opened(common) as workspace:
+        alert = alert_late(
+            workspace, usecase, run_id=run_id, dag=dag, dag_run=dag_run, deadline=timedelta(seconds=deadline_s)
+        )
+    return _told(alert, common)
+
+
+def _told(alert: "Alert", common: Common) -> int:
     emit(alert.model_dump(mode="json"), common=common, text=lambda: print(f"ALERT {alert.severity}: {alert.title}"))
     return 0

@@ -72,6 +72,7 @@ def _workspace(common: Common) -> list[_Finding]:
                     "disk", "ok" if enough else "low", f"{free / 1024**3:.1f} GiB free", "" if enough else "free space"
                 )
             )
+            found += _log_disk(workspace)
             if workspace.root.exists():
                 entries = workspace.registry.verify()
                 found.append(_Finding("registry", "ok", f"{entries} ledger entries, all as written", ""))
@@ -83,6 +84,7 @@ def _workspace(common: Common) -> list[_Finding]:
             found += _keys(workspace, installed)
             found += _sources(workspace)
             found += _sinks(workspace)
+            found += _actions(workspace, installed)
             found.append(_Finding("use cases", "ok", ", ".join(installed.usecases), ""))
             for name, error in installed.broken.items():
                 at = f" ({error.where})" if error.where else ""
@@ -90,6 +92,24 @@ def _workspace(common: Common) -> list[_Finding]:
     except TrunklineError as error:
         found.append(_Finding("workspace", "broken", error.what, error.next_step))
     return found
+
+
+def _log_disk(workspace: "Workspace") -> list[_Finding]:
+    """Say whether the embedded log lies on a disk of this host; nothing where the broker is another."""
+    from trunkline.brokers.local_disk import file_system_of, refuse_far_disk
+    from trunkline.errors import InputError
+
+    settings, folder = workspace.settings.broker, workspace.root / "log"
+    if settings.url is not None:
+        return []
+    found = file_system_of(folder)
+    said = "this system does not tell" if found is None else f"{found.kind}, mounted at {found.mount}"
+    try:
+        refuse_far_disk(folder)
+    except InputError as error:
+        allowed = settings.network_disk == "allow"
+        return [_Finding("log disk", "allowed" if allowed else "broken", error.what, error.next_step)]
+    return [_Finding("log disk", "ok", said, "")]
 
 
 def _keys(workspace: "Workspace", installed: "Installed") -> list[_Finding]:
@@ -138,6 +158,23 @@ def _sources(workspace: "Workspace") -> list[_Finding]:
         mend = "" if is_there else "start it, or mend its address in trunkline.toml"
         found.append(_Finding(part, "ok" if is_there else "broken", tried, mend))
     return found
+
+
+def _actions(workspace: "Workspace", installed: "Installed") -> list[_Finding]:
+    """Say of rules over windows whose actions the settings do not have."""
+    from trunkline.run.notifying import EVENTS
+
+    settings = workspace.settings.notify
+    known = {*settings.targets, *([EVENTS] if settings.events_topic else [])}
+    mend = "declare [notify.targets.NAME], or notify.events_topic for events (docs/notify.md)"
+    return [
+        _Finding(f"rule {usecase.name}.{table}.{name}", "broken", f"nobody is called {action!r}", mend)
+        for usecase in installed.usecases.values()
+        for table, windowed in usecase.windows.items()
+        for name, rule in windowed.rules.items()
+        for action in rule.actions
+        if action not in known
+    ]
 
 
 def _sinks(workspace: "Workspace") -> list[_Finding]:

@@ -2,11 +2,14 @@
 
 import getpass
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from trunkline.cli.output import Common, emit, opened, table, tell_broken
+
+if TYPE_CHECKING:
+    from trunkline.run import Workspace
 
 app = App(name="models", help="List, show, promote, roll back and retire versions.")
 
@@ -60,6 +63,12 @@ def list_versions(usecase: str | None = None, /, *, common: Common = Common()) -
     return 0
 
 
+def _refuse_unknown(workspace: "Workspace", usecase: str) -> None:
+    """Refuse a name that neither a use case has nor a version: of one that is uninstalled, versions remain."""
+    if not workspace.registry.versions(usecase):
+        workspace.usecase(usecase)
+
+
 def _headline(metrics: Mapping[str, float | None], name: str) -> str:
     value = metrics.get(name)
     return f"{name} {value:.4f}" if value is not None else ""
@@ -79,6 +88,7 @@ def show(usecase: str, version: str = "champion", /, *, common: Common = Common(
     if "/" in usecase:  # as lineage names versions
         usecase, _, version = usecase.partition("/")
     with opened(common) as workspace:
+        _refuse_unknown(workspace, usecase)
         found = workspace.registry.get(usecase, version)
         info = load_model(workspace.registry.folder(usecase, found.version)).info
         history = [
@@ -121,6 +131,7 @@ def promote(
         common: Options of every command.
     """
     with opened(common) as workspace:
+        _refuse_unknown(workspace, usecase)
         live = workspace.registry.promote(
             usecase, version, alias=alias, approver=approver or getpass.getuser(), evidence={"by": "command line"}
         )
@@ -139,6 +150,7 @@ def rollback(usecase: str, /, *, approver: Approver = None, common: Common = Com
         common: Options of every command.
     """
     with opened(common) as workspace:
+        _refuse_unknown(workspace, usecase)
         live = workspace.registry.rollback(usecase, approver=approver or getpass.getuser())
     version = live.champion.version if live.champion else "none"
     emit(
@@ -160,6 +172,7 @@ def retire(usecase: str, version: str, /, *, approver: Approver = None, common: 
         common: Options of every command.
     """
     with opened(common) as workspace:
+        _refuse_unknown(workspace, usecase)
         live = workspace.registry.retire(usecase, version, approver=approver or getpass.getuser())
     emit(live.model_dump(mode="json"), common=common, text=lambda: print(f"version {version} of {usecase} is retired"))
     return 0

@@ -30,7 +30,11 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
         The application, and the console's reader, to be closed at the end.
     """
     from trunkline.console import WorkspaceReader, mount
+    from trunkline.notify.cloud_events import EVENT_SCHEMA
+    from trunkline.run.topic_lags import TopicLags
     from trunkline.serve import SourceMetrics, TableMetrics, create_app, page_access
+    from trunkline.serve.asyncapi import OtherTopics
+    from trunkline.spec.sources import TopicSource
 
     workspace = Workspace(settings)
     installed = workspace.installed()
@@ -52,6 +56,7 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
         sources=settings.sources,
         reject_budget=settings.ingest.reject_budget,
         export_rows=settings.serve.export_rows,
+        lags=TopicLags(workspace, usecases),
     )
     app = create_app(
         workspace.folder("."),
@@ -64,6 +69,11 @@ def build_app(settings: "Settings") -> "tuple[FastAPI, WorkspaceReader]":
         keys=workspace.keys,
         limits=settings.ingest,
         warm_reasons=True,
+        topics=OtherTopics(
+            sources={name: one for name, one in settings.sources.items() if isinstance(one, TopicSource)},
+            events=settings.notify.events_topic,
+            event_schema=EVENT_SCHEMA,
+        ),
         sources=SourceMetrics(
             lambda: [_sample(state) for state in reader.sources()],
             workspace=workspace.folder("."),
@@ -121,13 +131,15 @@ def run_server(settings: "Settings") -> int:
 
 def _listen(settings: "Settings") -> int:
     from trunkline.run import new_run_id
+    from trunkline.run.publishing_beside import publishing_beside
     from trunkline.run.windowing import window_thread
     from trunkline.serve import listen
 
     app, reader = build_app(settings)
     workspace = Workspace(settings)
-    windows = window_thread(settings, workspace.installed().usecases, run_id=new_run_id(workspace))
-    with windows, _scheduler(settings) as begin:
+    usecases, run_id = workspace.installed().usecases, new_run_id(workspace)
+    publishing = publishing_beside(settings, usecases, run_id=run_id)
+    with publishing, window_thread(settings, usecases, run_id=run_id), _scheduler(settings) as begin:
 
         def announce(url: str) -> None:
             print(f"trunkline serves {url}", file=sys.stderr)

@@ -132,7 +132,8 @@ def simulate(
     def text() -> None:
         for dataset, path in files.items():
             print(f"{dataset}: {path}")
-        print(f"best possible {found.metric}: {best:.4f}")
+        if found.metric:
+            print(f"best possible {found.metric}: {best:.4f}")
 
     emit(document, common=common, text=text)
     return 0

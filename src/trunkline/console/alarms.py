@@ -7,7 +7,7 @@ cell and up to 150 others, drawn by their names, so the page is the same for eve
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trunkline.checks import arrow_schema
 from trunkline.console.day_chart import WatchedValue
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from trunkline.lake import Lake
+    from trunkline.tasks.anomaly.faults import JudgedAlerts
 
 __all__ = ["CellDay", "FleetAlarms", "ObjectAlarms", "cell_day", "fleet_alarms"]
 
@@ -71,6 +72,7 @@ class FleetAlarms:
         placed: Objects whose position is known: those with an alarm that stands, and others drawn by their names, 2,000
             at most of either.
         unplaced: Objects with an alarm that stands and no known position.
+        judged: All alarms ever raised against the faults that are known; None where none are.
     """
 
     usecase: str
@@ -80,6 +82,7 @@ class FleetAlarms:
     worst: tuple[ObjectAlarms, ...]
     placed: tuple[Placed, ...] = ()
     unplaced: int = 0
+    judged: "JudgedAlerts | None" = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ def fleet_alarms(lake: "Lake", usecase: UseCase) -> FleetAlarms:
         tuple(found[:_MOST_OBJECTS]),
         placed,
         unplaced,
+        _judged(lake, usecase, rows),
     )
 
 
@@ -224,6 +228,20 @@ def _placed(lake: "Lake", usecase: UseCase, stands: Mapping[str, ObjectAlarms]) 
         *(Placed(key, *known[key]) for key in quiet),
     )
     return placed, sum(key not in known for key in stands)
+
+
+def _judged(lake: "Lake", usecase: UseCase, alarms: Sequence[Mapping[str, Any]]) -> "JudgedAlerts | None":
+    from trunkline.run.alarming import judged_by_faults
+    from trunkline.tasks.anomaly.alarms import Alarm, found_by
+
+    watched = _watched(usecase)
+    source, declared = usecase.table_name(watched.dataset), watched.declared
+    if watched.faults is None or not lake.exists(source) or not lake.exists(usecase.table_name(watched.faults.dataset)):
+        return None
+    ends = lake.collect(lambda rows: rows.group_by(declared.entity).aggregate(end=rows[declared.at].max()), source)
+    until = {str(row[declared.entity]): row["end"] for row in ends.to_pylist()}
+    found = [found_by(Alarm.model_construct(**row)) for row in alarms]
+    return judged_by_faults(lake, usecase, found, until=until)
 
 
 def _of_object(name: str, alarms: Sequence[Mapping[str, object]]) -> ObjectAlarms:

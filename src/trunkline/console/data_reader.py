@@ -21,6 +21,7 @@ from trunkline.tasks import Forecasting
 
 if TYPE_CHECKING:
     from trunkline.lake import Lake
+    from trunkline.run.topic_lags import TopicLags
 
 __all__ = ["DataReader"]
 
@@ -34,6 +35,7 @@ class DataReader(LakeThread):
         intake: Looks at what came in.
         clock: Gives the current instant, UTC.
         export_rows: Most rows of an exported file.
+        lags: Asks how far the declared topics are ahead of the lake; None asks nobody.
     """
 
     def __init__(
@@ -44,12 +46,20 @@ class DataReader(LakeThread):
         intake: Intake,
         clock: Callable[[], datetime],
         export_rows: int,
+        lags: "TopicLags | None",
     ) -> None:
         super().__init__(lake)
         self._usecases = dict(usecases)
         self._intake = intake
         self._clock = clock
         self._export_rows = export_rows
+        self._lags = lags
+
+    def close(self) -> None:
+        """Let go of lake and brokers; pages asked for afterwards fail."""
+        super().close()
+        if self._lags is not None:
+            self._lags.close()
 
     def quality(self, *, days: int) -> tuple[DatasetQuality, ...]:
         """Judge the quality of every dataset over the last days."""
@@ -75,7 +85,8 @@ class DataReader(LakeThread):
     def live(self) -> Live:
         """Read what comes in right now."""
         usecases = {usecase.name: usecase for usecase in self._sorted()}
-        return self._in_thread(lambda lake: live_of(lake, usecases, now=self._clock()))
+        lags = self._lags.look() if self._lags else ()
+        return self._in_thread(lambda lake: live_of(lake, usecases, now=self._clock(), lags=lags))
 
     def tables(self) -> tuple[TableRow, ...]:
         """List the tables of the installed use cases."""

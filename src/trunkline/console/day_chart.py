@@ -4,21 +4,19 @@ Takes numbers with their instants, gives inline SVG without script: a scale of v
 hours. Drawn here and not by Vega, because a page has ten of them.
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from markupsafe import Markup, escape
 
+from trunkline.console.axes import Frame, round_scale
+
 __all__ = ["WatchedValue", "band_chart"]
 
 _WIDTH, _HEIGHT = 640, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 34, 20, 24
-_STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
-_TICKS: Final = 4
-_LARGE: Final = ((1e9, " G"), (1e6, " M"))
 _HOURS: Final = (1, 2, 3, 6, 12, 24, 48, 96, 168)
 _MOST_HOURS: Final = 9
 
@@ -55,38 +53,29 @@ def band_chart(found: WatchedValue) -> Markup:
     Returns:
         An SVG that says its title, its unit and how many periods are odd to who cannot see it.
     """
-    scale = _scale([one for one in (*found.values, *found.low, *found.high) if one is not None])
-    first, whole = found.at[0], max((found.at[-1] - found.at[0]).total_seconds(), 1.0)
-
-    def across(at: datetime) -> str:
-        return f"{_LEFT + (at - first).total_seconds() / whole * (_WIDTH - _LEFT - _RIGHT):.1f}"
-
-    def up(value: float) -> str:
-        share = (value - scale[0]) / (scale[-1] - scale[0])
-        return f"{_HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM):.1f}"
-
-    def point(place: int, value: float) -> str:
-        return f"{across(found.at[place])},{up(value)}"
-
-    parts = [*_value_axis(scale, up), *_time_axis(found.at, across)]
+    frame = Frame(
+        width=_WIDTH,
+        height=_HEIGHT,
+        left=_LEFT,
+        right=_RIGHT,
+        top=_TOP,
+        bottom=_BOTTOM,
+        scale=round_scale([one for one in (*found.values, *found.low, *found.high) if one is not None]),
+        first=found.at[0],
+        last=found.at[-1],
+    )
+    parts = [*frame.value_axis(), *_time_axis(found.at, frame)]
     parts.append(f'<text x="{_LEFT}" y="12">{escape(found.unit or "number")}</text>')
-    above = [point(place, value) for place, value in enumerate(found.high)]
-    below = [point(place, value) for place, value in enumerate(found.low)]
+    above = [frame.point(at, value) for at, value in zip(found.at, found.high, strict=True)]
+    below = [frame.point(at, value) for at, value in zip(found.at, found.low, strict=True)]
     parts.append(f'<polygon class="band" points="{" ".join((*above, *reversed(below)))}"/>')
-    line: list[str] = []
-    for place, value in enumerate((*found.values, None)):
-        if value is not None:
-            line.append(point(place, value))
-        elif line:
-            parts.append(f'<polyline points="{" ".join(line)}"/>')
-            line = []
+    parts += frame.lines(found.at, found.values)
     for place in found.odd:
         value = found.values[place]
         if value is not None:
             said = f"{found.at[place]:%H:%M} {value:,.6g} {found.unit}".strip()
-            parts.append(
-                f'<circle cx="{across(found.at[place])}" cy="{up(value)}" r="3"><title>{escape(said)}</title></circle>'
-            )
+            x, y = frame.across(found.at[place]), frame.up(value)
+            parts.append(f'<circle cx="{x}" cy="{y}" r="3"><title>{escape(said)}</title></circle>')
     said = f"{found.title}: {len(found.odd)} of {len(found.values)} periods outside of the usual band"
     drawn = "".join(parts)
     return Markup(  # noqa: S704 - made of numbers, and of a title and a unit that are escaped
@@ -94,38 +83,12 @@ def band_chart(found: WatchedValue) -> Markup:
     )
 
 
-def _scale(values: Sequence[float]) -> list[float]:
-    """Round values from the least or below to the most or above, evenly spaced, two at least."""
-    least, most = min(values), max(values)
-    if least == most:
-        least, most = least - (abs(least) or 1.0) / 2, most + (abs(most) or 1.0) / 2
-    rough = (most - least) / _TICKS
-    size = 10.0 ** math.floor(math.log10(rough))
-    step = next(one * size for one in _STEPS if one * size >= rough * 0.999)
-    begin, end = math.floor(least / step + 1e-9), math.ceil(most / step - 1e-9)
-    return [place * step for place in range(begin, max(end, begin + 1) + 1)]
-
-
-def _value_axis(scale: Sequence[float], up: Callable[[float], str]) -> Iterator[str]:
-    large = max(abs(scale[0]), abs(scale[-1]))
-    size, sign = next((one for one in _LARGE if large >= one[0]), (1.0, ""))
-    step = (scale[1] - scale[0]) / size
-    digits = max(0, math.ceil(-math.log10(step) - 1e-9) + (f"{step:.1e}"[2] == "5" and f"{step:.1e}"[0] == "2"))
-    for value in scale:
-        said = f"{value / size + 0.0:,.{digits}f}{sign}"
-        yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{up(value)}" y2="{up(value)}"/>'
-        yield f'<text class="of-value" x="{_LEFT - 6}" y="{float(up(value)) + 4:.1f}">{said}</text>'
-
-
-def _time_axis(at: Sequence[datetime], across: Callable[[datetime], str]) -> Iterator[str]:
+def _time_axis(at: Sequence[datetime], frame: Frame) -> Iterator[str]:
     hours = (at[-1] - at[0]).total_seconds() / 3600
     step = next((one for one in _HOURS if hours / one <= _MOST_HOURS), _HOURS[-1])
-    midnight = at[0].replace(hour=0, minute=0, second=0, microsecond=0)
-    tick, foot = midnight, _HEIGHT - _BOTTOM
+    tick = at[0].replace(hour=0, minute=0, second=0, microsecond=0)
     while tick <= at[-1]:
         if tick >= at[0]:
-            said = f"{tick:%d %b}" if tick.hour == 0 else f"{tick:%H:%M}"
-            yield f'<line class="grid" x1="{across(tick)}" x2="{across(tick)}" y1="{foot}" y2="{foot + 4}"/>'
-            yield f'<text class="of-time" x="{across(tick)}" y="{foot + 17}">{said}</text>'
+            yield from frame.tick(tick, f"{tick:%d %b}" if tick.hour == 0 else f"{tick:%H:%M}")
         tick += timedelta(hours=step)
-    yield f'<text x="{_WIDTH - _RIGHT + 6}" y="{foot + 4}">UTC</text>'
+    yield f'<text x="{_WIDTH - _RIGHT + 6}" y="{frame.foot + 4}">UTC</text>'

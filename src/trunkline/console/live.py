@@ -1,17 +1,22 @@
-"""What comes in right now: rate, refusals, freshness and the last windows of each use case, read from the lake.
+"""What comes in right now: rate, refusals, freshness, lag, the last readings and windows of each use case.
 
 Takes an opened lake and the installed use cases, gives one picture of the last two minutes. Devices have no names here:
 who may look at the page need not know whose they are.
 """
 
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from trunkline.checks import arrow_schema
+from trunkline.console.live_charts import LastReadings, last_readings
 from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.features.windows import START
+from trunkline.ingest.receipts import ACCEPTED_AT
+from trunkline.run.topic_lags import TopicLag
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -29,6 +34,7 @@ _RATE_S: Final = 10
 _MOST_WINDOWS: Final = 5_000
 _MOST_CURVES: Final = 6
 _MOST_MEASURES: Final = 4
+_MOST_REASONS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,10 @@ class Stream:
         dataset: The dataset.
         per_second: Rows taken in a second, over the last ten seconds.
         refused: Rows refused within the span.
+        reasons: The most frequent reasons of those, with their rows.
         seconds: Since the last batch was done.
+        fresh_s: Longest time from the acceptance of a record to its rows in the lake, over the last ten seconds with
+            batches, in seconds; None where no log or broker accepted them.
         rates: Rows taken in during each second of the span, the oldest first.
     """
 
@@ -48,7 +57,9 @@ class Stream:
     dataset: str
     per_second: float
     refused: int
+    reasons: tuple[tuple[str, int], ...]
     seconds: float
+    fresh_s: float | None
     rates: tuple[float, ...]
 
 
@@ -84,22 +95,33 @@ class Live:
         at: When this was read, UTC.
         streams: Datasets into which rows came within the span.
         curves: The last windows of some devices.
+        readings: The last readings of some devices.
+        lags: How far the declared topics are ahead of the lake.
     """
 
     at: datetime
     streams: tuple[Stream, ...]
     curves: tuple[Curve, ...]
+    readings: tuple[LastReadings, ...] = ()
+    lags: tuple[TopicLag, ...] = ()
 
 
-def live_of(lake: "Lake", usecases: "Mapping[str, UseCase]", *, now: datetime) -> Live:
+def live_of(lake: "Lake", usecases: "Mapping[str, UseCase]", *, now: datetime, lags: Sequence[TopicLag] = ()) -> Live:
     """Read what comes in.
 
     Args:
         lake: The lake.
         usecases: Those that are installed.
         now: UTC.
+        lags: How far the declared topics are ahead of the lake.
     """
-    return Live(now, tuple(_streams(lake, usecases, now)), tuple(_curves(lake, usecases, now)))
+    return Live(
+        now,
+        tuple(_streams(lake, usecases, now)),
+        tuple(_curves(lake, usecases, now)),
+        tuple(last_readings(lake, usecases, now=now)),
+        tuple(lags),
+    )
 
 
 def _streams(lake: "Lake", usecases: "Mapping[str, UseCase]", now: datetime) -> Iterator[Stream]:
@@ -108,7 +130,7 @@ def _streams(lake: "Lake", usecases: "Mapping[str, UseCase]", now: datetime) -> 
     since = now - timedelta(seconds=SPAN_S)
     rows = lake.arrow(
         RECEIPTS,
-        columns=["usecase", "dataset", "accepted", "quarantined", "finished_at"],
+        columns=["usecase", "dataset", "accepted", "quarantined", "reasons", "notes", "finished_at"],
         schema=arrow_schema(Receipt),
         where=lambda table: table["finished_at"] >= since,
     ).to_pylist()
@@ -125,9 +147,29 @@ def _streams(lake: "Lake", usecases: "Mapping[str, UseCase]", now: datetime) -> 
             dataset,
             sum(rates[-_RATE_S:]) / _RATE_S,
             sum(int(row["quarantined"]) for row in mine),
+            _reasons(mine),
             max(0.0, (now - max(row["finished_at"] for row in mine)).total_seconds()),
+            _fresh_s(mine),
             tuple(rates),
         )
+
+
+def _reasons(receipts: "Sequence[Mapping[str, Any]]") -> tuple[tuple[str, int], ...]:
+    counts: Counter[str] = Counter()
+    for receipt in receipts:
+        counts.update(json.loads(receipt["reasons"]))
+    return tuple(counts.most_common(_MOST_REASONS))
+
+
+def _fresh_s(receipts: "Sequence[Mapping[str, Any]]") -> float | None:
+    """Longest time that a record of the newest chunks waited for the lake, seconds."""
+    told = [
+        (receipt["finished_at"], datetime.fromisoformat(notes[ACCEPTED_AT]))
+        for receipt in receipts
+        if ACCEPTED_AT in (notes := json.loads(receipt["notes"] or "{}"))
+    ]
+    since = max((done for done, _ in told), default=datetime.max.replace(tzinfo=UTC)) - timedelta(seconds=_RATE_S)
+    return max(((done - accepted).total_seconds() for done, accepted in told if done >= since), default=None)
 
 
 def _curves(lake: "Lake", usecases: "Mapping[str, UseCase]", now: datetime) -> Iterator[Curve]:

@@ -19,6 +19,7 @@ from fastapi.responses import StreamingResponse
 from markupsafe import Markup
 
 from trunkline.console.live import Live
+from trunkline.console.live_charts import reading_chart
 from trunkline.console.sparkline import sparkline
 from trunkline.errors import TrunklineError
 
@@ -92,7 +93,7 @@ class LivePage:
                 except TrunklineError as error:
                     facts = {"live": None, "error": error}
                 template = self._environment().get_template("live_picture.html.j2")
-                self._picture = template.render(facts, age=age, clock=clock, sparkline=sparkline)
+                self._picture = template.render(facts, age=age, clock=clock, sparkline=sparkline, chart=reading_chart)
                 self._read_at = time.monotonic()
             return self._picture
 

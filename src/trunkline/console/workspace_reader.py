@@ -46,6 +46,7 @@ from trunkline.spec.sources import AnySource
 
 if TYPE_CHECKING:
     from trunkline.lake import Lake
+    from trunkline.run.topic_lags import TopicLags
 
 __all__ = ["WorkspaceReader"]
 
@@ -72,6 +73,7 @@ class WorkspaceReader(DataReader):
         sources: Mapping[str, AnySource] | None = None,
         reject_budget: float | None = None,
         export_rows: int = 100_000,
+        lags: "TopicLags | None" = None,
     ) -> None:
         """Point at the parts; nothing is opened yet.
 
@@ -85,6 +87,7 @@ class WorkspaceReader(DataReader):
             sources: Declared sources by name.
             reject_budget: Of the settings, share in [0, 1]; None for none.
             export_rows: Most rows of an exported file.
+            lags: Asks how far the declared topics are ahead of the lake; closed with the reader. None asks nobody.
         """
         super().__init__(
             lake,
@@ -92,6 +95,7 @@ class WorkspaceReader(DataReader):
             intake=Intake(usecases, dict(sources or {}), reject_budget),
             clock=clock,
             export_rows=export_rows,
+            lags=lags,
         )
         self._registry = registry
         self._reports = reports

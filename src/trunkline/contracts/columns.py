@@ -96,7 +96,9 @@ class Table:
         ordered_by: The field that orders versions of a row instead of ``event_at``: it grows with every change, like
             the place of a change in a database's log. Texts are compared by code points; null is oldest.
         deleted: The flag that is true in a row that says that its key is gone. Readers of current rows leave the key
-            out; the row itself stays in the table, and an older one that comes late does not bring the key back.
+            out; the row itself stays in the table, and an older one that comes late does not bring the key back. Of
+            such a row only the key, what orders versions, and this flag must be there, whatever else is needed of
+            others.
         keep: Which of several rows with one key in a batch is kept; the others count as duplicates.
         unique: Where keys are looked for. ``batch``: among the rows of a batch alone; a row whose key the table holds
             already is added, and readers take the newest. ``table``: a row whose key the table holds already counts as
@@ -144,6 +146,13 @@ class Table:
     def version_order(self) -> tuple[str, ...]:
         """The same as columns to order by: one, or none."""
         return () if self.versions_by is None else (self.versions_by,)
+
+    def spares(self, name: str) -> bool:
+        """Whether a row that says that its key is gone may leave a field out.
+
+        It has to say which row, when, and that it is gone: logs of databases tell no more of a row that was deleted.
+        """
+        return self.deleted is not None and name not in (*self.key, *self.version_order, self.deleted)
 
 
 @dataclass(frozen=True)
@@ -201,6 +210,11 @@ class Column:
     keep: Kept = "clear"
     form: Form = "as_is"
     country: str = ""
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether a row must have a value: null is not allowed, and nothing takes its place."""
+        return not self.nullable and self.impute is None
 
     @property
     def is_protected(self) -> bool:

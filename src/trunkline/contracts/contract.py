@@ -14,9 +14,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, cast
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
 from pydantic_core import PydanticCustomError
 
 from trunkline.contracts.columns import LONGEST_TEXT, NULL_TOKENS, Column, Keep, Reference, Rule, Table, field
@@ -67,18 +67,24 @@ class Contract(BaseModel):
         cls.fingerprint = _fingerprint(cls)
         cls._row_judge = None
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _judge(cls, data: object) -> object:
-        """Judge a message; all reasons of a row are reported at once, as ``trunkline.checks`` names them."""
+    def _judge(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Judge a message; all reasons of a row are reported at once, as ``trunkline.checks`` names them.
+
+        A row that says that its key is gone may be null where others are not.
+        """
         if not isinstance(data, Mapping):
-            return data
+            return handler(data)
         if cls._row_judge is None:
             cls._row_judge = RowJudge(cls.columns, cls.table)
         judged = cls._row_judge.judge(data)
         if judged.reasons:
             raise PydanticCustomError("contract", "{reasons}", {"reasons": ", ".join(judged.reasons)})
-        return dict(judged.row)
+        deleted = cls.table.deleted
+        if deleted is not None and judged.row[deleted] is True:
+            return cast("Self", cls.model_construct(set(judged.row), **judged.row))
+        return handler(dict(judged.row))
 
 
 def with_table(contract: type[Contract], **changes: Any) -> type[Contract]:  # noqa: ANN401 - as of the table

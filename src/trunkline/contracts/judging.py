@@ -74,6 +74,8 @@ class RowJudge:
             (column.name, _field_check(table, column, needed=column.name not in optional)) for column in columns
         )
         self._rules = tuple((rule.name, row_function(rule.condition)) for rule in table.rules)
+        self._deleted = table.deleted
+        self._spared = frozenset(f"{column.name}.null" for column in columns if table.spares(column.name))
         # For messages without a fault, which are most: what is good as it stands, what absent fields become, and which
         # may not be absent.
         self._quick_checks = {
@@ -153,6 +155,8 @@ class RowJudge:
         row: dict[str, Scalar | None] = {}
         for name, check in self._checks:
             row[name] = check(given.get(name), reasons)
+        if self._deleted is not None and row[self._deleted] is True:
+            reasons = [reason for reason in reasons if reason not in self._spared]
         if self._rules:
             # rules over dates and instants only compare them, which works on the values
             values = cast("Mapping[str, RowValue]", row)
@@ -250,7 +254,7 @@ def is_judged_by_text(table: Table, column: Column) -> bool:
 def _field_check(table: Table, column: Column, *, needed: bool) -> _FieldCheck:
     name, kind, impute, mapping = column.name, column.kind, column.impute, column.mapping
     null_tokens = frozenset((*table.null_tokens, *column.null_tokens))
-    null_refused = needed and not column.nullable and impute is None
+    null_refused = needed and column.is_needed
     imputed = None if impute is None else parse(kind, impute, zone=column.zone)
     limited = column.minimum is not None or column.maximum is not None or kind in ("text", "category")
     by_text = is_judged_by_text(table, column)

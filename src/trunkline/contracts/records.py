@@ -69,7 +69,8 @@ class Receipt(Contract):
     extra_columns: Text = field("JSON list: columns of the source that the contract does not know", max_length=_LONG)
     mapping: Text | None = field("JSON object: source column to field, from the user; null without", max_length=_LONG)
     notes: Text | None = field(
-        "JSON object: what a derived table tells of its rows, e.g. how many its joins lost; null for others",
+        "JSON object: what a derived table tells of its rows, e.g. how many its joins lost; when the oldest record of "
+        "a topic's chunk was accepted; null for others",
         max_length=_LONG,
     )
     table_version: Integer | None = field("Version of the dataset's table that holds the rows; null when none were")
@@ -292,6 +293,8 @@ class Alert(Contract):
     severity: Literal["critical", "major", "minor", "warning"] = field("X.733 perceived severity")
     title: Text = field()
     text: Text = field(max_length=_LONG)
+    about: Text | None = field("The one thing of many that it is about, e.g. a device; null where there is none")
+    actions: Text | None = field("JSON list: who is told, by name; null is whoever wants alerts", max_length=_LONG)
     raised_at: Instant = field()
 
 

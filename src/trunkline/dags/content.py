@@ -115,6 +115,7 @@ def _task(settings: "DagsSettings", usecase: "UseCase", task: PipelineTask) -> "
         "longest_s": _seconds(longest),
         "refused": task.refused,
         "takes_sources": task.takes_sources,
+        "is_awaited": task.is_awaited,
     }
     if settings.dataproc is not None and task.computes:
         said["batch"] = batch_of(settings.dataproc, usecase.name, task, longest=longest)

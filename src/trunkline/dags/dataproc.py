@@ -5,7 +5,7 @@ Pure; nothing of Google's is imported here, and the rendered file imports Google
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from trunkline.dags.literals import Value
@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from trunkline.settings.dags import DataprocSettings
 
 __all__ = ["batch_of"]
+
+_VARIABLES: Final = {
+    f"spark.dataproc.driverEnv.{name}": value
+    for name, value in {"TRUNKLINE_ENGINE__NAME": "spark", "TRUNKLINE_RUN_STEPWISE": "true"}.items()
+}
+"""Environment of the driver: the session that is there already computes."""
 
 
 def batch_of(
@@ -29,7 +35,7 @@ def batch_of(
     runtime: dict[str, Value] = {"version": settings.version}
     if settings.image is not None:
         runtime["container_image"] = settings.image
-    runtime["properties"] = {**settings.properties}
+    runtime["properties"] = {**_VARIABLES, **settings.properties}
     execution: dict[str, Value] = {"ttl": {"seconds": max(1, round(longest.total_seconds()))}}
     if settings.service_account is not None:
         execution["service_account"] = settings.service_account

@@ -42,7 +42,7 @@ PIPELINES: Final[tuple[PipelineKind, ...]] = (
     ),
     PipelineKind(
         "predict",
-        "score the rows by the champion, look for drift",
+        "score the rows by the champion, bring the scores to the sinks, look for drift",
         "predictions",
         {"predict": "score", "monitor": "watch"},
     ),
@@ -53,6 +53,7 @@ PIPELINES: Final[tuple[PipelineKind, ...]] = (
 _TRANSFORM: Final = "transform"
 _SKIPPED: Final = ("register", "rollout", "predict", "monitor")
 _REFRESHING: Final = "ingest"
+_SCORING: Final = "predict"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class PipelineTask:
         refused: What exit code 3, a refused gate, means: ``pass`` goes on, ``skip`` skips the task and those after it.
         takes_sources: Whether it is handed the sources of the run.
         computes: Whether the engine of the settings computes it, so that it may run where Spark is.
+        is_awaited: Whether what the pipeline leaves waits for it; what a sink is owed stops nobody.
     """
 
     name: str
@@ -80,6 +82,7 @@ class PipelineTask:
     refused: Literal["pass", "skip"] = "pass"
     takes_sources: bool = False
     computes: bool = False
+    is_awaited: bool = True
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,17 @@ def _tasks(
         takes_sources=step == _REFRESHING,
         computes=step == _REFRESHING,
     )
+    if step == _SCORING and plan.is_published:
+        delivered = PipelineTask(
+            name="deliver",
+            group=own.group,
+            title="bring the scores to the sinks",
+            arguments=("publish", plan.usecase),
+            after=(step,),
+            step="publish",
+            is_awaited=False,
+        )
+        return [own, delivered]
     if step != _REFRESHING or not plan.derived:
         return [own]
     tasks = [replace(own, title="take rows in by contract", arguments=(step, plan.usecase, "--refresh", "none"))]

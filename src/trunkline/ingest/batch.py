@@ -6,6 +6,7 @@ content-derived id. Killed between any two, the same call completes what is miss
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,7 +28,7 @@ from trunkline.ingest.committing import (
     write_quarantine,
 )
 from trunkline.ingest.drift import refuse_retyped
-from trunkline.ingest.files import DEFAULT_LIMITS, open_file
+from trunkline.ingest.files import DEFAULT_LIMITS, is_plain, open_file
 from trunkline.ingest.identity import Batch, Target, batch_of
 from trunkline.ingest.judged import judge, judged_file
 from trunkline.ingest.landing import Landed
@@ -104,8 +105,11 @@ def ingest_file(  # noqa: PLR0913 - what one batch needs
         RowsRefusedError: No row was good; quarantine and receipt are written, so that the reasons can be read. Or more
             rows broke the contract than the budget allows; nothing is written.
     """
-    batch = batch_of(path, target, run_id=run_id, clock=clock, mapping=mapping, piece=piece, instead=instead)
-    done = ingest_batch(path, batch, lake=lake, clock=clock, limits=limits)
+    with ThreadPoolExecutor(1, thread_name_prefix="ingest-open") as meanwhile:
+        # both go through the whole file before anything else can begin
+        looked = meanwhile.submit(open_file, path, limits=limits) if piece is None and is_plain(path, limits) else None
+        batch = batch_of(path, target, run_id=run_id, clock=clock, mapping=mapping, piece=piece, instead=instead)
+        done = ingest_batch(path, batch, lake=lake, clock=clock, limits=limits, looked=looked)
     refusal = refusal_of(done.receipt)
     if refusal is not None:
         raise refusal
@@ -113,18 +117,35 @@ def ingest_file(  # noqa: PLR0913 - what one batch needs
 
 
 def ingest_batch(
-    path: Path, batch: Batch, *, lake: Lake, clock: Callable[[], datetime], limits: IngestSettings = DEFAULT_LIMITS
+    path: Path,
+    batch: Batch,
+    *,
+    lake: Lake,
+    clock: Callable[[], datetime],
+    limits: IngestSettings = DEFAULT_LIMITS,
+    looked: Future[RawFile] | None = None,
 ) -> Ingested:
     """Ingest a file as the batch that it is; see :func:`ingest_file`. That no row of it was good is no error here.
+
+    Args:
+        path: The file.
+        batch: What it is.
+        lake: The lake, with its engine.
+        clock: Gives the current instant.
+        limits: How long, wide and large the file may be, and its reject budget.
+        looked: The file on its way to being open; None where nobody opens it yet.
 
     Raises:
         SourceError: The file cannot be read whole, or has no rows; nothing is written.
         SchemaError: Its columns do not fit; nothing is written.
         RowsRefusedError: More rows broke the contract than the budget allows; nothing is written.
     """
-    return ingest_opened(
-        lambda: open_file(path, limits=limits), batch, lake=lake, clock=clock, budget=limits.reject_budget
-    )
+    first = [] if looked is None else [looked]
+
+    def opened() -> RawFile:
+        return first.pop().result() if first else open_file(path, limits=limits)
+
+    return ingest_opened(opened, batch, lake=lake, clock=clock, budget=limits.reject_budget)
 
 
 def ingest_opened(

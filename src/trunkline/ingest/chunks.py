@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from trunkline.brokers import Record
@@ -29,6 +29,8 @@ __all__ = ["MOST_RECORDS", "Chunks"]
 
 MOST_RECORDS: Final = 50_000
 """Records that a chunk of the built-in reader has at most."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Chunks:
@@ -112,6 +114,7 @@ class Chunks:
     def _batch(self, records: Sequence[Record], lines: bytes, source: str) -> Batch:
         """The batch that a chunk is, by its place alone: an erasure may change its records, an author the contract."""
         first, last = records[0].offset, records[-1].offset
+        oldest_us = min(record.at_us for record in records)
         identity = json.dumps([source, self._target.table, first, last])
         place = f"topic {self._topic}" + (f", partition {self._partition}" if self._partition else "")
         return Batch(
@@ -124,6 +127,7 @@ class Chunks:
             piece_id=f"{source}/{last}",
             mapping=self._mapping,
             started_at=self._clock().astimezone(UTC),
+            accepted_at=_EPOCH + timedelta(microseconds=oldest_us) if oldest_us > 0 else None,
         )
 
 

@@ -5,7 +5,7 @@ once: a consumer that was killed before it noted the chunk as done sends them ag
 """
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -18,7 +18,28 @@ from trunkline.contracts.records import QUARANTINE, QuarantinedRow, Receipt
 if TYPE_CHECKING:
     from trunkline.lake import Lake
 
-__all__ = ["send_dead_letters"]
+__all__ = ["DEAD_LETTER_SCHEMA", "send_dead_letters"]
+
+
+DEAD_LETTER_SCHEMA: Final[dict[str, object]] = {
+    "type": "object",
+    "required": [
+        *("quarantine_id", "usecase", "dataset", "topic", "source", "row_number", "reasons", "row", "refused_at"),
+    ],
+    "additionalProperties": False,
+    "properties": {
+        "quarantine_id": {"type": "string", "description": "Tells a repeat; also the key of the message"},
+        "usecase": {"type": "string"},
+        "dataset": {"type": "string"},
+        "topic": {"type": "string", "description": "Where the row came from"},
+        "source": {"type": "string", "description": "Partition and offsets of its chunk"},
+        "row_number": {"type": "integer", "minimum": 1},
+        "reasons": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "row": {"type": ["object", "null"], "description": "As it came; null where the contract has personal data"},
+        "refused_at": {"type": "string", "format": "date-time"},
+    },
+}
+"""JSON Schema of a dead letter."""
 
 
 def send_dead_letters(

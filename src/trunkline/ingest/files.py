@@ -17,9 +17,19 @@ from trunkline.ingest.byte_stream import PACKINGS, ByteStream, inner_name
 from trunkline.ingest.raw import FILE_SUFFIXES, MalformedLine, RawFile, empty, unreadable
 from trunkline.settings.ingest import IngestSettings
 
-__all__ = ["DEFAULT_LIMITS", "FILE_SUFFIXES", "MalformedLine", "RawFile", "content_sha256", "open_file", "split_sheet"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "FILE_SUFFIXES",
+    "MalformedLine",
+    "RawFile",
+    "content_sha256",
+    "is_plain",
+    "open_file",
+    "split_sheet",
+]
 
 _SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsb", ".ods")
+_DELIMITED: Final = (".csv", ".tsv", ".txt")
 _NOT_PACKED: Final = (".parquet", *_SPREADSHEETS)
 _SNIFFED_BYTES: Final = 1 << 12
 DEFAULT_LIMITS: Final = IngestSettings()
@@ -54,6 +64,15 @@ def split_sheet(path: Path) -> tuple[Path, str | None]:
     if mark and sheet and name.lower().endswith(_SPREADSHEETS) and not path.exists():
         return path.with_name(name), sheet
     return path, None
+
+
+def is_plain(path: Path, limits: IngestSettings) -> bool:
+    """Say whether to open a file is no more than to look through its bytes: it is a CSV, not packed."""
+    try:
+        source, form = _told(path, limits)
+        return source.packing is None and form in _DELIMITED and source.path.is_file()
+    except SourceError:
+        return False
 
 
 def open_file(path: Path, *, limits: IngestSettings = DEFAULT_LIMITS) -> RawFile:

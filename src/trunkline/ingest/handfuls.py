@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Handfuls", "SmallFile"]
 
 _FILE: Final = "_file"
+_MOST_ROWS: Final = 1 << 17
+"""Rows of one file; with more it is no small one."""
 
 
 @dataclass
@@ -166,7 +168,7 @@ class Handfuls:
             try:
                 opened = open_file(one.path, limits=self._limits)
                 judge = self._judge_of(opened.header, one)
-                parts = list(islice(blocks(opened), 2))
+                parts = list(islice(blocks(opened, enough_rows=_MOST_ROWS), 2))
             except (SourceError, SchemaError) as error:
                 one.error = error
                 continue

@@ -62,6 +62,7 @@ class Batch:
         mapping: Source column to field name, from the user.
         started_at: When it was begun; also when its rows count as ingested.
         instead: The batch whose place it takes and whose rows leave the table after it; None where there is none.
+        accepted_at: When the oldest of its records was accepted, for chunks of a topic; None for others.
     """
 
     batch_id: str
@@ -74,6 +75,7 @@ class Batch:
     mapping: Mapping[str, str] | None
     started_at: datetime
     instead: str | None = None
+    accepted_at: datetime | None = None
 
     @property
     def receipt_transaction(self) -> Transaction:

@@ -45,10 +45,10 @@ __all__ = [
 ]
 
 BLOCK_BYTES: Final = 16 << 20
-"""Texts that a block has, more or less."""
+"""Texts that a block has at most, more or less."""
 
-BLOCK_ROWS: Final = 1 << 17
-"""Rows that a block has at most, more or less."""
+BLOCK_ROWS: Final = 1 << 14
+"""Rows that are enough for a block: few, so that its columns stay in the processor's caches while they are judged."""
 
 
 @dataclass(frozen=True)
@@ -210,15 +210,19 @@ def _with_references(judged: JudgedBlock, references: References) -> tuple[Judge
     return JudgedBlock(judged.rows, np.array(refused, dtype=np.int64), [found[place] for place in refused]), reported
 
 
-def blocks(opened: RawFile) -> Iterator[Block]:
+def blocks(opened: RawFile, *, enough_rows: int | None = None) -> Iterator[Block]:
     """Read a file in blocks of some megabytes.
+
+    Args:
+        opened: The file.
+        enough_rows: They complete a block; None: :data:`BLOCK_ROWS`.
 
     Raises:
         SourceError: It turns out to be truncated or not of its form.
     """
     import pyarrow as pa
 
-    names = [f"c{position}" for position in range(len(opened.header))]
+    names, enough = [f"c{position}" for position in range(len(opened.header))], enough_rows or BLOCK_ROWS
     held: list[tuple[pa.Array, pa.RecordBatch]] = []
     size = rows = 0
 
@@ -229,7 +233,7 @@ def blocks(opened: RawFile) -> Iterator[Block]:
     for numbers, batch in opened.numbered():
         held.append((numbers, batch))
         size, rows = size + batch.nbytes, rows + batch.num_rows
-        if size >= BLOCK_BYTES or rows >= BLOCK_ROWS:
+        if size >= BLOCK_BYTES or rows >= enough:
             yield joined()
             held.clear()
             size = rows = 0

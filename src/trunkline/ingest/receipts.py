@@ -13,6 +13,7 @@ from trunkline.ingest.identity import Batch, receipt_transaction
 from trunkline.lake import Lake
 
 __all__ = [
+    "ACCEPTED_AT",
     "add_receipt",
     "has_receipt",
     "known_receipts",
@@ -23,6 +24,9 @@ __all__ = [
     "write_receipts",
 ]
 
+
+ACCEPTED_AT: Final = "oldest_accepted_at"
+"""Note of a topic's chunk: when the oldest of its records was accepted by the log or the broker."""
 
 _MOST_REASONS: Final = 6
 
@@ -139,7 +143,7 @@ def receipt_of(  # noqa: PLR0913 - what a receipt says
         absent_columns=json.dumps(absent),
         extra_columns=json.dumps(extra),
         mapping=json.dumps(dict(mapping), sort_keys=True) if mapping else None,
-        notes=None,
+        notes=json.dumps({ACCEPTED_AT: batch.accepted_at.isoformat()}) if batch.accepted_at else None,
         table_version=version,
         started_at=batch.started_at,
         finished_at=finished_at,

@@ -27,6 +27,9 @@ __all__ = ["Sieve"]
 _HELD_BYTES: Final = 96 << 20
 """Rows that are held back; some blocks more may be on their way to the disk."""
 
+_WRITTEN_BYTES: Final = 12 << 20
+"""Rows that are written at once, more or less: what Parquet reads at once again."""
+
 _MOST_MARKS: Final = 1 << 24
 """Rows up to which all keys of a file are remembered, at eight bytes each."""
 
@@ -46,6 +49,8 @@ class Sieve:
         self._most_writing = 2 * threads
         self._writing: deque[Future[None]] = deque()
         self._held: deque[pa.Table] = deque()
+        self._ready: list[pa.Table] = []
+        self._ready_size = 0
         self._marks: deque[npt.NDArray[np.int64]] = deque()
         self._size = 0
         self._handed = array("q")
@@ -87,6 +92,7 @@ class Sieve:
             self._hand_on(0)
         while self._held:
             self._handed_on(self._held.popleft())
+        self._let_write()
         while self._writing:
             self._writing.popleft().result()
         if order.is_growing or not self._handed_rows:
@@ -105,6 +111,7 @@ class Sieve:
         """Wait for the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._held.clear()
+        self._ready.clear()
 
     def _sift(self) -> None:
         """Drop what repeats a key among the rows that are held."""
@@ -134,7 +141,21 @@ class Sieve:
             self._handed_on(rows)
 
     def _handed_on(self, rows: "pa.Table") -> None:
-        """Let a thread write rows; few blocks wait for that."""
+        """Let rows be written once there are enough of them."""
+        self._ready.append(rows)
+        self._ready_size += rows.nbytes
+        if self._ready_size >= _WRITTEN_BYTES:
+            self._let_write()
+
+    def _let_write(self) -> None:
+        """Let a thread write what is ready; few blocks wait for that."""
+        import pyarrow as pa
+
+        if not self._ready:
+            return
+        rows = pa.concat_tables(self._ready)
+        self._ready.clear()
+        self._ready_size = 0
         if len(self._writing) >= self._most_writing:
             self._writing.popleft().result()
         self._writing.append(self._pool.submit(self._write, rows))

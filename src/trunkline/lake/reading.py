@@ -61,7 +61,7 @@ class LakeReader:
 
     def exists(self, table: str) -> bool:
         """Say whether the table exists."""
-        return self.version(table) is not None
+        return self._place(table).exists()
 
     def version(self, table: str) -> int | None:
         """The table's newest version, or None when there is no such table."""

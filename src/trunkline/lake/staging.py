@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _FILE_BYTES = 128 << 20
 """Size of a file's rows in memory: where rows are taken out again, the files that have none of them stay."""
 
+_DICTIONARY_BYTES = 128 << 10
+"""Different texts of a row group, beyond which it has them without a dictionary."""
+
 _LONGEST_BOUND = 32
 """Characters of a text that stand in a file's statistics, as other writers of Delta have it."""
 
@@ -243,13 +246,15 @@ class _Writer:
         self._unfinished = f"{self.path}.unfinished"
         self._sink = store.open_output_stream(self._unfinished)
         words = [field.name for field in schema if pa.types.is_string(field.type)]
-        # no dictionaries for numbers: they hardly ever pay there and double the time of a write
+        # no dictionaries for numbers: they hardly ever pay there and double the time of a write; nor for texts that
+        # hardly repeat. Level 1 takes half the time of 3, which compaction applies later
         self._parquet = pq.ParquetWriter(
             self._sink,
             schema,
             compression="zstd",
-            compression_level=3,
+            compression_level=1,
             use_dictionary=words,
+            dictionary_pagesize_limit=_DICTIONARY_BYTES,
             column_encoding={field.name: "DELTA_BINARY_PACKED" for field in schema if delta.is_stepwise(field.type)},
             metadata_collector=self._footers,
             store_schema=False,

@@ -39,8 +39,16 @@ class Choice:
     attempts: int
 
 
-def wants(target: NotifyTarget, notice: Notice) -> bool:
-    """Whether a target is told notices of that kind, use case and severity."""
+def wants(name: str, target: NotifyTarget, notice: Notice) -> bool:
+    """Whether a target is told: it is named by the notice, or the notice names nobody and is what the target wants.
+
+    Args:
+        name: The target's name.
+        target: What it wants: kinds, use cases, the least severity.
+        notice: The notice.
+    """
+    if notice.actions:
+        return name in notice.actions
     return (
         notice.kind in target.kinds
         and (not target.usecases or notice.usecase in target.usecases)
@@ -73,7 +81,7 @@ def choose(
         told = {one.subject: one.changed_at for one in sorted(sent, key=lambda one: one.changed_at)}
         room = target.at_most_per_hour - sum(one.changed_at > now - _HOUR for one in sent)
         for notice in ordered:
-            if not wants(target, notice):
+            if not wants(name, target, notice):
                 continue
             before = newest.get((notice.notice_id, name))
             if before is not None and before.state in _DONE:

@@ -6,11 +6,39 @@ an at-least-once channel can leave out what it has.
 """
 
 import json
+from typing import Final, get_args
 from urllib.parse import quote
 
-from trunkline.notify.notices import Notice
+from trunkline.notify.notices import SEVERITIES, Notice
+from trunkline.settings.notify import NoticeKind
 
-__all__ = ["cloud_event", "event_bytes"]
+__all__ = ["EVENT_SCHEMA", "cloud_event", "event_bytes"]
+
+
+_TEXTS: Final = ("kind", "usecase", "severity", "title", "text", "run_id", "about")
+EVENT_SCHEMA: Final[dict[str, object]] = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "minLength": 1, "description": "The same however often a notice is sent"},
+        "source": {"type": "string", "format": "uri-reference", "description": "The use case"},
+        "type": {"enum": [f"trunkline.{kind}" for kind in get_args(NoticeKind)]},
+        "subject": {"type": "string", "description": "The run"},
+        "time": {"type": "string", "format": "date-time"},
+        "datacontenttype": {"const": "application/json"},
+        "data": {
+            "type": "object",
+            "required": list(_TEXTS),
+            "properties": {
+                **{name: {"type": "string"} for name in _TEXTS},
+                "kind": {"enum": list(get_args(NoticeKind))},
+                "severity": {"enum": list(SEVERITIES)},
+            },
+        },
+    },
+}
+"""JSON Schema of an event."""
 
 
 def cloud_event(notice: Notice) -> dict[str, object]:
@@ -31,7 +59,7 @@ def cloud_event(notice: Notice) -> dict[str, object]:
         "subject": notice.run_id,
         "time": notice.model_dump(mode="json", include={"at"})["at"],
         "datacontenttype": "application/json",
-        "data": notice.model_dump(mode="json", exclude={"notice_id", "at"}),
+        "data": notice.model_dump(mode="json", exclude={"notice_id", "at", "actions"}),
     }
 
 

@@ -38,6 +38,8 @@ class Notice(BaseModel):
         text: In a few.
         at: When it happened, UTC.
         run_id: The run that it happened in.
+        about: The one thing of many that it is about, e.g. a device; empty where there is none.
+        actions: Who is told, by name; empty is whoever wants such notices.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,11 +52,13 @@ class Notice(BaseModel):
     text: str
     at: AwareDatetime
     run_id: str
+    about: str = ""
+    actions: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
         """What two notices have in common that say the same."""
-        return f"{self.kind}|{self.usecase}|{self.title}"
+        return f"{self.kind}|{self.usecase}|{self.title}{f'|{self.about}' if self.about else ''}"
 
 
 def notice_of_alert(alert: Alert) -> Notice:
@@ -68,12 +72,15 @@ def notice_of_alert(alert: Alert) -> Notice:
         text=alert.text,
         at=alert.raised_at,
         run_id=alert.run_id,
+        about=alert.about or "",
+        actions=tuple(json.loads(alert.actions)) if alert.actions else (),
     )
 
 
 def notice_of_run(record: RunRecord) -> Notice | None:
-    """Tell how a run ended; None of one that has not."""
-    if record.state not in _RUN_KINDS:
+    """Tell how a run ended; None of one that has not, or waits for steps that are started one by one."""
+    document = json.loads(record.document)
+    if record.state not in _RUN_KINDS or document.get("left"):
         return None
     kind, severity, said = _RUN_KINDS[record.state]
     return Notice(
@@ -82,7 +89,7 @@ def notice_of_run(record: RunRecord) -> Notice | None:
         usecase=record.usecase,
         severity=severity,
         title=f"{record.usecase}: run {record.run_id} {said}",
-        text=_why(record.state, json.loads(record.document), took=record.changed_at - record.started_at),
+        text=_why(record.state, document, took=record.changed_at - record.started_at),
         at=record.changed_at,
         run_id=record.run_id,
     )

@@ -66,12 +66,14 @@ class Plan:
         steps: In an order that respects ``after``.
         derived: Derived tables in the order in which the ingest step refreshes them.
         derivations: The steps that lead to each of them, the last of which is the table.
+        is_published: Whether the use case declares what its sinks get.
     """
 
     usecase: str
     steps: tuple[Step, ...]
     derived: tuple[str, ...] = ()
     derivations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    is_published: bool = False
 
     def until(self, last: str | None) -> "Plan":
         """Cut the plan after a step.
@@ -101,4 +103,10 @@ def plan_of(usecase: UseCase) -> Plan:
         title = f"{_TITLES[name]}, refresh derived tables" if name == "ingest" and usecase.derived else _TITLES[name]
         steps.append(Step(name, title, names[position - 1 : position] if position else ()))
     derived = refresh_order(usecase.derived)
-    return Plan(usecase.name, tuple(steps), derived, {name: (*usecase.derived[name].steps, name) for name in derived})
+    return Plan(
+        usecase.name,
+        tuple(steps),
+        derived,
+        {name: (*usecase.derived[name].steps, name) for name in derived},
+        is_published=bool(usecase.publish),
+    )

@@ -203,14 +203,19 @@ def _dated(
         runs = steps.filter(steps["step"] == "predict").select(request_id=steps["run_id"]).distinct()
         every = every.filter(every["channel"] == "batch").semi_join(runs, "request_id")
         fresh = None if fresh is None else fresh.semi_join(runs, "request_id")
+    grows = fresh is not None and one.target.mode == "upsert"
+    if fresh is not None and grows:  # a day keeps what it has
+        every = newest_of(lake, readable, fresh, key=one.target.key)
     dates = days_of(every if fresh is None else fresh, one.dated_by)
     found = []
     for day in sorted(filter(None, lake.engine.arrow(dates).column("day").to_pylist())):
         rows = every.filter(day_of(every, one.dated_by) == day)
-        if one.target.key:
+        if one.target.key and not grows:
             named = rows.filter(*(rows[name].notnull() for name in one.target.key))
             rows = newest_among(readable, named, one.target.key)
-        found.append(Composed(replace(one.target, name=f"{one.target.name}_{day}"), _leaving(one, rows), whole=True))
+        found.append(
+            Composed(replace(one.target, name=f"{one.target.name}_{day}"), _leaving(one, rows), whole=not grows)
+        )
     return tuple(found)
 
 

@@ -167,7 +167,7 @@ class Publisher:
         return [
             (name, said)
             for name, said in self.settings.sinks.items()
-            if (not only or name in only) and (not said.usecases or usecase.name in said.usecases)
+            if (not only or name in only) and said.takes(usecase.name)
         ]
 
     def _wanted(self, said: SinkSettings, usecase: UseCase) -> tuple[Planned, ...]:

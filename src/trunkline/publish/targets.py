@@ -99,7 +99,13 @@ def _planned(usecase: UseCase, one: Publication, *, prefix: str, reidentifies: b
     contract = one.contract_among(usecase.contracts)
     assert contract is not None, "the use case was refused without one"
     known = {column.name: column for column in contract.columns}
-    modes: dict[str, TargetMode] = {"append": "append", "upsert": "upsert", "replace": "replace", "dated": "replace"}
+    modes: dict[str, TargetMode] = {
+        "append": "append",
+        "upsert": "upsert",
+        "replace": "replace",
+        "dated": "replace",
+        "daily": "upsert",
+    }
     columns = tuple(
         _column(known[name], masked=name in one.masked, kind=_vaulted(usecase, known[name]) if reidentifies else "")
         for name in one.leaving(contract)

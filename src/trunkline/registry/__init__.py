@@ -2,7 +2,7 @@
 
 from trunkline.registry.ledger import Ledger, LedgerEntry
 from trunkline.registry.live import Alias, LiveManifest, LiveModel, read_live, verified_folder
-from trunkline.registry.mlflow_store import MlflowTracker, NoTracker, Registered, Tracker
+from trunkline.registry.mlflow_store import MlflowTracker, NoTracker, Registered, Tracker, Training
 from trunkline.registry.store import Registry
 from trunkline.registry.version import ModelVersion
 
@@ -18,6 +18,7 @@ __all__ = [
     "Registered",
     "Registry",
     "Tracker",
+    "Training",
     "read_live",
     "verified_folder",
 ]

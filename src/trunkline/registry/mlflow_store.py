@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
     from mlflow.tracking import MlflowClient
 
-__all__ = ["MlflowTracker", "NoTracker", "Registered", "Tracker", "tracker"]
+__all__ = ["MlflowTracker", "NoTracker", "Registered", "Tracker", "Training", "tracker"]
 
 RUN_TAG = "trunkline.run_id"
 VERSION_TAG = "trunkline.version"
@@ -32,29 +32,42 @@ _MOST_IN_A_BATCH = 100
 _LONGEST_TEXT = 500
 
 
-@dataclass(frozen=True)
-class Registered:
-    """A version that is registered, as a tracker is told.
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A training, as a tracker is told; the gates may still refuse what it made.
 
     Attributes:
-        version: Its number in the registry.
-        run_id: The run that made it.
-        folder: Its files.
+        run_id: The run that learned.
         metrics: Figures by name.
         params: Parameters by name.
         tags: Further facts by name.
     """
 
-    version: str
     run_id: str
-    folder: Path
     metrics: Mapping[str, float]
     params: Mapping[str, str]
     tags: Mapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Registered(Training):
+    """A version that is registered, as a tracker is told.
+
+    Attributes:
+        version: Its number in the registry.
+        folder: Its files.
+    """
+
+    version: str
+    folder: Path
+
+
 class Tracker(Protocol):
-    """What follows registrations and promotions."""
+    """What follows trainings, registrations and promotions."""
+
+    def record(self, usecase: str, training: Training) -> None:
+        """Record a training as a run; a repeat changes nothing."""
+        ...
 
     def track(self, usecase: str, registered: Registered) -> None:
         """Record a version with its run; a repeat changes nothing."""
@@ -67,6 +80,9 @@ class Tracker(Protocol):
 
 class NoTracker:
     """Tracks nothing."""
+
+    def record(self, usecase: str, training: Training) -> None:
+        """Do nothing."""
 
     def track(self, usecase: str, registered: Registered) -> None:
         """Do nothing."""
@@ -90,6 +106,19 @@ class MlflowTracker:
         self._database = self._workspace / "mlflow.db"
         self._uri = tracking_uri or f"sqlite:///{self._database}"
         self._opened: MlflowClient | None = None
+
+    def record(self, usecase: str, training: Training) -> None:
+        """Record a training: a run with metrics and tags.
+
+        Raises:
+            UnavailableError: The store cannot be reached or refuses.
+            MissingExtraError: MLflow is not installed.
+        """
+        with _Reached(self._uri):
+            client = self._client()
+            run = self._run(usecase, run_id=training.run_id)
+            self._log(run, training)
+            client.set_terminated(run.info.run_id)
 
     def track(self, usecase: str, registered: Registered) -> None:
         """Record a version: its run with metrics and tags, its registered version pointing at the model folder.
@@ -166,13 +195,13 @@ class MlflowTracker:
         found = client.search_runs([experiment], filter_string=f"tags.`{RUN_TAG}` = '{run_id}'", max_results=1)
         return found[0] if found else client.create_run(experiment, run_name=run_id, tags={RUN_TAG: run_id})
 
-    def _log(self, run: "Run", registered: Registered) -> None:
+    def _log(self, run: "Run", training: Training) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
         at_ms = run.info.start_time
-        values = [Metric(name, value, at_ms, 0) for name, value in registered.metrics.items()]
-        settings = [Param(name, value[:_LONGEST_TEXT]) for name, value in registered.params.items()]
-        texts = [RunTag(name, value[:_LONGEST_TEXT]) for name, value in registered.tags.items()]
+        values = [Metric(name, value, at_ms, 0) for name, value in training.metrics.items()]
+        settings = [Param(name, value[:_LONGEST_TEXT]) for name, value in training.params.items()]
+        texts = [RunTag(name, value[:_LONGEST_TEXT]) for name, value in training.tags.items()]
         for first in range(0, max(len(values), len(settings), len(texts)), _MOST_IN_A_BATCH):
             batch = slice(first, first + _MOST_IN_A_BATCH)
             self._client().log_batch(run.info.run_id, metrics=values[batch], params=settings[batch], tags=texts[batch])

@@ -6,8 +6,11 @@ are announced together, as one alert, and told to those who want to be.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -20,22 +23,25 @@ from trunkline.lake.versions import current_rows, newest
 from trunkline.run.alerts import write_alerts
 from trunkline.run.notifying import announce
 from trunkline.tasks.anomaly import AnomalyModel, Budget, gathered, learn, reason
-from trunkline.tasks.anomaly.alarms import Alarm, Found, advance, severity_of
+from trunkline.tasks.anomaly.alarms import Alarm, Found, advance, severity_of, tmf642, within_week
 from trunkline.tasks.anomaly.faults import JudgedAlerts, KnownFault, judged_alerts
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+    from trunkline.engine import Engine
+    from trunkline.lake import Lake
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
     from trunkline.spec.watched import WatchedSeries
 
-__all__ = ["ALARMS", "Evaluated", "evaluate_alarms", "standing_alarms"]
+__all__ = ["ALARMS", "Evaluated", "evaluate_alarms", "judged_by_faults", "standing_alarms"]
 
 ALARMS: Final = "alarms"
 """Name of the table within the use case."""
 
 _REASONS: Final = 3
+_SCORED_ROWS: Final = 50_000
 _LEAST_TOLD: Final = 2.0
 _TOLD: Final = 5
 _SEVERITIES: Final = ("critical", "major", "minor", "warning", "indeterminate", "cleared")
@@ -56,7 +62,8 @@ class Evaluated(BaseModel):
         dataset: What was watched.
         objects: Objects that were looked at.
         threshold: Score from which on periods are odd.
-        alerts: Episodes within the budget.
+        alerts: Episodes within the budget of one evaluation.
+        left_out: Alerts that raise nothing, because earlier evaluations used up the week's budget of their object.
         raised: Alarms that are new.
         updated: Alarms that go on.
         cleared: Alarms that are over.
@@ -72,6 +79,7 @@ class Evaluated(BaseModel):
     objects: int
     threshold: float
     alerts: int
+    left_out: int
     raised: int
     updated: int
     cleared: int
@@ -85,6 +93,7 @@ def evaluate_alarms(
     usecase: "UseCase",
     *,
     per_week: float | None = None,
+    scores: Path | None = None,
     progress: Callable[[str, float], None] = lambda _phase, _share: None,
 ) -> Evaluated:
     """Evaluate what a use case watches, and write the alarms that follow.
@@ -93,6 +102,8 @@ def evaluate_alarms(
         workspace: The workspace.
         usecase: The use case.
         per_week: Alerts per object and week; None takes the use case's own budget.
+        scores: Parquet file for the score of every object and period, see :meth:`AnomalyModel.scored_schema`; None
+            writes none.
         progress: Told what is being done and which share of it, in [0, 1].
 
     Raises:
@@ -106,7 +117,7 @@ def evaluate_alarms(
             f"the use case {usecase.name!r} watches no series", next_step="see `trunkline usecases` for others"
         )
     with held(workspace.folder("locks") / f"alarms-{usecase.name}.lock", what=f"alarms of {usecase.name}"):
-        return _evaluated(workspace, usecase, watched, per_week, progress)
+        return _evaluated(workspace, usecase, watched, per_week, scores, progress)
 
 
 def standing_alarms(workspace: "Workspace", usecase: "UseCase") -> "list[Alarm]":
@@ -120,11 +131,40 @@ def standing_alarms(workspace: "Workspace", usecase: "UseCase") -> "list[Alarm]"
     return [Alarm.model_construct(**row) for row in listed]
 
 
+def judged_by_faults(
+    lake: "Lake", usecase: "UseCase", found: Sequence[Found], *, until: Mapping[str, datetime]
+) -> JudgedAlerts | None:
+    """Hold alerts against the faults that the lake knows.
+
+    Args:
+        lake: The lake.
+        usecase: One that watches series.
+        found: The alerts.
+        until: By object, the begin of its newest row; what is known of later, or of other objects, does not count.
+
+    Returns:
+        Precision, and recall by kind of fault; None where no faults are known of the time.
+    """
+    watched = usecase.watched
+    log = None if watched is None else watched.faults
+    if watched is None or log is None or not lake.exists(name := usecase.table_name(log.dataset)):
+        return None
+    rows = current_rows(lake.read(name), usecase.contract_of(log.dataset).table, table=name)
+    told = rows.select(object_id=log.entity, kind=log.kind, begin_at=log.begin, end_at=log.end)
+    faults = [
+        KnownFault(row["object_id"], row["kind"], _utc(row["begin_at"]), _utc(row["end_at"]))
+        for row in lake.engine.arrow(told.order_by("object_id", "begin_at")).to_pylist()
+    ]
+    seen = [one for one in faults if one.object_id in until and one.begin_at <= until[one.object_id]]
+    return judged_alerts(found, seen, problems=log.problems, late=watched.clear_after) if seen else None
+
+
 def _evaluated(
     workspace: "Workspace",
     usecase: "UseCase",
     watched: "WatchedSeries",
     per_week: float | None,
+    scores: Path | None,
     progress: Callable[[str, float], None],
 ) -> Evaluated:
     lake, engine = workspace.lake, workspace.engine
@@ -142,6 +182,8 @@ def _evaluated(
     model = _learned(workspace, watched, things, budget)
     progress("find what is not", 0.3)
     schema = things.schema().to_pyarrow()
+    if scores is not None:
+        _write_scores(engine, engine.mapped(things, model.scored, model.scored_schema(schema)), scores)
     alerts = engine.arrow(engine.mapped(things, model.alerted, model.alerted_schema(schema)))
     entity, at = watched.declared.entity, watched.declared.at
     ends = engine.arrow(things.select(entity, end=things[at].maxs()))
@@ -149,9 +191,10 @@ def _evaluated(
     found = [_found(row, watched) for row in alerts.to_pylist()]
     before = standing_alarms(workspace, usecase)
     now = workspace.clock()
+    kept = within_week(before, found, most=math.ceil(budget.per_week), clear_after=watched.clear_after)
     changed = advance(
         before,
-        found,
+        kept,
         evaluated_until=until,
         now=now,
         clear_after=watched.clear_after,
@@ -169,12 +212,13 @@ def _evaluated(
         objects=len(until),
         threshold=model.threshold,
         alerts=len(found),
+        left_out=len(found) - len(kept),
         raised=sum(alarm.state == "raised" for alarm in changed),
         updated=sum(alarm.state == "updated" for alarm in changed),
         cleared=sum(alarm.state == "cleared" for alarm in changed),
         standing={severity: stands.count(severity) for severity in sorted(set(stands))},
         problems={one: sum(f.problem == one for f in found) for one in sorted({f.problem for f in found})},
-        judged=_judged(workspace, usecase, watched, found, until),
+        judged=judged_by_faults(lake, usecase, kept, until=until),
     )
 
 
@@ -218,32 +262,29 @@ def _found(row: Mapping[str, Any], watched: "WatchedSeries") -> Found:
     )
 
 
-def _judged(
-    workspace: "Workspace",
-    usecase: "UseCase",
-    watched: "WatchedSeries",
-    found: "list[Found]",
-    until: Mapping[str, datetime],
-) -> JudgedAlerts | None:
-    """Hold the alerts against the faults that are known of the objects up to their last rows."""
-    log = watched.faults
-    if log is None or not workspace.lake.exists(name := usecase.table_name(log.dataset)):
-        return None
-    rows = current_rows(workspace.lake.read(name), usecase.contract_of(log.dataset).table, table=name)
-    told = rows.select(object_id=log.entity, kind=log.kind, begin_at=log.begin, end_at=log.end)
-    faults = [
-        KnownFault(row["object_id"], row["kind"], _utc(row["begin_at"]), _utc(row["end_at"]))
-        for row in workspace.engine.arrow(told.order_by("object_id", "begin_at")).to_pylist()
-    ]
-    seen = [one for one in faults if one.object_id in until and one.begin_at <= until[one.object_id]]
-    return judged_alerts(found, seen, problems=log.problems, late=watched.clear_after) if seen else None
-
-
 def _write(workspace: "Workspace", usecase: "UseCase", changed: "list[Alarm]") -> None:
     import pyarrow as pa
 
-    rows = pa.Table.from_pylist([alarm.model_dump() for alarm in changed], schema=arrow_schema(Alarm))
+    told = [json.dumps(tmf642(alarm, source="trunkline"), ensure_ascii=False) for alarm in changed]
+    rows = pa.Table.from_pylist(
+        [alarm.model_dump() | {"tmf642": text} for alarm, text in zip(changed, told, strict=True)],
+        schema=arrow_schema(Alarm),
+    )
     workspace.lake.append(usecase.table_name(ALARMS), rows)
+
+
+def _write_scores(engine: "Engine", scored: "ir.Table", path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with engine.batches(scored, rows=_SCORED_ROWS) as reader, pq.ParquetWriter(part, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _announce(workspace: "Workspace", usecase: "UseCase", raised: "list[Alarm]", now: datetime) -> None:
@@ -251,17 +292,21 @@ def _announce(workspace: "Workspace", usecase: "UseCase", raised: "list[Alarm]",
     grave = sorted(raised, key=lambda alarm: (_SEVERITIES.index(alarm.severity), -alarm.score))
     if not grave:
         return
+    first, more = grave[0], len(grave) - 1
+    # an alarm is raised once, so a title that names it (with when it began) is no repetition of an earlier one
+    named = f"{first.severity} {first.problem} of {first.object_type} {first.object_id}"
     said = [
         f"{one.severity}: {one.problem} of {one.object_type} {one.object_id}, {one.details}" for one in grave[:_TOLD]
     ]
-    more = f"\nand {len(grave) - _TOLD} more: trunkline alarms {usecase.name} --list" if len(grave) > _TOLD else ""
+    rest = f"\nand {len(grave) - _TOLD} more: trunkline alarms {usecase.name} --list" if len(grave) > _TOLD else ""
     alert = Alert(
         alert_id=hashlib.sha256("\n".join(sorted(one.alarm_id for one in grave)).encode()).hexdigest()[:24],
         run_id="alarms",
         usecase=usecase.name,
-        severity=_ALERTED[grave[0].severity],
-        title=f"{usecase.name}: {len(grave)} new alarms" if len(grave) > 1 else f"{usecase.name}: one new alarm",
-        text="\n".join(said) + more,
+        severity=_ALERTED[first.severity],
+        title=f"{usecase.name}: {named} since {first.raised_at:%F %H:%M} UTC"
+        + (f", and {more} more new alarm{'s' if more > 1 else ''}" if more else ""),
+        text="\n".join(said) + rest,
         raised_at=now,
     )
     write_alerts(workspace.lake, [alert], under=f"alert:{alert.alert_id}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
 
-__all__ = ["DeclaredTopic", "opened_topic"]
+__all__ = ["DeclaredTopic", "group_of", "opened_topic"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,17 @@ class DeclaredTopic:
     broker: "KafkaBroker"
     name_here: str
     intake: Callable[[int], TopicIntake]
+
+
+def group_of(declared: TopicSource, *, usecase: str, dataset: str) -> str:
+    """Name the group whose members take each record of a topic once.
+
+    Args:
+        declared: The topic.
+        usecase: The use case that takes it in.
+        dataset: Its dataset.
+    """
+    return declared.group or f"trunkline.{usecase}.{dataset}"
 
 
 @contextmanager
@@ -76,7 +87,7 @@ def opened_topic(
             "the address names no topic", where="the source", allowed=("kafka://host:9092/TOPIC",), next_step="add it"
         )
     settings = BrokerSettings(url=declared.url, options=declared.options, timeout_s=declared.timeout_s)
-    group = declared.group or f"trunkline.{usecase.name}.{dataset}"
+    group = group_of(declared, usecase=usecase.name, dataset=dataset)
     with closing(KafkaBroker(settings, any_name=True, groups=f"{group}.")) as broker:
         place = f"{broker.source_id(name)} {usecase.table_name(dataset)}"  # refused where there is no such topic
         name_here = hashlib.sha256(place.encode()).hexdigest()[:24]

@@ -198,8 +198,12 @@ def _under_lock(
         "until": until,
         "only": only,
     }
+    is_part = only is not None and context.workspace.settings.run_stepwise
     recorder = Recorder(
-        context, arguments=arguments, started_at=past.started_at if past else None, silent=only in _LOOKING
+        context,
+        arguments=arguments,
+        started_at=past.started_at if past else None,
+        silent=only in _LOOKING and not is_part,
     )
     named = {"usecase": context.usecase.name, "run_id": context.run_id}
     _logger.info("run begins", extra={**named, "state": "started"})
@@ -215,8 +219,14 @@ def _under_lock(
     if verdict is not None:  # the run stands so, though a step of it was executed alone and ended well
         recorder.end("refused", {"failed": verdict.failed})
     else:
-        recorder.end("finished", {})
+        recorder.end("finished", {"left": _left(plan, documents, last_done=only)} if is_part else {})
     return documents, refused
+
+
+def _left(plan: Plan, documents: Mapping[str, str], *, last_done: StepName | None) -> list[str]:
+    """Name the steps that a run still waits for, whose steps are started one by one; its last step ends it."""
+    names = [step.name for step in plan.steps]
+    return [name for name in names if name not in documents or (name == names[-1] and name != last_done)]
 
 
 def _go_on(context: StepContext, past: PastRun, *, only: StepName | None) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
     from trunkline.spec import Unwrap, UseCase
 
-__all__ = ["CRASH_POINTS", "watch_mqtt"]
+__all__ = ["CRASH_POINTS", "mqtt_topic", "watch_mqtt"]
 
 CRASH_POINTS: Final = ("mqtt.before_log", "mqtt.after_log", "mqtt.after_acknowledgement")
 """Points at which a drill kills a consumer, beside those of the log and of the intake."""
@@ -75,7 +75,7 @@ def watch_mqtt(
     address = mqtt_address(declared.url.get_secret_value(), declared.options)
     dataset = dataset_of(usecase, declared.dataset)
     name = _name(address, usecase=usecase.name, dataset=dataset)
-    topic = f"{topic_of(usecase.name, dataset)[:60]}.mqtt-{name}"
+    topic = mqtt_topic(address, usecase=usecase.name, dataset=dataset)
     with ExitStack() as closing:
         slot = closing.enter_context(_slot(workspace.folder("locks"), name, address))
         log = _log(workspace)
@@ -135,6 +135,17 @@ def watch_mqtt(
                 log.forget(now=workspace.clock())
             turn += 1
             stop.wait(_LOOK_S if once else _EVERY_S)
+
+
+def mqtt_topic(address: MqttAddress, *, usecase: str, dataset: str) -> str:
+    """Name the topic of the durable log that messages of a subscription wait in.
+
+    Args:
+        address: The subscription.
+        usecase: The use case that takes it in.
+        dataset: Its dataset.
+    """
+    return f"{topic_of(usecase, dataset)[:60]}.mqtt-{_name(address, usecase=usecase, dataset=dataset)}"
 
 
 class _Hop(threading.Thread):

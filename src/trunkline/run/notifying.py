@@ -224,7 +224,8 @@ class _Round:
         topic = self._settings.events_topic
         if not topic:
             return ()
-        new = [notice for notice in notices if known.get((notice.notice_id, EVENTS)) != "sent"]
+        meant = [notice for notice in notices if not notice.actions or EVENTS in notice.actions]
+        new = [notice for notice in meant if known.get((notice.notice_id, EVENTS)) != "sent"]
         if new and not self._dry_run:
             with closing(self._broker()) as broker:
                 broker.publish({topic: [Message(event_bytes(notice), notice.usecase.encode()) for notice in new]})

@@ -122,7 +122,7 @@ def refuse_nothing_to_publish(workspace: "Workspace", usecase_name: str) -> None
             next_step="declare a Publication there (docs/publish.md)",
         )
     settings = workspace.settings.publish
-    taking = {name: one for name, one in settings.sinks.items() if not one.usecases or usecase_name in one.usecases}
+    taking = {name: one for name, one in settings.sinks.items() if one.takes(usecase_name)}
     refuse_unknown(settings, workspace.usecase(usecase_name))
     _refuse_unknown_tables(workspace)
     for name in settings.only:

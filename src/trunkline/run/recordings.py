@@ -1,8 +1,8 @@
 """Files in a form of their own that a use case takes apart, before they are taken in like any other.
 
 A recording (the archive of an app, an export with what is said of all rows beside them) becomes NDJSON in a folder of
-the workspace; that is what the landing zone keeps and what receipts name. The same file becomes the same bytes. It is
-told by its first bytes; whatever is wrong with it is an error of this file.
+the workspace; that is what the landing zone keeps, under the recording's own name. The same file becomes the same
+bytes. It is told by its first bytes; whatever is wrong with it is an error of this file.
 """
 
 import json
@@ -74,7 +74,7 @@ def unpacked(usecase: "UseCase", one: Handed, *, folder: Path, limits: IngestSet
             where=f"{one.path} ({type(error).__name__})",
             next_step="let its export finish, or export it again; encrypted archives are not read",
         ) from error
-    return replace(one, path=path, dataset=dataset)
+    return replace(one, path=path, dataset=dataset, recording=one.path)
 
 
 def _write(path: Path, rows: Iterable[object]) -> None:

@@ -44,6 +44,7 @@ class Handed:
         declared: What is said of a source that is pulled; None for a file.
         dataset: The dataset its rows belong to; None where nobody said and the columns of the files tell.
         mapping: Source column to field name.
+        recording: The recording whose rows the file holds; None for any other.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Handed:
     declared: AnySource | None
     dataset: str | None
     mapping: Mapping[str, str] = field(default_factory=dict)
+    recording: Path | None = None
 
 
 def source_files(sources: Sequence[str]) -> tuple[Path, ...]:

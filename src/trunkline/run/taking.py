@@ -136,6 +136,7 @@ def _taken(
                 run_id=run_id,
                 mapping=one.mapping,
                 keeps=keeps,
+                origins={file.path: file.recording for file in some if file.path and file.recording},
             )
             outcomes = (Outcome(file, found.ingested, found.error) for file, found in zip(some, files, strict=True))
         else:

@@ -76,6 +76,7 @@ def taken_files(
     run_id: str,
     mapping: "Mapping[str, str]",
     keeps: bool,
+    origins: "Mapping[Path, Path] | None" = None,
 ) -> Iterator[FileOutcome]:
     """Take files in; one that is refused stops none of the others.
 
@@ -86,6 +87,7 @@ def taken_files(
         run_id: The run that asks for it.
         mapping: Source column to field name.
         keeps: Whether the copies stay in the landing zone.
+        origins: What files were unpacked from, for those that were.
 
     Yields:
         One outcome per path, in their order.
@@ -100,7 +102,7 @@ def taken_files(
         if split_sheet(path)[1] is not None:  # a copy of the file would stand for another content than the sheet
             return _Copied(path, None)
         try:
-            return _Copied(path, landing.keep(path))
+            return _Copied(path, landing.keep(path, origin=(origins or {}).get(path)))
         except WorldError:
             raise
         except TrunklineError as error:

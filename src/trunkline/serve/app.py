@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
@@ -23,9 +23,10 @@ from trunkline.brokers import Broker, GroupCommit, open_broker
 from trunkline.ingest import Target
 from trunkline.ingest.streams import TopicIntake, TopicIntakes, topic_of
 from trunkline.serve.access import Access
+from trunkline.serve.asyncapi import OtherTopics
 from trunkline.serve.deployments import Deployment
 from trunkline.serve.devices import DeviceRegistry
-from trunkline.serve.documentation import PAGE_HEADERS, documentation_page
+from trunkline.serve.documentation import add_documentation
 from trunkline.serve.edge import IngestEndpoint
 from trunkline.serve.flusher import Flusher, FlushState
 from trunkline.serve.handlers import add_refusals, response
@@ -67,6 +68,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
     keys: "Keyring | None" = None,
     limits: IngestSettings | None = None,
     warm_reasons: bool = False,
+    topics: OtherTopics | None = None,
 ) -> FastAPI:
     """Make the application of one workspace.
 
@@ -83,6 +85,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
         keys: The keys of the workspace; None where no contract protects personal data.
         limits: How wide and long records may be that come over the edge.
         warm_reasons: Load what reasons need beside the first answers, rather than at the first request for them.
+        topics: Topics beside those of what is served, for the document of all.
 
     Returns:
         The application; :func:`trunkline.serve.listen` serves it.
@@ -133,7 +136,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
     _add_health(app, service, running)
     _add_models(app, service)
     add_refusals(app, service, usecases=usecases)
-    _add_documentation(app, usecases)
+    add_documentation(app, usecases, topics)
     describe(app, usecases=usecases)
     return app
 
@@ -382,16 +385,3 @@ def _add_models(app: FastAPI, service: Service) -> None:
         current = service.deployment(model).current
         is_ready = current is not None and current.live.version == version
         return JSONResponse({"name": model, "ready": is_ready}, 200 if is_ready else 503)
-
-
-def _add_documentation(app: FastAPI, usecases: Mapping[str, UseCase]) -> None:
-    @app.get("/asyncapi.json", include_in_schema=False)
-    async def asyncapi() -> JSONResponse:
-        from trunkline import __version__
-        from trunkline.serve.asyncapi import asyncapi_document
-
-        return JSONResponse(asyncapi_document(usecases, version=__version__))
-
-    @app.get("/docs", include_in_schema=False)
-    async def documentation() -> HTMLResponse:
-        return HTMLResponse(documentation_page(app.openapi()), headers=PAGE_HEADERS)

@@ -9,7 +9,14 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, Final
 
-__all__ = ["PAGE_HEADERS", "documentation_page"]
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from trunkline import __version__
+from trunkline.serve.asyncapi import OtherTopics, asyncapi_document
+from trunkline.spec import UseCase
+
+__all__ = ["PAGE_HEADERS", "add_documentation", "documentation_page"]
 
 _Document = Mapping[str, Any]  # parts of an OpenAPI document, whose shape is FastAPI's business
 
@@ -29,6 +36,24 @@ table { border-collapse: collapse; width: 100% } td, th { text-align: left; vert
 """
 _LIMITS: Final = ("minimum", "maximum", "maxLength", "pattern", "x-unit")
 _EXAMPLES: Final[Mapping[str, object]] = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}
+
+
+def add_documentation(app: FastAPI, usecases: Mapping[str, UseCase], topics: OtherTopics | None) -> None:
+    """Add the page, and the document of topics.
+
+    Args:
+        app: The application.
+        usecases: What is served, by name.
+        topics: Topics beside those of what is served.
+    """
+
+    @app.get("/asyncapi.json", include_in_schema=False)
+    async def asyncapi() -> JSONResponse:
+        return JSONResponse(asyncapi_document(usecases, version=__version__, others=topics))
+
+    @app.get("/docs", include_in_schema=False)
+    async def documentation() -> HTMLResponse:
+        return HTMLResponse(documentation_page(app.openapi()), headers=PAGE_HEADERS)
 
 
 def documentation_page(document: _Document) -> str:

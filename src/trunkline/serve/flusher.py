@@ -6,8 +6,6 @@ commit as the rows), so a flusher killed at any moment goes on where the table e
 twice. Of several servers on one workspace one flushes, and another takes over when it ends.
 """
 
-import logging
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.brokers import Broker
-from trunkline.errors import BusyError, TrunklineError
+from trunkline.brokers.repeating import RepeatingThread
+from trunkline.errors import BusyError
 from trunkline.serve.recording import TOPICS, record_table
 from trunkline.settings import drills
 
@@ -34,7 +33,6 @@ GROUP: Final = "lake"
 """The consumer group of the flusher."""
 
 _MOST_RECORDS: Final = 20_000
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,15 +76,19 @@ class Flusher:
         self._intakes = intakes
         self._open_lake = lake
         self._lock = lock
-        self._every_s = every_s
         self._clock = clock
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = RepeatingThread(
+            self._turn,
+            name="flusher",
+            every_s=every_s,
+            rest=0.0,
+            failed="the durable log could not be moved into the lake",
+            ended=self._let_go,
+        )
         self._lake: Lake | None = None
         self._done: dict[tuple[str, int], int] = {}
         self._counted = 0
         self._held: ExitStack | None = None
-        self._problem = ""
         for topic in TOPICS:  # from now on retention keeps what the lake does not hold
             log.commit(topic, group=GROUP, offset=0)
 
@@ -95,7 +97,7 @@ class Flusher:
         """How it is; reads the log, or says what was last read of one that is far away."""
         is_near = self._log.capabilities.is_near
         waiting = self._waiting() if is_near else self._counted
-        return FlushState(is_flushing=self._held is not None, problem=self._problem, waiting=waiting)
+        return FlushState(is_flushing=self._held is not None, problem=self._thread.problem, waiting=waiting)
 
     def _waiting(self) -> int:
         """Records that the lake does not hold yet."""
@@ -111,7 +113,6 @@ class Flusher:
 
     def start(self) -> None:
         """Begin to flush in a thread, first what an earlier process left."""
-        self._thread = threading.Thread(target=self._run, name="flusher", daemon=True)
         self._thread.start()
 
     def stop(self, *, timeout_s: float = 30.0) -> None:
@@ -120,9 +121,7 @@ class Flusher:
         Args:
             timeout_s: Longest wait in seconds; what is not flushed by then is flushed by the next process.
         """
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        self._thread.stop(timeout_s=timeout_s)
 
     def flush(self) -> int:
         """Move everything there is now; call it from one thread only.
@@ -157,25 +156,17 @@ class Flusher:
             self._lake = self._open_lake()
         return sum(1 for _ in intake.drain(self._lake))
 
-    def _run(self) -> None:
-        while True:
-            last = self._stop.is_set()
-            try:
-                try:
-                    while self.flush() and self._is_behind():
-                        pass
-                finally:  # also while the lake is away: a log that grows too large must refuse in time
-                    self._log.trim(now=self._clock())
-                    self._log.checkpoint()
-                    if not self._log.capabilities.is_near:
-                        self._counted = self._waiting()
-                self._problem = ""
-            except Exception as error:  # the thread must live: whatever it is, it is shown, logged and tried again
-                self._problem = error.what if isinstance(error, TrunklineError) else type(error).__name__
-                _logger.exception("the durable log could not be moved into the lake; trying again")
-            if last:
-                break
-            self._stop.wait(self._every_s)
+    def _turn(self) -> None:
+        try:
+            while self.flush() and self._is_behind():
+                pass
+        finally:  # also while the lake is away: a log that grows too large must refuse in time
+            self._log.trim(now=self._clock())
+            self._log.checkpoint()
+            if not self._log.capabilities.is_near:
+                self._counted = self._waiting()
+
+    def _let_go(self) -> None:
         if self._held is not None:
             self._held.close()
             self._held = None
@@ -183,7 +174,7 @@ class Flusher:
     def _is_behind(self) -> bool:
         """Whether there is more than one commit's worth, or this is the last chance."""
         waiting = self._waiting()
-        return waiting > _MOST_RECORDS or (self._stop.is_set() and waiting > 0)
+        return waiting > _MOST_RECORDS or (self._thread.is_ending and waiting > 0)
 
     def _is_ours(self) -> bool:
         """Take the workspace's flusher lock unless it is held already, here or by another process."""

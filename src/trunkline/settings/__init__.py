@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     run_wait: timedelta = Field(
         timedelta(0), ge=timedelta(0), description="How long a run waits for another of its use case (seconds)."
     )
+    run_stepwise: bool = Field(
+        False, description="Steps are started one by one, as by Airflow: a run is announced when its last one is done."
+    )
     dags: DagsSettings = Field(DagsSettings(), description="What rendered DAGs say beside the plan.")
     engine: EngineSettings = Field(EngineSettings(), description="What computes, and where.")
     ingest: IngestSettings = Field(IngestSettings(), description="Limits of the files that are taken in.")

@@ -41,6 +41,11 @@ class BrokerSettings(BaseModel, frozen=True, extra="forbid"):
     busy_timeout_s: float = Field(
         5.0, gt=0, description="Longest wait for another process that writes to the same log (seconds)."
     )
+    network_disk: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="Whether the embedded log may lie on a file system that other hosts or a process serve (NFS, SMB, "
+        "9p, FUSE, ...): SQLite's WAL is safe there only while a single host opens it.",
+    )
     retention: timedelta = Field(
         timedelta(hours=24),
         ge=timedelta(0),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 __all__ = ["DagsSettings", "DataprocSettings"]
 
@@ -76,3 +76,10 @@ class DagsSettings(BaseModel, frozen=True, extra="forbid"):
     dataproc: DataprocSettings | None = Field(
         None, description="Run what Spark computes on Dataproc Serverless; none starts it like any other step."
     )
+
+    @field_validator("workspace")
+    @classmethod
+    def _is_a_folder(cls, workspace: str | None) -> str | None:
+        if workspace is not None and "://" in workspace:
+            raise ValueError("a workspace is a folder: mount it where the steps run, and name the folder")
+        return workspace

@@ -56,6 +56,10 @@ class SinkSettings(BaseModel, frozen=True, extra="forbid"):
         description="Options of the store or client, e.g. endpoint_override, access_key; docs/publish.md lists them.",
     )
 
+    def takes(self, usecase: str) -> bool:
+        """Whether tables of a use case go there."""
+        return not self.usecases or usecase in self.usecases
+
 
 class PublishSettings(BaseModel, frozen=True, extra="forbid"):
     """What leaves, and to whom. What there is to publish is declared by the use cases."""
@@ -68,6 +72,12 @@ class PublishSettings(BaseModel, frozen=True, extra="forbid"):
         0.5, ge=0, le=60, description="Longest wait before the second attempt; it doubles from attempt to attempt (s)."
     )
     timeout_s: float = Field(30.0, gt=0, le=3600, description="Longest wait for an answer of a sink (seconds).")
+    every_s: float | None = Field(
+        None,
+        ge=0.5,
+        description="Least time between two deliveries beside `trunkline serve` and `trunkline watch` (seconds); none "
+        "delivers when a run or somebody asks for it.",
+    )
     lock_timeout_s: float = Field(
         60.0, ge=0, description="Longest wait for another process that publishes the same use case (seconds)."
     )

@@ -21,6 +21,11 @@ class SchedulerSettings(BaseModel, frozen=True, extra="forbid"):
         description="When the whole plan of a use case runs, by the use case's name; wins over its own `schedule`. "
         '`[scheduler.runs.churn]` with `cron = "30 5 * * *"` or `every = "PT1H"`, and `zone`.',
     )
+    alarms: Mapping[str, Schedule] = Field(
+        {},
+        description="When what a use case watches is evaluated (`trunkline alarms`), by the use case's name: "
+        '`[scheduler.alarms.towers]` with `every = "PT15M"`.',
+    )
     maintain: Schedule | None = Field(
         None, description="When `trunkline maintain` runs, e.g. each night; none only when somebody asks for it."
     )

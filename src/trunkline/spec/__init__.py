@@ -15,6 +15,7 @@ from trunkline.spec.gates import (
     NotWorseThanChampion,
     OnnxEqual,
 )
+from trunkline.spec.live import LiveChart
 from trunkline.spec.publish import Publication
 from trunkline.spec.retraining import Retrain
 from trunkline.spec.sources import Schedule
@@ -37,6 +38,7 @@ __all__ = [
     "HalfSpace",
     "Incremental",
     "Latency",
+    "LiveChart",
     "Lookup",
     "Meaning",
     "MinimumMetric",

@@ -18,10 +18,13 @@ from trunkline.spec.derived import Expression
 
 __all__ = ["PUBLISHABLE_RECORDS", "SERIES_TABLES", "Mode", "Publication", "contract_of", "refuse_unpublishable"]
 
-Mode = Literal["append", "upsert", "replace", "dated"]
+Mode = Literal["append", "upsert", "replace", "dated", "daily"]
 """How a target follows its rows. ``append``: rows that are new are added. ``upsert``: the newest row of each key takes
 the place of the one before. ``replace``: all rows are put in the place of all, at once. ``dated``: one target per day,
-``NAME_20261122``, of which the newest is also shown under the name of ``view``."""
+``NAME_20261122``, of which the newest is also shown under the name of ``view``. ``daily``: the same, and each day
+follows its rows as ``upsert`` does: for tables that grow all day."""
+
+_OF_DAYS: Final = ("dated", "daily")
 
 PUBLISHABLE_RECORDS: Final = {
     name: RECORDS[f"platform.{name}"]
@@ -54,7 +57,8 @@ class Publication:
             per key, the newest.
         inputs: What ``rows`` reads: datasets, derived tables, or tables of the lake by their whole names; ``table`` if
             empty. Of tables that are not the use case's own the columns are those of the lake.
-        dated_by: Instant or day by which ``dated`` rows are told apart; days are days of UTC.
+        dated_by: Instant or day by which ``dated`` and ``daily`` rows are told apart; days are days of UTC. For
+            ``daily`` it is a part of the key, so that a row stays in its day.
         view: Name under which the newest of the dated targets is shown; empty for none.
         by_name: It leaves only to sinks whose ``tables`` name it, and not to those that take all tables.
     """
@@ -192,13 +196,17 @@ def _refuse_columns(one: Publication, contract: type[Contract], where: str) -> N
             raise UseCaseError(f"{name!r} is no column that leaves", where=where, allowed=leaving)
     if hidden := set(one.masked) & set(key):
         raise UseCaseError(f"{min(hidden)!r} names the rows, and cannot be masked", where=where)
-    if one.mode == "upsert" and not key:
+    if one.mode in ("upsert", "daily") and not key:
         raise UseCaseError("without a key no row can take another's place", where=where, next_step="say key=(...)")
     loose = [column.name for column in contract.columns if column.nullable and column.name in key]
-    if one.mode == "upsert" and loose:
+    if one.mode in ("upsert", "daily") and loose:
         raise UseCaseError(f"{loose[0]!r} may be null, and cannot name a row", where=where)
-    if (one.mode == "dated") != bool(one.dated_by) or (one.view and one.mode != "dated"):
-        raise UseCaseError("dated_by and view go with mode='dated', which needs dated_by", where=where)
+    if (one.mode in _OF_DAYS) != bool(one.dated_by) or (one.view and one.mode not in _OF_DAYS):
+        raise UseCaseError("dated_by and view go with mode='dated' and mode='daily', which need dated_by", where=where)
+    if one.mode == "daily" and one.dated_by not in key:
+        raise UseCaseError(
+            f"{one.dated_by!r} is no part of the key: a row could leave its day", where=where, next_step="take dated"
+        )
     if one.dated_by and known[one.dated_by] not in ("instant", "day"):
         raise UseCaseError(f"{one.dated_by!r} is no instant and no day", where=where)
     if one.rows is not None and one.mode != "replace":

@@ -15,6 +15,7 @@ from trunkline.errors import InputError, UseCaseError
 from trunkline.spec.audience import Audience, refuse_unaddressable
 from trunkline.spec.derived import Derived, refuse_underivable
 from trunkline.spec.gates import Gate
+from trunkline.spec.live import LiveChart, refuse_undrawable
 from trunkline.spec.publish import Publication, refuse_unpublishable
 from trunkline.spec.references import refuse_dangling
 from trunkline.spec.retraining import Retrain
@@ -129,6 +130,7 @@ class UseCase:
         envelopes: By dataset, how messages that hold several records are taken apart: of the HTTP edge, of brokers and
             of REST sources.
         recordings: By dataset, how files in a form of their own are taken apart, such as the archive of an app.
+        live: Readings that the console's live page draws as they come.
         publish: Tables that others read, where the settings name a sink (docs/publish.md).
         segments: Columns that name a subscriber's segment in published predictions, features of the model without
             personal data.
@@ -163,6 +165,7 @@ class UseCase:
     justified: Mapping[str, str] | None = None
     envelopes: Mapping[str, Unwrap] = field(default_factory=dict)
     recordings: Mapping[str, Recording] = field(default_factory=dict)
+    live: tuple[LiveChart, ...] = ()
     publish: tuple[Publication, ...] = ()
     segments: tuple[str, ...] = ()
     audience: Audience | None = None
@@ -199,6 +202,7 @@ class UseCase:
         refuse_unwindowable(self.datasets, self.windows, taken=self.derived, where=where)
         for name, contract in self.contracts.items():
             refuse_dangling(contract, self.contracts, where=f"{where}, {name!r}")
+        refuse_undrawable(self.live, self.datasets, where=where)
         refuse_unpublishable(self.publish, self.contracts, where=where)
         private = {column.name for one in self.contracts.values() for column in one.columns if column.pii}
         if named := private & set(self.segments):

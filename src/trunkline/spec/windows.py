@@ -124,19 +124,22 @@ class HalfSpace:
 
 @dataclass(frozen=True, kw_only=True)
 class WindowRule:
-    """When a window ... then an alert.
+    """When a window ... then an alert, and what is done with it.
 
     Attributes:
         when: Condition over the fields of the window, scores among them; null is not met.
         title: What is said, a few words.
         severity: How bad it is, by X.733.
         cooldown: Event time after an alert in which the same device raises no other of this rule.
+        actions: What is done with its alerts, by name: targets of the settings (``notify.targets``: webhook, e-mail,
+            chat, ...), and ``events``, the topic of CloudEvents. Empty is whatever the settings do with alerts.
     """
 
     when: Expr
     title: str
     severity: Literal["critical", "major", "minor", "warning"] = "minor"
     cooldown: timedelta = timedelta(0)
+    actions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,10 @@
-"""Intervals by resampling rows: of any metric of one model, and of the difference of two models on the same rows.
+"""Intervals by resampling: of any metric of one model, and of the difference of two models on the same rows.
 
 The classes are resampled apart, so that every resample has rows of both. How many of each is drawn as well
 (``class_shares="drawn"``), because in a random sample of customers the share of churners is itself uncertain; resamples
 of ``"fixed"`` class shares would make the intervals of accuracy, Brier score, precision and above all ECE too narrow.
+Rows of one group (a cell, a house) are alike, and resampled as if
+they were independent they make intervals too narrow: with ``groups``, whole groups are drawn instead.
 Named metrics are evaluated on blocks of resamples at once; a metric of your own is called once per resample. The same
 seed, rows and resamples give the same interval to the last digit.
 """
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from trunkline.stats.arrays import Floats, Ints, finite, paired
 from trunkline.stats.intervals import Interval
@@ -47,7 +49,7 @@ class PairedDifference:
     p_value: float
 
 
-def bootstrap_interval(
+def bootstrap_interval(  # noqa: PLR0913 - the settings of a bootstrap
     y: ArrayLike,
     p: ArrayLike,
     *,
@@ -57,14 +59,16 @@ def bootstrap_interval(
     resamples: int = 1000,
     level: float = 0.95,
     class_shares: ClassShares = "drawn",
+    groups: ArrayLike | None = None,
 ) -> Interval:
     """Return a metric with its bootstrap interval, resampled by class.
 
     The percentile interval, for all metrics but ``ece``: that one is biased upwards (noise in a bin never cancels), the
     more so in a resample, and therefore gets the basic interval, which reflects the percentiles about the figure and so
     takes the bias off; it is cut at 0 and stretched to hold the figure. Assumes independent rows that the model was not
-    fitted on. Percentiles are too narrow below some 30 rows of a class. Source: Efron (1979),
-    doi:10.1214/aos/1176344552; Davison and Hinkley (1997), section 5.2, doi:10.1017/CBO9780511802843.
+    fitted on, or with ``groups`` independent groups (the cluster bootstrap). Percentiles are too narrow below some 30
+    rows of a class, or 30 groups. Source: Efron (1979), doi:10.1214/aos/1176344552; Davison and Hinkley (1997),
+    section 5.2, and section 3.8 of groups, doi:10.1017/CBO9780511802843.
 
     Args:
         y: Class (0 or 1) or true number of each row, shape (rows,).
@@ -75,7 +79,9 @@ def bootstrap_interval(
         resamples: Number of resamples, at least 2; some 1000 for a 95 % interval.
         level: Coverage, in (0, 1).
         class_shares: ``fixed`` only where the numbers of rows of each class were fixed before the rows were taken;
-            without meaning for a ``y`` that holds more than 0 and 1.
+            without meaning for a ``y`` that holds more than 0 and 1, and with ``groups``.
+        groups: Group of each row, shape (rows,), at least two of them: as many groups as there are, are drawn whole,
+            and the classes come with them; a draw of one class is drawn again. None takes rows for independent.
 
     Returns:
         The metric of all rows and its interval.
@@ -95,10 +101,10 @@ def bootstrap_interval(
     else:
         name, prepared = "own", _called(finite(y, name="y"), finite(p, name="p"), metric)
     _refuse_settings(resamples, level)
-    return _intervals({name: prepared}, _draws(_strata(y, {name}), seed, resamples, class_shares), level)[name]
+    return _intervals({name: prepared}, _draws(_strata(y, {name}), seed, resamples, class_shares, groups), level)[name]
 
 
-def bootstrap_intervals(
+def bootstrap_intervals(  # noqa: PLR0913 - the settings of a bootstrap
     y: ArrayLike,
     p: ArrayLike,
     *,
@@ -108,6 +114,7 @@ def bootstrap_intervals(
     resamples: int = 1000,
     level: float = 0.95,
     class_shares: ClassShares = "drawn",
+    groups: ArrayLike | None = None,
 ) -> dict[str, Interval]:
     """Return several metrics with their bootstrap intervals, all from the same resamples.
 
@@ -120,6 +127,7 @@ def bootstrap_intervals(
         resamples: Number of resamples, at least 2.
         level: Coverage, in (0, 1).
         class_shares: As ``bootstrap_interval``.
+        groups: As ``bootstrap_interval``.
 
     Returns:
         An interval for each metric, in the order of ``metrics``; the same as ``bootstrap_interval`` of each.
@@ -135,10 +143,10 @@ def bootstrap_intervals(
     """
     prepared = {name: prepare(y, p, metric=name, threshold=threshold) for name in metrics}
     _refuse_settings(resamples, level)
-    return _intervals(prepared, _draws(_strata(y, set(metrics)), seed, resamples, class_shares), level)
+    return _intervals(prepared, _draws(_strata(y, set(metrics)), seed, resamples, class_shares, groups), level)
 
 
-def paired_bootstrap(
+def paired_bootstrap(  # noqa: PLR0913 - the settings of a bootstrap
     y: ArrayLike,
     p_a: ArrayLike,
     p_b: ArrayLike,
@@ -148,6 +156,7 @@ def paired_bootstrap(
     threshold: float = 0.5,
     resamples: int = 1000,
     level: float = 0.95,
+    groups: ArrayLike | None = None,
 ) -> PairedDifference:
     """Compare two models on the same rows: both are scored on each resample, and the difference is what varies.
 
@@ -163,6 +172,7 @@ def paired_bootstrap(
         threshold: A row is predicted positive when ``p >= threshold``, for both models and named metrics.
         resamples: Number of resamples, at least 2.
         level: Coverage, in (0, 1).
+        groups: As ``bootstrap_interval``.
 
     Returns:
         Both figures, their difference (first minus second) with its percentile interval, and the test.
@@ -188,7 +198,8 @@ def paired_bootstrap(
     strata = _strata(y, {metric} if isinstance(metric, str) else set())
     once = np.ones((1, strata.size))
     a, b = float(first(once)[0]), float(second(once)[0])
-    drawn = np.concatenate([first(counts) - second(counts) for counts in _draws(strata, seed, resamples, "drawn")])
+    draws = _draws(strata, seed, resamples, "drawn", groups)
+    drawn = np.concatenate([first(counts) - second(counts) for counts in draws])
     low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2])
     beyond = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
     return PairedDifference(
@@ -234,24 +245,48 @@ def _strata(y: ArrayLike, metrics: set[str]) -> Ints:
     return values.astype(np.int64)
 
 
-def _draws(strata: Ints, seed: int, resamples: int, class_shares: ClassShares) -> Iterator[Floats]:
+def _draws(
+    strata: Ints, seed: int, resamples: int, class_shares: ClassShares, groups: ArrayLike | None
+) -> Iterator[Floats]:
     """Yield counts of blocks of resamples, each of shape (some resamples, rows); they add up to ``resamples``."""
     rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
-    rows = strata.size
-    block = max(1, _CELLS_PER_BLOCK // rows)
+    draw = _rows_drawn(strata, rng, class_shares) if groups is None else _groups_drawn(strata, rng, np.asarray(groups))
+    block = max(1, _CELLS_PER_BLOCK // strata.size)
     for start in range(0, resamples, block):
-        counts = np.empty((min(block, resamples - start), rows))
-        for drawn in counts:
-            sizes = [member.size for member in members]
-            if class_shares == "drawn" and len(members) == 2:
-                # With the class sizes drawn first this is the ordinary bootstrap, but for resamples of one class,
-                # which no metric could judge.
-                first = min(max(int(rng.binomial(rows, sizes[0] / rows)), 1), rows - 1)
-                sizes = [first, rows - first]
-            for member, size in zip(members, sizes, strict=True):
-                drawn[member] = np.bincount(rng.integers(0, member.size, size), minlength=member.size)
-        yield counts
+        yield np.stack([draw() for _ in range(min(block, resamples - start))])
+
+
+def _rows_drawn(strata: Ints, rng: np.random.Generator, class_shares: ClassShares) -> Callable[[], Floats]:
+    members, rows = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)], strata.size
+
+    def draw() -> Floats:
+        drawn = np.empty(rows)
+        sizes = [member.size for member in members]
+        if class_shares == "drawn" and len(members) == 2:
+            # With the class sizes drawn first this is the ordinary bootstrap, but for resamples of one class,
+            # which no metric could judge.
+            first = min(max(int(rng.binomial(rows, sizes[0] / rows)), 1), rows - 1)
+            sizes = [first, rows - first]
+        for member, size in zip(members, sizes, strict=True):
+            drawn[member] = np.bincount(rng.integers(0, member.size, size), minlength=member.size)
+        return drawn
+
+    return draw
+
+
+def _groups_drawn(strata: Ints, rng: np.random.Generator, groups: NDArray[np.generic]) -> Callable[[], Floats]:
+    names, group = np.unique(groups, return_inverse=True)
+    if group.size != strata.size or names.size < 2:
+        raise ValueError(f"groups must name two groups or more and {strata.size} rows, not {names.size}, {group.size}")
+    holders = [np.unique(group[strata == stratum]) for stratum in np.unique(strata)]
+
+    def draw() -> Floats:
+        while True:
+            drawn = np.bincount(rng.integers(0, names.size, names.size), minlength=names.size)
+            if all(drawn[holder].any() for holder in holders):
+                return np.asarray(drawn[group], dtype=np.float64)
+
+    return draw
 
 
 def _refuse_settings(resamples: int, level: float) -> None:

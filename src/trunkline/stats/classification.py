@@ -96,11 +96,20 @@ class PrecisionRecallCurve:
     thresholds: tuple[float | None, ...]
 
 
-def headline(y: ArrayLike, p: ArrayLike, *, threshold: float, seed: int, resamples: int = 1000) -> dict[str, Interval]:
+def headline(
+    y: ArrayLike,
+    p: ArrayLike,
+    *,
+    threshold: float,
+    seed: int,
+    resamples: int = 1000,
+    groups: ArrayLike | None = None,
+) -> dict[str, Interval]:
     """Return all headline metrics of a binary classifier with 95 % intervals.
 
     ROC AUC has DeLong's interval (``delong_interval``), ECE the basic, all others the percentile interval of a
-    bootstrap by class (``bootstrap_interval``; sources and assumptions stand there). 50,000 rows take a second or two.
+    bootstrap by class (``bootstrap_interval``; sources and assumptions stand there). With groups all intervals are of
+    whole groups drawn, that of ROC AUC among them. 50,000 rows take a second or two.
 
     Args:
         y: Class of each row, 0 or 1, shape (rows,), at least two rows of each.
@@ -108,6 +117,7 @@ def headline(y: ArrayLike, p: ArrayLike, *, threshold: float, seed: int, resampl
         threshold: A row is predicted positive when ``p >= threshold``.
         seed: Seed of the resampling.
         resamples: Number of resamples.
+        groups: Group of each row, shape (rows,), where rows of one are alike; one group only is taken for none.
 
     Returns:
         An interval for each of ``BINARY_METRICS``, by scikit-learn's scorer name, and ``ece``.
@@ -122,12 +132,17 @@ def headline(y: ArrayLike, p: ArrayLike, *, threshold: float, seed: int, resampl
         (0.8889, 1.0)
     """
     area = delong_interval(y, probabilities(p))
-    others = [name for name in BINARY_METRICS if name != "roc_auc"]
-    rest = bootstrap_intervals(y, p, metrics=others, seed=seed, threshold=threshold, resamples=resamples)
+    clusters = _clusters(groups)
+    drawn = [name for name in BINARY_METRICS if name != "roc_auc" or clusters is not None]
+    rest = bootstrap_intervals(
+        y, p, metrics=drawn, seed=seed, threshold=threshold, resamples=resamples, groups=clusters
+    )
     return {"roc_auc": area, **rest}
 
 
-def regression_headline(y: ArrayLike, yhat: ArrayLike, *, seed: int, resamples: int = 1000) -> dict[str, Interval]:
+def regression_headline(
+    y: ArrayLike, yhat: ArrayLike, *, seed: int, resamples: int = 1000, groups: ArrayLike | None = None
+) -> dict[str, Interval]:
     """Return all headline metrics of a regressor with 95 % percentile bootstrap intervals.
 
     Sources and assumptions as ``bootstrap_interval``; rows are resampled without strata.
@@ -137,6 +152,7 @@ def regression_headline(y: ArrayLike, yhat: ArrayLike, *, seed: int, resamples: 
         yhat: Prediction from a model that was not fitted on the row, shape (rows,), same unit as ``y``.
         seed: Seed of the resampling.
         resamples: Number of resamples.
+        groups: As of :func:`headline`.
 
     Returns:
         An interval for each of ``REGRESSION_METRICS``; r2 without unit, the other two in the unit of ``y``, negated.
@@ -148,7 +164,9 @@ def regression_headline(y: ArrayLike, yhat: ArrayLike, *, seed: int, resamples: 
         >>> round(regression_headline([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 5.0], seed=0)["r2"].value, 2)
         0.8
     """
-    return bootstrap_intervals(y, yhat, metrics=REGRESSION_METRICS, seed=seed, resamples=resamples)
+    return bootstrap_intervals(
+        y, yhat, metrics=REGRESSION_METRICS, seed=seed, resamples=resamples, groups=_clusters(groups)
+    )
 
 
 def confusion_matrix(y: ArrayLike, p: ArrayLike, *, threshold: float) -> ConfusionMatrix:
@@ -277,6 +295,10 @@ def precision_recall_curve(y: ArrayLike, p: ArrayLike, *, most_points: int = 200
         precision=tuple(precision[kept].tolist()),
         thresholds=(*thresholds[kept[:-1]].tolist(), None),
     )
+
+
+def _clusters(groups: ArrayLike | None) -> ArrayLike | None:
+    return groups if groups is not None and np.unique(groups).size > 1 else None
 
 
 def _checked(y: ArrayLike, p: ArrayLike, *, both: int = 0) -> tuple[Ints, Floats]:

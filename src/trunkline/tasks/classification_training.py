@@ -89,11 +89,21 @@ def train(
     fitted = fit_parts(choice.parts, trials=trials, matrix=trials.matrix, target=trials.target)
     phases.begin("judge")
     progress("judge", 0.0)
-    metrics = headline(truth, out_of_fold, threshold=threshold, seed=seed)
+    metrics = headline(
+        truth, out_of_fold, threshold=threshold, seed=seed, groups=rows.structure.of(rows.train[judged]).groups
+    )
     test = rows.matrix[rows.test]
     test_scores = calibrated_scores(blended_margin(fitted, test), calibration)
     test_metrics = (
-        headline(rows.target[rows.test], test_scores, threshold=threshold, seed=seed) if len(rows.test) else {}
+        headline(
+            rows.target[rows.test],
+            test_scores,
+            threshold=threshold,
+            seed=seed,
+            groups=rows.structure.of(rows.test).groups,
+        )
+        if len(rows.test)
+        else {}
     )
     used, final = rows.train, fitted
     if task.refit_on_all and len(rows.test):

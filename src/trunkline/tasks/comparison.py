@@ -22,12 +22,12 @@ from trunkline.tasks.base_matrix import Floats
 from trunkline.tasks.blending import cross_fitted_blend
 from trunkline.tasks.classification import Classification
 from trunkline.tasks.finishing import cross_fitted
-from trunkline.tasks.folds import Fold, make_folds
+from trunkline.tasks.folds import Fold, Places, make_folds
 from trunkline.tasks.info import ModelInfo
 from trunkline.tasks.learners import Learner
 from trunkline.tasks.model import Model
 from trunkline.tasks.regression import Regression
-from trunkline.tasks.rows import TrainingRows, labelled, prepare_rows
+from trunkline.tasks.rows import TrainingRows, groups_of, labelled, prepare_rows
 from trunkline.tasks.validation import OutOfFold, cross_validate, sigmoid
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class PairedComparison(BaseModel):
 
     Attributes:
         metric: Scorer name; greater is better.
-        method: ``delong``, ``bootstrap`` (both on unseen rows) or ``refitted`` (corrected resampled t over folds).
+        method: ``delong``, ``bootstrap`` (both on unseen rows; the latter also of ROC AUC where the task has groups,
+            which are drawn whole) or ``refitted`` (corrected resampled t over folds).
         rows: Rows both were judged on.
         candidate: The candidate's figure.
         champion: The champion's figure.
@@ -104,9 +105,10 @@ def score(model: Model, table: "pa.Table", *, seed: int) -> dict[str, Interval]:
     classification = model.info.task == "classification"
     rows, target = labelled(table, label=model.info.label, classification=classification)
     answers = model.scores(model.base.from_table(rows))
+    groups = _groups_of(rows, model.info)
     if classification:
-        return headline(target, answers, threshold=model.info.threshold or 0.0, seed=seed)
-    return regression_headline(target, answers, seed=seed)
+        return headline(target, answers, threshold=model.info.threshold or 0.0, seed=seed, groups=groups)
+    return regression_headline(target, answers, seed=seed, groups=groups)
 
 
 def compare(
@@ -119,7 +121,8 @@ def compare(
         champion: The one that is live.
         unseen: Labelled rows with the columns of both.
         metric: Scorer name; greater is better.
-        seed: Seed of the bootstrap; DeLong's test for ROC AUC needs none.
+        seed: Seed of the bootstrap; DeLong's test for ROC AUC needs none, and is taken where rows are
+            independent.
         confidence: Of each bound of the difference taken alone, in (0.5, 1).
 
     Returns:
@@ -136,7 +139,8 @@ def compare(
     a = candidate.scores(candidate.base.from_table(rows))
     b = champion.scores(champion.base.from_table(rows))
     level = 2 * confidence - 1
-    if metric == "roc_auc":
+    groups = _groups_of(rows, candidate.info)
+    if metric == "roc_auc" and groups is None:
         exact = delong_test(target, a, b, level=level)
         return PairedComparison(
             metric=metric,
@@ -149,7 +153,14 @@ def compare(
             confidence=confidence,
         )
     drawn = paired_bootstrap(
-        target, a, b, metric=metric, seed=seed, threshold=candidate.info.threshold or 0.5, level=level
+        target,
+        a,
+        b,
+        metric=metric,
+        seed=seed,
+        threshold=candidate.info.threshold or 0.5,
+        level=level,
+        groups=groups,
     )
     return PairedComparison(
         metric=metric,
@@ -161,6 +172,13 @@ def compare(
         p_value=drawn.p_value,
         confidence=confidence,
     )
+
+
+def _groups_of(rows: "pa.Table", info: ModelInfo) -> Places | None:
+    """The groups that are drawn whole; None where rows are independent, or all of one group."""
+    name = info.recipe.get("group")
+    found = groups_of(rows, str(name)) if name is not None and name in rows.column_names else None
+    return found if found is not None and len(np.unique(found)) > 1 else None
 
 
 def _refuse_different(candidate: ModelInfo, champion: ModelInfo) -> None:

@@ -72,8 +72,11 @@ def train(
     progress("judge", 0.0)
     test = rows.matrix[rows.test]
     test_answers = answers(test) if len(test) else np.zeros(0)
-    metrics = regression_headline(truth, out_of_fold, seed=seed)
-    test_metrics = regression_headline(rows.target[rows.test], test_answers, seed=seed) if len(test) else {}
+    groups, of_test = (rows.structure.of(places).groups for places in (rows.train[judged], rows.test))
+    metrics = regression_headline(truth, out_of_fold, seed=seed, groups=groups)
+    test_metrics = (
+        regression_headline(rows.target[rows.test], test_answers, seed=seed, groups=of_test) if len(test) else {}
+    )
     used = rows.train
     if task.refit_on_all and len(rows.test):
         used = np.arange(len(rows.target))

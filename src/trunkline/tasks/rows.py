@@ -14,7 +14,7 @@ from trunkline.tasks.base_matrix import BaseMatrix, Floats, Matrix, number_colum
 from trunkline.tasks.folds import Places, Structure, refuse_few, split_off
 from trunkline.tasks.supervised import Supervised
 
-__all__ = ["TrainingRows", "labelled", "prepare_rows"]
+__all__ = ["TrainingRows", "groups_of", "labelled", "prepare_rows"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def prepare_rows(task: Supervised, table: pa.Table, *, classification: bool, see
         refuse_few(target, folds=max(task.folds, task.tuning_folds), test_share=task.test_share, label=task.label)
     else:
         _refuse_flat(task, target)
-    structure = Structure(classification, _groups(rows, task.group), _order(rows, task.order))
+    structure = Structure(classification, groups_of(rows, task.group), _order(rows, task.order))
     everything = np.arange(len(target))
     train, test = everything, everything[:0]
     if task.test_share > 0:
@@ -122,6 +122,27 @@ def prepare_rows(task: Supervised, table: pa.Table, *, classification: bool, see
     return TrainingRows(rows, base, base.from_table(rows), target, train, test, structure, table.num_rows, places)
 
 
+def groups_of(table: pa.Table, name: str | None) -> Places | None:
+    """Number the groups of rows.
+
+    Args:
+        table: The rows.
+        name: The column that groups them; None where they are independent.
+
+    Returns:
+        Group number of each row, shape (rows,).
+
+    Raises:
+        InputError: A row has no group.
+    """
+    if name is None:
+        return None
+    if table[name].null_count:
+        raise InputError(f"group column {name!r} has nulls", next_step="fill or drop those rows")
+    codes = table[name].combine_chunks().dictionary_encode().indices
+    return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
 def _refuse_flat(task: Supervised, target: Floats) -> None:
     needed = int(np.ceil(2 * task.folds / (1 - task.test_share)))
     if len(target) < needed:
@@ -131,15 +152,6 @@ def _refuse_flat(task: Supervised, target: Floats) -> None:
         )
     if np.ptp(target) == 0:
         raise LabelError(f"label {task.label!r} has one value only", next_step="give rows that differ")
-
-
-def _groups(table: pa.Table, name: str | None) -> Places | None:
-    if name is None:
-        return None
-    if table[name].null_count:
-        raise InputError(f"group column {name!r} has nulls", next_step="fill or drop those rows")
-    codes = table[name].combine_chunks().dictionary_encode().indices
-    return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _order(table: pa.Table, name: str | None) -> Floats | None:

@@ -139,7 +139,7 @@ class Call(Contract):
     table: ClassVar[Table] = Table(key=("call_id",), ordered_by="position", deleted="deleted", unique="table")
 
     call_id: Integer = described()
-    note: Text | None = described()
+    note: Text = described()  # which PostgreSQL leaves out of what it says of a deleted row
     deleted: Flag = described(aliases=("_deleted",))
     position: Text = described(aliases=("_commit_position",))
 

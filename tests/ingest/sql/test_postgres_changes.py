@@ -84,6 +84,42 @@ def test_large_values_that_stay_are_told_or_refused(calls: "Database", puller: "
         puller.rows()
 
 
+def test_a_deleted_row_is_told_by_its_key(calls: "Database", puller: "Puller") -> None:
+    calls.run("INSERT INTO calls VALUES (1, 'a'), (2, 'b')")
+    puller.rows()
+    calls.run("DELETE FROM calls WHERE call_id = 1")
+    assert puller.said(puller.rows()) == [("delete", "1", None)]
+
+
+@pytest.mark.parametrize("identity", ["DEFAULT", "NOTHING"])
+def test_a_table_without_a_key_is_refused_before_it_is_published(
+    identity: str, postgresql: "Database", make_puller: MakePuller
+) -> None:
+    postgresql.run(
+        f"CREATE TABLE calls (call_id int NOT NULL, note text); ALTER TABLE calls REPLICA IDENTITY {identity}"
+    )
+    puller = make_puller(postgresql)
+    with pytest.raises(SourceError, match="no key") as caught:
+        puller.rows()
+    assert "REPLICA IDENTITY FULL" in caught.value.next_step
+    postgresql.run("INSERT INTO calls VALUES (1, 'a')")
+    postgresql.run("DELETE FROM calls")  # which the server refuses where the table is published
+    postgresql.run("ALTER TABLE calls REPLICA IDENTITY FULL")
+    assert puller.rows() == []
+    postgresql.run("INSERT INTO calls VALUES (1, 'a')")
+    postgresql.run("DELETE FROM calls")
+    assert puller.said(puller.rows()) == [("insert", "1", "a"), ("delete", "1", "a")]
+
+
+def test_a_unique_index_may_be_the_key(postgresql: "Database", make_puller: MakePuller) -> None:
+    postgresql.run("CREATE TABLE calls (call_id int NOT NULL, note text); CREATE UNIQUE INDEX one ON calls (call_id)")
+    postgresql.run("ALTER TABLE calls REPLICA IDENTITY USING INDEX one; INSERT INTO calls VALUES (1, 'a')")
+    puller = make_puller(postgresql)
+    puller.rows()
+    postgresql.run("UPDATE calls SET call_id = 2")
+    assert puller.said(puller.rows()) == [("delete", "1", None), ("update", "2", "a")]
+
+
 def test_a_slot_that_is_gone_is_told_with_what_to_do(calls: "Database", puller: "Puller") -> None:
     calls.run("INSERT INTO calls VALUES (1, 'a')")
     puller.rows()

@@ -451,3 +451,58 @@ def test_clouds_ask_for_certificates_and_so_does_this_broker(
         device.close()
     drained(tmp_path, "phones")
     assert [row["device_id"] for row in table(tmp_path, "sensors.readings")] == ["d1"]
+
+
+def test_devices_of_the_form_of_azure_iot_hub(
+    mosquitto: Mosquitto, tmp_path: Path, reading: Reading, make_certificates: Callable[[Path], None]
+) -> None:
+    from paho.mqtt.client import Client, MQTTv311
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    folder = mosquitto.folder
+    make_certificates(folder)
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    user = "127.0.0.1/{}/?api-version=2021-04-12"
+    rights = (  # who is named otherwise than the Hub wants it may do nothing, whatever its certificate
+        f"user {user.format('platform')}\ntopic read devices/+/messages/events/#\n"
+        f"user {user.format('d1')}\ntopic write devices/d1/messages/events/#\n"
+    )
+    (folder / "rights").write_text(rights)
+    (folder / "rights").chmod(0o644)
+    pairs = (f"cafile {folder}/ca.pem", f"certfile {folder}/server.pem", f"keyfile {folder}/server.key")
+    asks = ("require_certificate true", f"acl_file {folder}/rights")
+    mosquitto.configure(("allow_anonymous true", *pairs, *asks))
+    mosquitto.start()
+    url = f"mqtts://127.0.0.1:{mosquitto.port}/devices/+/messages/events/#"
+    (tmp_path / "trunkline.toml").write_text(
+        '[sources.phones]\nkind = "topic"\nusecase = "sensors"\n'
+        f'url = "{url}?profile=azure-iot-hub&client_id=platform"\n[sources.phones.options]\n'
+        f'"tls.ca" = "{folder}/ca.pem"\n"tls.certificate" = "{folder}/d2.pem"\n"tls.key" = "{folder}/d2.key"\n'
+    )
+    drained(tmp_path, "phones")  # from now on the broker keeps what comes: MQTT 3.1.1, a session that stays
+
+    def device(user: str, *values: object) -> None:
+        context = ssl.create_default_context(cafile=folder / "ca.pem")
+        context.load_cert_chain(folder / "d1.pem", folder / "d1.key")
+        client = Client(CallbackAPIVersion.VERSION2, client_id=user.split("/")[1], protocol=MQTTv311)
+        client.username_pw_set(user)
+        client.tls_set_context(context)
+        client.connect("127.0.0.1", mosquitto.port)
+        client.loop_start()
+        bag = "$.ct=application%2Fjson&$.ce=utf-8"
+        for value in values:
+            sent = client.publish(f"devices/d1/messages/events/{bag}", json.dumps(value), qos=1)
+            sent.wait_for_publish(timeout=30)
+            assert sent.is_published()
+        client.disconnect()
+        client.loop_stop()
+
+    device(user.format("d1"), reading(1) | {"device_id": "d1"}, reading(2) | {"device_id": "d2"})
+    device("127.0.0.1/d1/?api-version=1", reading(3) | {"device_id": "d1"})  # not as the Hub wants it
+    drained(tmp_path, "phones")
+    assert [(row["device_id"], row["read_at"].second) for row in table(tmp_path, "sensors.readings")] == [("d1", 1)]
+    [refused] = table(tmp_path, "platform.quarantine")
+    assert "device_id.not_its_own" in refused["row"]
+    drained(tmp_path, "phones")  # what was acknowledged does not come again
+    assert len(table(tmp_path, "sensors.readings")) == 1

@@ -59,6 +59,13 @@ def test_cron_lines_mean_the_same_to_cron_and_to_us(page: str) -> None:
         assert_is_a_command(tokens)
 
 
+def test_airflow_is_handed_its_file_by_a_command(page: str) -> None:
+    for line in "".join(blocks(page, "sh")).splitlines():
+        program, *tokens = shlex.split(line)
+        assert program == "trunkline"
+        assert_is_a_command(tokens)
+
+
 def test_the_settings_are_settings(page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (text,) = blocks(page, "toml")
     monkeypatch.chdir(tmp_path)

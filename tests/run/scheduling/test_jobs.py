@@ -76,6 +76,7 @@ def test_sources_plans_and_maintenance_have_their_jobs(listed: Trunkline) -> Non
         '[sources.by_hand]\nkind = "folder"\nusecase = "leavers"\npath = "hand"\n'
         '[scheduler]\nmaintain = { cron = "30 3 * * *" }\nskip = ["run:churn"]\n'
         '[scheduler.runs.leavers]\nevery = "PT1H"\n[scheduler.runs.churn]\nevery = "PT1H"\n'
+        '[scheduler.alarms.towers]\nevery = "PT15M"\n'
     )
     assert code == 0, err
     found = json.loads(out)
@@ -84,6 +85,7 @@ def test_sources_plans_and_maintenance_have_their_jobs(listed: Trunkline) -> Non
         ("ingest:crm", "trunkline ingest leavers crm", "cron */15 * * * * in Asia/Tokyo", "never"),
         ("ingest:drop", "trunkline watch leavers drop --once", "every 0:10:00", "never"),
         ("run:leavers", "trunkline run leavers", "every 1:00:00", "never"),
+        ("alarms:towers", "trunkline alarms towers", "every 0:15:00", "never"),
         ("maintain", "trunkline maintain", "cron 30 3 * * * in UTC", "never"),
     ]
     assert all(job["next_at"] is not None for job in found["jobs"])
@@ -93,12 +95,13 @@ def test_sources_plans_and_maintenance_have_their_jobs(listed: Trunkline) -> Non
     ("settings", "what"),
     [
         ('[scheduler.runs.nothing]\nevery = "PT1H"', "no use case 'nothing'"),
+        ('[scheduler.alarms.leavers]\nevery = "PT1H"', "watches no series"),
         ('[scheduler.runs.leavers]\ncron = "0 0 30 2 *"', "a day that never comes"),
         ('[scheduler.runs.leavers]\ncron = "61 * * * *"', "'61' of a cron line cannot be read"),
         ('[scheduler]\nskip = ["run:leavers"]', "no job 'run:leavers' to skip"),
         ('[scheduler]\nmaintain = { every = "PT1H", cron = "5 * * * *" }', "scheduler.maintain is not allowed"),
     ],
-    ids=["use case", "never", "cron", "skip", "both"],
+    ids=["use case", "watches nothing", "never", "cron", "skip", "both"],
 )
 def test_schedules_that_mean_nothing_are_refused(listed: Trunkline, settings: str, what: str) -> None:
     code, _, err = listed(settings)

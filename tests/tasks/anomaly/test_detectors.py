@@ -54,7 +54,7 @@ def test_scores_of_odd_rows_are_above_those_of_usual_ones_and_repeat() -> None:
 def test_episodes_end_with_their_thing_and_bridge_short_gaps() -> None:
     scores = np.array([5, 5, 0, 5, 0, 0, 0, 5, 5, 5.0])
     thing = np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, 1])
-    found = episodes_of(scores, thing=thing, threshold=4.0, gap=1)
+    found = episodes_of(scores, thing=thing, threshold=4.0, budget=Budget(gap=1, usual_below=1))
     assert found.first.tolist() == [0, 7, 9]
     assert found.last.tolist() == [3, 8, 9]
     assert found.strength.tolist() == [3.0, 2.0, 1.0]
@@ -70,7 +70,7 @@ def test_no_more_alerts_than_the_budget(seed: int, per_week: float) -> None:
     budget = Budget(per_week=per_week, rows_per_week=96)
     smooth = smoothed(scores, thing=thing, rows=budget.persistence)
     threshold = threshold_for(smooth, thing=thing, budget=budget)
-    found = episodes_of(smooth, thing=thing, threshold=threshold, gap=budget.gap)
+    found = episodes_of(smooth, thing=thing, threshold=threshold, budget=budget)
     assert 1 <= len(found.first) <= per_week * things
     chosen = kept(found, thing=thing, week=np.zeros_like(thing), budget=budget)
     assert np.bincount(thing[found.first[chosen]], minlength=things).max() <= np.ceil(per_week)

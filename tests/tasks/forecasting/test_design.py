@@ -73,6 +73,22 @@ def test_lags_and_means_are_what_they_say(made: tuple[Floats, Floats, Floats]) -
     )
 
 
+def test_servers_see_the_mean_of_their_own_group_in_whatever_order_they_stand() -> None:
+    drawn = np.random.default_rng(2)
+    values = drawn.uniform(10, 20, (5, HOURS))
+    values[3, 298:301] = np.nan
+    group = np.array([2, 0, 2, 0, 2])
+    grid = Grid(tuple((f"s{place}", "ms") for place in range(5)), group, values)
+    nothing = Grid((), np.zeros(0, dtype=np.int64), np.zeros((0, HOURS)))
+    given = Panel(datetime(2026, 1, 5, tzinfo=UTC), ("a", "without any", "b"), grid, nothing)
+    design = replace(learned_design(TASK, given, until=HOURS - 1), scales=Scales(np.ones(5), np.full(5, np.inf)))
+    matrix = design.matrix(np.arange(5), np.full(5, 300), horizon=1, view="newest")
+    found = matrix[:, design.names.index("servers_mean_3")]
+    for place in range(5):
+        hours = np.nanmean(values[group == group[place]][:, 298:301], axis=0)
+        assert found[place] == pytest.approx(hours.mean() - hours[-1], abs=1e-4)
+
+
 def test_the_usual_value_is_the_mean_of_the_hour_over_seven_days(made: tuple[Floats, Floats, Floats]) -> None:
     values, load, planned = made
     design = learned_design(TASK, panel(values, load, planned), until=HOURS - 1)

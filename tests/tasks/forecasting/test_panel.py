@@ -27,7 +27,9 @@ def panel(*rows: tuple[str, str, datetime, float | None]) -> Panel:
     return panel_of(table, target="ms", at="at", server="server", metric="metric", value="value")
 
 
-def test_gaps_are_unknown_and_values_of_one_hour_are_averaged() -> None:
+@pytest.mark.parametrize("counted", [0, 1_000])
+def test_gaps_are_unknown_and_values_of_one_hour_are_averaged(counted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trunkline.tasks.forecasting.panel._MOST_COUNTED", counted)  # names are ranked in two ways
     made = panel(
         ("b", "ms", START, 1.0),
         ("a", "ms", START + timedelta(minutes=5), 2.0),
@@ -35,11 +37,12 @@ def test_gaps_are_unknown_and_values_of_one_hour_are_averaged() -> None:
         ("a", "ms", START + timedelta(hours=2), 8.0),
         ("a", "load", START, 5.0),
         ("a", "ms", START + timedelta(hours=9), None),
+        ("c", "calls", START, 7.0),
     )
     assert made.servers == ("a", "b")
     assert made.hours == 3
     np.testing.assert_array_equal(made.targets.values, [[3.0, np.nan, 8.0], [1.0, np.nan, np.nan]])
-    assert made.covariates.names == (("a", "load"),)
+    assert made.covariates.names == (("a", "load"), ("c", "calls"))
 
 
 def test_the_grid_has_no_hour_twice_and_none_less_where_clocks_change() -> None:

@@ -4,18 +4,16 @@ The only module that imports ``paho``.
 """
 
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trunkline.brokers.mqtt_address import MqttAddress
 from trunkline.errors import BusyError, InputError, MissingExtraError, TrunklineError, UnavailableError
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
-    from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
-    from paho.mqtt.subscribeoptions import SubscribeOptions
 
-__all__ = ["FULL_TLS_FILES", "client_of", "connect_properties", "refusal_of", "subscribe_options"]
+__all__ = ["FULL_TLS_FILES", "client_of", "connect_options", "refusal_of", "subscribe_options"]
 
 FULL_TLS_FILES: Final = ("tls.ca", "tls.certificate", "tls.key")
 """Options that name files."""
@@ -28,7 +26,7 @@ _TAKEN_OVER: Final = 0x8E
 
 
 def client_of(address: MqttAddress, *, client_id: str) -> "Client":
-    """Make a client of MQTT 5 that acknowledges by hand.
+    """Make a client that acknowledges by hand.
 
     Args:
         address: Where the broker is.
@@ -39,11 +37,13 @@ def client_of(address: MqttAddress, *, client_id: str) -> "Client":
         MissingExtraError: The extra ``mqtt`` is not installed.
     """
     try:
-        from paho.mqtt.client import Client, MQTTv5
+        from paho.mqtt.client import Client, MQTTv5, MQTTv311
         from paho.mqtt.enums import CallbackAPIVersion
     except ImportError:
         raise MissingExtraError("paho", extra="mqtt") from None
-    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTv5, manual_ack=True)
+    # MQTT 5 says with each connection whether the session is kept, 3.1.1 with the client
+    spoken: dict[str, Any] = {"protocol": MQTTv5} if address.is_5 else {"protocol": MQTTv311, "clean_session": False}
+    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, manual_ack=True, **spoken)
     secrets = address.secrets
     if secrets.get("username"):
         client.username_pw_set(secrets["username"], secrets.get("password"))
@@ -53,8 +53,13 @@ def client_of(address: MqttAddress, *, client_id: str) -> "Client":
     return client
 
 
-def connect_properties(address: MqttAddress) -> "Properties":
-    """What the broker is told: how long it keeps the session, how much may be under way, how large a message may be."""
+def connect_options(address: MqttAddress) -> dict[str, Any]:
+    """What the broker is told: how long it keeps the session, how much may be under way, how large a message may be.
+
+    MQTT 3.1.1 has no words for these: the session is kept, and the rest is up to the broker.
+    """
+    if not address.is_5:
+        return {}
     from paho.mqtt.packettypes import PacketTypes
     from paho.mqtt.properties import Properties
 
@@ -62,15 +67,20 @@ def connect_properties(address: MqttAddress) -> "Properties":
     properties.SessionExpiryInterval = address.session_expiry_s
     properties.ReceiveMaximum = address.receive_maximum
     properties.MaximumPacketSize = _LARGEST_BYTES
-    return properties
+    return {"clean_start": False, "properties": properties}
 
 
-def subscribe_options(address: MqttAddress) -> "SubscribeOptions":
-    """QoS 1; what was retained comes with a new subscription alone, not with each connection."""
+def subscribe_options(address: MqttAddress) -> dict[str, Any]:
+    """QoS 1; what was retained comes with a new subscription alone, not with each connection.
+
+    By MQTT 3.1.1 it comes with each connection, and is known again.
+    """
+    if not address.is_5:
+        return {"qos": 1}
     from paho.mqtt.subscribeoptions import SubscribeOptions
 
     handling = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB if address.retained else SubscribeOptions.RETAIN_DO_NOT_SEND
-    return SubscribeOptions(qos=1, retainHandling=handling)
+    return {"options": SubscribeOptions(qos=1, retainHandling=handling)}
 
 
 def refusal_of(reason: "ReasonCode", address: MqttAddress, what: str) -> TrunklineError:

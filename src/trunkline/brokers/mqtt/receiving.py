@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from trunkline.brokers.mqtt.client import client_of, connect_properties, refusal_of, subscribe_options
+from trunkline.brokers.mqtt.client import client_of, connect_options, refusal_of, subscribe_options
 from trunkline.brokers.mqtt_address import MqttAddress
 from trunkline.brokers.once import Mark
 from trunkline.errors import InputError, TrunklineError, UnavailableError
@@ -98,13 +98,7 @@ class MqttReceiver:
         """
         address = self._address
         try:
-            self._client.connect(
-                address.host,
-                address.port,
-                keepalive=address.keep_alive_s,
-                clean_start=False,
-                properties=connect_properties(address),
-            )
+            self._client.connect(address.host, address.port, keepalive=address.keep_alive_s, **connect_options(address))
         except ssl.SSLError as error:
             raise InputError(
                 f"the broker and this client do not agree on TLS ({error.reason})",
@@ -175,7 +169,7 @@ class MqttReceiver:
             self._is_connected = True
         if self._connection > 1:
             _logger.info("the MQTT broker is back; session kept: %s", flags.session_present)
-        client.subscribe(self._address.filter, options=subscribe_options(self._address))
+        client.subscribe(self._address.filter, **subscribe_options(self._address))
 
     def _subscribed(
         self,
@@ -192,7 +186,10 @@ class MqttReceiver:
             self._is_subscribed = True
             self._lock.notify_all()
 
-    def _arrived(self, _client: "Client", _data: Any, message: "MQTTMessage") -> None:  # noqa: ANN401 - as above
+    def _arrived(self, client: "Client", _data: Any, message: "MQTTMessage") -> None:  # noqa: ANN401 - as above
+        if message.retain and not self._address.retained:  # by MQTT 5 the broker was asked to leave it out
+            client.ack(message.mid, message.qos)
+            return
         payload = bytes(message.payload)
         topic = message.topic
         content = hashlib.sha256(payload).digest()[:16]

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.ingest.byte_stream import ByteStream
-from trunkline.ingest.formats.delimited import first_line, open_csv
+from trunkline.ingest.formats.delimited import open_csv
+from trunkline.ingest.formats.dialect import header_of
 from trunkline.ingest.raw import unreadable
 from trunkline.settings.ingest import IngestSettings
 
@@ -71,8 +72,10 @@ class FirstLines:
         known = self._known.get(line)
         if known is None:
             opened = open_csv(ByteStream(path, None, self._limits))
-            delimiter, _, _ = first_line(path, line.decode())
-            known = self._known[line] = opened.header, delimiter
+            dialect = header_of(path, data.decode(), self._limits.csv).dialect
+            if not dialect.is_usual:
+                return None
+            known = self._known[line] = opened.header, dialect.delimiter
         return PlainCsv(*known, body, body.count(b"\n"))
 
 

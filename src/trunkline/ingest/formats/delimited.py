@@ -1,4 +1,4 @@
-"""CSV: comma, semicolon, tab or bar; quotes; LF, CRLF or CR; UTF-8, UTF-16, UTF-32 with its mark, or Windows-1252.
+"""CSV of any dialect; LF, CRLF or CR; UTF-8, UTF-16, UTF-32 with its mark, or Windows-1252.
 
 The whole file is looked through once before it is parsed: for its encoding, for a packed stream that breaks off, and
 for how it ends, because a parser takes a half-written file for a short one.
@@ -10,14 +10,17 @@ zero, UTF-8 where the whole file is valid UTF-8, and else Windows-1252.
 import codecs
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from itertools import islice
+from typing import IO, TYPE_CHECKING, Final, cast
+
+from typing_extensions import Buffer
 
 from trunkline.errors import SourceError
 from trunkline.ingest.byte_stream import ByteStream, refuse_width
+from trunkline.ingest.formats.dialect import Header, header_of
 from trunkline.ingest.raw import (
     BLOCK_BYTES,
     FILE_SUFFIXES,
@@ -33,10 +36,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.csv as pa_csv
 
-__all__ = ["first_line", "open_csv"]
+__all__ = ["open_csv"]
 
 _HEAD_BYTES: Final = 1 << 20
-_DELIMITERS: Final = (",", ";", "\t", "|")
+_LINES_AT_ONCE: Final = 10_000
 _NUL_SAMPLE: Final = 1 << 16
 _MARKS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -53,15 +56,19 @@ class _Look:
 
     Attributes:
         head: Its first mebibyte as text.
+        is_cut: Whether it goes on behind that.
         encoding: Python's name of it.
         ends_line: Whether its last line has an end.
         may_be_open: Whether a quotation mark may be left open.
+        has_quotes: Whether there is a double one anywhere.
     """
 
     head: str
+    is_cut: bool
     encoding: str
     ends_line: bool
     may_be_open: bool
+    has_quotes: bool
 
 
 def open_csv(source: ByteStream) -> RawFile:
@@ -73,29 +80,32 @@ def open_csv(source: ByteStream) -> RawFile:
     path = source.path
     look = _look(source)
     with _longest_field(source.longest_record):
-        delimiter, header, header_lines = first_line(path, look.head)
+        told = header_of(path, look.head, source.limits.csv, is_cut=look.is_cut)
+        header, dialect = told.names, told.dialect
         if not any(header):
             raise SourceError(
                 "the first line holds no column names", where=str(path), next_step="export the table with its header"
             )
         refuse_width(source, len(header))
         refuse_twins(path, header)
-        row = _unclosed_quote(source, look.encoding, delimiter) if look.may_be_open else None
+        may_be_open = dialect.quote and (look.may_be_open or not dialect.is_usual)
+        row = _unclosed_quote(source, look.encoding, told) if may_be_open else None
     if row is not None:
         raise truncated(path, f"a quotation mark that opens in row {row} is never closed")
     aside = Aside(path, most_bytes=source.limits.max_refused_mb << 20)
-    return RawFile(path, tuple(header), _batches(source, look, header, header_lines, delimiter, aside), aside.lines)
+    return RawFile(path, tuple(header), _batches(source, look, told, aside), aside.lines)
 
 
 def _look(source: ByteStream) -> _Look:
     """Read the whole file once, in blocks."""
-    head, last, quotes = b"", b"", 0
+    head, last, quotes, size = b"", b"", 0, 0
     utf8 = codecs.getincrementaldecoder("utf-8")()
     is_utf8 = True
     try:
         with source.stream() as stream:
             while block := stream.read(BLOCK_BYTES):
                 head = head or block[:_HEAD_BYTES]
+                size += len(block)
                 last = (last + block[-4:])[-4:]
                 quotes += block.count(b'"') if b'"' in block else 0  # to find none is much quicker than to count
                 # a character may be cut at the end of the last block, then the next one decides
@@ -105,11 +115,13 @@ def _look(source: ByteStream) -> _Look:
         raise truncated(source.path, str(error)) from error
     if not head:
         raise empty(source.path)
+    is_cut = size > len(head)
     encoding = _wide(head)
     if encoding:
         # a byte that looks like a quotation mark may be half of another character
         ends_line = last[-_WIDTH[encoding] :].replace(b"\x00", b"") in (b"\n", b"\r")
-        return _Look(head.decode(encoding, errors="ignore"), encoding, ends_line, may_be_open=quotes > 0)
+        text = head.decode(encoding, errors="ignore")
+        return _Look(text, is_cut, encoding, ends_line, may_be_open=quotes > 0, has_quotes=quotes > 0)
     if b"\x00" in head[:_NUL_SAMPLE]:
         raise SourceError(
             "the file is binary, not text",
@@ -120,7 +132,8 @@ def _look(source: ByteStream) -> _Look:
     encoding, errors = ("utf-8-sig", "ignore") if is_utf8 and not utf8.getstate()[0] else ("cp1252", "replace")
     ends_line = last[-1:] in (b"\n", b"\r")
     text = head.decode(encoding, errors=errors)
-    return _Look(text, encoding.removesuffix("-sig"), ends_line, may_be_open=quotes % 2 > 0)
+    encoding = encoding.removesuffix("-sig")
+    return _Look(text, is_cut, encoding, ends_line, may_be_open=quotes % 2 > 0, has_quotes=quotes > 0)
 
 
 def _wide(head: bytes) -> str:
@@ -154,28 +167,7 @@ def _longest_field(size: int) -> Iterator[None]:
         csv.field_size_limit(previous)
 
 
-def first_line(path: Path, head: str) -> tuple[str, list[str], int]:
-    """Take the delimiter that gives the first line the most fields; a comma where none gives two.
-
-    Returns:
-        The delimiter, the names of the columns, and how many lines they take.
-
-    Raises:
-        SourceError: A name never ends.
-    """
-    best: tuple[str, list[str], int] = (",", [], 0)
-    for delimiter in _DELIMITERS:
-        reader = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter)
-        try:
-            names = next(reader, [])
-        except csv.Error:
-            raise truncated(path, "its first line has a name without end") from None
-        if len(names) > len(best[1]):
-            best = delimiter, [name.strip() for name in names], reader.line_num
-    return best
-
-
-def _unclosed_quote(source: ByteStream, encoding: str, delimiter: str) -> int | None:
+def _unclosed_quote(source: ByteStream, encoding: str, told: Header) -> int | None:
     """Say in which data row a quotation mark opens that is still open at the end of the file; None where none is."""
     is_over, rows = False, 0
     with (
@@ -191,7 +183,7 @@ def _unclosed_quote(source: ByteStream, encoding: str, delimiter: str) -> int | 
 
         try:
             # a row that is complete is given before the next line is asked for
-            for row in csv.reader(watched(), delimiter=delimiter):
+            for row in told.dialect.rows(islice(told.dialect.lines(watched()), told.dialect.passed, None)):
                 rows += bool(row)
                 if is_over:
                     return max(rows - 1, 0)
@@ -200,18 +192,44 @@ def _unclosed_quote(source: ByteStream, encoding: str, delimiter: str) -> int | 
     return None
 
 
-def _batches(
-    source: ByteStream,
-    look: _Look,
-    header: Sequence[str],
-    header_lines: int,
-    delimiter: str,
-    aside: Aside,
-) -> "Iterator[pa.RecordBatch]":
+class _Encoded(io.RawIOBase):
+    """Lines of text as a stream of UTF-8."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines, self._left = lines, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Buffer) -> int:
+        view = memoryview(target).cast("B")
+        if not self._left:
+            self._left = "".join(islice(self._lines, _LINES_AT_ONCE)).encode()
+        given, self._left = self._left[: len(view)], self._left[len(view) :]
+        view[: len(given)] = given
+        return len(given)
+
+
+@contextmanager
+def _without_comments(source: ByteStream, look: _Look, told: Header) -> "Iterator[tuple[IO[bytes], str]]":
+    """Open a file for a parser that knows no comments; gives the stream and its encoding."""
+    with source.stream() as stream:
+        if told.dialect.comment is None:
+            yield stream, look.encoding
+            return
+        encoding = "utf-8-sig" if look.encoding == "utf-8" else look.encoding
+        with io.TextIOWrapper(stream, encoding, newline="") as lines:
+            text = iter(lambda: lines.readline(source.longest_record), "")
+            yield cast("IO[bytes]", io.BufferedReader(_Encoded(told.dialect.lines(text)), BLOCK_BYTES)), "utf-8"
+
+
+def _batches(source: ByteStream, look: _Look, told: Header, aside: Aside) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa
     import pyarrow.csv as pa_csv
 
     is_full = False
+    header, header_lines, dialect = told.names, told.lines, told.dialect
+    quote = dialect.quote if look.has_quotes or dialect.quote != '"' else ""
 
     def refuse(row: "pa_csv.InvalidRow") -> str:
         nonlocal is_full
@@ -228,7 +246,7 @@ def _batches(
     block = max(BLOCK_BYTES, source.longest_record)
     rows = 0
     try:
-        with source.stream() as stream:
+        with _without_comments(source, look, told) as (stream, encoding):
             reader = pa_csv.open_csv(
                 stream,
                 read_options=pa_csv.ReadOptions(
@@ -236,13 +254,20 @@ def _batches(
                     skip_rows=header_lines,
                     use_threads=False,
                     block_size=block,
-                    encoding=look.encoding,
+                    encoding=encoding,
                 ),
                 parse_options=pa_csv.ParseOptions(
-                    delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refuse
+                    delimiter=dialect.delimiter,
+                    quote_char=quote or False,
+                    double_quote=bool(quote),
+                    escape_char=dialect.escape or False,
+                    newlines_in_values=bool(quote),
+                    invalid_row_handler=refuse,
                 ),
                 convert_options=pa_csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+                    column_types=dict.fromkeys(names, pa.string()),
+                    strings_can_be_null=False,
+                    check_utf8=False,  # the look has seen to it, or what decoded the text
                 ),
             )
             for batch in reader:

@@ -56,8 +56,12 @@ class ArrivingPieces(LandedPieces):
             source, kept, name=path.name, number=number, content=content, size=size, origin=origin, position=position
         )
 
-    def keep(self, path: Path) -> Landed:
+    def keep(self, path: Path, *, origin: Path | None = None) -> Landed:
         """Copy a file that was handed over, compressed unless it is already; the same content is kept once.
+
+        Args:
+            path: The file.
+            origin: What it was unpacked from; None where it is what was handed over.
 
         Returns:
             The piece, of an earlier call where the content is known.
@@ -88,7 +92,7 @@ class ArrivingPieces(LandedPieces):
                 if piece.content_sha256 == content and piece.path is not None:
                     return piece
             return self._settle(
-                FILES, copy, name=name, number=0, content=content, size=size, origin=str(path), position=None
+                FILES, copy, name=name, number=0, content=content, size=size, origin=str(origin or path), position=None
             )
 
     def _settle(

@@ -119,7 +119,7 @@ class OpenLake(LakeReader):
     def _writable(self, table: str) -> Place:
         """A place for a table that is not inside another one: vacuum takes every file below its folder."""
         place = self._place(table)
-        if place.open() is None:
+        if not place.exists():
             clashes = [other for other in names.ancestors(table) if self.exists(other)]
             # not the table itself, which another process may have made in between
             clashes += [other for other in self._tables_below(names.parts(table)) if other != table]

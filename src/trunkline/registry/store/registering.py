@@ -1,24 +1,50 @@
 """A model folder becomes a version, or a candidate is refused; once per run."""
 
+import logging
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from trunkline.errors import InputError
+from trunkline.errors import InputError, TrunklineError
 from trunkline.registry.files import copy_folder, verify_folder
 from trunkline.registry.ledger import LedgerEntry
-from trunkline.registry.mlflow_store import Registered
+from trunkline.registry.mlflow_store import Registered, Training
 from trunkline.registry.store.effects import Effects
 from trunkline.registry.version import DESCRIPTION, ModelVersion, RegisteredFacts, facts_of
 from trunkline.settings import drills
 
 __all__ = ["Registering"]
 
+_logger = logging.getLogger(__name__)
+
 
 class Registering(Effects):
     """Making versions."""
+
+    def record_training(
+        self, usecase: str, *, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str]
+    ) -> None:
+        """Tell MLflow of a training before its gates are asked; a registration tells it again, if this cannot.
+
+        Args:
+            usecase: The use case.
+            run_id: The run that learned.
+            metrics: Headline metrics by scorer name; those that are not finite are left out.
+            tags: Lineage.
+        """
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        training = Training(run_id=run_id, metrics=finite, params={}, tags=dict(tags))
+        try:
+            with self._locked():
+                self._tracker.record(usecase, training)
+        except (TrunklineError, OSError) as error:  # also a registry that others hold: nothing that was learned is lost
+            said = error.what if isinstance(error, TrunklineError) else type(error).__name__
+            _logger.warning(
+                "%s: MLflow has not taken the training %s (%s)", usecase, run_id, said, extra={"usecase": usecase}
+            )
 
     def register(
         self,

@@ -32,7 +32,7 @@ class Job:
     """One thing that runs by itself.
 
     Attributes:
-        name: ``ingest:SOURCE``, ``run:USECASE`` or ``maintain``.
+        name: ``ingest:SOURCE``, ``run:USECASE``, ``alarms:USECASE`` or ``maintain``.
         usecase: The use case; empty for maintenance. Jobs of one use case never run at once.
         command: Arguments of ``trunkline``, without ``--json``, ``--workspace`` and ``--run-id``.
         schedule: When it is due.
@@ -52,7 +52,7 @@ def jobs_of(workspace: "Workspace") -> tuple[Job, ...]:
     A use case that is broken has no schedule of its own: a warning says so, and the others run.
 
     Raises:
-        InputError: A cron line cannot be read.
+        InputError: A cron line cannot be read, or a use case watches nothing that raises alarms.
         UnknownNameError: A schedule names a use case that is not installed, or a job to skip that there is not.
     """
     settings = workspace.settings
@@ -78,6 +78,11 @@ def jobs_of(workspace: "Workspace") -> tuple[Job, ...]:
             continue
         if schedule is not None:
             found.append(Job(f"run:{name}", name, ("run", name), schedule, takes_run_id=True))
+    for name, schedule in settings.scheduler.alarms.items():
+        _refuse_unknown(name, installed, where=f"scheduler.alarms.{name}")
+        if workspace.usecase(name).watched is None:
+            raise InputError(f"the use case {name!r} watches no series", where=f"scheduler.alarms.{name}")
+        found.append(Job(f"alarms:{name}", name, ("alarms", name), schedule, takes_run_id=False))
     if settings.scheduler.maintain is not None:
         found.append(Job(MAINTAIN, "", (MAINTAIN,), settings.scheduler.maintain, takes_run_id=False))
     names = [job.name for job in found]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import STEPS, StepRecord
@@ -11,6 +12,8 @@ from trunkline.run.workspace import Workspace
 from trunkline.spec import UseCase
 
 __all__ = ["StepContext"]
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -43,6 +46,7 @@ class StepContext:
     derives: bool = True
     only: StepName | None = None
     _documents: dict[str, str] | None = field(default=None, repr=False)
+    _read: dict[str, object] = field(default_factory=dict, repr=False)
 
     def document(self, step: StepName) -> str | None:
         """Read the stored document of a step of this run; None if the step has not finished."""
@@ -62,6 +66,17 @@ class StepContext:
         """Remember the document of a step that has just been stored."""
         if self._documents is not None:
             self._documents[step] = document
+
+    def once(self, name: str, read: Callable[[], T]) -> T:
+        """Read what several steps look at, when the first of them asks for it.
+
+        Args:
+            name: The same for the same rows.
+            read: Reads it.
+        """
+        if name not in self._read:
+            self._read[name] = read()
+        return cast("T", self._read[name])
 
     def needed(self, step: StepName) -> str:
         """Read the stored document of a step that must have finished.

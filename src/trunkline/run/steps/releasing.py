@@ -9,6 +9,7 @@ from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import RegisterDocument, RolloutDocument
 from trunkline.run.steps.evaluating import refuse_failed
 from trunkline.run.steps.sameness import differ_in_run_alone, learned_the_same
+from trunkline.run.steps.training import tracked
 from trunkline.settings.drills import point
 from trunkline.train import EvaluateDocument, TrainDocument
 
@@ -34,12 +35,13 @@ def register(context: StepContext) -> RegisterDocument:
         if champion and differ_in_run_alone(candidate, registry.folder(usecase.name, champion.version)):
             return RegisterDocument(version=champion.version, unchanged=True)
         _refuse_withdrawn(context, candidate, live=f"version {champion.version}" if champion else "no version")
+    metrics, tags = tracked(context, trained)
     version = registry.register(
         usecase.name,
         candidate,
         run_id=context.run_id,
-        metrics={name: found.value for name, found in trained.report.metrics.items()},
-        tags={"code_version": context.code_version, "rows": str(trained.rows)},
+        metrics=metrics,
+        tags=tags,
         evidence=[result.model_dump() for result in judged.gates],
     )
     point("run.after_register")

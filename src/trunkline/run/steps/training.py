@@ -16,7 +16,7 @@ from trunkline.train import TrainDocument, main_table, train_candidate
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["candidate_folder", "scored_rows", "train"]
+__all__ = ["candidate_folder", "scored_rows", "tracked", "train"]
 
 
 def train(context: StepContext) -> TrainDocument:
@@ -52,7 +52,7 @@ def train(context: StepContext) -> TrainDocument:
     except LabelError as error:  # the task knows no tables
         error.where = error.where or f"{rows.num_rows} rows of {usecase.table_name()}"
         raise
-    return TrainDocument(
+    document = TrainDocument(
         folder=str(folder.relative_to(workspace.root)),
         rows=rows.num_rows,
         batches=batches,
@@ -62,6 +62,15 @@ def train(context: StepContext) -> TrainDocument:
         report=report,
         usecase=UseCaseFacts.of(usecase),
     )
+    metrics, tags = tracked(context, document)
+    workspace.registry.record_training(usecase.name, run_id=context.run_id, metrics=metrics, tags=tags)
+    return document
+
+
+def tracked(context: StepContext, trained: TrainDocument) -> tuple[dict[str, float], dict[str, str]]:
+    """Give the metrics and the tags under which a training is found by who looks at MLflow."""
+    metrics = {name: found.value for name, found in trained.report.metrics.items()}
+    return metrics, {"code_version": context.code_version, "rows": str(trained.rows)}
 
 
 def _batches(context: StepContext) -> tuple[str, ...]:

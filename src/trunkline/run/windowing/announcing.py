@@ -43,6 +43,8 @@ def announced(
                 severity=rule.severity,
                 title=f"{usecase}: {rule.title}",
                 text=f"{name}: {told}; device {device}, window from {start:%Y-%m-%d %H:%M:%S} UTC",
+                about=device,
+                actions=json.dumps(rule.actions) if rule.actions else None,
                 raised_at=raised_at,
             )
 

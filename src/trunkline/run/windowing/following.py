@@ -4,35 +4,27 @@ It has a lake of its own, because an engine belongs to one thread. Several proce
 use case lets one refresh at a time, and the lake knows what is done.
 """
 
-import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING
 
-from trunkline.errors import BusyError, TrunklineError
+from trunkline.brokers.repeating import RepeatingThread
+from trunkline.errors import BusyError
 from trunkline.run.notifying import announce
 from trunkline.run.windowing.refreshing import Refreshed, refresh_windows
 from trunkline.run.workspace import Workspace
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from trunkline.lake import Lake
     from trunkline.settings import Settings
     from trunkline.spec import UseCase
 
 __all__ = ["WindowThread", "window_thread"]
 
-_LEAST_SHARE: Final = 1.0
-"""Rest after a refresh, as a share of the time that it took: at most half of a core."""
 
-_logger = logging.getLogger(__name__)
-
-
-class WindowThread:
+class WindowThread(RepeatingThread):
     """Refreshes windows until it is stopped; a context manager.
 
     Args:
@@ -56,60 +48,24 @@ class WindowThread:
         every_s: float = 1.0,
         told: Callable[[Refreshed], None] | None = None,
     ) -> None:
+        super().__init__(self._look, name="windows", every_s=every_s)
         self._usecases = [usecase for usecase in usecases.values() if usecase.windows]
         self._open_lake = lake
         self._locks = locks
         self._run_id = run_id
         self._clock = clock
-        self._every_s = every_s
         self._told = told
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.problem = ""
+        self._lake: Lake | None = None
 
     def start(self) -> None:
         """Begin; does nothing where no use case has windows."""
         if self._usecases:
-            self._thread = threading.Thread(target=self._run, name="windows", daemon=True)
-            self._thread.start()
+            super().start()
 
-    def stop(self, *, timeout_s: float = 30.0) -> None:
-        """Look once more, then end.
-
-        Args:
-            timeout_s: Longest wait in seconds; what is not computed by then is computed by the next process.
-        """
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
-    ) -> None:
-        """End."""
-        self.stop()
-
-    def _run(self) -> None:
-        lake: Lake | None = None
-        while True:
-            last = self._stop.is_set()
-            begun = time.monotonic()
-            try:
-                lake = lake or self._open_lake()
-                for usecase in self._usecases:
-                    self._refresh(usecase, lake)
-                self.problem = ""
-            except Exception as error:  # the thread must live: whatever it is, it is shown, logged and tried again
-                self.problem = error.what if isinstance(error, TrunklineError) else type(error).__name__
-                _logger.exception("windows could not be refreshed; trying again")
-            if last:
-                return
-            self._stop.wait(max(self._every_s, _LEAST_SHARE * (time.monotonic() - begun)))
+    def _look(self) -> None:
+        self._lake = self._lake or self._open_lake()
+        for usecase in self._usecases:
+            self._refresh(usecase, self._lake)
 
     def _refresh(self, usecase: "UseCase", lake: "Lake") -> None:
         try:

@@ -7,20 +7,32 @@ TMF642 Alarm Management API, and ``tmf642_alarm.schema.json`` beside this module
 filled here.
 
 Handing over: whoever sends alarms away reads the rows of the lake's table in the order of ``changed_at``, each row is
-one event, and gives :func:`tmf642` of it to the receiver. ``alarm_id`` and ``state`` together name an event.
+one event, and gives its column ``tmf642`` to the receiver. ``alarm_id`` and ``changed_at`` together name an event.
 """
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import ClassVar, Final, Literal
 
 from trunkline.contracts import Contract, Instant, Integer, Number, Table, Text, field
 
-__all__ = ["Alarm", "AlarmKind", "Found", "Severity", "advance", "alarm_schema", "severity_of", "tmf642"]
+__all__ = [
+    "Alarm",
+    "AlarmKind",
+    "Found",
+    "Severity",
+    "advance",
+    "alarm_schema",
+    "found_by",
+    "severity_of",
+    "tmf642",
+    "within_week",
+]
 
 Severity = Literal["critical", "major", "minor", "warning", "indeterminate", "cleared"]
 """Perceived severity of X.733."""
@@ -54,7 +66,10 @@ class Alarm(Contract):
     raised_at: Instant = field("Begin of its first odd period")
     seen_at: Instant = field("Begin of its newest odd period")
     changed_at: Instant = field("When this row was written")
-    cleared_at: Instant | None = field("When it was over; null while it stands")
+    cleared_at: Instant | None = field("When its object had been as usual for long enough; null while it stands")
+    tmf642: Text | None = field(
+        "The row as an Alarm of TMF642, JSON; null in rows of versions before", max_length=20_000
+    )
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,22 @@ class Found:
     first_at: datetime
     last_at: datetime
     is_open: bool
+
+
+def found_by(alarm: Alarm) -> Found:
+    """Say again what an alarm says, by which it may be judged."""
+    return Found(
+        object_id=alarm.object_id,
+        problem=alarm.problem,
+        alarm_type=alarm.alarm_type,
+        probable_cause=alarm.probable_cause,
+        severity=alarm.severity,
+        details=alarm.details,
+        score=alarm.score,
+        first_at=alarm.raised_at,
+        last_at=alarm.seen_at,
+        is_open=alarm.state != "cleared",
+    )
 
 
 def severity_of(rows: int, *, score: float, stops_service: bool) -> Severity:
@@ -136,8 +167,9 @@ def advance(
     rows: list[Alarm] = []
     for one in sorted(found, key=lambda found: (found.object_id, found.problem, found.first_at)):
         stands = open_ones.get((one.object_id, one.problem))
-        if stands is not None and one.first_at <= stands.seen_at + clear_after:
-            updated = _updated(stands, one, now)
+        if stands is not None and _goes_on(stands, one, clear_after):
+            # what was over before the alarm began was told, or left out, by an evaluation before
+            updated = None if one.last_at < stands.raised_at else _updated(stands, one, now)
             if updated is not None:
                 rows.append(updated)
                 open_ones[one.object_id, one.problem] = updated
@@ -145,7 +177,7 @@ def advance(
         if stands is None and _told(known.values(), one):
             continue
         if stands is not None:
-            rows.append(_cleared(stands, now))
+            rows.append(_cleared(stands, now, clear_after))
         raised = _raised(one, now, object_type)
         rows.append(raised)
         known[raised.alarm_id] = raised
@@ -153,8 +185,38 @@ def advance(
     for alarm in sorted(open_ones.values(), key=lambda alarm: (alarm.object_id, alarm.problem)):
         until = evaluated_until.get(alarm.object_id)
         if until is not None and until >= alarm.seen_at + clear_after:
-            rows.append(_cleared(alarm, now))
+            rows.append(_cleared(alarm, now, clear_after))
     return rows
+
+
+def within_week(standing: Iterable[Alarm], found: Sequence[Found], *, most: int, clear_after: timedelta) -> list[Found]:
+    """Leave out what would raise more alarms of an object in a week than people can look at.
+
+    Weeks begin on Monday (UTC), and an alarm counts in the week in which it began, whichever evaluation raised it. What
+    updates an alarm, or was told before, costs nothing; of the rest the highest scores are kept. What is critical
+    counts and is never left out: a cell that has stopped serving is no matter of how many alarms are welcome.
+
+    Args:
+        standing: The newest row of each alarm, those that are cleared among them.
+        found: What was found.
+        most: New alarms per object and week.
+        clear_after: As :func:`advance`.
+
+    Returns:
+        What :func:`advance` is to be given, in the order of ``found``.
+    """
+    of_object: dict[str, list[Alarm]] = {}
+    for alarm in standing:
+        of_object.setdefault(alarm.object_id, []).append(alarm)
+    raised = Counter(_object_week(one.object_id, one.raised_at) for alarms in of_object.values() for one in alarms)
+    new = [one for one in found if not _is_known(of_object.get(one.object_id, ()), one, clear_after)]
+    left_out: set[Found] = set()
+    for alarm_of in sorted(_joined(new, clear_after), key=lambda several: -max(one.score for one in several)):
+        week = _object_week(alarm_of[0].object_id, alarm_of[0].first_at)
+        if raised[week] >= most and not any(one.severity == "critical" for one in alarm_of):
+            left_out.update(alarm_of)
+        raised[week] += 1
+    return [one for one in found if one not in left_out]
 
 
 def tmf642(alarm: Alarm, *, source: str) -> dict[str, object]:
@@ -199,6 +261,37 @@ def alarm_schema() -> dict[str, object]:
     return found
 
 
+def _goes_on(alarm: Alarm, one: Found, clear_after: timedelta) -> bool:
+    """Whether what was found is more of an alarm that stands, or earlier."""
+    return (
+        alarm.state != "cleared"
+        and (alarm.object_id, alarm.problem) == (one.object_id, one.problem)
+        and one.first_at <= alarm.seen_at + clear_after
+    )
+
+
+def _is_known(alarms: Sequence[Alarm], one: Found, clear_after: timedelta) -> bool:
+    return _told(alarms, one) or any(_goes_on(alarm, one, clear_after) for alarm in alarms)
+
+
+def _joined(found: Iterable[Found], clear_after: timedelta) -> list[list[Found]]:
+    """What is found, by the alarm that it makes: episodes of one problem that follow each other closely make one."""
+    joined: list[list[Found]] = []
+    for one in sorted(found, key=lambda found: (found.object_id, found.problem, found.first_at)):
+        last = joined[-1] if joined else []
+        same = bool(last) and (last[0].object_id, last[0].problem) == (one.object_id, one.problem)
+        if same and one.first_at <= max(before.last_at for before in last) + clear_after:
+            last.append(one)
+        else:
+            joined.append([one])
+    return joined
+
+
+def _object_week(object_id: str, moment: datetime) -> tuple[str, int, int]:
+    year, week, _ = moment.astimezone(UTC).isocalendar()
+    return object_id, year, week
+
+
 def _told(known: Iterable[Alarm], one: Found) -> bool:
     """Whether an alarm that is over was about the same periods."""
     return any(
@@ -227,6 +320,7 @@ def _raised(one: Found, now: datetime, object_type: str) -> Alarm:
         seen_at=one.last_at,
         changed_at=now,
         cleared_at=None,
+        tmf642=None,
     )
 
 
@@ -248,7 +342,8 @@ def _updated(alarm: Alarm, one: Found, now: datetime) -> Alarm | None:
     )
 
 
-def _cleared(alarm: Alarm, now: datetime) -> Alarm:
+def _cleared(alarm: Alarm, now: datetime, clear_after: timedelta) -> Alarm:
     # raised and cleared by one evaluation, the order of the rows is told by a microsecond
     at = max(now, alarm.changed_at + timedelta(microseconds=1))
-    return alarm.model_copy(update={"state": "cleared", "severity": "cleared", "changed_at": at, "cleared_at": at})
+    over = {"state": "cleared", "severity": "cleared", "changed_at": at, "cleared_at": alarm.seen_at + clear_after}
+    return alarm.model_copy(update=over)

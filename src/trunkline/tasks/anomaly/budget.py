@@ -26,6 +26,8 @@ class Budget(BaseModel):
         rows_per_week: Rows of a thing in a week: 672 quarters of an hour.
         persistence: Rows that are averaged before they are judged, the row itself the last of them.
         gap: Usual rows inside an episode that do not end it.
+        usual_below: Share of the threshold below which a row is usual again: between it and the threshold an episode
+            goes on and none begins (hysteresis), so that a fault whose score wavers is one episode.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +36,7 @@ class Budget(BaseModel):
     rows_per_week: int = Field(default=672, ge=1)
     persistence: int = Field(default=3, ge=1, le=96)
     gap: int = Field(default=2, ge=0, le=96)
+    usual_below: float = Field(default=0.5, gt=0, le=1)
 
 
 @dataclass(frozen=True)
@@ -66,23 +69,31 @@ def smoothed(scores: Floats, *, thing: Ints, rows: int) -> Floats:
     return np.asarray(total / count, dtype=np.float64)
 
 
-def episodes_of(scores: Floats, *, thing: Ints, threshold: float, gap: int) -> Episodes:
-    """Find the runs of rows at or above a threshold.
+def episodes_of(scores: Floats, *, thing: Ints, threshold: float, budget: Budget) -> Episodes:
+    """Find the runs that begin with a row at or above a threshold, and end when rows are usual again.
 
     Args:
         scores: Shape (rows,), in order, thing after thing.
         thing: Number of the thing of each row, rising.
-        threshold: Rows at or above it are odd.
-        gap: Rows below it that do not end a run.
+        threshold: A row at or above it is odd.
+        budget: Says which rows are usual, and how many of them do not end a run.
+
+    >>> wavering = np.array([9.0, 5.0, 5.0, 5.0, 9.0, 5.0, 0.0, 0.0, 0.0, 9.0])
+    >>> found = episodes_of(wavering, thing=np.zeros(10, int), threshold=8.0, budget=Budget(gap=2))
+    >>> found.first.tolist(), found.last.tolist()
+    ([0, 9], [5, 9])
     """
-    odd = np.flatnonzero(scores >= threshold)
-    if not len(odd):
-        return Episodes(odd, odd, np.zeros(0))
-    begins = np.append(True, (np.diff(odd) > gap + 1) | (np.diff(thing[odd]) != 0))
+    lively = np.flatnonzero(scores >= threshold * budget.usual_below)
+    if not len(lively):
+        return Episodes(lively, lively, np.zeros(0))
+    begins = np.append(True, (np.diff(lively) > budget.gap + 1) | (np.diff(thing[lively]) != 0))
     firsts = np.flatnonzero(begins)
-    lasts = np.append(firsts[1:], len(odd)) - 1
-    strength = np.add.reduceat(scores[odd] - threshold, firsts)
-    return Episodes(odd[firsts], odd[lasts], np.asarray(strength, dtype=np.float64))
+    lasts = np.append(firsts[1:], len(lively)) - 1
+    above = scores[lively] - threshold
+    odd = np.minimum.reduceat(np.where(above >= 0, lively, len(scores)), firsts)
+    strength = np.add.reduceat(np.maximum(above, 0.0), firsts)
+    is_one = odd < len(scores)
+    return Episodes(odd[is_one], lively[lasts][is_one], np.asarray(strength[is_one], dtype=np.float64))
 
 
 def threshold_for(scores: Floats, *, thing: Ints, budget: Budget) -> float:
@@ -102,7 +113,7 @@ def threshold_for(scores: Floats, *, thing: Ints, budget: Budget) -> float:
     # from the top: episodes merge when a threshold falls far, so the first that is too low ends the search
     found = float(scores.max())
     for threshold in np.linspace(found, float(np.median(scores)), _STEPS):
-        if len(episodes_of(scores, thing=thing, threshold=float(threshold), gap=budget.gap).first) > allowed:
+        if len(episodes_of(scores, thing=thing, threshold=float(threshold), budget=budget).first) > allowed:
             break
         found = float(threshold)
     return found

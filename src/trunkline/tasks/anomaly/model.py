@@ -215,7 +215,7 @@ class AnomalyModel:
 
         for batch in batches:
             block, compared, scores = self._judged(batch)
-            found = episodes_of(scores, thing=block.thing, threshold=self.threshold, gap=self.budget.gap)
+            found = episodes_of(scores, thing=block.thing, threshold=self.threshold, budget=self.budget)
             places = kept(found, thing=block.thing, week=block.weeks, budget=self.budget)
             first, last = found.first[places], found.last[places]
             ends = np.cumsum(block.lengths)[block.thing[last]] - 1 if len(last) else last

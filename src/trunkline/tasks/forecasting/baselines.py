@@ -20,8 +20,9 @@ from trunkline.tasks.learners import Parameter
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlforecast import MLForecast
 
-__all__ = ["STRIDE", "baseline_forecasts", "recursive_learner", "series_frame"]
+__all__ = ["STRIDE", "baseline_forecasts", "recursive_engine", "recursive_learner", "series_frame"]
 
 STRIDE: Final = 5
 """Baselines that are fitted forecast at every so many hours, so that all hours of the day have their turn; the champion
@@ -137,6 +138,35 @@ def recursive_learner(parameters: Mapping[str, Parameter], *, booster: str, seed
     )
 
 
+def recursive_engine(parameters: Mapping[str, Parameter], *, booster: str, seed: int, threads: int) -> "MLForecast":
+    """Mlforecast with the booster, on lags and rolling means like ours; recursive, or direct by ``max_horizon``.
+
+    Args:
+        parameters: As in ``Forecasting.parameters``.
+        booster: ``xgboost`` or ``lightgbm``.
+        seed: Seed of sampling.
+        threads: Threads to use.
+
+    Raises:
+        MissingExtraError: mlforecast is not installed.
+    """
+    try:
+        from mlforecast import MLForecast
+        from mlforecast.lag_transforms import RollingMean
+        from mlforecast.target_transforms import LocalStandardScaler
+    except ImportError:
+        raise MissingExtraError("mlforecast", extra="forecast") from None
+    return MLForecast(
+        models={"made": recursive_learner(parameters, booster=booster, seed=seed, threads=threads)},
+        freq="h",
+        lags=[*range(1, 13), 24, 48, 168],
+        lag_transforms={1: [RollingMean(3), RollingMean(12), RollingMean(24), RollingMean(168)]},
+        date_features=["hour", "dayofweek"],
+        target_transforms=[LocalStandardScaler()],
+        num_threads=threads,
+    )
+
+
 def _ets(frame: "pd.DataFrame", task: Forecasting, origins: Places) -> "pd.DataFrame":
     try:
         from statsforecast import StatsForecast
@@ -160,21 +190,7 @@ def _recursive(
     seed: int,
     threads: int,
 ) -> "pd.DataFrame":
-    try:
-        from mlforecast import MLForecast
-        from mlforecast.lag_transforms import RollingMean
-        from mlforecast.target_transforms import LocalStandardScaler
-    except ImportError:
-        raise MissingExtraError("mlforecast", extra="forecast") from None
-    learner = recursive_learner(parameters, booster=task.booster, seed=seed, threads=threads)
-    engine = MLForecast(
-        models={"made": learner},
-        freq="h",
-        lags=[*range(1, 13), 24, 48, 168],
-        lag_transforms={1: [RollingMean(3), RollingMean(12), RollingMean(24), RollingMean(168)]},
-        date_features=["hour", "dayofweek"],
-        target_transforms=[LocalStandardScaler()],
-    )
+    engine = recursive_engine(parameters, booster=task.booster, seed=seed, threads=threads)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _pandas(

@@ -270,8 +270,13 @@ def _mean(parts: Sequence[Floats]) -> Floats:
 
 
 def _group_means(values: Floats, group: Places, *, groups: int) -> Floats:
-    known = np.isfinite(values)
-    total, count = np.zeros((groups, values.shape[1])), np.zeros((groups, values.shape[1]))
-    np.add.at(total, group, np.where(known, values, 0.0))
-    np.add.at(count, group, known)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    """Means by group, shape (groups, hours); NaN where nothing of a group is known."""
+    means = np.full((groups, values.shape[1]), np.nan)
+    order = np.argsort(group, kind="stable")
+    named, first = np.unique(group[order], return_index=True)
+    if len(named):
+        known = np.isfinite(values[order])
+        total = np.add.reduceat(np.where(known, values[order], 0.0), first, axis=0)
+        count = np.add.reduceat(known.astype(np.int64), first, axis=0)
+        means[named] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return means

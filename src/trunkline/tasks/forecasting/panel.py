@@ -5,6 +5,7 @@ absent hours as NaN. Several values of one hour are averaged, so sources may be 
 a local hour that a clock change repeats or skips is two hours here, or none.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,7 @@ HOUR: Final = timedelta(hours=1)
 """Step of the grid."""
 _HOUR_US: Final = 3_600_000_000
 _MOST_CELLS: Final = 400_000_000
+_MOST_COUNTED: Final = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -123,23 +125,21 @@ def panel_of(
     if missing := [name for name in wanted if name not in table.column_names]:
         raise SchemaError(f"the rows have no column {missing[0]!r}", allowed=table.column_names)
     values = table.column(value).cast(pa.float64())
-    table = table.filter(
-        pc.and_(pc.is_valid(table.column(at)), pc.and_kleene(pc.is_valid(values), pc.is_finite(values)))
-    )
+    known = pc.and_(pc.is_valid(table.column(at)), pc.and_kleene(pc.is_valid(values), pc.is_finite(values)))
+    if not pc.all(known).as_py():  # all texts would be copied
+        table, values = table.filter(known), values.filter(known)
     if table.num_rows == 0:
         raise InputError("there are no rows with an instant and a value", next_step="take some in first")
     instants = table.column(at).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
     hours = instants // _HOUR_US
-    server_code, servers = _coded(table.column(server))
-    metric_code, metrics = _coded(table.column(metric))
-    if group:
-        group_code, groups = _coded(table.column(group))
-    else:
-        group_code, groups = np.zeros(table.num_rows, dtype=np.int64), ("all",)
+    with ThreadPoolExecutor() as pool:  # Arrow encodes beside Python
+        coded = list(pool.map(_coded, (table.column(name) for name in wanted if name not in (at, value))))
+    (server_code, servers), (metric_code, metrics) = coded[:2]
+    group_code, groups = coded[2] if group else (np.zeros(table.num_rows, dtype=np.int64), ("all",))
     if target not in metrics:
         raise InputError(f"there are no rows of the metric {target!r}", allowed=metrics)
     joint = (group_code * len(servers) + server_code) * len(metrics) + metric_code
-    keys, row = np.unique(joint, return_inverse=True)
+    keys, row = _ranked(joint, most=len(groups) * len(servers) * len(metrics))
     first = int(hours.min())
     width = int(hours.max()) - first + 1
     if len(keys) * width > _MOST_CELLS:
@@ -148,7 +148,7 @@ def panel_of(
             next_step="hand in fewer hours: they are cut at the front",
         )
     flat = row * width + (hours - first)
-    sums = np.bincount(flat, weights=table.column(value).cast(pa.float64()).to_numpy(), minlength=len(keys) * width)
+    sums = np.bincount(flat, weights=values.to_numpy(), minlength=len(keys) * width)
     counts = np.bincount(flat, minlength=len(keys) * width)
     with np.errstate(invalid="ignore"):
         grid = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).reshape(len(keys), width)
@@ -165,11 +165,24 @@ def panel_of(
     return Panel(start_at, groups, part(is_target), part(~is_target))
 
 
+def _ranked(codes: Places, *, most: int) -> tuple[Places, Places]:
+    """Give the codes that occur, rising, and the place of each row's code among them.
+
+    Args:
+        codes: Shape (rows,), not negative.
+        most: All codes are below it.
+    """
+    if most > max(_MOST_COUNTED, len(codes)):
+        keys, row = np.unique(codes, return_inverse=True)
+        return keys, row
+    occurs = np.bincount(codes, minlength=most) > 0  # counting takes one look at each row, sorting some twenty
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[codes]
+
+
 def _coded(column: "pa.ChunkedArray") -> tuple[Places, tuple[str, ...]]:
     """Codes of texts in the order of the texts, and the texts."""
-    encoded = (
-        column.combine_chunks().dictionary_encode() if column.num_chunks != 1 else column.chunk(0).dictionary_encode()
-    )
+    encoded = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    encoded = encoded.dictionary_encode()
     texts = [str(text) for text in encoded.dictionary.to_pylist()]
     order = sorted(range(len(texts)), key=texts.__getitem__)
     rank = np.empty(len(texts), dtype=np.int64)

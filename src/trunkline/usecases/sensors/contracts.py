@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from trunkline.contracts import Contract, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
 
-__all__ = ["Device", "Movement", "Reading", "Travel"]
+__all__ = ["Device", "Movement", "Reading", "Site", "Subscriber", "Travel"]
 
 
 class Reading(Contract):
@@ -18,7 +18,11 @@ class Reading(Contract):
         event_at="read_at",
         rules=(
             Rule("both_coordinates", col("latitude").is_null() == col("longitude").is_null(), "a place has two"),
-            Rule("all_axes", (col("x").is_null() == col("y").is_null()), "a vector has three parts"),
+            Rule(
+                "all_axes",
+                (col("x").is_null() == col("y").is_null()) & (col("y").is_null() == col("z").is_null()),
+                "a vector has three parts",
+            ),
         ),
     )
 
@@ -58,6 +62,30 @@ class Device(Contract):
     subscriber_id: Text | None = field("Whose it is", max_length=64, pii="subscriber")
 
 
+class Site(Contract):
+    """What is known of a place where equipment stands: one row per site and change."""
+
+    table: ClassVar[Table] = Table(key=("site", "valid_from_at"), event_at="valid_from_at")
+
+    site: Text = field("Its name", max_length=64)
+    valid_from_at: Instant = field("Since when this is so", aliases=("valid_from",))
+    region: Text = field("Part of the network", max_length=64)
+    area: Text | None = field("urban, suburban, rural, ...", max_length=40)
+    latitude: Number | None = field(unit="deg", minimum=-90, maximum=90)
+    longitude: Number | None = field(unit="deg", minimum=-180, maximum=180)
+
+
+class Subscriber(Contract):
+    """What a subscriber has: one row per subscriber and change."""
+
+    table: ClassVar[Table] = Table(key=("subscriber_id", "valid_from_at"), event_at="valid_from_at")
+
+    subscriber_id: Text = field("The subscriber", max_length=64, pii="subscriber")
+    valid_from_at: Instant = field("Since when this is so", aliases=("valid_from",))
+    plan: Text = field("Tariff", max_length=40)
+    segment: Text | None = field("private, business, ...", max_length=40)
+
+
 class Movement(Contract):
     """How a device moved: one row per device and ten seconds."""
 
@@ -74,6 +102,10 @@ class Movement(Contract):
     site: Text | None = field("Where the device stood when the window ended", max_length=64)
     kind: Text | None = field("What the device was then", max_length=40)
     subscriber_id: Text | None = field("Whose it was then", max_length=64, pii="subscriber")
+    region: Text | None = field("Region of the site then", max_length=64)
+    area: Text | None = field("Kind of area of the site then", max_length=40)
+    plan: Text | None = field("Tariff of the subscriber then", max_length=40)
+    segment: Text | None = field("Segment of the subscriber then", max_length=40)
     activity_score: Number | None = field("Standard deviations of the activity off its moving average")
     rarity: Number | None = field("How rare the movement is for the device: 1 was never seen", minimum=0, maximum=1)
 
@@ -95,4 +127,8 @@ class Travel(Contract):
     site: Text | None = field("Where the device stood when the window ended", max_length=64)
     kind: Text | None = field("What the device was then", max_length=40)
     subscriber_id: Text | None = field("Whose it was then", max_length=64, pii="subscriber")
+    region: Text | None = field("Region of the site then", max_length=64)
+    area: Text | None = field("Kind of area of the site then", max_length=40)
+    plan: Text | None = field("Tariff of the subscriber then", max_length=40)
+    segment: Text | None = field("Segment of the subscriber then", max_length=40)
     speed_score: Number | None = field("Standard deviations of the mean speed off its moving average")

@@ -76,12 +76,22 @@ def travelling(readings: "ir.Table") -> "ir.Table":
     ).drop("_way_s", "battery_high")
 
 
-_DEVICE: Final = Lookup(
-    dataset="devices",
-    on=("device_id",),
-    columns={"site": "site", "kind": "kind", "subscriber_id": "subscriber_id"},
-    valid_from="valid_from_at",
+_TOLD: Final = (
+    Lookup(
+        dataset="devices",
+        on=("device_id",),
+        columns={"site": "site", "kind": "kind", "subscriber_id": "subscriber_id"},
+        valid_from="valid_from_at",
+    ),
+    Lookup(dataset="sites", on=("site",), columns={"region": "region", "area": "area"}, valid_from="valid_from_at"),
+    Lookup(
+        dataset="subscribers",
+        on=("subscriber_id",),
+        columns={"plan": "plan", "segment": "segment"},
+        valid_from="valid_from_at",
+    ),
 )
+"""What a window is told, as it was when the window ended: of its device, then of the device's site and subscriber."""
 
 movement: Final = Windowed(
     contract=Movement,
@@ -89,7 +99,7 @@ movement: Final = Windowed(
     by=("device_id",),
     windows=Windows(length=timedelta(seconds=10), lateness=LATENESS),
     expression=moving,
-    lookups=(_DEVICE,),
+    lookups=_TOLD,
     scores={
         "activity_score": Ewma(of="activity_energy", half_life=30, warmup=12),
         "rarity": HalfSpace(limits={"activity_energy": (0, 50), "rotation_energy": (0, 10)}, span=60),
@@ -117,7 +127,7 @@ travel: Final = Windowed(
     by=("device_id",),
     windows=Windows(length=timedelta(minutes=1), every=timedelta(seconds=20), lateness=LATENESS),
     expression=travelling,
-    lookups=(_DEVICE,),
+    lookups=_TOLD,
     scores={"speed_score": Ewma(of="speed_mean_mps", half_life=30, warmup=12)},
     rules={
         "battery_low": WindowRule(

@@ -43,10 +43,13 @@ _PEEK: Final = (
     "SELECT data FROM pg_logical_slot_peek_binary_changes(%s, %s::pg_lsn, %s::int,"
     " 'proto_version', '1', 'publication_names', %s)"
 )
+_IDENTITY: Final = "SELECT relreplident FROM pg_class WHERE oid = %s::oid"
 _KEY: Final = (
-    "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)"
-    " WHERE i.indrelid = %s::oid AND i.indisprimary"
+    "SELECT a.attname FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid"
+    " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)"
+    " WHERE c.oid = %s::oid AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END"
 )
+"""The fields by which the log names a row: those of the index that is its identity, or of the primary key."""
 
 
 def open_source(name: str, declared: PostgresChanges) -> "PostgresReader":
@@ -126,6 +129,16 @@ class PostgresReader(FollowedTable[PostgresChanges]):
         """Find the table's oid; publish it where it is not published yet."""
         name = quoted_table(self._declared.table, self._address)
         oid = connection.exec_driver_sql("SELECT %s::regclass::oid", (name,)).scalar_one()
+        identity = connection.exec_driver_sql(_IDENTITY, (str(oid),)).scalar_one()
+        has_key = connection.exec_driver_sql(_KEY, (str(oid),)).first() is not None
+        if identity == "n" or (
+            identity != "f" and not has_key
+        ):  # once it is published, the server refuses to update and delete its rows
+            raise SourceError(
+                "the table has no key by which its log names rows",
+                where=self.origin,
+                next_step=f"ALTER TABLE {name} ADD PRIMARY KEY (...), or ALTER TABLE {name} REPLICA IDENTITY FULL",
+            )
         published = connection.exec_driver_sql(
             "SELECT 1 FROM pg_publication WHERE pubname = %s", (self._publication,)
         ).first()

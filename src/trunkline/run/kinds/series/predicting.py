@@ -48,7 +48,7 @@ def predict_series(context: StepContext) -> PredictDocument:
     task = forecasting_of(usecase)
     version, model = live_series(workspace, usecase)
     context.progress("forecast", 0.0)
-    panel = newest_hours(context, back=CATCH_UP)
+    panel = newest_hours(context)
     newest = _newest_place(panel)
     table = forecasts_table(usecase)
     stored = stored_forecasts(context, since=panel.start_at)

@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from trunkline.spec import UseCase
     from trunkline.tasks.forecasting import ForecastModel, Panel
 
-__all__ = ["accuracy_table", "forecasting_of", "forecasts_table", "live_series", "newest_hours", "unreachable_sources"]
+__all__ = [
+    "JUDGED",
+    "accuracy_table",
+    "forecasting_of",
+    "forecasts_table",
+    "live_series",
+    "newest_hours",
+    "unreachable_sources",
+]
+
+JUDGED: Final = timedelta(days=21)
+"""A truth that arrives or changes later than so long after the forecast is judged no more; forecasts are made up for
+over fewer days."""
 
 _LOOKS_BACK: Final = timedelta(days=31)
 """What inputs reach back (three weeks and some days), beside the days on which the intervals are brought up to date."""
@@ -50,16 +62,19 @@ def live_series(workspace: "Workspace", usecase: "UseCase") -> "tuple[str, Forec
     return version, model
 
 
-def newest_hours(context: StepContext, *, back: timedelta) -> "Panel":
-    """Read the newest hours of all series.
+def newest_hours(context: StepContext) -> "Panel":
+    """Read the newest hours of all series, once for all steps of a run.
 
     Args:
         context: Names workspace and use case; simulated rows are left out as in training.
-        back: Hours before the newest one that forecasts are made or judged at.
 
     Raises:
         SourceError: There are no rows.
     """
+    return context.once("newest_hours", lambda: _newest_hours(context))
+
+
+def _newest_hours(context: StepContext) -> "Panel":
     task, lake = forecasting_of(context.usecase), context.workspace.lake
     rows, _ = feature_table(context.usecase, lake, without=simulated_batches(context.workspace, context.usecase))
     newest: datetime | None = (
@@ -69,7 +84,7 @@ def newest_hours(context: StepContext, *, back: timedelta) -> "Panel":
     )
     if newest is None:
         raise SourceError(f"no rows of the metric {task.target!r}", next_step="take some in first")
-    since = newest - back - _LOOKS_BACK
+    since = newest - JUDGED - _LOOKS_BACK
     table: pa.Table = lake.engine.arrow(rows.filter(rows[task.at] >= since))
     return task.panel(table)
 

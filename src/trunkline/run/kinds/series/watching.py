@@ -14,6 +14,7 @@ from trunkline.contracts.forecasts import Forecast, ForecastAccuracy
 from trunkline.contracts.records import Alert, Reading
 from trunkline.monitor import Window, alerts_of, drift_readings, source_alerts, source_readings
 from trunkline.run.kinds.series.reading import (
+    JUDGED,
     accuracy_table,
     forecasting_of,
     forecasts_table,
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["drifted_series", "monitor_series"]
 
-_JUDGED: Final = timedelta(days=21)
-"""A truth that arrives or changes later than so long after the forecast is judged no more."""
-
 _WINDOW: Final = timedelta(days=7)
 
 
@@ -44,7 +42,7 @@ def monitor_series(context: StepContext) -> MonitorDocument:
     workspace, usecase = context.workspace, context.usecase
     version, model = live_series(workspace, usecase)
     now = workspace.clock()
-    panel = newest_hours(context, back=_JUDGED)
+    panel = newest_hours(context)
     _judge(context, panel, model, now=now)
     newest = _newest(panel)
     window = Window(context.run_id, usecase.name, version, now, newest - _WINDOW, newest)
@@ -81,7 +79,7 @@ def _judge(context: StepContext, panel: "Panel", model: "ForecastModel", *, now:
     from trunkline.lake import Transaction
 
     lake, table = context.workspace.lake, accuracy_table(context.usecase)
-    since = panel.hour_at(panel.hours - 1) - _JUDGED
+    since = panel.hour_at(panel.hours - 1) - JUDGED
     if not lake.exists(forecasts_table(context.usecase)):
         return
     made = lake.arrow(

@@ -1,0 +1,90 @@
+"""Mlforecast does the retraining and the forecast of the case ``many`` of `response_time.py`, which runs it.
+
+Takes a file of Arrow rows (``at, server, metric, value, application``) without gaps, and what the other side did, as
+JSON; prints seconds and processor seconds by part as JSON: ``arrange`` (rows to a frame, inputs of all series), ``fit``
+(a model per hour ahead, to as many rows as the other side; left to itself it takes all, 57 times as many), ``forecast``
+(from the rows alone), ``roll`` (the judged series, forecast at each hour of the evaluation, models fitted as often).
+"""
+
+import gc
+import json
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from trunkline.tasks.forecasting.baselines import recursive_engine
+from trunkline.tasks.forecasting.panel import Floats
+
+
+def main() -> int:
+    """Do the work and print the seconds."""
+    with pa.memory_map(sys.argv[1]) as source:
+        rows = pa.ipc.open_file(source).read_all()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            print(json.dumps(worked(rows, json.loads(sys.argv[2]))))
+    return 0
+
+
+def framed(rows: pa.Table) -> pd.DataFrame:
+    """Rows in mlforecast's form; servers as categories, which it takes as they are."""
+    chosen = rows.select(["server", "at", "value"]).rename_columns(["unique_id", "ds", "y"])
+    chosen = chosen.set_column(0, "unique_id", chosen.column(0).dictionary_encode())
+    frame: pd.DataFrame = chosen.set_column(1, "ds", chosen.column(1).cast(pa.timestamp("us"))).to_pandas()
+    return frame
+
+
+def worked(rows: pa.Table, said: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Seconds of each part."""
+    seconds: dict[str, float] = {}
+    processor: dict[str, float] = {}
+
+    @contextmanager
+    def timed(part: str) -> Iterator[None]:
+        gc.collect()
+        began, before = time.perf_counter(), time.process_time()
+        yield
+        seconds[part], processor[part] = time.perf_counter() - began, time.process_time() - before
+        print(part, round(seconds[part], 1), file=sys.stderr, flush=True)
+
+    def engine() -> Any:  # noqa: ANN401 - its methods' types are wider than what they give
+        return recursive_engine(said["parameters"], booster="xgboost", seed=said["seed"], threads=said["threads"])
+
+    horizons, learner = said["horizons"], engine()
+    with timed("arrange"):
+        frame = framed(rows)
+        inputs, targets = learner.preprocess(frame, max_horizon=horizons, return_X_y=True)
+
+    def drawn() -> Iterator[tuple[int, pd.DataFrame, Floats]]:
+        draw = np.random.default_rng(said["seed"])
+        for place in range(horizons):
+            known = np.flatnonzero(np.isfinite(targets[:, place]))
+            chosen = np.sort(draw.choice(known, min(said["most_rows"], len(known)), replace=False))
+            yield place, inputs.iloc[chosen], targets[chosen, place]
+
+    with timed("fit"):
+        learner.fit_models(generator_factory=drawn)
+    with timed("forecast"):
+        learner.predict(horizons, new_df=framed(rows))
+    judged = frame[frame["unique_id"].isin(said["judged"])].astype({"unique_id": str})
+    with timed("roll"):
+        engine().cross_validation(
+            judged,
+            n_windows=said["windows"],
+            h=horizons,
+            step_size=1,
+            refit=said["refit_hours"],
+            max_horizon=horizons,
+        )
+    return {"seconds": seconds, "processor": processor}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
