@@ -454,13 +454,14 @@ def test_every_file_under_a_run_id_is_logged_and_each_once(
 
 
 def test_scores_that_cannot_be_written_are_not_logged(
-    trunkline: Trunkline, workspace: Path, tmp_path: Path, source: Path
+    trunkline: Trunkline, workspace: Path, tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no device that is always full")
     before = len(lake(workspace, "platform.predictions"))
-    (tmp_path / ".o.csv.part").symlink_to(full)
+    monkeypatch.setattr("trunkline.files.secrets.token_hex", lambda _size: "full")
+    (tmp_path / f".o.csv.{os.getpid()}-full.part").symlink_to(full)
     asked = ("--source", source, "--out", tmp_path / "o.csv", "--workspace", workspace)
     code, _, err = trunkline("predict", "leavers", *asked)
     assert (code, "the output cannot be written" in err) == (2, True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from trunkline.cli.output import Common, emit, opened, table
+from trunkline.files import replacing
 
 if TYPE_CHECKING:
     from trunkline.run import Workspace
@@ -103,13 +104,12 @@ def mosquitto(
     written = {"passwords": lists.passwords, "rights": lists.rights}
     try:
         for name, text in written.items():
-            part = folder / f".{name}.part"
-            part.touch(mode=0o640)
-            part.write_text(text)
-            if os.geteuid() == 0:  # as readable for the broker as the folder is its own
-                owner = folder.stat()
-                os.chown(part, owner.st_uid, owner.st_gid)
-            part.replace(folder / name)
+            with replacing(folder / name, durable=True) as part:
+                part.touch(mode=0o640)
+                part.write_text(text)
+                if os.geteuid() == 0:  # as readable for the broker as the folder is its own
+                    owner = folder.stat()
+                    os.chown(part, owner.st_uid, owner.st_gid)
     except OSError as error:
         raise InputError(f"the lists cannot be written: {error.strerror}", where=str(folder)) from error
     document = {"files": [str(folder / name) for name in written]}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.dags.content import content_of
 from trunkline.dags.literals import literal
 from trunkline.errors import InputError
+from trunkline.files import replacing
 
 if TYPE_CHECKING:
     from trunkline.run import Workspace
@@ -54,10 +55,8 @@ def write(text: str, out: Path) -> None:
     if out.is_dir() or not out.parent.is_dir():
         what = "a folder stands where the file is to go" if out.is_dir() else "the folder of the file does not exist"
         raise InputError(what, where=str(out), next_step="name a file in a folder that is there")
-    part = out.with_name(f".{out.name}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(out)
+        with replacing(out) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise InputError("the file cannot be written", where=f"{out} ({error.strerror})") from None

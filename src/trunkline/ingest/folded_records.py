@@ -4,12 +4,12 @@ A source that gives a piece a minute leaves half a million records a year; each 
 the records as lines of JSON; what they mean is the landing zone's business.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from trunkline.errors import TamperedError
+from trunkline.files import replacing
 
 __all__ = ["FOLDED", "read_folded", "write_folded"]
 
@@ -52,9 +52,5 @@ def write_folded(folder: Path, records: Iterable[bytes]) -> None:
     if not lines:
         path.unlink(missing_ok=True)
         return
-    part = folder / f".{FOLDED}.{os.getpid()}.part"
-    with pa.CompressedOutputStream(str(part), "zstd") as out:
+    with replacing(path, durable=True) as part, pa.CompressedOutputStream(str(part), "zstd") as out:
         out.write(b"\n".join(lines) + b"\n")
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
-    part.replace(path)

@@ -23,6 +23,7 @@ from time import monotonic
 from typing import Final
 
 from trunkline.errors import InputError, SourceError, TrunklineError
+from trunkline.files import replacing
 from trunkline.settings.drills import point
 from trunkline.spec.sources import FolderSource
 
@@ -267,9 +268,8 @@ def _move(path: Path, target: Path) -> None:
     try:
         path.replace(target)
     except OSError:
-        part = target.with_name(f".{target.name}.part")
-        shutil.copy2(path, part)
-        part.replace(target)
+        with replacing(target, durable=True) as part:
+            shutil.copy2(path, part)
         path.unlink()
 
 

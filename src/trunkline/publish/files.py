@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from trunkline.errors import InputError, SourceError, UnavailableError
+from trunkline.files import replacing
 from trunkline.ingest.sources.objects import Objects
 from trunkline.publish.protocol import Capabilities, Delivery, Latest, Rows, Target
 from trunkline.settings.drills import point
@@ -221,16 +222,9 @@ class FileSink:
             return
         target = self._local / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            with part.open("wb") as file:
-                while block := stream.read(_BLOCK_BYTES):
-                    file.write(block)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(target, durable=True) as part, part.open("wb") as file:
+            while block := stream.read(_BLOCK_BYTES):
+                file.write(block)
 
     def _remove_others(self, target: Target, names: list[str]) -> None:
         """Remove the files of before, which the newest delivery stands for."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trunkline.errors import SourceError, TamperedError
+from trunkline.files import sync
 from trunkline.settings import drills
 
 __all__ = ["copy_folder", "hash_folder", "sync", "verify_folder", "write_file"]
@@ -94,15 +95,6 @@ def hash_folder(folder: Path) -> dict[str, str]:
         SourceError: ``folder`` is not a folder, is empty, or holds something that is not a regular file.
     """
     return {path.relative_to(folder).as_posix(): _hash(path) for path in _files(folder)}
-
-
-def sync(path: Path) -> None:
-    """Bring a file's bytes, or a folder's names, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def verify_folder(folder: Path, *, files: Mapping[str, str]) -> None:

@@ -21,7 +21,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from trunkline.errors import TamperedError
-from trunkline.registry.files import sync
+from trunkline.files import sync
 from trunkline.settings import drills
 
 __all__ = ["GENESIS", "Event", "Ledger", "LedgerEntry"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.errors import MissingExtraError, UnavailableError
-from trunkline.registry.files import sync
+from trunkline.files import sync
 from trunkline.settings import drills
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import Alert
 from trunkline.errors import InputError, SourceError
+from trunkline.files import replacing
 from trunkline.lake import held
 from trunkline.lake.versions import current_rows, newest
 from trunkline.run.alerts import write_alerts
@@ -277,14 +278,13 @@ def _write_scores(engine: "Engine", scored: "ir.Table", path: Path) -> None:
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with engine.batches(scored, rows=_SCORED_ROWS) as reader, pq.ParquetWriter(part, reader.schema) as writer:
-            for batch in reader:
-                writer.write_batch(batch)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with (
+        replacing(path) as part,
+        engine.batches(scored, rows=_SCORED_ROWS) as reader,
+        pq.ParquetWriter(part, reader.schema) as writer,
+    ):
+        for batch in reader:
+            writer.write_batch(batch)
 
 
 def _announce(workspace: "Workspace", usecase: "UseCase", raised: "list[Alarm]", now: datetime) -> None:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from trunkline.checks import arrow_schema
 from trunkline.contracts.expressions import vector
 from trunkline.contracts.records import AUDIENCES, PREDICTIONS, AudienceMember, PredictionLog
+from trunkline.files import replacing
 from trunkline.lake import Transaction
 from trunkline.lake.versions import newest
 from trunkline.report.audience import AudiencePart, CampaignResult, audience_page
@@ -116,9 +117,8 @@ def audience(context: StepContext) -> AudienceDocument | None:
         path=str((folder / "audience.html").relative_to(context.workspace.root)),
     )
     page = audience_page(title=usecase.title, campaign=context.run_id, note=note, parts=parts, results=results)
-    part = folder / ".audience.html.part"
-    part.write_text(page, encoding="utf-8")
-    part.replace(folder / "audience.html")
+    with replacing(folder / "audience.html") as part:
+        part.write_text(page, encoding="utf-8")
     return document
 
 

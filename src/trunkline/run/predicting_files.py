@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.contracts.records import PREDICTIONS
 from trunkline.errors import InputError, SchemaError
+from trunkline.files import replacing
 from trunkline.ingest.files import content_sha256
 from trunkline.run.looking import fitting_rows
 from trunkline.run.predicting import live_model
@@ -174,16 +175,10 @@ def _written(table: "pa.Table", out: Path) -> Iterator[None]:
     Raises:
         InputError: It cannot be written; then the block is not entered.
     """
-    part = out.with_name(f".{out.name}.part")
-    try:
+    with replacing(out) as part:
         with _faults(out):
             _write(table, part, suffix=out.suffix.lower())
         yield
-        with _faults(out):
-            part.replace(out)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 @contextmanager

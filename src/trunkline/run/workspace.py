@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from trunkline.contracts.records import ENTITY_TABLES, OUTGOING
 from trunkline.errors import InputError
+from trunkline.files import replacing
 from trunkline.plugins import Installed, load_usecase, load_usecases, usecase_names
 from trunkline.settings import Settings
 from trunkline.spec import UseCase
@@ -116,9 +117,8 @@ class Workspace:
         """Give a folder of the workspace, made if it is not there."""
         if not (self.root / "VERSION").exists():
             self.root.mkdir(parents=True, exist_ok=True)
-            part = self.root / f".VERSION.{os.getpid()}"
-            part.write_text(f"{SCHEMA_VERSION}\n")
-            part.replace(self.root / "VERSION")  # whole or not there, whenever the process ends
+            with replacing(self.root / "VERSION") as part:
+                part.write_text(f"{SCHEMA_VERSION}\n")
         path = self.root / name
         path.mkdir(parents=True, exist_ok=True)
         return path

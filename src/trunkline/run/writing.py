@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import STEPS, StepRecord
+from trunkline.files import replacing
 from trunkline.plan import StepName
 from trunkline.run.audiences import AudienceDocument, audience
 from trunkline.run.predicting import PredictDocument
@@ -50,9 +51,9 @@ def report(context: StepContext) -> ReportDocument:
     context.progress("report", 0.0)
     page = render(gather(context)).encode()
     folder = context.workspace.folder(f"runs/{context.run_id}")
-    path, part = folder / "report.html", folder / ".report.html.part"
-    part.write_bytes(page)
-    part.replace(path)
+    path = folder / "report.html"
+    with replacing(path) as part:
+        part.write_bytes(page)
     relative = path.relative_to(context.workspace.root)
     return ReportDocument(path=str(relative), sha256=hashlib.sha256(page).hexdigest(), audience=addressed)
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from trunkline.files import replacing
 from trunkline.ingest.landing.records import FILES, STEM, SUFFIX, Landed, Record, landed, read, stem_of
 from trunkline.ingest.landing.zone import LandedPieces
 from trunkline.ingest.raw import unreadable
@@ -123,9 +124,8 @@ class ArrivingPieces(LandedPieces):
             )
             path.replace(target)
             point("landing.after_file")
-            part = folder / f".{stem}.part"
-            part.write_text(record.model_dump_json(), encoding="utf-8")
-            part.replace(folder / f"{stem}{SUFFIX}")
+            with replacing(folder / f"{stem}{SUFFIX}") as part:
+                part.write_text(record.model_dump_json(), encoding="utf-8")
         except OSError as error:
             raise full(folder, error) from error
         point("landing.after_record")

@@ -10,7 +10,6 @@ import base64
 import binascii
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Final, Literal
 from pydantic import AwareDatetime, BaseModel, SecretStr, ValidationError
 
 from trunkline.errors import InputError, TamperedError
+from trunkline.files import replacing
 from trunkline.settings import drills
 from trunkline.settings.privacy import PrivacySettings
 
@@ -236,33 +236,18 @@ class KeyFiles:
 
     def _put(self, path: Path, data: bytes, *, mode: int) -> None:
         """Write a file whole or not at all."""
-        part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")  # threads may note the same
         try:
             if not path.parent.is_dir():
                 path.parent.mkdir(parents=True, mode=0o700)
-            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-            with os.fdopen(handle, "wb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-            part.replace(path)
-            _sync(path.parent)
+            with replacing(path, durable=True) as part:
+                part.touch(mode=mode, exist_ok=False)
+                part.write_bytes(data)
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise InputError(
                 f"the keys cannot be written: {error.strerror}",
                 where=str(path),
                 next_step="make the folder writable, or name another one by privacy.key_folder",
             ) from None
-
-
-def _sync(folder: Path) -> None:
-    """Make the new name of a file last: what comes after it may rest on it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def name_of(master: bytes) -> str:

@@ -5,7 +5,6 @@ into place once it is on the disk, in a store it appears when its upload ends.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from trunkline.errors import UnknownNameError
+from trunkline.files import replacing
 from trunkline.ingest.sources.objects import Objects
 from trunkline.spec.sources import ObjectSource
 
@@ -121,17 +121,8 @@ class ArchivePlace:
                 return
             target = self._local / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f".{target.name}.{os.getpid()}.part")
-            with part.open("wb") as file:
-                yield file.write
-                file.flush()
-                os.fsync(file.fileno())  # rows are deleted on the word of this file
-            part.replace(target)
-            folder = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            with replacing(target, durable=True) as part, part.open("wb") as file:
+                yield file.write  # rows are deleted on the word of this file
 
     @contextmanager
     def reading(self, name: str) -> "Iterator[IO[bytes]]":
