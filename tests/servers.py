@@ -550,19 +550,31 @@ class RabbitMq:
 
     Attributes:
         port: Its port on 127.0.0.1.
+        tls_port: Another, for TLS, where clients have to show a certificate of its authority.
+        folder: Where the certificates are.
     """
 
     def __init__(self, program: str, folder: Path, user: int | None) -> None:
-        self.port = _free_port()
+        self.port, self.tls_port = _free_port(), _free_port()
+        self.folder = folder
         self._program = program
-        self._folder = folder
         self._user = user
         self._epmd, self._between = _free_port(), _free_port()
         self._running: ExitStack | None = None
+        _make_certificates(folder)
+        lines = (
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}",
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}",
+            f"ssl_options.cacertfile = {folder / 'ca.pem'}",
+            f"ssl_options.certfile = {folder / 'server.pem'}",
+            f"ssl_options.keyfile = {folder / 'server.key'}",
+            "ssl_options.verify = verify_peer",
+            "ssl_options.fail_if_no_peer_cert = true",
+        )
         (folder / "plugins").write_text("[].\n")
-        (folder / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{self.port}\n")
+        (folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
         if user is not None:
-            for name in ("plugins", "rabbitmq.conf"):
+            for name in ("plugins", "rabbitmq.conf", "server.key"):
                 os.chown(folder / name, user, -1)
 
     @property
@@ -573,16 +585,16 @@ class RabbitMq:
     def start(self) -> None:
         """Start it; returns when it answers."""
         said = {
-            "HOME": self._folder,
+            "HOME": self.folder,
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": self._epmd,
             "RABBITMQ_NODENAME": f"t{self.port}@localhost",
             "RABBITMQ_DIST_PORT": self._between,
-            "RABBITMQ_MNESIA_BASE": self._folder / "data",
+            "RABBITMQ_MNESIA_BASE": self.folder / "data",
             "RABBITMQ_LOGS": "-",
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-            "RABBITMQ_CONFIG_FILE": self._folder / "rabbitmq.conf",
-            "RABBITMQ_ENABLED_PLUGINS_FILE": self._folder / "plugins",
+            "RABBITMQ_CONFIG_FILE": self.folder / "rabbitmq.conf",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": self.folder / "plugins",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1",
         }
         environment = [f"{name}={value}" for name, value in said.items()]
@@ -595,7 +607,7 @@ class RabbitMq:
 
         self._running.callback(self._end_epmd)
         self._running.enter_context(
-            _running(["env", *environment, self._program], self._user, self._folder, ready=ready, end=signal.SIGKILL)
+            _running(["env", *environment, self._program], self._user, self.folder, ready=ready, end=signal.SIGKILL)
         )
 
     def kill(self) -> None:

@@ -30,6 +30,8 @@ class Rabbit(Protocol):
     """What ``tests/servers.py`` lends."""
 
     url: str
+    tls_port: int
+    folder: Path
 
     def start(self) -> None: ...
     def kill(self) -> None: ...
@@ -122,6 +124,26 @@ def test_a_wrong_password_is_the_users_fault(rabbitmq: Rabbit) -> None:
         broker.publish({"a": [Message(b"x")]})
     assert "hidden" not in str(refused.value)
     broker.close()
+
+
+@pytest.mark.servers
+def test_a_server_with_tls_lets_in_by_certificate(rabbitmq: Rabbit) -> None:
+    def asked(name: str, *, authority: str = "ca") -> BrokerSettings:
+        files = {"tls.ca": f"{authority}.pem", "tls.certificate": f"{name}.pem", "tls.key": f"{name}.key"}
+        options = {option: str(rabbitmq.folder / file) for option, file in files.items()}
+        url = f"amqps://guest:guest@127.0.0.1:{rabbitmq.tls_port}"
+        prefix = f"t{uuid.uuid4().hex[:12]}."
+        return BrokerSettings.model_validate({"url": url, "options": options, "prefix": prefix, "timeout_s": 30})
+
+    known = RabbitBroker(asked("platform"))
+    place = known.publish({"calls": [Message(b"x")]})["calls"]
+    assert [(record.offset, record.value) for record in known.read("calls", after=0, limit=9)] == [(place, b"x")]
+    known.close()
+    for refused in (asked("stranger"), asked("platform", authority="other")):
+        unknown = RabbitBroker(refused)
+        with pytest.raises((InputError, UnavailableError)):
+            unknown.publish({"calls": [Message(b"x")]})
+        unknown.close()
 
 
 @pytest.mark.servers
