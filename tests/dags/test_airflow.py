@@ -86,7 +86,8 @@ def test_a_dag_bag_takes_the_dags_of_all_use_cases(
     }
     towers = dags["towers_ingest"]["tasks"]
     assert towers["transform.customers_thresholds"] == ["validate.ingest"]
-    assert towers["transform.customer_service_metrics"] == ["transform.customers_services"]
+    for table in ("customer_service_metrics", "cell_tower_performance"):
+        assert towers[f"transform.{table}"] == ["transform.customers_services"], "side by side"
 
 
 def test_the_five_run_the_device_upgrade_on_real_data(

@@ -80,6 +80,16 @@ def test_the_towers_keep_the_four_steps_of_the_team() -> None:
         (task,) = [task for task in ingest.tasks if task.name == name]
         assert task.arguments == ("ingest", "towers", "--refresh", name)
         assert (task.group, task.computes) == ("transform", True)
+    assert {task.name: task.after for task in ingest.tasks} == {
+        "ingest": (),
+        "customers_thresholds": ("ingest",),
+        "customers_services": ("customers_thresholds",),
+        "customer_service_metrics": ("customers_services",),
+        "cell_tower_performance": ("customers_services",),
+    }
+    titles = {task.name: task.title for task in ingest.tasks}
+    both = "on the way to customer_service_metrics and cell_tower_performance"
+    assert titles["customers_services"] == f"compute customers_services, {both}"
 
 
 def test_tables_that_do_not_read_each_other_are_refreshed_side_by_side() -> None:

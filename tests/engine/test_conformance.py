@@ -160,6 +160,17 @@ def test_a_stream_can_be_used_twice_and_joined(engine: Engine) -> None:
     assert engine.batches(table, rows=2).read_all().num_rows == 3
 
 
+def test_what_is_kept_is_computed_once(engine: Engine, tmp_path: Path) -> None:
+    (path,) = stored(tmp_path, pa.table({"subscriber": ["a", "b", "b"], "calls": [1, 2, 3]}))
+    read = engine.parquet([path], pa.schema([pa.field("subscriber", pa.string()), pa.field("calls", pa.int64())]))
+    kept = engine.kept(read.group_by("subscriber").aggregate(calls=read.calls.sum(), at=ibis.timestamp(NOON)))
+    assert engine.arrow(kept).sort_by("subscriber").column("calls").to_pylist() == [1, 5]
+    Path(path).unlink()
+    assert engine.arrow(kept.filter(kept.calls > 1)).column("subscriber").to_pylist() == ["b"]
+    assert engine.batches(kept, rows=1).read_all().num_rows == 2
+    assert engine.arrow(kept.select("at").distinct()).column("at").to_pylist() == [NOON]
+
+
 def test_batches_stream_beside_other_queries(engine: Engine, tmp_path: Path) -> None:
     paths = stored(tmp_path, pa.table({"calls": list(range(10_000))}))
     table = engine.parquet(paths, pa.schema([pa.field("calls", pa.int64())]))

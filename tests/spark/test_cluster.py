@@ -74,8 +74,7 @@ JOB = dedent(
         towers = load_usecase("towers")
         known = {one: lake.read(f"towers.{one}") for one in ("customers", "thresholds", "usage")}
         for table in ("customer_service_metrics", "cell_tower_performance"):
-            known[table] = towers.derived[table].rows(known)
-            pq.write_table(engine.arrow(known[table]), f"{out}.{table}")
+            pq.write_table(engine.arrow(towers.derived[table].rows(known)), f"{out}.{table}")
     """
 )
 

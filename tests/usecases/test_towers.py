@@ -211,8 +211,7 @@ def computed(
     known = dict(first.stepwise(tables(engine, rows)))
     known["rows"] = first.expression(known)
     metrics = engine.arrow(known["rows"])
-    held = engine.table(metrics)
-    cells = engine.arrow(second.rows({"customer_service_metrics": held})).to_pylist()
+    cells = engine.arrow(second.rows(known)).to_pylist()
     assert first.notes is not None
     (notes,) = engine.arrow(first.notes(known)).to_pylist()
     return (
@@ -289,8 +288,16 @@ def test_there_are_twenty_five_flags_with_the_usual_directions() -> None:
 def test_the_steps_are_part_of_the_plan() -> None:
     assert plan_of(load_usecase("towers")).derivations == {
         "customer_service_metrics": ("customers_thresholds", "customers_services", "customer_service_metrics"),
-        "cell_tower_performance": ("cell_tower_performance",),
+        "cell_tower_performance": ("customers_thresholds", "customers_services", "cell_tower_performance"),
     }
+
+
+def test_a_name_that_means_two_steps_is_refused() -> None:
+    usecase = towers()
+    table = usecase.derived["cell_tower_performance"]
+    other = {**table.steps, "customers_services": lambda tables: tables["customers_thresholds"]}
+    with pytest.raises(UseCaseError, match="'customers_services' is another one on the way to 'customer_service"):
+        replace(usecase, derived={**usecase.derived, "cell_tower_performance": replace(table, steps=other)})
 
 
 def test_a_step_that_is_called_like_an_input_is_refused() -> None:

@@ -155,17 +155,19 @@ def _tasks(
     for table in plan.derived:
         before = tuple(one for one in derived[table].inputs if one in plan.derived) or (step,)
         for name in plan.derivations[table]:
-            is_table = name == table
-            tasks.append(
-                PipelineTask(
-                    name=name,
-                    group=_TRANSFORM,
-                    title=f"refresh the table {name}" if is_table else f"compute {name}, on the way to {table}",
-                    arguments=(step, plan.usecase, "--refresh", name),
-                    after=before,
-                    step=step,
-                    computes=True,
+            led_to = [other for other in plan.derived if name in plan.derivations[other]]
+            if table == led_to[0]:  # a step that several tables begin with is shown once
+                way = f"compute {name}, on the way to {' and '.join(led_to)}"
+                tasks.append(
+                    PipelineTask(
+                        name=name,
+                        group=_TRANSFORM,
+                        title=f"refresh the table {name}" if name == table else way,
+                        arguments=(step, plan.usecase, "--refresh", name),
+                        after=before,
+                        step=step,
+                        computes=True,
+                    )
                 )
-            )
             before = (name,)
     return tasks

@@ -141,9 +141,18 @@ class DuckDB:
         database = self.connection.con
         # A plain table and not a TEMP one: only those are seen by the sessions of `batches`.
         database.from_arrow(rows).create(name)
-        kept = self.connection.table(name)
-        weakref.finalize(kept.op(), self._drop, name)
-        return kept
+        return self._lasting(name)
+
+    def kept(self, expr: ir.Table) -> ir.Table:
+        """Compute an expression once; see :class:`~trunkline.engine.Engine`.
+
+        Raises:
+            FilesVanishedError: A file of the snapshot is gone.
+        """
+        name = f"kept_{next(self._names)}"
+        with _vanishing(), self._session(expr) as session:
+            session.sql(self.connection.compile(expr)).create(name)
+        return self._lasting(name)
 
     def arrow(self, expr: ir.Table) -> pa.Table:
         """Run an expression; see :class:`~trunkline.engine.Engine`.
@@ -244,6 +253,12 @@ class DuckDB:
         # and not a view, so that a server that reads every second does not pile up views.
         query = f"SELECT {casts} FROM ({source} UNION ALL BY NAME SELECT {absent} WHERE FALSE)"  # noqa: S608 - names are quoted
         return self.connection.sql(query, schema=types)
+
+    def _lasting(self, name: str) -> ir.Table:
+        """A table of the database, which lasts as long as expressions over it do."""
+        kept = self.connection.table(name)
+        weakref.finalize(kept.op(), self._drop, name)
+        return kept
 
     def _drop(self, name: str) -> None:
         if self._backend is not None:

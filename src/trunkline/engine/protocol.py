@@ -112,6 +112,20 @@ class Engine(Protocol):
         """
         ...
 
+    def kept(self, expr: ir.Table) -> ir.Table:
+        """Compute an expression once for all that reads it.
+
+        Args:
+            expr: An expression over tables of this engine.
+
+        Returns:
+            Its rows, kept where they are computed (spilling to disk) for as long as expressions over them live.
+
+        Raises:
+            FilesVanishedError: A file of the snapshot is gone.
+        """
+        ...
+
     def arrow(self, expr: ir.Table) -> pa.Table:
         """Run an expression.
 

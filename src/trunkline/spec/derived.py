@@ -53,7 +53,8 @@ class Derived:
         expression: Gives its rows.
         refresh: How it follows its inputs.
         steps: What is computed on the way, in this order; each expression, and ``expression`` after them, gets the
-            inputs and the steps before it by name. They are shown in the plan, and are no tables of the lake.
+            inputs and the steps before it by name. They are shown in the plan, and are no tables of the lake. Tables
+            that begin with the same steps share them: a refresh of both computes them once.
         notes: One row of numbers and texts about the rows that were computed, for the receipt: what the joins lost, for
             instance. It gets inputs and steps, and as ``rows`` what ``expression`` gives.
         in_order: Inputs also have ``_ingested_at`` and ``_row``, which together tell the order in which rows came.
@@ -71,18 +72,19 @@ class Derived:
         """Give the inputs and every step, by name.
 
         Args:
-            tables: The inputs by name.
+            tables: The inputs by name, and steps that are computed already.
         """
         known = dict(tables)
         for name, expression in self.steps.items():
-            known[name] = expression(known)
+            if name not in known:
+                known[name] = expression(known)
         return known
 
     def rows(self, tables: "Mapping[str, ir.Table]") -> "ir.Table":
         """Give the derived rows, lazily.
 
         Args:
-            tables: The inputs by name.
+            tables: The inputs by name, and steps that are computed already.
         """
         return self.expression(self.stepwise(tables))
 
@@ -110,8 +112,8 @@ def refuse_underivable(datasets: Mapping[str, type[Contract]], derived: Mapping[
         where: Names the use case.
 
     Raises:
-        UseCaseError: A name is malformed or taken, an input does not exist, tables go round in a circle, or the
-            columns of an incremental refresh do not fit.
+        UseCaseError: A name is malformed or taken, an input does not exist, one name means two steps, tables go round
+            in a circle, or the columns of an incremental refresh do not fit.
     """
     contracts = {**datasets, **{name: table.contract for name, table in derived.items()}}
     for name, table in derived.items():
@@ -124,13 +126,31 @@ def refuse_underivable(datasets: Mapping[str, type[Contract]], derived: Mapping[
             raise UseCaseError("a derived table has inputs", where=here, allowed=[*contracts])
         if unknown := [one for one in table.inputs if one not in contracts]:
             raise UseCaseError(f"the input {unknown[0]!r} does not exist", where=here, allowed=[*contracts])
-        if taken := [step for step in table.steps if step in (*table.inputs, "rows")]:
+        if taken := [step for step in table.steps if step in (*contracts, "rows")]:
             raise UseCaseError(
-                f"a step cannot be called {taken[0]!r}", where=here, next_step="give it a name that no input has"
+                f"a step cannot be called {taken[0]!r}", where=here, next_step="give it a name that no table has"
             )
         if isinstance(table.refresh, Incremental):
             _refuse_ungrouped(table, table.refresh, contracts, here)
+    _refuse_ambiguous_steps(derived, where)
     refresh_order(derived)
+
+
+def _refuse_ambiguous_steps(derived: Mapping[str, Derived], where: str) -> None:
+    """Refuse two steps of one name that are not the same: the same expressions up to it, over the same inputs."""
+    known: dict[str, tuple[object, str]] = {}
+    for name, table in derived.items():
+        way: tuple[tuple[str, Expression], ...] = ()
+        for step in table.steps.items():
+            way = (*way, step)
+            said = (way, sorted(table.inputs), table.in_order)
+            first, owner = known.setdefault(step[0], (said, name))
+            if first != said:
+                raise UseCaseError(
+                    f"the step {step[0]!r} is another one on the way to {owner!r}",
+                    where=f"{where}, derived table {name!r}",
+                    next_step="give them two names, or let both tables begin with the same steps over the same inputs",
+                )
 
 
 def _refuse_ungrouped(

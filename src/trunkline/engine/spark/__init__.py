@@ -129,6 +129,20 @@ class Spark:
         frames = [frame_of(session, piece) for piece in _pieces(rows)]
         return self._viewed(reduce(lambda one, other: one.unionAll(other), frames), rows.schema)
 
+    def kept(self, expr: ir.Table) -> ir.Table:
+        """Compute an expression once, on the workers; see :class:`~trunkline.engine.Engine`.
+
+        The first expression over it computes it; a worker that is lost takes its part along, which is computed again.
+
+        Raises:
+            FilesVanishedError: A file of the snapshot is gone.
+        """
+        with _vanishing():
+            frame = self._frame(expr).persist()
+        kept = self._viewed(frame, expr.schema().to_pyarrow())
+        weakref.finalize(kept.op(), self._forget, frame)
+        return kept
+
     def arrow(self, expr: ir.Table) -> pa.Table:
         """Run an expression; see :class:`~trunkline.engine.Engine`.
 
@@ -268,6 +282,10 @@ class Spark:
         kept = ops.DatabaseTable(name=name, schema=types, source=self.connection, namespace=ops.Namespace())
         weakref.finalize(kept, self._drop, name)
         return cast("ir.Table", kept.to_expr())
+
+    def _forget(self, frame: DataFrame) -> None:
+        if self._session is not None:
+            frame.unpersist()
 
     def _drop(self, name: str) -> None:
         if self._session is not None:

@@ -4,6 +4,7 @@ Takes a use case's declarations and the lake; writes the tables in the order in 
 are in docs/derived.md.
 """
 
-from trunkline.ingest.derived.refreshing import CRASH_POINTS, count_step, refresh_tables
+from trunkline.ingest.derived.computing import count_step
+from trunkline.ingest.derived.refreshing import CRASH_POINTS, refresh_tables
 
 __all__ = ["CRASH_POINTS", "count_step", "refresh_tables"]

@@ -8,31 +8,31 @@ finishes them from the same pinned versions before it looks further; the same re
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from trunkline.checks import ROW, arrow_schema
+from trunkline.checks import ROW
 from trunkline.contracts.records import Receipt
 from trunkline.engine import FilesVanishedError
 from trunkline.errors import UnknownNameError
+from trunkline.ingest.derived.computing import Kept, PinnedTable, pinned_table
 from trunkline.ingest.derived.inputs import Input, lineage_schema, same
-from trunkline.ingest.derived.judging import JudgedRows, judged, recipe
+from trunkline.ingest.derived.judging import JudgedRows, judged
 from trunkline.ingest.derived.refusals import write_refusals
 from trunkline.ingest.receipts import add_receipt, has_receipt
 from trunkline.lake import Lake, Transaction, held
 from trunkline.settings.drills import point
 from trunkline.spec import UseCase
-from trunkline.spec.derived import Derived, Incremental, refresh_order
+from trunkline.spec.derived import refresh_order
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-__all__ = ["CRASH_POINTS", "count_step", "refresh_tables"]
+__all__ = ["CRASH_POINTS", "refresh_tables"]
 
 CRASH_POINTS: Final = ("derived.before_rows", "derived.after_rows", "derived.after_quarantine", "derived.after_receipt")
 """Points at which a drill kills a refresh."""
@@ -66,36 +66,6 @@ class _State(BaseModel):
     at: datetime
 
 
-@dataclass(frozen=True)
-class _Table:
-    """One derived table with everything that its refresh needs."""
-
-    usecase: UseCase
-    name: str
-    derived: Derived
-    inputs: Mapping[str, Input]
-    recipe: str
-    lake: Lake
-    clock: Callable[[], datetime]
-
-    @property
-    def table(self) -> str:
-        return self.usecase.table_name(self.name)
-
-    @property
-    def by(self) -> tuple[str, ...]:
-        return self.derived.refresh.by if isinstance(self.derived.refresh, Incremental) else ()
-
-    def at(self, versions: Mapping[str, int]) -> "_Table":
-        """The same with inputs pinned at versions."""
-        pinned = {name: replace(one, version=versions.get(name)) for name, one in self.inputs.items()}
-        return replace(self, inputs=pinned)
-
-    @property
-    def versions(self) -> dict[str, int]:
-        return {name: one.version for name, one in self.inputs.items() if one.version is not None}
-
-
 def refresh_tables(
     usecase: UseCase, *, lake: Lake, locks: Path, run_id: str, clock: Callable[[], datetime], only: str | None = None
 ) -> tuple[Receipt, ...]:
@@ -104,7 +74,7 @@ def refresh_tables(
     Args:
         usecase: Declares them.
         lake: The lake, with its engine.
-        locks: Folder for the lock that keeps a second refresh of the use case away.
+        locks: Folder for the locks that keep a second refresh of a table away.
         run_id: The run that asks for it.
         clock: Gives the current instant.
         only: The only table to refresh; None for all.
@@ -114,56 +84,24 @@ def refresh_tables(
 
     Raises:
         UseCaseError: An expression cannot be built, or lacks a column that its contract needs.
-        BusyError: Another refresh of the use case, a writer, or a change of the pseudonyms took too long.
+        BusyError: Another refresh of the table, a writer, or a change of the pseudonyms took too long.
         FilesVanishedError: Files of an input were removed while they were read.
     """
     if not usecase.derived:
         return ()
     receipts: list[Receipt] = []
-    timeout_s = lake.settings.lock_timeout_s
-    lock = locks / f"derived-{usecase.name}.lock"
-    with ExitStack() as stack:
-        if lake.has_keys:
-            stack.enter_context(lake.keys.naming())  # the inputs' pseudonyms are the derived table's
-        what = f"refresh of derived tables of {usecase.name!r}"
-        stack.enter_context(held(lock, what=what, timeout_s=timeout_s, clock=clock))
-        for name in refresh_order(usecase.derived) if only is None else (only,):
-            receipts += _refreshed(_table(usecase, name, lake, clock), run_id=run_id)
+    names = refresh_order(usecase.derived) if only is None else (only,)
+    kept = Kept.of(usecase.derived[name] for name in names)
+    with lake.keys.naming() if lake.has_keys else nullcontext():  # the inputs' pseudonyms are the derived table's
+        for name in names:
+            lock = locks / f"derived-{usecase.table_name(name)}.lock"
+            what = f"refresh of the derived table {usecase.table_name(name)!r}"
+            with held(lock, what=what, timeout_s=lake.settings.lock_timeout_s, clock=clock):
+                receipts += _refreshed(pinned_table(usecase, name, lake=lake, clock=clock, kept=kept), run_id=run_id)
     return tuple(receipts)
 
 
-def count_step(usecase: UseCase, table: str, step: str, *, lake: Lake, clock: Callable[[], datetime]) -> int:
-    """Compute a step on the way to a derived table over all rows of the inputs, and count what it gives.
-
-    Args:
-        usecase: Declares the table.
-        table: The table.
-        step: One of its steps.
-        lake: The lake, with its engine.
-        clock: Gives the current instant.
-
-    Raises:
-        UseCaseError: An expression cannot be built.
-    """
-    one = _table(usecase, table, lake, clock)
-    if not one.versions:
-        return 0  # nothing was ever taken in
-    rows = one.derived.stepwise(_given(one, None))[step]
-    return int(lake.engine.arrow(rows.aggregate(rows=rows.count())).column("rows")[0].as_py())
-
-
-def _table(usecase: UseCase, name: str, lake: Lake, clock: Callable[[], datetime]) -> _Table:
-    derived = usecase.derived[name]
-    contracts = {one: usecase.contract_of(one) for one in derived.inputs}
-    inputs = {
-        one: Input(usecase.table_name(one), contract, lake.version(usecase.table_name(one)), derived.in_order)
-        for one, contract in contracts.items()
-    }
-    said = recipe(derived, contracts, where=f"use case {usecase.name!r}, derived table {name!r}")
-    return _Table(usecase, name, derived, inputs, said, lake, clock)
-
-
-def _refreshed(table: _Table, *, run_id: str) -> list[Receipt]:
+def _refreshed(table: PinnedTable, *, run_id: str) -> list[Receipt]:
     """Finish what was interrupted, then refresh if anything changed."""
     state = _state(table)
     receipts = []
@@ -178,7 +116,7 @@ def _refreshed(table: _Table, *, run_id: str) -> list[Receipt]:
     return receipts
 
 
-def _changes(table: _Table, state: _State | None) -> tuple[Mapping[str, int] | None, bool]:
+def _changes(table: PinnedTable, state: _State | None) -> tuple[Mapping[str, int] | None, bool]:
     """Say whether anything changed, and since which versions; None where every row has to be computed."""
     if state is None or (state.recipe, state.contract) != (table.recipe, table.derived.contract.fingerprint):
         return None, True
@@ -189,7 +127,7 @@ def _changes(table: _Table, state: _State | None) -> tuple[Mapping[str, int] | N
     return state.inputs, any(changed)
 
 
-def _refresh(table: _Table, state: _State | None, since: Mapping[str, int] | None, *, run_id: str) -> Receipt:
+def _refresh(table: PinnedTable, state: _State | None, since: Mapping[str, int] | None, *, run_id: str) -> Receipt:
     groups = _groups(table, since)
     now = table.clock().astimezone(UTC)
     facts = [
@@ -217,7 +155,7 @@ def _refresh(table: _Table, state: _State | None, since: Mapping[str, int] | Non
     return _account(table, rows, groups, done, version=version, started_at=now)
 
 
-def _finish(table: _Table, state: _State) -> Receipt | None:
+def _finish(table: PinnedTable, state: _State) -> Receipt | None:
     """Write quarantine and receipt of rows that have none; None where their inputs' versions are gone."""
     pinned = table.at(state.inputs)
     try:
@@ -229,7 +167,7 @@ def _finish(table: _Table, state: _State) -> Receipt | None:
     return _account(pinned, rows, groups, state, version=version, started_at=state.at)
 
 
-def _groups(table: _Table, since: Mapping[str, int] | None) -> "ir.Table | None":
+def _groups(table: PinnedTable, since: Mapping[str, int] | None) -> "ir.Table | None":
     """Name the groups to compute, held in the engine; None computes everything."""
     if since is None or not table.by:
         return None
@@ -244,33 +182,22 @@ def _groups(table: _Table, since: Mapping[str, int] | None) -> "ir.Table | None"
     return table.lake.engine.table(table.lake.engine.arrow(touched.distinct()))
 
 
-def _given(table: _Table, groups: "ir.Table | None") -> "dict[str, ir.Table]":
-    """The inputs at their versions; of those that have the columns of the groups, only the groups' rows."""
-    return {
-        name: one.current(
-            table.lake,
-            groups if groups is not None and set(table.by) <= set(arrow_schema(one.contract).names) else None,
-        )
-        for name, one in table.inputs.items()
-    }
-
-
-def _judged(table: _Table, groups: "ir.Table | None") -> JudgedRows:
+def _judged(table: PinnedTable, groups: "ir.Table | None") -> JudgedRows:
     where = f"use case {table.usecase.name!r}, derived table {table.name!r}"
-    rows = table.derived.rows(_given(table, groups))
+    rows = table.derived.expression(table.stepwise(groups))
     return judged(rows, table.derived.contract, engine=table.lake.engine, where=where)
 
 
-def _notes(table: _Table, groups: "ir.Table | None") -> str | None:
+def _notes(table: PinnedTable, groups: "ir.Table | None") -> str | None:
     """What the use case tells of the rows that were computed, as JSON."""
     if table.derived.notes is None:
         return None
-    known = dict(table.derived.stepwise(_given(table, groups)))
+    known = table.stepwise(groups)
     told = table.lake.engine.arrow(table.derived.notes({**known, "rows": table.derived.expression(known)}))
     return json.dumps(told.to_pylist()[0] if told.num_rows else {}, default=str)
 
 
-def _write_rows(table: _Table, judged_rows: JudgedRows, groups: "ir.Table | None", state: _State) -> int:
+def _write_rows(table: PinnedTable, judged_rows: JudgedRows, groups: "ir.Table | None", state: _State) -> int:
     """Write the good rows in one commit that notes the state: added, or in place of all there are."""
     import ibis
     import pyarrow as pa
@@ -304,7 +231,7 @@ def _write_rows(table: _Table, judged_rows: JudgedRows, groups: "ir.Table | None
 
 
 def _account(
-    table: _Table,
+    table: PinnedTable,
     rows: JudgedRows,
     groups: "ir.Table | None",
     state: _State,
@@ -358,12 +285,12 @@ def _account(
     return receipt
 
 
-def _source(table: _Table) -> str:
+def _source(table: PinnedTable) -> str:
     """``derived from churn.calls@7, churn.cells@3``; inputs without a table yet are left out."""
     named = [f"{one.table}@{one.version}" for one in table.inputs.values() if one.version is not None]
     return f"derived from {', '.join(named)}"
 
 
-def _state(table: _Table) -> _State | None:
+def _state(table: PinnedTable) -> _State | None:
     noted = table.lake.newest_note(table.table, _STATE)
     return None if noted is None else _State.model_validate_json(noted)

@@ -69,6 +69,11 @@ def towers(choices: Choices) -> UseCase:
         choices: What was set.
     """
     indicators = watched(choices.profile)
+    joined = ("customers", "thresholds", "usage")
+    joins = {
+        "customers_thresholds": partial(customers_thresholds, row_of_cell=choices.row_of_cell),
+        "customers_services": partial(customers_services, rows_per_customer=choices.usage_rows),
+    }
 
     def customer_notes(tables: "Mapping[str, ir.Table]") -> "ir.Table":
         lost = losses(tables, rows_per_customer=choices.usage_rows)
@@ -89,20 +94,19 @@ def towers(choices: Choices) -> UseCase:
         derived={
             "customer_service_metrics": Derived(
                 contract=CustomerServiceMetrics,
-                inputs=("customers", "thresholds", "usage"),
-                steps={
-                    "customers_thresholds": partial(customers_thresholds, row_of_cell=choices.row_of_cell),
-                    "customers_services": partial(customers_services, rows_per_customer=choices.usage_rows),
-                },
+                inputs=joined,
+                steps=joins,
                 expression=partial(customer_metrics, indicators=indicators),
                 notes=customer_notes,
                 in_order=True,
             ),
             "cell_tower_performance": Derived(
                 contract=CellTowerPerformance,
-                inputs=("customer_service_metrics",),
+                inputs=joined,
+                steps=joins,
                 expression=partial(cell_performance, indicators=indicators, maintenance_at=choices.maintenance_at),
                 notes=lambda tables: without_values(tables["rows"], indicators),
+                in_order=True,
             ),
         },
         main="thresholds",

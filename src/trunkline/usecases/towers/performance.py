@@ -5,8 +5,9 @@
 3. ``customer_service_metrics``: one row per customer and cell, averaged, with flags against the fleet's mean;
 4. ``cell_tower_performance``: one row per cell, averages of the customers' averages, with the same flags.
 
-Steps 1 and 2 are no tables of the lake: the engine runs them with step 3 in one pass. The functions here are pure and
-lazy, and the same on every engine. A value that is null raises no flag, nor does one that equals the mean.
+Steps 1 and 2 are no tables of the lake: the engine runs them with step 3 or 4, which both begin with step 2 and do not
+wait for each other. The functions here are pure and lazy, and the same on every engine. A value that is null raises no
+flag, nor does one that equals the mean.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,22 +84,18 @@ def customer_metrics(tables: "Tables", *, indicators: Sequence[Indicator]) -> "i
         tables: ``customers_services``.
         indicators: What may raise a flag.
     """
-    rows = tables["customers_services"]
-    averaged = rows.group_by(*GRAIN).aggregate(
-        usage_rows=rows.count(), **{measure.column: rows[measure.name].mean() for measure in MEASURES}
-    )
-    return _flagged(_computed(averaged), indicators)
+    return _flagged(_computed(_customer_averages(tables)), indicators)
 
 
 def cell_performance(tables: "Tables", *, indicators: Sequence[Indicator], maintenance_at: int) -> "ir.Table":
     """Average the customers of a cell, and flag cells that are on the wrong side of the fleet's mean.
 
     Args:
-        tables: ``customer_service_metrics``.
+        tables: ``customers_services``.
         indicators: What may raise a flag.
         maintenance_at: Flags from which on a cell needs maintenance.
     """
-    rows = tables["customer_service_metrics"]
+    rows = _customer_averages(tables)
     averaged = rows.group_by("CellName").aggregate(
         customer_count=rows.count(), **{measure.column: rows[measure.column].mean() for measure in MEASURES}
     )
@@ -157,6 +154,14 @@ def without_values(rows: "ir.Table", indicators: Sequence[Indicator]) -> "ir.Tab
         (rows[one.source].count() == 0).ifelse(ibis.literal(f"{one.name} "), ibis.literal("")) for one in indicators
     ]
     return rows.aggregate(indicators_without_values=reduce(add, named).strip())
+
+
+def _customer_averages(tables: "Tables") -> "ir.Table":
+    """Step 2 averaged by customer and cell."""
+    rows = tables["customers_services"]
+    return rows.group_by(*GRAIN).aggregate(
+        usage_rows=rows.count(), **{measure.column: rows[measure.name].mean() for measure in MEASURES}
+    )
 
 
 def _one_per_cell(periods: "ir.Table", row_of_cell: RowOfCell) -> "ir.Table":
