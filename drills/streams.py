@@ -52,15 +52,16 @@ _SHORT = {
 no grace at all, and whoever reads or writes beside it has to begin again."""
 
 
-def body(name: str, number: int) -> bytes:
+def body(name: str, number: int, *, per_s: float = 5) -> bytes:
     """A request: readings of one client's device, half a second apart, all in one session.
 
     Args:
         name: The session; its second part is the client.
         number: Of the request among all of a case, which say when they were read: what is sent later is read later, so
             that only a request that thousands of others overtook is late for its windows.
+        per_s: How many of them are read in a second.
     """
-    begun = BEGIN + timedelta(seconds=number / 5)
+    begun = BEGIN + timedelta(seconds=number / per_s)
     lines = (
         {
             "device_id": f"device-{name.split('-')[1]}",
@@ -518,7 +519,9 @@ def broker_and_consumer_killed(folder: Path, *, kills: int) -> dict[str, object]
                     told.cut.discard(name)
                     told.kept.add(name)
 
-            producer.produce("phones", body(name, number), partition=number % 2, on_delivery=kept)
+            # no faster than the clock: a partition whose member was killed waits for a whole session of the group
+            reading = body(name, number, per_s=50)
+            producer.produce("phones", reading, partition=number % 2, on_delivery=kept)
             producer.poll(0)
         producer.flush(LONGEST_S)
 
