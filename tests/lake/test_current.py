@@ -1,13 +1,14 @@
 """The newest row per key, against a plain reading of the rule."""
 
 from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.contracts import Table
+from trunkline.contracts import Contract, Flag, Integer, Table, Text, field
 from trunkline.engine import Engine
 from trunkline.errors import SchemaError
 from trunkline.lake import Lake
@@ -66,8 +67,44 @@ def test_current_reads_a_table_at_a_version(lake: Lake, engine: Engine) -> None:
         lake.current("a.b", key=["nope"], newest_by=["at"])
 
 
+class Keyless(Contract):
+    """One row per anything."""
+
+    id: Text
+    seq: Text | None
+    at: Integer
+    gone: Flag | None
+
+
+class Change(Keyless):
+    """One row per change of a thing."""
+
+    table: ClassVar[Table] = Table(key=("id",), ordered_by="seq", deleted="gone")
+
+
+class Counted(Contract):
+    """One row per thing and part, which older tables do not tell."""
+
+    table: ClassVar[Table] = Table(key=("id", "part"))
+
+    id: Text
+    part: Text = field(impute="all")
+
+
+def test_rows_that_are_older_than_a_field_of_their_key_have_what_is_imputed(lake: Lake, engine: Engine) -> None:
+    lake.append("a.old", pa.table({"id": ["x", "y"], "_row": [0, 1]}))
+    before = engine.arrow(current_rows(lake.read("a.old"), Counted, table="a.old")).to_pylist()
+    assert sorted((row["id"], row["part"]) for row in before) == [("x", "all"), ("y", "all")]
+    lake.append("a.old", pa.table({"id": ["x", "x"], "_row": [2, 3], "part": ["all", "more"]}))
+    rows = engine.arrow(current_rows(lake.read("a.old"), Counted, table="a.old")).to_pylist()
+    assert sorted((row["id"], row["part"], row["_row"]) for row in rows) == [
+        ("x", "all", 2),
+        ("x", "more", 3),
+        ("y", "all", 1),
+    ]
+
+
 def test_a_key_is_gone_while_its_newest_row_says_so(engine: Engine) -> None:
-    said = Table(key=("id",), event_at="at", ordered_by="seq", deleted="gone")
     changes = [
         {"id": "a", "seq": "0/1", "at": 9, "gone": False},
         {"id": "a", "seq": "0/2", "at": 1, "gone": True},  # the order says, not the event time
@@ -79,6 +116,6 @@ def test_a_key_is_gone_while_its_newest_row_says_so(engine: Engine) -> None:
         {"id": "d", "seq": "0/8", "at": 2, "gone": False},  # came late
     ]
     rows = engine.table(pa.Table.from_pylist(changes))
-    left = engine.arrow(current_rows(rows, said, table="t")).to_pylist()
+    left = engine.arrow(current_rows(rows, Change, table="t")).to_pylist()
     assert sorted((row["id"], row["seq"]) for row in left) == [("b", "0/4"), ("c", "0/1")]
-    assert engine.arrow(current_rows(rows, Table(), table="t")).num_rows == len(changes), "rows without a key"
+    assert engine.arrow(current_rows(rows, Keyless, table="t")).num_rows == len(changes), "rows without a key"

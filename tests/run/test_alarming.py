@@ -18,10 +18,12 @@ from deltalake import DeltaTable
 
 from trunkline.cli import main
 from trunkline.contracts.records import Alert
+from trunkline.features.kpi import column_of
 from trunkline.notify import choose, notice_of_alert
 from trunkline.plugins import load_usecase
 from trunkline.settings.notify import NotifySettings
 from trunkline.tasks.anomaly.alarms import alarm_schema
+from trunkline.usecases.towers.contracts import COUNTED
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +66,48 @@ def test_alarms_are_raised_once_and_have_the_shape_of_tmf642(
     validator = jsonschema.Draft202012Validator(alarm_schema())
     for alarm in listed["alarms"]:
         validator.validate(alarm)
+
+
+def as_measurement_file(counters: pa.Table) -> str:
+    """The same counters as a vendor's element exports them: two counter sets a period."""
+    rows = counters.to_pylist()
+    infos = []
+    for begin in sorted({row["begin_at"] for row in rows}):
+        end = (begin + timedelta(minutes=15)).isoformat()
+        for place, names in enumerate((COUNTED[::2], COUNTED[1::2])):
+            values = "".join(
+                f'<measValue measObjLdn="{row["cell_name"]}"><measResults>'
+                f"{' '.join(str(row[column_of(name)]) for name in names)}</measResults></measValue>"
+                for row in rows
+                if row["begin_at"] == begin
+            )
+            infos.append(
+                f'<measInfo measInfoId="set{place}"><granPeriod duration="PT900S" endTime="{end}"/>'
+                f"<measTypes>{' '.join(names)}</measTypes>{values}</measInfo>"
+            )
+    return (
+        '<measCollecFile><fileHeader><measCollec beginTime="2026-03-02T00:00:00Z"/></fileHeader>'
+        f"<measData><managedElement/>{''.join(infos)}</measData>"
+        '<fileFooter><measCollec endTime="2026-03-03T00:00:00Z"/></fileFooter></measCollecFile>'
+    )
+
+
+def test_counters_in_two_sets_raise_the_alarms_of_counters_in_one(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (counters,) = Path("made").glob("*-counters-*")
+    Path("A20260302.xml").write_text(as_measurement_file(pq.read_table(counters)))
+    assert main(["ingest", "towers", "A20260302.xml", "--dataset", "counters", "--workspace", "sets"]) == 0
+    capsys.readouterr()
+    found = []
+    for one in ("w", "sets"):
+        assert main(["alarms", "towers", "--workspace", one, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        named = {(alarm["alarmedObject"]["id"], alarm["specificProblem"]) for alarm in told["alarms"]}
+        found.append((told["evaluated"], named))
+    assert found[0] == found[1]
+    assert found[0][0]["raised"] >= 1
+    assert DeltaTable("sets/lake/towers/counters").to_pyarrow_table().num_rows == 2 * 40 * 96
 
 
 class Receiver(ThreadingHTTPServer):
@@ -129,7 +173,7 @@ def day_of(counters: pa.Table, day: int, *, cell: str) -> pa.Table:
     columns = {
         name: pc.if_else(asleep, 0.0, counters[name])
         for name in counters.column_names
-        if name not in ("cell_name", "begin_at", "granularity_s", "rru_cell_unavailable_time")
+        if name not in ("cell_name", "begin_at", "counter_set", "granularity_s", "rru_cell_unavailable_time")
     }
     for name, column in {"begin_at": begin, **columns}.items():
         counters = counters.set_column(counters.column_names.index(name), name, column)

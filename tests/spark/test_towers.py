@@ -83,6 +83,38 @@ def test_performance_tables_and_features(
     assert found[0][2].num_rows == CELLS * 96
 
 
+def in_sets(counters: pa.Table) -> pa.Table:
+    """The same counters in two sets, with some in both, and a third set of another length that has none of its own."""
+    names = [name for name in counters.column_names if counters[name].type == pa.float64()][1:]
+    parts = []
+    for place, (own, seconds) in enumerate(((names[:12], 900.0), (names[8:], 900.0), (names[:3], 3600.0))):
+        part = counters
+        for name in counters.column_names:
+            column = {
+                "counter_set": pa.repeat(pa.scalar(f"set{place}"), part.num_rows),
+                "granularity_s": pa.repeat(pa.scalar(seconds), part.num_rows),
+                "_row": pa.array(np.arange(part.num_rows) + place * part.num_rows),
+            }.get(name, part[name] if name in own or name not in names else pa.nulls(part.num_rows, pa.float64()))
+            part = part.set_column(part.column_names.index(name), name, column)
+        parts.append(part)
+    return pa.concat_tables(parts)
+
+
+def test_counter_sets_are_joined(towers: UseCase, rows: dict[str, pa.Table], spark: Engine, duckdb: Engine) -> None:
+    watched = towers.watched
+    assert watched is not None
+    some = in_sets(rows["counters"].slice(0, 5 * 96))  # the other cells have one set
+    both = pa.concat_tables([some, rows["counters"].slice(5 * 96)])
+    keys = [("cell_name", "ascending"), ("begin_at", "ascending")]
+    here, there, wanted = (
+        engine.arrow(watched.rows(engine.table(table))).sort_by(keys)
+        for engine, table in ((duckdb, both), (spark, both), (duckdb, rows["counters"]))
+    )
+    same(here, wanted)
+    same(there, wanted)
+    assert wanted.num_rows == CELLS * 96
+
+
 def test_scores_and_alerts_by_map_in_arrow(
     towers: UseCase, rows: dict[str, pa.Table], spark: Engine, duckdb: Engine
 ) -> None:

@@ -1,19 +1,26 @@
 """A 3GPP measurement file becomes counters of cells, and the indicators that are watched follow from them."""
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from trunkline.cli import main
 from trunkline.engine import open_engine
 from trunkline.lake import Lake
+from trunkline.lake.versions import current_rows
 from trunkline.plugins import load_usecase
 from trunkline.settings.lake import LakeSettings
 
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
 pytestmark = pytest.mark.slow
 
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "towers.md"
 CELLS: dict[str, dict[str, int | None]] = {
     "EUtranCellFDD=1": {
@@ -25,28 +32,148 @@ CELLS: dict[str, dict[str, int | None]] = {
 }  # fmt: skip
 
 
-def measurements() -> str:
-    """A file of TS 32.435 with one group of counters; a third cell says of itself that it is suspect."""
-    names = list(CELLS["EUtranCellFDD=1"])
-    types = "".join(f'<measType p="{place}">{name}</measType>' for place, name in enumerate(names, 1))
+Form = Literal["positions", "lists"]
+NAMES = tuple(CELLS["EUtranCellFDD=1"])
+RADIO, BEARERS = NAMES[:4], NAMES[4:]
 
-    def value(cell: str, counted: dict[str, int | None], more: str = "") -> str:
-        told = [counted.get(name) for name in names]
-        results = "".join(f'<r p="{place}">{"NIL" if one is None else one}</r>' for place, one in enumerate(told, 1))
-        return f'<measValue measObjLdn="{cell}">{results}{more}</measValue>'
 
-    values = [value(cell, counted) for cell, counted in CELLS.items()]
-    values.append(value("EUtranCellFDD=3", CELLS["EUtranCellFDD=1"], "<suspect>true</suspect>"))
+def value(cell: str, told: Sequence[int | None], form: Form, more: str = "") -> str:
+    """What was counted of one cell."""
+    texts = ["NIL" if one is None else str(one) for one in told]
+    if form == "lists":
+        results = f"<measResults>{' '.join(texts)}</measResults>"
+    else:
+        results = "".join(f'<r p="{place}">{text}</r>' for place, text in enumerate(texts, 1))
+    return f'<measValue measObjLdn="{cell}">{results}{more}</measValue>'
+
+
+def measured(
+    names: Sequence[str],
+    *,
+    info: str | None,
+    cells: Mapping[str, Mapping[str, int | None]] = CELLS,
+    form: Form = "positions",
+    seconds: int = 900,
+    more: str = "",
+) -> str:
+    """One ``measInfo``: some counters of all cells; without ``info`` it has no name."""
+    if form == "lists":
+        types = f"<measTypes>{' '.join(names)}</measTypes>"
+    else:
+        types = "".join(f'<measType p="{place}">{name}</measType>' for place, name in enumerate(names, 1))
+    values = [value(cell, [counted.get(name) for name in names], form) for cell, counted in cells.items()]
+    end = f"2026-03-02T{11 + seconds // 3600}:{seconds % 3600 // 60:02}:00+01:00"
+    name = "" if info is None else f' measInfoId="{info}"'
+    return (
+        f'<measInfo{name}><job jobId="1"/><granPeriod duration="PT{seconds}S" endTime="{end}"/>'
+        f'<repPeriod duration="PT{seconds}S"/>{types}{"".join(values)}{more}</measInfo>'
+    )
+
+
+def file_of(*infos: str) -> str:
+    """A file of TS 32.435."""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>'
         '<measCollecFile xmlns="http://www.3gpp.org/ftp/specs/archive/32_series/32.435#measCollec">'
         '<fileHeader fileFormatVersion="32.435 V10.0" vendorName="Vendor" dnPrefix="DC=example.org">'
         '<fileSender localDn="SubNetwork=1"/><measCollec beginTime="2026-03-02T11:00:00+01:00"/></fileHeader>'
         '<measData><managedElement localDn="ManagedElement=enb7" userLabel="Hill" swVersion="1"/>'
-        '<measInfo measInfoId="all"><job jobId="1"/><granPeriod duration="PT900S" endTime="2026-03-02T11:15:00+01:00"/>'
-        f'<repPeriod duration="PT900S"/>{types}{"".join(values)}</measInfo></measData>'
+        f"{''.join(infos)}</measData>"
         '<fileFooter><measCollec endTime="2026-03-02T11:15:00+01:00"/></fileFooter></measCollecFile>'
     )
+
+
+def measurements() -> str:
+    """A file with one group of counters; a third cell says of itself that it is suspect."""
+    counted = [CELLS["EUtranCellFDD=1"].get(name) for name in NAMES]
+    suspect = value("EUtranCellFDD=3", counted, "positions", "<suspect>true</suspect>")
+    return file_of(measured(NAMES, info="all", more=suspect))
+
+
+class Taken:
+    """A workspace that files are taken into, and what its lake says of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.files = folder, 0
+
+    def ingest(self, text: str) -> None:
+        """Take in a file."""
+        self.files += 1
+        source = self.folder / f"A20260302.1100+0100-1115+0100_enb7_{self.files}.xml"
+        source.write_text(text)
+        asked = ["ingest", "towers", str(source), "--dataset", "counters", "--workspace", str(self.folder / "w")]
+        assert main(asked) == 0
+
+    def sets(self) -> list[str]:
+        """The counter sets of the first cell, a name for each row that is current."""
+        return [str(row["counter_set"]) for row in self._rows(lambda rows: rows) if str(row["cell_name"])[-1] == "1"]
+
+    def indicators(self) -> dict[str, Any]:
+        """What is watched of the first cell; there is one row per cell and period."""
+        watched = load_usecase("towers").watched
+        assert watched is not None
+        first, *others = self._rows(watched.rows)
+        assert [str(row["cell_name"])[-1] for row in (first, *others)] == ["1", "2"]
+        return first
+
+    def _rows(self, told: "Callable[[ir.Table], ir.Table]") -> list[dict[str, Any]]:
+        with open_engine("duckdb", threads=1) as engine:
+            lake = Lake(self.folder / "w" / "lake", engine=engine, settings=LakeSettings(), clock=lambda: NOON)
+            rows = current_rows(lake.read("towers.counters"), load_usecase("towers").datasets["counters"], table="t")
+            listed: list[dict[str, Any]] = engine.arrow(told(rows).order_by("cell_name")).to_pylist()
+            return listed
+
+
+@pytest.fixture
+def taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Taken:
+    monkeypatch.setenv("TRUNKLINE_THREADS", "1")
+    return Taken(tmp_path)
+
+
+def whole(found: Mapping[str, Any]) -> None:
+    """Indicators of both sets, and one over counters of both."""
+    assert found["lte_rrc_setup_success"] == pytest.approx(99.0), "of the first set"
+    assert found["lte_ip_throughput_dl"] == pytest.approx(30.0)
+    assert found["lte_cell_availability"] == pytest.approx(90.0), "of the second"
+    assert found["lte_erab_accessibility"] == pytest.approx(100 * 0.99 * 0.95), "of both"
+
+
+@pytest.mark.parametrize("form", ["positions", "lists"])
+@pytest.mark.parametrize("names", [("radio", "bearers"), (None, None)])
+def test_counters_of_several_sets_count_together(
+    taken: Taken, form: Form, names: tuple[str | None, str | None]
+) -> None:
+    text = file_of(*(measured(part, info=name, form=form) for part, name in zip((RADIO, BEARERS), names, strict=True)))
+    taken.ingest(text)
+    sets = sorted(taken.sets())
+    assert len(set(sets)) == 2
+    assert sets == ["bearers", "radio"] or all(name.startswith("set-") for name in sets)
+    whole(taken.indicators())
+    taken.ingest(text.replace(' vendorName="Vendor"', ' vendorName="Again"'))
+    assert sorted(taken.sets()) == sets, "the same rows in another file take the place of the first"
+    whole(taken.indicators())
+    better = {cell: {**counted, "ERAB.EstabInitSuccNbr.sum": 90} for cell, counted in CELLS.items()}
+    taken.ingest(file_of(measured(BEARERS, info=names[1], form=form, cells=better)))
+    found = taken.indicators()
+    assert found["lte_erab_accessibility"] == pytest.approx(100 * 0.99 * 0.9), "the corrected set, and the other"
+    assert found["lte_rrc_setup_success"] == pytest.approx(99.0)
+    assert sorted(taken.sets()) == sets
+
+
+def test_a_counter_of_two_sets_is_that_of_the_row_that_came_last(taken: Taken) -> None:
+    other = {cell: {**counted, "RRC.ConnEstabSucc.sum": 190} for cell, counted in CELLS.items()}
+    taken.ingest(file_of(measured(NAMES, info="b"), measured(RADIO[:2], info="a", cells=other)))
+    found = taken.indicators()
+    assert found["lte_rrc_setup_success"] == pytest.approx(95.0)
+    assert found["lte_ip_throughput_dl"] == pytest.approx(30.0)
+
+
+def test_sets_of_a_longer_period_are_not_mixed_in(taken: Taken) -> None:
+    taken.ingest(file_of(measured(RADIO, info="radio"), measured(BEARERS, info="bearers", seconds=3600)))
+    found = taken.indicators()
+    assert found["lte_rrc_setup_success"] == pytest.approx(99.0)
+    assert found["lte_cell_availability"] is None, "seconds of an hour are no share of a quarter of it"
+    assert sorted(taken.sets()) == ["bearers", "radio"], "they are in the lake"
 
 
 def test_a_measurement_file_becomes_counters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

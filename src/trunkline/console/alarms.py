@@ -203,10 +203,11 @@ def _watched(usecase: UseCase) -> WatchedSeries:
 
 
 def _current(lake: "Lake", usecase: UseCase, dataset: str) -> "ir.Table":
+    from trunkline.ingest.derived.inputs import lineage_schema
     from trunkline.lake.versions import current_rows
 
     name, contract = usecase.table_name(dataset), usecase.contract_of(dataset)
-    return current_rows(lake.read(name, schema=arrow_schema(contract)), contract.table, table=name)
+    return current_rows(lake.read(name, schema=lineage_schema(contract)), contract, table=name)
 
 
 def _placed(lake: "Lake", usecase: UseCase, stands: Mapping[str, ObjectAlarms]) -> tuple[tuple[Placed, ...], int]:

@@ -122,7 +122,7 @@ def table_page(
         shown = [column for column in columns if column not in masked]
         found = lake.collect(
             lambda table: (
-                current_rows(table, contract.table, table=name)
+                current_rows(table, contract, table=name)
                 .order_by(_order(contract))
                 .limit(page.rows, offset=page.offset)
                 .select(*shown)
@@ -180,10 +180,7 @@ def export_table(
     shown = [column for column in columns if column not in masked]
     found = lake.collect(
         lambda table: (
-            current_rows(table, contract.table, table=name)
-            .order_by(_order(contract))
-            .limit(most_rows)
-            .select(*shown, "_row")
+            current_rows(table, contract, table=name).order_by(_order(contract)).limit(most_rows).select(*shown, "_row")
         ),
         name,
         versions={} if version is None else {name: version},

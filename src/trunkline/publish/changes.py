@@ -14,7 +14,7 @@ from trunkline.contracts import Contract
 from trunkline.errors import UnknownNameError
 from trunkline.ingest.derived.inputs import lineage_schema
 from trunkline.lake import LakeReader
-from trunkline.lake.versions import newest
+from trunkline.lake.versions import newest, with_whole_key
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -83,6 +83,7 @@ def newest_among(one: Readable, rows: "ir.Table", key: Sequence[str]) -> "ir.Tab
     key = key or (contract.table.key if contract is not None else ())
     if not key or contract is None:
         return rows
+    rows = with_whole_key(rows, contract)
     order = [*contract.table.version_order, *(name for name in _LINEAGE if name in rows.columns)]
     order += [name for name in contract.table.key if name not in (*key, *order)]
     return newest(rows, key=key, newest_by=order, table=one.table) if order else rows.distinct(on=list(key))

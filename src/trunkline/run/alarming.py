@@ -150,7 +150,7 @@ def judged_by_faults(
     log = None if watched is None else watched.faults
     if watched is None or log is None or not lake.exists(name := usecase.table_name(log.dataset)):
         return None
-    rows = current_rows(lake.read(name), usecase.contract_of(log.dataset).table, table=name)
+    rows = current_rows(lake.read(name), usecase.contract_of(log.dataset), table=name)
     told = rows.select(object_id=log.entity, kind=log.kind, begin_at=log.begin, end_at=log.end)
     faults = [
         KnownFault(row["object_id"], row["kind"], _utc(row["begin_at"]), _utc(row["end_at"]))
@@ -176,7 +176,7 @@ def _evaluated(
             where=str(workspace.root),
             next_step=f"trunkline ingest {usecase.name} FILE --dataset {watched.dataset}",
         )
-    rows = current_rows(lake.read(name), usecase.contract_of(watched.dataset).table, table=name)
+    rows = current_rows(lake.read(name), usecase.contract_of(watched.dataset), table=name)
     things = gathered(watched.rows(rows), watched.declared)
     progress("learn what is usual", 0.0)
     budget = watched.budget if per_week is None else watched.budget.model_copy(update={"per_week": per_week})

@@ -115,7 +115,7 @@ def _featured(workspace: "Workspace", usecase: "UseCase", rows: "pa.Table") -> "
         name = usecase.table_name(dataset)
         if not lake.exists(name):
             continue
-        tables[dataset] = current_rows(lake.read(name), contract.table, table=name)
+        tables[dataset] = current_rows(lake.read(name), contract, table=name)
     if usecase.main in tables:
         known = tables[usecase.main]
         if usecase.contract.table.key:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts import Contract, Table
+from trunkline.contracts import Contract
 from trunkline.contracts.keys import joined_key
 from trunkline.engine import Engine
 from trunkline.errors import SourceError, UseCaseError
 from trunkline.lake import Lake
-from trunkline.lake.versions import current_rows, present
+from trunkline.lake.versions import current_rows, present, with_whole_key
 from trunkline.spec import UseCase
 from trunkline.spec.facts import UseCaseFacts
 from trunkline.tasks import AnyReport, Trained
@@ -144,7 +144,7 @@ def feature_table(
             continue
         if without:
             table = table.filter(table[BATCH].notin(list(without)))
-        tables[dataset] = _current(table, contract.table, engine=None if whole else lake.engine, name=name)
+        tables[dataset] = _current(table, contract, engine=None if whole else lake.engine, name=name)
     if usecase.main not in tables and not (whole and tables):
         raise SourceError(
             f"the lake holds no rows of {usecase.table_name()!r}",
@@ -161,13 +161,15 @@ def _with_fields(stored: "pa.Schema", contract: type[Contract]) -> "pa.Schema":
     return stored
 
 
-def _current(rows: "ir.Table", said: Table, *, engine: Engine | None, name: str) -> "ir.Table":
+def _current(rows: "ir.Table", contract: type[Contract], *, engine: Engine | None, name: str) -> "ir.Table":
     """Keep the newest version of each key, or all rows where the engine finds no key twice: a tenth of the work."""
+    said = contract.table
     if engine is not None and said.key:
+        rows = with_whole_key(rows, contract)
         times = rows.group_by([rows[one] for one in said.key]).agg(_times=rows.count())
         if not engine.arrow(times.filter(times["_times"] > 1).select("_times").limit(1)).num_rows:
             return present(rows, said)
-    return current_rows(rows, said, table=name)
+    return current_rows(rows, contract, table=name)
 
 
 def _newest(rows: "ir.Table", contract: type[Contract], batches: Sequence[str]) -> "ir.Table":

@@ -159,7 +159,7 @@ def test_the_contract_says_which_change_counts_and_what_is_gone(
         return sum(one.receipt.accepted for one in taken)
 
     def state() -> list[tuple[object, ...]]:
-        rows = current_rows(lake.read("u.calls"), Call.table, table="u.calls")
+        rows = current_rows(lake.read("u.calls"), Call, table="u.calls")
         kept = lake.engine.arrow(rows.order_by("call_id").select("call_id", "note")).to_pylist()
         return [tuple(row.values()) for row in kept]
 

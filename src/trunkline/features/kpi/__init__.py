@@ -8,6 +8,7 @@ never the mean of ratios; where its denominator is zero, or a counter is missing
 from trunkline.features.kpi.computing import converted, increments, kpis, missed_periods, row_kpis, unusable
 from trunkline.features.kpi.counters import COUNTERS, Counter, column_of
 from trunkline.features.kpi.formulas import KPIS, Kpi, Maximum, Mean, Product, Ratio, Total
+from trunkline.features.kpi.sets import joined_sets
 
 __all__ = [
     "COUNTERS",
@@ -22,6 +23,7 @@ __all__ = [
     "column_of",
     "converted",
     "increments",
+    "joined_sets",
     "kpis",
     "missed_periods",
     "row_kpis",

@@ -107,7 +107,7 @@ class Input:
                 keys = within.select(*key).distinct()
                 within = rows.semi_join(keys, same(rows, keys, key))
             rows = within
-        rows = current_rows(rows, self.contract.table, table=self.table)
+        rows = current_rows(rows, self.contract, table=self.table)
         if groups is not None and key and not set(by) <= set(key):
             rows = rows.semi_join(groups, same(rows, groups, by))
         return rows.select(*self.names)

@@ -1,7 +1,9 @@
 """The two passes over a measurement file: the names of its counters, and its rows."""
 
+import hashlib
 import json
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -262,7 +264,7 @@ class Rows:
             "element_label": element.get("userLabel") or None,
             "element_software": element.get("swVersion") or None,
             "job": self._job or None,
-            "meas_info": self._info or None,
+            "meas_info": self._info or _nameless(self._taken),
         }
 
     def _object(self) -> str | None:
@@ -290,6 +292,11 @@ class Rows:
                 arrays.append(pa.array(column, pa.string()))
         self._columns, self.count = {}, 0
         return pa.RecordBatch.from_arrays(arrays, names=list(self._header))
+
+
+def _nameless(counters: Iterable[str]) -> str:
+    """Name a group that has no ``measInfoId`` by its counters, so that it has the same name in every file."""
+    return f"set-{hashlib.sha256(' '.join(sorted(counters)).encode()).hexdigest()[:12]}"
 
 
 def _seconds(duration: str) -> int | None:

@@ -3,7 +3,8 @@
 Columns: ``begin_at, end_at`` (as the file states them, with its zone), ``granularity_s``, ``element`` (``localDn`` of
 the managed element, else its ``userLabel``), ``element_label, element_software``, ``object`` (its full name:
 ``dnPrefix``, ``localDn`` and ``measObjLdn``, joined by commas; a ``measObjLdn`` that begins with ``localDn`` is not
-given it twice), ``job, meas_info, suspect``, and one column per counter of all groups. A counter that a group does
+given it twice), ``job, meas_info`` (``measInfoId``; of a group without one ``set-`` and a digest of its counters'
+names), ``suspect``, and one column per counter of all groups. A counter that a group does
 not have, an empty value and ``NIL`` are null. A counter named like one of the columns before becomes
 ``counter.NAME``.
 

@@ -123,6 +123,6 @@ def current(
     event_at = str(contract.table.event_at)
     schema = lineage_schema(contract)
     rows = lake.read(table, schema=schema, version=version, within={event_at: (found.first_at, found.last_at)})
-    rows = current_rows(rows, contract.table, table=table)
+    rows = current_rows(rows, contract, table=table)
     placed = windowed.placed(rows, event_at=event_at)
     return placed.semi_join(found.keys, same(placed, found.keys, windowed.key))

@@ -7,7 +7,7 @@ follow from them. The kind of fault is the one whose signature is nearest to the
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from trunkline.features.kpi import KPIS, row_kpis
+from trunkline.features.kpi import KPIS, joined_sets, row_kpis
 from trunkline.spec import Meaning
 from trunkline.tasks.anomaly import Anomalies
 from trunkline.usecases.towers.features import MEASURED, cell_periods
@@ -114,15 +114,15 @@ def indicator_rows(counters: "ir.Table") -> "ir.Table":
     """Compute what is watched of counters: one row per cell and period, lazily.
 
     Args:
-        counters: Of the contract ``CellCounters``.
+        counters: Of the contract ``CellCounters``, the newest row of each cell, period and counter set.
 
     Returns:
         The watched columns, and the hour (UTC). A share of fewer than 30 cases is null.
     """
     import ibis
 
-    # a row is all there is of a cell's period: its indicators need no sums
-    found = row_kpis(counters, WATCHED_KPIS)
+    # then a row is all there is of a cell's period: its indicators need no sums
+    found = row_kpis(joined_sets(counters), WATCHED_KPIS)
     # of few cases a share says little
     told = {
         name: (found[column] >= _FEWEST).ifelse(found[name], ibis.null("float64")) for name, column in _CASES.items()

@@ -38,12 +38,21 @@ COUNTED: Final = (
 
 
 def _counter_fields(namespace: dict[str, object]) -> None:
-    namespace["__doc__"] = "One row per cell and period: what TS 32.425 counts in it."
+    namespace["__doc__"] = (
+        "One row per cell, period and counter set: what TS 32.425 counts in it. ``features.kpi.joined_sets`` gives "
+        "one row per cell and period."
+    )
     namespace["__module__"] = __name__
-    namespace["table"] = Table(key=("cell_name", "begin_at"), event_at="begin_at")
+    namespace["table"] = Table(key=("cell_name", "begin_at", "counter_set"), event_at="begin_at")
     annotations: dict[str, object] = {"table": ClassVar[Table], "cell_name": Text, "begin_at": Instant}
     namespace["cell_name"] = field("The cell", max_length=120, aliases=("CellName", "CellTower", "object"))
     namespace["begin_at"] = field("Begin of the period")
+    annotations["counter_set"] = Text
+    namespace["counter_set"] = field(
+        "The counter set that the row is of; where a source does not name it, a row has all counters",
+        impute="all",
+        aliases=("meas_info", "measInfoId"),
+    )
     annotations["granularity_s"] = Number
     namespace["granularity_s"] = field("Length of the period", unit="s", minimum=1)
     for name in COUNTED:

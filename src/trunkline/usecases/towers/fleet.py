@@ -108,6 +108,7 @@ def counters_of(
     columns: dict[str, pa.Array] = {
         "cell_name": pa.array(names).take(pa.array(np.repeat(np.arange(len(names)), PERIODS))),
         "begin_at": pa.array(np.tile(begin, len(names)), pa.timestamp("us", tz="UTC")),
+        "counter_set": pa.repeat(pa.scalar("all"), kind.size),
         "granularity_s": pa.array(np.full(kind.size, float(PERIOD_S))),
     }
     for name in COUNTED:
