@@ -1,6 +1,5 @@
 """What tests of all packages share: real data, a clock that stands still, a browser, and Hypothesis profiles."""
 
-import importlib.util
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests import servers
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -34,12 +34,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Lend the fixtures of ``servers.py`` to all tests; the folder is no package, so it is loaded by its path."""
-    spec = importlib.util.spec_from_file_location("tests_servers", Path(__file__).with_name("servers.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    servers = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(servers)
+    """Lend the fixtures of ``servers`` to all tests."""
     config.pluginmanager.register(servers, "servers")
 
 

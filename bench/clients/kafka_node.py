@@ -1,9 +1,9 @@
 """One node of Kafka for a benchmark, as the tests start it."""
 
-import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +11,8 @@ from pathlib import Path
 from serve import free_port  # type: ignore[import-not-found]  # beside the benchmark that imports this
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+from tests.servers import kafka_node  # noqa: E402 - of the folder that was just added
 
 
 @contextmanager
@@ -23,13 +25,8 @@ def kafka(folder: Path) -> Iterator[str]:
     if java is None or subprocess.run([script], capture_output=True, check=False).returncode:
         yield ""
         return
-    spec = importlib.util.spec_from_file_location("servers", ROOT / "tests" / "servers.py")
-    assert spec is not None
-    assert spec.loader is not None
-    servers = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(servers)
     jars = os.environ.get("KAFKA_CACHE") or str(ROOT / ".cache" / "kafka")
     place = folder / "kafka"
     place.mkdir()
-    with servers.kafka_node(place, jars=jars, java=java, port=free_port(), controller=free_port()) as address:
+    with kafka_node(place, jars=jars, java=java, port=free_port(), controller=free_port()) as address:
         yield address

@@ -20,7 +20,7 @@ from trunkline.settings.brokers import BrokerSettings
 
 
 class ClosedKafka(Protocol):
-    """What ``tests/servers.py`` lends."""
+    """What ``tests/servers`` lends."""
 
     sasl: str
     ssl: str

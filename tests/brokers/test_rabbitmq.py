@@ -27,7 +27,7 @@ from trunkline.settings.privacy import PrivacySettings
 
 
 class Rabbit(Protocol):
-    """What ``tests/servers.py`` lends."""
+    """What ``tests/servers`` lends."""
 
     url: str
     tls_port: int

@@ -89,7 +89,7 @@ class KafkaStage:
 
 
 class Rabbit(Protocol):
-    """What ``tests/servers.py`` lends."""
+    """What ``tests/servers`` lends."""
 
     url: str
 

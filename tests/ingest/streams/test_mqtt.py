@@ -30,7 +30,7 @@ FILTER = "phones/+/readings"
 
 
 class Mosquitto(Protocol):
-    """What ``tests/servers.py`` lends."""
+    """What ``tests/servers`` lends."""
 
     port: int
     folder: Path

@@ -1,0 +1,24 @@
+"""Servers for tests: each starts once a process, or once a test that kills it, on 127.0.0.1, in a folder of its own.
+
+Databases refuse to run as root: root lends them a user without rights. A test whose server is not installed is
+skipped, with the command that installs it.
+"""
+
+from tests.servers.certificates import make_certificates
+from tests.servers.databases import mariadb_url, postgres_url
+from tests.servers.kafka import closed_kafka, kafka_node, kafka_servers
+from tests.servers.mosquitto import mosquitto
+from tests.servers.opensearch import opensearch_url
+from tests.servers.rabbitmq import rabbitmq
+
+__all__ = [
+    "closed_kafka",
+    "kafka_node",
+    "kafka_servers",
+    "make_certificates",
+    "mariadb_url",
+    "mosquitto",
+    "opensearch_url",
+    "postgres_url",
+    "rabbitmq",
+]

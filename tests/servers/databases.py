@@ -1,0 +1,82 @@
+"""PostgreSQL and MariaDB."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from tests.servers.processes import SECRET, free_port, lent_folder, program, run, running
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A superuser's ``postgresql://user:password@host:port/database`` of a server with logical decoding."""
+    psycopg = pytest.importorskip("psycopg", reason="the extra sql is not installed")
+    initdb, postgres = program("initdb", "postgresql"), program("postgres", "postgresql")
+    with lent_folder("postgres") as (folder, user):
+        (folder / "password").write_text(SECRET)
+        data = folder / "data"
+        made = [initdb, "-D", data, "-U", "trunkline", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}"]
+        run([*made, "-E", "UTF8", "--locale=C", "--no-sync"], user, folder)
+        port = free_port()
+        said = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "wal_level": "logical",
+            "max_replication_slots": 20,
+            "max_wal_senders": 4,
+            "shared_buffers": "32MB",
+        }
+        options = [part for name, value in said.items() for part in ("-c", f"{name}={value}")]
+        url = f"postgresql://trunkline:{SECRET}@127.0.0.1:{port}/postgres"
+
+        def ready() -> None:
+            psycopg.connect(url, connect_timeout=2).close()
+
+        with running([postgres, "-D", data, *options], user, folder, ready=ready, end=signal.SIGINT):
+            yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    """A superuser's ``mysql://user:password@host:port/database`` of a server that writes a row binlog."""
+    pymysql = pytest.importorskip("pymysql", reason="the extra sql is not installed")
+    install, mariadbd = program("mariadb-install-db", "mariadb"), program("mariadbd", "mariadb")
+    with lent_folder("mysql") as (folder, user):
+        data, port = folder / "data", free_port()
+        run(
+            [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"],
+            user,
+            folder,
+        )
+        (folder / "first.sql").write_text(
+            f"CREATE USER 'trunkline'@'%' IDENTIFIED BY '{SECRET}';\n"  # one statement a line
+            "GRANT ALL ON *.* TO 'trunkline'@'%' WITH GRANT OPTION;\nCREATE DATABASE IF NOT EXISTS trunkline;\n"
+        )
+        options = [
+            "--no-defaults",
+            f"--datadir={data}",
+            "--bind-address=127.0.0.1",
+            f"--port={port}",
+            f"--socket={folder / 'socket'}",
+            f"--pid-file={folder / 'pid'}",
+            f"--init-file={folder / 'first.sql'}",
+            "--skip-name-resolve",
+            "--server-id=1",
+            f"--log-bin={data / 'binlog'}",
+            "--binlog-format=ROW",
+            "--binlog-row-metadata=FULL",
+            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-buffer-pool-size=32M",
+            "--character-set-server=utf8mb4",
+        ]
+        url = f"mysql://trunkline:{SECRET}@127.0.0.1:{port}/trunkline"
+
+        def ready() -> None:
+            pymysql.connect(
+                host="127.0.0.1", port=port, user="trunkline", password=SECRET, database="trunkline"
+            ).close()
+
+        with running([mariadbd, *options], user, folder, ready=ready, end=signal.SIGTERM):
+            yield url
