@@ -34,7 +34,7 @@ class BlockBytes:
         whole = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
         self._all = whole
         self._bytes = whole[self._offsets[0] : self._offsets[-1]] if len(texts) else whole[:0]
-        self._lengths = np.diff(self._offsets)
+        self._lengths = self._offsets[1:] - self._offsets[:-1]
         self.shortest = int(self._lengths.min(initial=1 << 30))
         self.longest = int(self._lengths.max(initial=0))
 
@@ -43,15 +43,15 @@ class BlockBytes:
         return bool((self._bytes == byte).any())
 
     def lies_within(self, low: int, high: int) -> bool:
-        """Whether no byte is outside two limits; numbers below the lower one wrap around."""
-        return not bool(((self._bytes - low) > (high - low)).any())
+        """Whether no byte is outside two limits."""
+        return not len(self._bytes) or bool(self._bytes.min() >= low and self._bytes.max() <= high)
 
     def is_edged(self) -> bool:
         """Whether some text begins or ends with what may be white space."""
         import numpy as np
 
         highest = ord(max(WHITE_SPACE))
-        if not bool((self._bytes <= highest).any()):
+        if not len(self._bytes) or self._bytes.min() > highest:
             return False
         is_full = self._lengths > 0
         edges = np.concatenate([self._offsets[:-1][is_full], self._offsets[1:][is_full] - 1])

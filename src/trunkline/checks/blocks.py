@@ -1,7 +1,8 @@
 """Blocks of a file, judged one by one: texts typed, limits and rules applied by Arrow, without an engine.
 
-Takes blocks of raw texts under the names of fields and gives each of them typed, with the verdicts on its rows. The
-verdicts are those of :func:`trunkline.checks.split_expression` and of the edge; a block is all that is in memory.
+Takes blocks of raw texts under the names of fields and gives each of them typed, with the verdicts on its rows. What
+the least and the greatest values of a block's columns decide for all of its rows is not asked of each. The verdicts are
+those of :func:`trunkline.checks.split_expression` and of the edge; a block is all that is in memory.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from trunkline.checks.arrays import TextReader, text_readers
 from trunkline.checks.arrow_rules import arrow_value
 from trunkline.checks.columns import Resolution
+from trunkline.checks.intervals import array_interval, expression_interval
 from trunkline.checks.limits import limits_of
 from trunkline.checks.schemas import arrow_schema
 from trunkline.contracts import Contract
@@ -58,7 +60,7 @@ class BlockJudge:
         }
         self._limits = {name: limits_of(column) for name, column in columns.items() if name in resolution.source_of}
         self._table = contract.table
-        self._rules = [(rule.name, ~rule.condition) for rule in contract.table.rules]
+        self._rules = contract.table.rules
 
     def judge(self, texts: "Mapping[str, pa.Array]", *, rows: int) -> JudgedBlock:
         """Judge a block.
@@ -103,6 +105,7 @@ class BlockJudge:
         import numpy as np
         import pyarrow.compute as pc
 
+        within = {name: array_interval(values) for name, values in columns.items()}
         for name in self._missing:
             yield f"{name}.null", self._needing(name, np.arange(rows), columns)
         for name, limits in self._limits.items():
@@ -113,9 +116,10 @@ class BlockJudge:
             if len(wrong):
                 yield f"{name}.type", wrong
             for reason, broken in limits:
-                yield reason, _places(broken(values), rows)
-        for rule, is_broken in self._rules:
-            yield rule, _places(arrow_value(is_broken, columns), rows)
+                yield reason, _places(broken(values, within[name]), rows)
+        for rule in self._rules:
+            if expression_interval(rule.condition, within).low < 1:  # it may be false somewhere
+                yield rule.name, _places(arrow_value(~rule.condition, columns), rows)
 
     def _needing(
         self, name: str, places: "npt.NDArray[np.int64]", columns: "Mapping[str, pa.Array]"

@@ -1,7 +1,8 @@
 """The limits of a field over an Arrow array: which values of a typed block break which of them.
 
-Takes a column of a contract; gives conditions on its values, true where a value fails and null where it is null. They
-say what :func:`trunkline.contracts.judging.broken_limits` says of one value.
+Takes a column of a contract; gives conditions on its values, true where a value fails and null where it is null. Where
+the least and the greatest value are within a limit, all are. They say what
+:func:`trunkline.contracts.judging.broken_limits` says of one value.
 """
 
 import math
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from trunkline.checks.intervals import Interval
 from trunkline.contracts import Column
 from trunkline.contracts.contract import LONGEST_TEXT
 from trunkline.contracts.kinds import INTEGER_LIMIT
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Broken", "limits_of"]
 
-Broken = Callable[["pa.Array"], "pa.Array | None"]
-"""From values to where they fail; None where none does."""
+Broken = Callable[["pa.Array", Interval], "pa.Array | None"]
+"""From values, and where they lie, to where they fail; None where none does."""
 
 
 def limits_of(column: Column) -> list[tuple[str, Broken]]:
@@ -28,10 +30,10 @@ def limits_of(column: Column) -> list[tuple[str, Broken]]:
     found: list[tuple[str, Broken]] = []
     if column.minimum is not None:
         low = _whole(math.ceil, column.minimum) if column.kind == "integer" else float(column.minimum)
-        found.append(("minimum", partial(_compared, "less", low)))
+        found.append(("minimum", partial(_below, low)))
     if column.maximum is not None:
         high = _whole(math.floor, column.maximum) if column.kind == "integer" else float(column.maximum)
-        found.append(("maximum", partial(_compared, "greater", high)))
+        found.append(("maximum", partial(_above, high)))
     if column.kind == "category":
         found.append(("category", partial(_outside, column.values)))
     if column.kind == "text":
@@ -45,21 +47,28 @@ def _whole(nearest: Callable[[float], int], limit: float) -> int:
     return nearest(max(-INTEGER_LIMIT, min(INTEGER_LIMIT, limit)))
 
 
-def _compared(function: str, limit: float, values: "pa.Array") -> "pa.Array":
+def _below(limit: float, values: "pa.Array", within: Interval) -> "pa.Array | None":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pc.call_function(function, [values, pa.scalar(limit, values.type)])
+    return None if within.low >= limit else pc.less(values, pa.scalar(limit, values.type))
 
 
-def _outside(known: tuple[str, ...], values: "pa.Array") -> "pa.Array":
+def _above(limit: float, values: "pa.Array", within: Interval) -> "pa.Array | None":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return None if within.high <= limit else pc.greater(values, pa.scalar(limit, values.type))
+
+
+def _outside(known: tuple[str, ...], values: "pa.Array", _within: Interval) -> "pa.Array":
     import pyarrow as pa
     import pyarrow.compute as pc
 
     return pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, value_set=pa.array(known, pa.string()))))
 
 
-def _longer(most: int, words: "pa.Array") -> "pa.Array | None":
+def _longer(most: int, words: "pa.Array", _within: Interval) -> "pa.Array | None":
     import pyarrow.compute as pc
 
     longest = pc.max(pc.binary_length(words)).as_py()
@@ -68,7 +77,7 @@ def _longer(most: int, words: "pa.Array") -> "pa.Array | None":
     return pc.greater(pc.utf8_length(words), most)
 
 
-def _unlike(pattern: str, words: "pa.Array") -> "pa.Array":
+def _unlike(pattern: str, words: "pa.Array", _within: Interval) -> "pa.Array":
     import pyarrow.compute as pc
 
     return pc.invert(pc.match_substring_regex(words, pattern=pattern))
