@@ -29,7 +29,7 @@ def blocks(draw: st.DrawFn) -> dict[str, pa.Array]:
     return columns
 
 
-_numbers = st.deferred(
+_numbers: st.SearchStrategy[Expr] = st.deferred(
     lambda: st.one_of(
         st.sampled_from("abn").map(col),
         st.builds(Expr.__add__, _numbers, _numbers | _FINITE),

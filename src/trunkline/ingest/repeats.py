@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from _typeshed import SupportsRichComparison
 
-__all__ = ["KeyOrder", "Keys", "held_already", "is_compared", "key_columns", "marked_twice", "repeated"]
+__all__ = ["KeyOrder", "Keys", "between", "held_already", "is_compared", "key_columns", "marked_twice", "repeated"]
 
 _ODD: Final = 0x9E3779B97F4A7C15
 """Spreads the bits of one field's hash over those of the next (Knuth's multiplicative hashing)."""
@@ -149,13 +149,17 @@ class Keys:
         """
         import numpy as np
         import pyarrow as pa
-        import pyarrow.compute as pc
 
-        twice = pa.array(marked_twice(np.concatenate([marks for _, marks in parts])))
+        twice = marked_twice(np.concatenate([marks for _, marks in parts]))
         if not len(twice):
             return None
-        columns = self._schema.names
-        suspects = [rows.select(columns).filter(pc.is_in(pa.array(marks), value_set=twice)) for rows, marks in parts]
+        columns, suspects = self._schema.names, [self._schema.empty_table()]
+        for rows, marks in parts:
+            near = between(twice, marks.min(initial=twice[-1]), marks.max(initial=twice[0]))
+            if len(near):
+                places = np.searchsorted(near, marks)
+                is_suspect = near[np.minimum(places, len(near) - 1)] == marks
+                suspects.append(rows.select(columns).filter(pa.array(is_suspect)))
         if self._choose is None:
             key, table = self.names, self._table
             self._choose = self._engine.compiled(lambda given: _outranked(given, key, table), self._schema)
@@ -169,6 +173,11 @@ def marked_twice(marks: "npt.NDArray[np.int64]") -> "npt.NDArray[np.int64]":
 
     marks.sort()
     return np.unique(marks[1:][marks[1:] == marks[:-1]])
+
+
+def between(ascending: "npt.NDArray[np.int64]", low: int, high: int) -> "npt.NDArray[np.int64]":
+    """Give the numbers that are not less than one and not greater than another."""
+    return ascending[ascending.searchsorted(low) : ascending.searchsorted(high, side="right")]
 
 
 def _hashed(rows: "ir.Table") -> "ir.Table":

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from trunkline.checks import ROW
-from trunkline.ingest.repeats import KeyOrder, Keys, marked_twice
+from trunkline.ingest.repeats import KeyOrder, Keys, between, marked_twice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ class Sieve:
         self._handed_rows = 0
 
     def add(self, rows: "pa.Table") -> None:
-        """Take rows: those that follow the ones before.
+        """Take rows: those that follow the ones before, ``_row`` growing from each to the next.
 
         Raises:
             OSError: Earlier ones could not be written.
@@ -115,17 +115,21 @@ class Sieve:
 
     def _sift(self) -> None:
         """Drop what repeats a key among the rows that are held."""
-        import pyarrow.compute as pc
+        import numpy as np
+        import pyarrow as pa
 
         self._marks += [self._keys.marks(rows) for rows in islice(self._held, len(self._marks), None)]
-        doomed = self._keys.repeats(list(zip(self._held, self._marks, strict=True)))
-        if doomed is None:
+        found = self._keys.repeats(list(zip(self._held, self._marks, strict=True)))
+        if found is None:
             return
+        doomed = np.sort(found.to_numpy())
         for place, (rows, marks) in enumerate(zip(self._held, self._marks, strict=True)):
-            is_doomed = pc.is_in(rows.column(ROW), value_set=doomed)
-            if pc.any(is_doomed).as_py():
-                is_kept = pc.invert(is_doomed)
-                self._held[place], self._marks[place] = rows.filter(is_kept), marks[is_kept.to_numpy()]
+            numbers = rows.column(ROW).to_numpy()
+            here = between(doomed, numbers[0], numbers[-1]) if len(numbers) else doomed[:0]
+            if len(here):
+                is_kept = np.ones(len(numbers), dtype=bool)
+                is_kept[numbers.searchsorted(here)] = False
+                self._held[place], self._marks[place] = rows.filter(pa.array(is_kept)), marks[is_kept]
         self._size = sum(rows.nbytes for rows in self._held)
 
     def _hand_on(self, left: int) -> None:
