@@ -27,7 +27,7 @@ def result(*, simulated: bool) -> RunResult:
         run_id="r1",
         documents={
             "ingest": json.dumps({"receipts": [RECEIPT], "known": False, "simulated": simulated}),
-            "publish": json.dumps({"published": [{**delivered, "error": ""}], "owed": 0}),
+            "publish": json.dumps({"published": [{**delivered, "error": "", "next_step": ""}], "owed": 0}),
         },
         refused=None,
         seconds=1.0,

@@ -12,7 +12,7 @@ import pyarrow.csv as pa_csv
 import pytest
 
 from trunkline.plugins import load_usecase, usecase_names
-from trunkline.run import Workspace
+from trunkline.run import Workspace, simulate_files
 from trunkline.settings import load_settings
 
 pytestmark = pytest.mark.airflow
@@ -88,6 +88,27 @@ def test_a_dag_bag_takes_the_dags_of_all_use_cases(
     assert towers["transform.customers_thresholds"] == ["validate.ingest"]
     for table in ("customer_service_metrics", "cell_tower_performance"):
         assert towers[f"transform.{table}"] == ["transform.customers_services"], "side by side"
+    assert towers["watch.alarms"] == ["validate.ingest"]
+
+
+def test_the_towers_make_both_tables_and_judge_nothing_while_no_counters_came(
+    deployed: Callable[..., None], fresh_home: Callable[[Path], Path], ask_airflow: Asked, tmp_path: Path
+) -> None:
+    simulate_files(load_usecase("towers"), rows=20, seed=0, out=tmp_path / "made")
+    sources = [str(path) for path in sorted((tmp_path / "made").iterdir()) if "-counters-" not in path.name]
+    home = fresh_home(tmp_path / "airflow")
+    file = home / "dags" / "trunkline_dags.py"
+    deployed("towers", folder=tmp_path, out=file)
+    conf = json.dumps({"run_id": "tested", "sources": sources})
+    found = ask_airflow(_TEST, file, conf, "towers_ingest", home=home)["towers_ingest"]
+    assert found["state"] == "success"
+    assert {name: state for name, state in found["tasks"].items() if state != "success"} == {"alert": "skipped"}
+    with Workspace(load_settings(workspace=tmp_path / "workspace")) as workspace:
+        for table in ("customer_service_metrics", "cell_tower_performance"):
+            assert workspace.lake.arrow(f"towers.{table}", columns=["_run_id"])["_run_id"].unique().to_pylist() == [
+                "tested"
+            ]
+        assert not workspace.lake.exists("towers.alarms")
 
 
 def test_the_five_run_the_device_upgrade_on_real_data(

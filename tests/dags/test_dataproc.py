@@ -85,6 +85,7 @@ def test_a_batch_is_what_googles_api_takes(towers: Path, ask_airflow: Asked, tmp
         "validate.ingest",
         *(f"transform.{one}" for one in ("customers_thresholds", "customers_services", "customer_service_metrics")),
         "transform.cell_tower_performance",
+        "watch.alarms",
     ]
     one = found["validate.ingest"]
     assert one["region"] == "europe-west8"

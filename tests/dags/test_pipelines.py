@@ -74,9 +74,13 @@ def test_the_towers_keep_the_four_steps_of_the_team() -> None:
         "customers_services",
         "customer_service_metrics",
         "cell_tower_performance",
+        "alarms",
     ]
     assert ingest.tasks[0].arguments == ("ingest", "towers", "--refresh", "none")
-    for name in order[1:]:
+    alarms = ingest.tasks[-1]
+    assert (alarms.arguments, alarms.after) == (("alarms", "towers", "--if-any"), ("ingest",))
+    assert (alarms.group, alarms.is_awaited) == ("watch", False), "learning does not wait for it"
+    for name in order[1:-1]:
         (task,) = [task for task in ingest.tasks if task.name == name]
         assert task.arguments == ("ingest", "towers", "--refresh", name)
         assert (task.group, task.computes) == ("transform", True)
@@ -86,6 +90,7 @@ def test_the_towers_keep_the_four_steps_of_the_team() -> None:
         "customers_services": ("customers_thresholds",),
         "customer_service_metrics": ("customers_services",),
         "cell_tower_performance": ("customers_services",),
+        "alarms": ("ingest",),
     }
     titles = {task.name: task.title for task in ingest.tasks}
     both = "on the way to customer_service_metrics and cell_tower_performance"

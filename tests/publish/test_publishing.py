@@ -126,6 +126,28 @@ def test_a_purpose_opens_the_vault_and_is_written_down(
 
 
 @pytest.mark.slow
+def test_what_a_sink_of_the_command_line_is_owed_is_delivered_by_what_is_advised(
+    trunkline: Trunkline, put: Put, tmp_path: Path
+) -> None:
+    put("calls", CALLS)
+    folder = tmp_path / "out"
+    (tmp_path / "out").write_text("no folder\n")
+    command = ("publish", "lines", "--to", f"file://{folder}")
+    code, out, err = trunkline(*command)
+    assert code == 1
+    assert out.count(": owed") == out.count("publish  ") == 4
+    assert out.count("nothing is lost: the next delivery brings what is owed") == 1, "once for the sink"
+    assert err.strip().endswith(
+        "4 published tables have not reached the sink; the same command, --to included, delivers what is owed"
+    )
+    code, _, err = trunkline("publish", "lines")
+    assert code == 2, "a plain publish knows no such sink, and nobody was told to try it"
+    folder.unlink()
+    code, out, err = trunkline(*command)
+    assert (code, out.count(": delivered"), err.count("warning")) == (0, 3, 0)
+
+
+@pytest.mark.slow
 def test_a_sink_that_is_down_is_owed_and_stops_nobody(
     folder: Path, trunkline: Trunkline, put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +157,7 @@ def test_a_sink_that_is_down_is_owed_and_stops_nobody(
     monkeypatch.setenv("TRUNKLINE_PUBLISH__SINKS__FAR__URL", "mysql://nobody:n0t-shown@127.0.0.1:9/none")
     code, out, err = trunkline("publish", "lines", "--json")
     assert code == 1
-    assert "4 published tables have not reached their sink" in err
+    assert "4 published tables have not reached the sink; `trunkline publish lines` delivers what is owed" in err
     assert "n0t-shown" not in out + err
     states = {(one["sink"], one["state"]) for one in json.loads(out)["publish"]["published"]}
     assert states == {("near", "delivered"), ("far", "owed")}

@@ -110,6 +110,25 @@ def test_counters_in_two_sets_raise_the_alarms_of_counters_in_one(
     assert DeltaTable("sets/lake/towers/counters").to_pyarrow_table().num_rows == 2 * 40 * 96
 
 
+def test_a_run_has_alarms_evaluated_and_where_no_counters_came_there_is_nothing_to_judge(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(root: Path, *more: str, code: int = 0) -> str:
+        assert main(["alarms", "towers", "--workspace", str(root), "--run-id", "r7", *more]) == code
+        return capsys.readouterr().out
+
+    empty = workspace.parent / "empty"
+    (sites,) = Path("made").glob("*-cells-*")
+    assert main(["ingest", "towers", str(sites), "--dataset", "cells", "--workspace", str(empty)]) == 0
+    capsys.readouterr()
+    assert "nothing to judge: no row came yet of what is watched" in said(empty, "--if-any")
+    assert json.loads(said(empty, "--if-any", "--json")) == {"usecase": "towers", "evaluated": None, "alarms": []}
+    said(empty, code=2)
+    assert json.loads(said(workspace, "--if-any", "--json"))["evaluated"]["raised"] >= 1
+    (alert,) = DeltaTable(workspace / "lake" / "platform" / "alerts").to_pyarrow_table().to_pylist()
+    assert alert["run_id"] == "r7"
+
+
 class Receiver(ThreadingHTTPServer):
     """A fault manager on loopback that keeps what it is sent."""
 

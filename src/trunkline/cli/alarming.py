@@ -29,6 +29,12 @@ def alarms(
         Path | None, Parameter(help="Parquet file for the score of every object and period, with what is farthest.")
     ] = None,
     dry_run: Annotated[bool, Parameter(name="--list", help="Evaluate nothing, list what stands.", negative="")] = False,
+    if_any: Annotated[
+        bool, Parameter(help="Where no row came yet of what is watched: nothing to judge, and no fault.", negative="")
+    ] = False,
+    run_id: Annotated[
+        str, Parameter(name="--run-id", help="The run that asks, for the alert of new alarms.")
+    ] = "alarms",
     common: Common = Common(),  # noqa: B008 - a frozen value
 ) -> int:
     """Find what is unusual in the series that a use case watches, and keep its alarms.
@@ -41,9 +47,11 @@ def alarms(
         budget: Alerts per object and week; the use case's own budget by default.
         scores: Parquet file for the score of every object and period, with the number that is farthest from its usual.
         dry_run: Evaluate nothing, list what stands.
+        if_any: Where no row came yet of what is watched there is nothing to judge, and no fault.
+        run_id: The run that asks, for the alert of new alarms.
         common: Options of every command.
     """
-    from trunkline.run.alarming import evaluate_alarms, standing_alarms
+    from trunkline.run.alarming import evaluate_alarms, has_watched_rows, standing_alarms
     from trunkline.tasks.anomaly.alarms import tmf642
 
     if budget is not None and not 0 < budget <= 1_000:
@@ -55,9 +63,12 @@ def alarms(
     with opened(common) as workspace:
         found = workspace.usecase(usecase)
         evaluated = None
-        if not dry_run:
+        judges = not dry_run and (not if_any or has_watched_rows(workspace, found))
+        if judges:
             with progress() as told:
-                evaluated = evaluate_alarms(workspace, found, per_week=budget, scores=scores, progress=told)
+                evaluated = evaluate_alarms(
+                    workspace, found, per_week=budget, scores=scores, run_id=run_id, progress=told
+                )
         standing = [one for one in standing_alarms(workspace, found) if one.state != "cleared"]
     standing.sort(key=lambda alarm: (_RANK.index(alarm.severity), -alarm.score, alarm.object_id, alarm.problem))
     document = {
@@ -65,7 +76,13 @@ def alarms(
         "evaluated": None if evaluated is None else evaluated.model_dump(mode="json"),
         "alarms": [tmf642(alarm, source="trunkline") for alarm in standing],
     }
-    emit(document, common=common, text=lambda: _show(evaluated, standing))
+
+    def text() -> None:
+        if not (judges or dry_run):
+            print("nothing to judge: no row came yet of what is watched")
+        _show(evaluated, standing)
+
+    emit(document, common=common, text=text)
     return 0
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -68,10 +67,9 @@ def publish(
         if run_id is None or given:  # a run that names no sink does this step as it does all: there may be none
             refuse_nothing_to_publish(workspace, usecase)
         _refuse_no_run(workspace, usecase)
-    code = executed(usecase, common, run_id=run_id, only="publish", again=True, given=given)
-    if code and to is not None:
-        print("trunkline: the settings do not name that sink: give --to again, or declare it there", file=sys.stderr)
-    return code
+    # a plain `trunkline publish` knows nothing of a sink that the settings do not name
+    owed_by = None if to is None else "the same command, --to included,"
+    return executed(usecase, common, run_id=run_id, only="publish", again=True, given=given, owed_by=owed_by)
 
 
 def _given(to: str | None, sink: tuple[str, ...], only: tuple[str, ...]) -> dict[str, object]:

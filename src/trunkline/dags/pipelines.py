@@ -53,6 +53,7 @@ PIPELINES: Final[tuple[PipelineKind, ...]] = (
 _TRANSFORM: Final = "transform"
 _SKIPPED: Final = ("register", "rollout", "predict", "monitor")
 _REFRESHING: Final = "ingest"
+_WATCHING: Final = "alarms"
 _SCORING: Final = "predict"
 
 
@@ -66,11 +67,11 @@ class PipelineTask:
         title: What it does, for people.
         arguments: Of ``trunkline``, without ``--run-id``, ``--json`` and ``--workspace``.
         after: Tasks of the pipeline that must have ended.
-        step: The step of the plan that it does, or is part of.
+        step: The step of the plan that it does, or is part of; ``alarms`` is none, and stands beside runs.
         refused: What exit code 3, a refused gate, means: ``pass`` goes on, ``skip`` skips the task and those after it.
         takes_sources: Whether it is handed the sources of the run.
         computes: Whether the engine of the settings computes it, so that it may run where Spark is.
-        is_awaited: Whether what the pipeline leaves waits for it; what a sink is owed stops nobody.
+        is_awaited: Whether what the pipeline leaves waits for it; what a sink is owed, and alarms, stop nobody.
     """
 
     name: str
@@ -149,7 +150,33 @@ def _tasks(
             is_awaited=False,
         )
         return [own, delivered]
-    if step != _REFRESHING or not plan.derived:
+    if step != _REFRESHING:
+        return [own]
+    return [*_refreshing(plan, derived, own), *_watching(plan)]
+
+
+def _watching(plan: Plan) -> list[PipelineTask]:
+    """The evaluation of alarms as soon as rows are there: it needs no model, and no model waits for it."""
+    if not plan.is_watched:
+        return []
+    return [
+        PipelineTask(
+            name=_WATCHING,
+            group="watch",
+            title="judge what is watched; raise, update and clear alarms",
+            arguments=("alarms", plan.usecase, "--if-any"),
+            after=(_REFRESHING,),
+            step=_WATCHING,
+            computes=True,
+            is_awaited=False,
+        )
+    ]
+
+
+def _refreshing(plan: Plan, derived: Mapping[str, Derived], own: PipelineTask) -> list[PipelineTask]:
+    """The intake, and each derived table with the steps that lead to it."""
+    step = own.step
+    if not plan.derived:
         return [own]
     tasks = [replace(own, title="take rows in by contract", arguments=(step, plan.usecase, "--refresh", "none"))]
     for table in plan.derived:

@@ -67,6 +67,7 @@ class Plan:
         derived: Derived tables in the order in which the ingest step refreshes them.
         derivations: The steps that lead to each of them, the last of which is the table.
         is_published: Whether the use case declares what its sinks get.
+        is_watched: Whether it watches series, whose alarms are evaluated beside its runs.
     """
 
     usecase: str
@@ -74,6 +75,7 @@ class Plan:
     derived: tuple[str, ...] = ()
     derivations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     is_published: bool = False
+    is_watched: bool = False
 
     def until(self, last: str | None) -> "Plan":
         """Cut the plan after a step.
@@ -109,4 +111,5 @@ def plan_of(usecase: UseCase) -> Plan:
         derived,
         {name: (*usecase.derived[name].steps, name) for name in derived},
         is_published=bool(usecase.publish),
+        is_watched=usecase.watched is not None,
     )

@@ -37,7 +37,7 @@ _TYPES: Final[Mapping[KindName, str]] = {
 }
 _OPTIONS: Final = ("location", "credentials_file", "endpoint")
 _MOST_JOBS: Final = 50
-_AGAIN: Final = "nothing is lost: `trunkline publish` delivers what is owed, by jobs of the same ids"
+_AGAIN: Final = "nothing is lost: the next delivery brings what is owed, by jobs of the same ids"
 
 
 def merge_statement(target: Target, *, table: str, staging: str) -> str:

@@ -36,7 +36,7 @@ CRASH_POINTS: Final = ("publish.files.written", "publish.files.placed", "publish
 _NOTES: Final = "_trunkline"
 _BLOCK_BYTES: Final = 4 << 20
 _FORMATS: Final = ("parquet", "csv")
-_AGAIN: Final = "nothing is lost: `trunkline publish` delivers what is owed"
+_AGAIN: Final = "nothing is lost: the next delivery brings what is owed"
 
 
 class FileSink:

@@ -25,7 +25,7 @@ __all__ = ["CRASH_POINTS", "PubSubSink"]
 CRASH_POINTS: Final = ("publish.pubsub.before_send", "publish.pubsub.after_send", "publish.pubsub.noted")
 """Points at which a drill kills the publishing process."""
 
-_AGAIN: Final = "nothing is lost: `trunkline publish` delivers what is owed, under the same ids"
+_AGAIN: Final = "nothing is lost: the next delivery brings what is owed, under the same ids"
 _OPTIONS: Final = ("emulator", "credentials_file")
 
 

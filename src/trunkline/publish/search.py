@@ -38,7 +38,7 @@ _TYPES: Final[Mapping[KindName, Mapping[str, object]]] = {
     "instant": {"type": "date", "format": "strict_date_optional_time_nanos"},
 }
 _LONGEST_ID: Final = 400
-_AGAIN: Final = "nothing is lost: `trunkline publish` delivers what is owed once the server answers"
+_AGAIN: Final = "nothing is lost: the next delivery brings what is owed once the server answers"
 _BUSY: Final = frozenset((408, 429, 502, 503, 504))
 
 

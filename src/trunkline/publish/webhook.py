@@ -28,7 +28,7 @@ __all__ = ["CRASH_POINTS", "WebhookSink", "signature"]
 CRASH_POINTS: Final = ("publish.webhook.before_post", "publish.webhook.after_post", "publish.webhook.noted")
 """Points at which a drill kills the publishing process."""
 
-_AGAIN: Final = "nothing is lost: `trunkline publish` delivers what is owed, under the same keys"
+_AGAIN: Final = "nothing is lost: the next delivery brings what is owed, under the same keys"
 _TRIED_AGAIN: Final = frozenset((408, 409, 425, 429))
 
 

@@ -23,6 +23,7 @@ from trunkline.lake import held
 from trunkline.lake.versions import current_rows, newest
 from trunkline.run.alerts import write_alerts
 from trunkline.run.notifying import announce
+from trunkline.run.records import refuse_malformed
 from trunkline.tasks.anomaly import AnomalyModel, Budget, gathered, learn, reason
 from trunkline.tasks.anomaly.alarms import Alarm, Found, advance, severity_of, tmf642, within_week
 from trunkline.tasks.anomaly.faults import JudgedAlerts, KnownFault, judged_alerts
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from trunkline.spec import UseCase
     from trunkline.spec.watched import WatchedSeries
 
-__all__ = ["ALARMS", "Evaluated", "evaluate_alarms", "judged_by_faults", "standing_alarms"]
+__all__ = ["ALARMS", "Evaluated", "evaluate_alarms", "has_watched_rows", "judged_by_faults", "standing_alarms"]
 
 ALARMS: Final = "alarms"
 """Name of the table within the use case."""
@@ -95,6 +96,7 @@ def evaluate_alarms(
     *,
     per_week: float | None = None,
     scores: Path | None = None,
+    run_id: str = ALARMS,
     progress: Callable[[str, float], None] = lambda _phase, _share: None,
 ) -> Evaluated:
     """Evaluate what a use case watches, and write the alarms that follow.
@@ -105,20 +107,31 @@ def evaluate_alarms(
         per_week: Alerts per object and week; None takes the use case's own budget.
         scores: Parquet file for the score of every object and period, see :meth:`AnomalyModel.scored_schema`; None
             writes none.
+        run_id: The run that asks for it, for the alert of new alarms.
         progress: Told what is being done and which share of it, in [0, 1].
 
     Raises:
         InputError: The use case watches nothing.
         SourceError: The lake has no rows of what is watched.
-        BusyError: Another evaluation is going on.
+        BusyError: Another evaluation is going on, and has been for ``run_wait`` of the settings.
     """
-    watched = usecase.watched
-    if watched is None:
-        raise InputError(
-            f"the use case {usecase.name!r} watches no series", next_step="see `trunkline usecases` for others"
-        )
-    with held(workspace.folder("locks") / f"alarms-{usecase.name}.lock", what=f"alarms of {usecase.name}"):
-        return _evaluated(workspace, usecase, watched, per_week, scores, progress)
+    watched = _watched(usecase)
+    refuse_malformed(run_id)
+    lock = workspace.folder("locks") / f"alarms-{usecase.name}.lock"
+    with held(lock, what=f"alarms of {usecase.name}", timeout_s=workspace.settings.run_wait.total_seconds()):
+        return _evaluated(workspace, usecase, watched, per_week, scores, run_id, progress)
+
+
+def has_watched_rows(workspace: "Workspace", usecase: "UseCase") -> bool:
+    """Tell whether any row came of what a use case watches.
+
+    Raises:
+        InputError: The use case watches nothing.
+    """
+    name = usecase.table_name(_watched(usecase).dataset)
+    if not workspace.lake.exists(name):
+        return False
+    return bool(workspace.engine.arrow(workspace.lake.read(name).limit(1)).num_rows)
 
 
 def standing_alarms(workspace: "Workspace", usecase: "UseCase") -> "list[Alarm]":
@@ -160,12 +173,21 @@ def judged_by_faults(
     return judged_alerts(found, seen, problems=log.problems, late=watched.clear_after) if seen else None
 
 
+def _watched(usecase: "UseCase") -> "WatchedSeries":
+    if usecase.watched is None:
+        raise InputError(
+            f"the use case {usecase.name!r} watches no series", next_step="see `trunkline usecases` for others"
+        )
+    return usecase.watched
+
+
 def _evaluated(
     workspace: "Workspace",
     usecase: "UseCase",
     watched: "WatchedSeries",
     per_week: float | None,
     scores: Path | None,
+    run_id: str,
     progress: Callable[[str, float], None],
 ) -> Evaluated:
     lake, engine = workspace.lake, workspace.engine
@@ -204,7 +226,7 @@ def _evaluated(
     progress("write alarms", 0.9)
     if changed:
         _write(workspace, usecase, changed)
-        _announce(workspace, usecase, [alarm for alarm in changed if alarm.state == "raised"], now)
+        _announce(workspace, usecase, [alarm for alarm in changed if alarm.state == "raised"], now, run_id)
     last = {alarm.alarm_id: alarm for alarm in (*before, *changed)}
     stands = [alarm.severity for alarm in last.values() if alarm.state != "cleared"]
     return Evaluated(
@@ -287,7 +309,7 @@ def _write_scores(engine: "Engine", scored: "ir.Table", path: Path) -> None:
             writer.write_batch(batch)
 
 
-def _announce(workspace: "Workspace", usecase: "UseCase", raised: "list[Alarm]", now: datetime) -> None:
+def _announce(workspace: "Workspace", usecase: "UseCase", raised: "list[Alarm]", now: datetime, run_id: str) -> None:
     """Write one alert of all alarms that are new, as grave as the gravest, and tell it."""
     grave = sorted(raised, key=lambda alarm: (_SEVERITIES.index(alarm.severity), -alarm.score))
     if not grave:
@@ -301,7 +323,7 @@ def _announce(workspace: "Workspace", usecase: "UseCase", raised: "list[Alarm]",
     rest = f"\nand {len(grave) - _TOLD} more: trunkline alarms {usecase.name} --list" if len(grave) > _TOLD else ""
     alert = Alert(
         alert_id=hashlib.sha256("\n".join(sorted(one.alarm_id for one in grave)).encode()).hexdigest()[:24],
-        run_id="alarms",
+        run_id=run_id,
         usecase=usecase.name,
         severity=_ALERTED[first.severity],
         title=f"{usecase.name}: {named} since {first.raised_at:%F %H:%M} UTC"

@@ -31,6 +31,7 @@ def executed(  # noqa: PLR0913 - the options of the commands
     derives: bool = True,
     reasons: int = 0,
     given: Mapping[str, object] | None = None,
+    owed_by: str | None = None,
     needs_source: bool = False,
 ) -> int:
     """Execute a run, or one step of it, and tell what came of it.
@@ -48,6 +49,7 @@ def executed(  # noqa: PLR0913 - the options of the commands
         derives: Whether derived tables are refreshed.
         reasons: Reasons per scored row, strongest first.
         given: Settings that the command line gives.
+        owed_by: What delivers tables that have not reached their sink; None is a plain ``publish``.
         needs_source: Whether to refuse where the settings declare no source.
 
     Returns:
@@ -77,8 +79,9 @@ def executed(  # noqa: PLR0913 - the options of the commands
     brought = document.get("publish")
     owed = int(brought["owed"]) if isinstance(brought, dict) else 0
     if owed:
-        said = f"{owed} published tables have not reached their sink"
-        print(f"trunkline: warning: {said}; `trunkline publish {usecase}` delivers what is owed", file=sys.stderr)
+        said = "1 published table has" if owed == 1 else f"{owed} published tables have"
+        delivers = owed_by or f"`trunkline publish {usecase}`"
+        print(f"trunkline: warning: {said} not reached the sink; {delivers} delivers what is owed", file=sys.stderr)
     if result.refused is not None:
         print(f"trunkline: {result.refused}", file=sys.stderr)
         return _REFUSED

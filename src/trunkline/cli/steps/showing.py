@@ -1,6 +1,8 @@
 """What came of a run, as the document of ``--json`` and in words."""
 
 import json
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -169,12 +171,14 @@ def _show_ends(document: dict[str, object]) -> None:
 
 def _show_published(brought: object) -> None:
     if isinstance(brought, dict):
-        for one in brought["published"]:
-            rows = f", {one['rows']} rows" if one["state"] == "delivered" else ""
-            print(f"publish  {one['target']} to {one['to'] or one['sink']}: {one['state']}{rows}")
-            if one["error"]:
-                print(f"         {one['error']}")
-                print(f"         next: {one['next_step']}")
+        # a sink that is down says so once, not of each table
+        for (error, next_step), some in groupby(brought["published"], key=itemgetter("error", "next_step")):
+            for one in some:
+                rows = f", {one['rows']} rows" if one["state"] == "delivered" else ""
+                print(f"publish  {one['target']} to {one['to'] or one['sink']}: {one['state']}{rows}")
+            if error:
+                print(f"         {error}")
+                print(f"         next: {next_step}")
 
 
 def _show_audience(addressed: object) -> None:

@@ -10,7 +10,7 @@ from trunkline.publish.sql.address import Address
 
 __all__ = ["told"]
 
-_AGAIN: Final = "nothing is lost: `trunkline publish` delivers what is owed once the database answers"
+_AGAIN: Final = "nothing is lost: the next delivery brings what is owed once the database answers"
 _LOGIN: Final = (
     "the database refused the login",
     "check user and password of the sink's URL, or MYSQL_PWD, PGPASSWORD",

@@ -185,7 +185,7 @@ class SqlSink:
         if self._address.database == "mariadb":
             if connection.exec_driver_sql(f"SELECT GET_LOCK('{name}', {_LOCK_S})").scalar() != 1:
                 raise UnavailableError(
-                    "another process writes there", where=self.shown, next_step="`trunkline publish` tries it again"
+                    "another process writes there", where=self.shown, next_step="the next delivery tries it again"
                 )
             connection.commit()  # what is read from here on is of now
             yield
