@@ -1,15 +1,8 @@
 """The conformance suite over files (a folder, an S3 server), a webhook, Pub/Sub's and BigQuery's emulators."""
 
 import hashlib
-import importlib.util
 import itertools
 import json
-import os
-import shutil
-import socket
-import subprocess
-import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +25,6 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
 _NUMBERS = itertools.count()
-_ROOT = Path(__file__).parents[2]
 _AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -290,46 +282,6 @@ def test_a_receiver_that_refuses_is_not_asked_again(hook: Hook, tmp_path: Path) 
 # -- Pub/Sub
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def pubsub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``host:port`` of Google's own emulator, or of what ``PUBSUB_EMULATOR_HOST`` names."""
-    pytest.importorskip("google.cloud.pubsub_v1", reason="the extra pubsub is not installed")
-    if named := os.environ.get("PUBSUB_EMULATOR_HOST"):
-        yield named
-        return
-    gcloud = shutil.which("gcloud")
-    homes = [Path("/usr/lib/google-cloud-sdk"), *([Path(gcloud).resolve().parents[1]] if gcloud else [])]
-    jars = [jar for home in homes for jar in home.glob("platform/pubsub-emulator/lib/*-all.jar")]
-    java = shutil.which("java")
-    if not jars or java is None:
-        pytest.skip("Pub/Sub's emulator is not installed: gcloud components install pubsub-emulator, and java")
-    port = _free_port()
-    log = tmp_path_factory.mktemp("pubsub") / "log"
-    with log.open("wb") as stream:
-        server = subprocess.Popen(
-            [java, "-Xmx256m", "-jar", jars[0], "--host=127.0.0.1", f"--port={port}"],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-        )
-    try:
-        until = time.monotonic() + 90
-        while "Server started" not in log.read_text(errors="replace"):
-            assert server.poll() is None, log.read_text(errors="replace")[-2000:]
-            assert time.monotonic() < until, log.read_text(errors="replace")[-2000:]
-            threading.Event().wait(0.1)
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
 @dataclass
 class Topic:
     """A topic with a subscription, read by hand."""
@@ -381,15 +333,15 @@ def pubsub_sink(emulator: str, topic: str, folder: Path) -> Sink:
 
 
 @pytest.fixture
-def pubsub_stage(pubsub: str, tmp_path: Path) -> Stage:
-    topic = Topic(pubsub)
+def pubsub_stage(pubsub_emulator: str, tmp_path: Path) -> Stage:
+    topic = Topic(pubsub_emulator)
 
     def read(name: str, columns: Sequence[TargetColumn]) -> Sequence[dict[str, object]] | None:
         found = [row for said, row in topic.kept() if said["target"] == name]
         return _rows(found, columns) if found else None
 
     return Stage(
-        opening=lambda: pubsub_sink(pubsub, topic.name, tmp_path),
+        opening=lambda: pubsub_sink(pubsub_emulator, topic.name, tmp_path),
         away=lambda: pubsub_sink("127.0.0.1:9", topic.name, tmp_path),
         reading=read,
     )
@@ -403,8 +355,8 @@ def test_a_topic_holds_every_promise(check: SinkCheck, pubsub_stage: Stage) -> N
 
 
 @pytest.mark.servers
-def test_messages_that_were_acknowledged_are_not_sent_again(pubsub: str, tmp_path: Path) -> None:
-    topic = Topic(pubsub)
+def test_messages_that_were_acknowledged_are_not_sent_again(pubsub_emulator: str, tmp_path: Path) -> None:
+    topic = Topic(pubsub_emulator)
     delivery = _delivery("calls", whole=False)
 
     def broken() -> Iterator[pa.RecordBatch]:
@@ -412,14 +364,14 @@ def test_messages_that_were_acknowledged_are_not_sent_again(pubsub: str, tmp_pat
         raise UnavailableError("the lake went away")
 
     with pytest.raises(UnavailableError):
-        pubsub_sink(pubsub, topic.name, tmp_path).deliver(delivery, broken)
-    assert pubsub_sink(pubsub, topic.name, tmp_path).deliver(delivery, _named("a", "b", pieces=2)) == 1
+        pubsub_sink(pubsub_emulator, topic.name, tmp_path).deliver(delivery, broken)
+    assert pubsub_sink(pubsub_emulator, topic.name, tmp_path).deliver(delivery, _named("a", "b", pieces=2)) == 1
     assert sorted(row["id"] for _, row in topic.kept()) == ["a", "b"]
     assert topic.deliveries == 2
     said, _ = topic.kept()[0]
     assert (said["usecase"], said["batch_id"], said["key"]) == ("calls", "b1", "a")
     with pytest.raises(InputError, match="topic is not there"):
-        pubsub_sink(pubsub, "no-such-topic", tmp_path).check()
+        pubsub_sink(pubsub_emulator, "no-such-topic", tmp_path).check()
 
 
 @pytest.mark.parametrize(
@@ -447,20 +399,6 @@ def test_a_row_that_can_never_be_sent_is_told(tmp_path: Path, fault: str, said: 
 # -- BigQuery
 
 
-def _emulator_fixture() -> Any:  # noqa: ANN401 - a fixture
-    """Lend the emulator's fixture of the tests of the source."""
-    path = _ROOT / "tests" / "ingest" / "bigquery" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("tests_ingest_bigquery", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.emulator
-
-
-emulator = _emulator_fixture()
-
-
 def _client(endpoint: str) -> "Client":
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import bigquery
@@ -480,10 +418,10 @@ def bigquery_sink(endpoint: str) -> Sink:
 
 
 @pytest.fixture
-def bigquery_stage(emulator: Any) -> Stage:  # noqa: ANN401 - of another module
+def bigquery_stage(bigquery_emulator: Any) -> Stage:  # noqa: ANN401 - of another module
     from google.api_core.exceptions import NotFound
 
-    client = _client(emulator.endpoint)
+    client = _client(bigquery_emulator.endpoint)
     client.create_dataset("dwh", exists_ok=True, timeout=10)
 
     def read(name: str, columns: Sequence[TargetColumn]) -> Sequence[dict[str, object]] | None:
@@ -494,7 +432,7 @@ def bigquery_stage(emulator: Any) -> Stage:  # noqa: ANN401 - of another module
         return _rows([dict(row.items()) for row in found], columns)
 
     return Stage(
-        opening=lambda: bigquery_sink(emulator.endpoint),
+        opening=lambda: bigquery_sink(bigquery_emulator.endpoint),
         away=lambda: bigquery_sink("http://127.0.0.1:9"),
         reading=read,
         dropping=lambda name: client.delete_table(f"local.dwh.{name}", timeout=10),

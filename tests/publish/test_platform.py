@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("sqlalchemy", reason="the extra sql is not installed")
 import sqlalchemy as sa
+import sqlglot
 from pydantic import SecretStr
 
 from trunkline.checks import table_from_rows
@@ -21,6 +22,7 @@ from trunkline.engine import open_engine
 from trunkline.errors import InputError, UnavailableError
 from trunkline.lake import Lake
 from trunkline.publish import Outbox, Publisher
+from trunkline.publish.daily_views import DAILY_VIEWS, daily_query
 from trunkline.publish.sql import SqlSink
 from trunkline.publish.sql.address import writable_address
 from trunkline.publish.sql.migrations import migrate, newest_version
@@ -188,12 +190,16 @@ def test_views_say_what_a_count_by_hand_says(url: str, tmp_path: Path) -> None:
     with lake_at(tmp_path / "lake") as lake:
         given = fill(lake)
         publisher(lake, url, tmp_path, prefix="vw_").publish(usecase, run_id="run-2")
+    as_counted(given, lambda view: ask(url, f"SELECT * FROM vw_trunkline_{view}"))
 
+
+def as_counted(given: dict[str, list[dict[str, Any]]], view_of: Callable[[str], list[dict[str, Any]]]) -> None:
+    """Compare the three views with a count by hand."""
     by: dict[tuple[object, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in given["all"]:
         segment = json.loads(row["features"])["contract_term"] or "?"
         by[(row["model_version"], row["channel"], segment, row["predicted_at"].date().isoformat())].append(row)
-    view = ask(url, "SELECT * FROM vw_trunkline_predictions_daily")
+    view = view_of("predictions_daily")
     assert len(view) == len(by)
     for row in view:
         mine = by[(row["model_version"], row["channel"], row["segment"], str(row["predicted_on"]))]
@@ -201,7 +207,7 @@ def test_views_say_what_a_count_by_hand_says(url: str, tmp_path: Path) -> None:
         assert row["decided_count"] == sum(one["decision"] for one in mine)
         assert row["mean_score"] == pytest.approx(fmean(one["score"] for one in mine))
 
-    judged = ask(url, "SELECT * FROM vw_trunkline_outcomes_daily")
+    judged = view_of("outcomes_daily")
     assert sum(row["outcome_count"] for row in judged) == len(given["outcomes"])
     # an outcome that names no answer judges the newest before it: that of the second day
     wanted = defaultdict(list)
@@ -222,11 +228,58 @@ def test_views_say_what_a_count_by_hand_says(url: str, tmp_path: Path) -> None:
         assert row["outcome_count"] == len(pairs)
         assert row["mean_squared_error"] == pytest.approx(fmean((value - score) ** 2 for value, score in pairs))
 
-    read = {row["subject"]: row for row in ask(url, "SELECT * FROM vw_trunkline_readings_daily")}
+    read = {row["subject"]: row for row in view_of("readings_daily")}
     assert read["feature 1"]["reading_count"] == 3
     assert read["feature 1"]["crossed_count"] == 2
     assert read["feature 1"]["greatest_value"] == pytest.approx(0.5)
     assert read["feature 0"]["limit_value"] == pytest.approx(0.2)
+
+
+@pytest.mark.servers
+def test_bigquery_has_the_same_views_of_each_use_case(bigquery_emulator: Any, tmp_path: Path) -> None:  # noqa: ANN401 - of a fixture
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery
+
+    client = bigquery.Client(
+        "local",
+        AnonymousCredentials(),  # type: ignore[no-untyped-call]  # it has no types
+        client_options={"api_endpoint": bigquery_emulator.endpoint},
+    )
+    client.create_dataset("views", exists_ok=True, timeout=10)
+    options = {"endpoint": SecretStr(bigquery_emulator.endpoint)}
+    with lake_at(tmp_path / "lake") as lake:
+        given = fill(lake)
+        settings = PublishSettings(
+            sinks={"here": SinkSettings(url=SecretStr("bigquery://local/views"), options=options)},
+            prefix="vw_",
+            attempts=1,
+        )
+        outbox = Outbox(tmp_path / "outbox.db")
+        there = Publisher(lake=lake, outbox=outbox, settings=settings, clock=lambda: NOW)
+        would = [line for _, lines in there.preview(usecase) for line in lines]
+        assert {one.state for one in there.publish(usecase, run_id="run-2")} == {"delivered"}
+    for view in DAILY_VIEWS:
+        (told,) = {
+            line for line in would if line.startswith(f"CREATE OR REPLACE VIEW `local.views.vw_trunkline_{view}_")
+        }
+        assert isinstance(sqlglot.parse_one(told, dialect="bigquery"), sqlglot.exp.Create)
+
+    def view_of(name: str) -> list[dict[str, Any]]:
+        query = f"SELECT * FROM `local.views.vw_trunkline_{name}_churn`"
+        return [dict(row.items()) for row in client.query(query, job_retry=None).result(timeout=30)]
+
+    as_counted(given, view_of)
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "mariadb", "postgresql", "bigquery"])
+@pytest.mark.parametrize("view", DAILY_VIEWS)
+def test_each_view_is_sql_of_the_database(view: str, dialect: str) -> None:
+    tables = {name: (name,) for name in DAILY_VIEWS[view].tables}
+    said = daily_query(view, dialect=dialect, tables=tables)
+    spoken = {"mariadb": "mysql", "postgresql": "postgres"}.get(dialect, dialect)
+    parsed = sqlglot.parse_one(said, dialect=spoken, error_level=sqlglot.ErrorLevel.RAISE)
+    assert {one.name for one in parsed.find_all(sqlglot.exp.Table)} == set(tables)
+    assert ("AT TIME ZONE" in said) == (dialect == "postgresql"), "others keep instants in UTC"
 
 
 def test_tables_of_an_older_version_are_migrated_and_of_a_newer_refused(url: str, tmp_path: Path) -> None:

@@ -6,19 +6,25 @@ skipped, with the command that installs it.
 
 from tests.servers.certificates import make_certificates
 from tests.servers.databases import mariadb_url, postgres_url
+from tests.servers.google import bigquery_emulator, bigquery_program, kept_bigquery, pubsub_emulator
 from tests.servers.kafka import closed_kafka, kafka_node, kafka_servers
 from tests.servers.mosquitto import mosquitto
-from tests.servers.opensearch import opensearch_url
+from tests.servers.opensearch import opensearch, opensearch_url
 from tests.servers.rabbitmq import rabbitmq
 
 __all__ = [
+    "bigquery_emulator",
+    "bigquery_program",
     "closed_kafka",
     "kafka_node",
     "kafka_servers",
+    "kept_bigquery",
     "make_certificates",
     "mariadb_url",
     "mosquitto",
+    "opensearch",
     "opensearch_url",
     "postgres_url",
+    "pubsub_emulator",
     "rabbitmq",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.servers.processes import ROOT, free_port, lent_folder, program, running
+from tests.servers.processes import ROOT, Server, free_port, lent_folder, program, running
 
 _OPENSEARCH_MODULES = {  # name: its class, and how the names of its archives begin
     "transport-netty4": ("org.opensearch.transport.Netty4Plugin", ("netty-", "transport-netty4")),
@@ -38,11 +38,14 @@ grant {
 
 
 @pytest.fixture(scope="session")
-def opensearch_url() -> Iterator[str]:
+def opensearch_url(request: pytest.FixtureRequest) -> str:
     """``http://host:port`` of a node of OpenSearch, or what ``ELASTICSEARCH_URL`` names."""
-    if named := os.environ.get("ELASTICSEARCH_URL"):
-        yield named
-        return
+    return os.environ.get("ELASTICSEARCH_URL") or str(request.getfixturevalue("opensearch").url)
+
+
+@pytest.fixture(scope="session")
+def opensearch() -> Iterator[Server]:
+    """A node of OpenSearch, started; whoever kills it starts it again."""
     java = program("java", "java")
     fetched = subprocess.run([ROOT / "scripts" / "maven.sh", "opensearch"], capture_output=True, text=True, check=False)
     if fetched.returncode != 0:
@@ -87,5 +90,9 @@ def opensearch_url() -> Iterator[str]:
         def ready() -> None:
             urllib.request.urlopen(f"{url}/_cluster/health?wait_for_status=yellow&timeout=5s", timeout=6).close()
 
-        with running([java, *options], user, folder, ready=ready, end=signal.SIGKILL):
-            yield url
+        node = Server(url, lambda: running([java, *options], user, folder, ready=ready, end=signal.SIGKILL))
+        node.start()
+        try:
+            yield node
+        finally:
+            node.kill()

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,31 @@ def program(name: str, what: str) -> str:
     if found is None and not newest:
         pytest.skip(f"{name} is not installed: scripts/system.sh {what}")
     return found or str(newest[-1])
+
+
+class Server:
+    """A server that can be killed and started again on its port, with what it keeps.
+
+    Attributes:
+        url: Where it is.
+    """
+
+    def __init__(self, url: str, run: Callable[[], AbstractContextManager[object]]) -> None:
+        self.url = url
+        self._run = run
+        self._running: ExitStack | None = None
+
+    def start(self) -> None:
+        """Start it where it does not run; returns when it answers."""
+        if self._running is None:
+            self._running = ExitStack()
+            self._running.enter_context(self._run())
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        if self._running is not None:
+            self._running.close()
+            self._running = None
 
 
 @contextmanager

@@ -7,7 +7,18 @@ One protocol over all sinks (:class:`Sink`), one list of what each has (:class:`
 from trunkline.publish.delivering import Published, Publisher
 from trunkline.publish.opening import SCHEMES, open_sink
 from trunkline.publish.outbox import Memory, Outbox, Owed, Plan, Position
-from trunkline.publish.protocol import ROW_ID, Capabilities, Delivery, Latest, Rows, Sink, Target, TargetColumn
+from trunkline.publish.protocol import (
+    ROW_ID,
+    Capabilities,
+    Delivery,
+    Latest,
+    Rows,
+    Sink,
+    Summed,
+    SumsUp,
+    Target,
+    TargetColumn,
+)
 from trunkline.publish.saved_objects import Shown, saved_objects
 from trunkline.publish.targets import planned
 
@@ -27,6 +38,8 @@ __all__ = [
     "Rows",
     "Shown",
     "Sink",
+    "Summed",
+    "SumsUp",
     "Target",
     "TargetColumn",
     "open_sink",

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 from trunkline.contracts.kinds import KindName
 from trunkline.errors import InputError, MissingExtraError, SourceError, UnavailableError
 from trunkline.ingest.sources.bigquery.faults import told
+from trunkline.publish.daily_views import daily_query
 from trunkline.publish.files import schema_of
-from trunkline.publish.protocol import Capabilities, Delivery, Latest, Rows, Target
+from trunkline.publish.protocol import Capabilities, Delivery, Latest, Rows, Summed, Target
 from trunkline.settings.drills import point
 
 if TYPE_CHECKING:
@@ -165,8 +166,25 @@ class BigQuerySink:
         columns = ", ".join(f"`{name}`" for name in latest.target.names)
         query = f"SELECT {columns} FROM `{self._table(latest.target.name)}`"  # noqa: S608 - names of ours, quoted
         with self._faults():
-            made = f"CREATE OR REPLACE VIEW `{self._table(latest.name)}` AS {query}"
-            self._client.query(made, job_retry=None, retry=self._retry).result(timeout=self._timeout_s * 20)
+            self._done(f"CREATE OR REPLACE VIEW `{self._table(latest.name)}` AS {query}")
+
+    def summing(self, summed: Summed) -> str:
+        """Give the statement that makes a view over the platform's tables of a use case."""
+        tables = {name: (self._project, self._dataset, table) for name, table in summed.tables.items()}
+        query = daily_query(summed.view, dialect="bigquery", tables=tables)
+        return f"CREATE OR REPLACE VIEW `{self._table(summed.name)}` AS {query}"
+
+    def sum_up(self, summed: Summed) -> None:
+        """Make a view over the platform's tables; the delivery of the last of them does."""
+        from google.api_core.exceptions import NotFound
+
+        with self._faults():
+            for table in summed.tables.values():
+                try:
+                    self._client.get_table(self._table(table), timeout=self._timeout_s, retry=self._retry)
+                except NotFound:
+                    return
+            self._done(self.summing(summed))
 
     def close(self) -> None:
         """Close the connections."""
@@ -238,8 +256,11 @@ class BigQuerySink:
             for one in missing:
                 kind = _TYPES.get(one.kind, "STRING")
                 statement = f"ALTER TABLE `{self._table(target.name)}` ADD COLUMN IF NOT EXISTS `{one.name}` {kind}"
-                job = self._client.query(statement, job_retry=None, retry=self._retry)
-                job.result(timeout=self._timeout_s * 20)
+                self._done(statement)
+
+    def _done(self, statement: str) -> None:
+        """Run a statement that may be repeated."""
+        self._client.query(statement, job_retry=None, retry=self._retry).result(timeout=self._timeout_s * 20)
 
     def _labels(self, target: Target) -> dict[str, str]:
         from google.api_core.exceptions import NotFound

@@ -21,7 +21,7 @@ from trunkline.publish.changes import versions_of
 from trunkline.publish.composing import Asking, Composed, composed, needed, reads, recipe, streamed
 from trunkline.publish.opening import open_sink
 from trunkline.publish.outbox import Memory, Outbox, Plan, Position
-from trunkline.publish.protocol import Delivery, Latest, Sink
+from trunkline.publish.protocol import Delivery, Latest, Sink, SumsUp
 from trunkline.publish.refusing import refuse_unknown
 from trunkline.publish.targets import Planned, fitted, planned
 from trunkline.settings.drills import point
@@ -142,6 +142,8 @@ class Publisher:
                         for part in parts:
                             rows += self._count(name, sink, plan, part)
                             statements += sink.would(_delivery(plan, part))
+                        if isinstance(sink, SumsUp):
+                            statements += [sink.summing(view) for view in one.summed]
                     found.append((self._said(name, sink, one, state, rows), tuple(statements)))
             finally:
                 sink.close()
@@ -336,6 +338,9 @@ class Publisher:
             )
         if one.view and parts and sink.capabilities.views:
             self._patiently()(sink.show, Latest(one.view, parts[-1].target))
+        if isinstance(sink, SumsUp):
+            for view in one.summed:
+                self._patiently()(sink.sum_up, view)
         return count
 
     def _patiently(self) -> "Retrying":

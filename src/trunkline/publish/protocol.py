@@ -10,14 +10,26 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
 from trunkline.contracts.kinds import KindName
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ROW_ID", "Capabilities", "Delivery", "Latest", "Rows", "Sink", "Target", "TargetColumn", "TargetMode"]
+__all__ = [
+    "ROW_ID",
+    "Capabilities",
+    "Delivery",
+    "Latest",
+    "Rows",
+    "Sink",
+    "Summed",
+    "SumsUp",
+    "Target",
+    "TargetColumn",
+    "TargetMode",
+]
 
 TargetMode = Literal["append", "upsert", "replace"]
 """How a target follows its rows, see :data:`trunkline.spec.publish.Mode`."""
@@ -148,6 +160,21 @@ class Latest:
     target: Target
 
 
+@dataclass(frozen=True)
+class Summed:
+    """A view that sums up tables of the platform, see :data:`trunkline.publish.daily_views.DAILY_VIEWS`.
+
+    Attributes:
+        view: Which of them.
+        name: Its name there, prefix included.
+        tables: Name there of each table that it reads, by its name in the query.
+    """
+
+    view: str
+    name: str
+    tables: Mapping[str, str]
+
+
 class Sink(Protocol):
     """An open sink. It belongs to one thread.
 
@@ -200,4 +227,17 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of connections; closing twice is allowed."""
+        ...
+
+
+@runtime_checkable
+class SumsUp(Protocol):
+    """A sink that is told of the views over the platform's tables; databases make theirs with those tables."""
+
+    def summing(self, summed: Summed) -> str:
+        """Give the statement that makes a view."""
+        ...
+
+    def sum_up(self, summed: Summed) -> None:
+        """Make a view, where all tables that it reads are there."""
         ...

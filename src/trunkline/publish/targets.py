@@ -10,7 +10,8 @@ from typing import ClassVar, Final
 from trunkline.contracts import Contract, Flag, Instant, Number, Table, Text, field
 from trunkline.contracts.columns import Column
 from trunkline.contracts.records import Outcome, Reading
-from trunkline.publish.protocol import Capabilities, Target, TargetColumn, TargetMode
+from trunkline.publish.daily_views import DAILY_VIEWS
+from trunkline.publish.protocol import Capabilities, Summed, Target, TargetColumn, TargetMode
 from trunkline.spec import UseCase
 from trunkline.spec.publish import Publication
 
@@ -53,6 +54,7 @@ class Planned:
         contract: Of its rows.
         view: Name of the view of the newest dated target, prefix included; empty for none.
         dated_by: Column by which rows go to dated targets; empty otherwise.
+        summed: Views that sum it up, of a table of the platform.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Planned:
     contract: type[Contract]
     view: str = ""
     dated_by: str = ""
+    summed: tuple[Summed, ...] = ()
 
 
 def planned(usecase: UseCase, *, prefix: str = "", reidentifies: bool = False) -> tuple[Planned, ...]:
@@ -88,11 +91,18 @@ def fitted(one: Planned, able: Capabilities) -> Planned:
     target = one.target
     if target.shared and not able.shares:
         target = replace(target, name=f"{target.name}_{target.usecase}", shared=False)
+        one = replace(one, summed=tuple(_of_one_usecase(view, target.usecase) for view in one.summed))
     if target.mode in able.modes:
         return replace(one, target=target)
     if "replace" in able.modes:
         return replace(one, target=replace(target, mode="replace"))
     return replace(one, target=replace(target, mode="append"), dated_by="", view="")
+
+
+def _of_one_usecase(view: Summed, usecase: str) -> Summed:
+    """The view of a use case that has the platform's tables to itself."""
+    tables = {name: f"{table}_{usecase}" for name, table in view.tables.items()}
+    return replace(view, name=f"{view.name}_{usecase}", tables=tables)
 
 
 def _planned(usecase: UseCase, one: Publication, *, prefix: str, reidentifies: bool) -> Planned:
@@ -145,7 +155,12 @@ def _platform(usecase: UseCase, *, prefix: str, reidentifies: bool) -> tuple[Pla
             shared=True,
         )
         publication = Publication(name=f"trunkline_{name}", table=f"platform.{name}", mode="upsert", contract=contract)
-        found.append(Planned(publication.name, target, publication, contract))
+        summed = tuple(
+            Summed(view, f"{prefix}trunkline_{view}", {table: f"{prefix}trunkline_{table}" for table in said.tables})
+            for view, said in DAILY_VIEWS.items()
+            if name in said.tables
+        )
+        found.append(Planned(publication.name, target, publication, contract, summed=summed))
     return tuple(found)
 
 

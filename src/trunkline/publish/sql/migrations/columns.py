@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
-__all__ = ["instant", "long_text", "options", "text", "utc_day"]
+__all__ = ["instant", "long_text", "options", "text"]
 
 
 def text(length: int) -> "TypeEngine[str]":
@@ -41,13 +41,3 @@ def options() -> dict[str, str]:
     from trunkline.publish.sql.ways import ways
 
     return ways("mariadb").options
-
-
-def utc_day(column: str, *, dialect: str) -> str:
-    """Write the expression of an instant's day in UTC.
-
-    Args:
-        column: The column, as SQL.
-        dialect: SQLAlchemy's name of the database.
-    """
-    return f"DATE({column} AT TIME ZONE 'UTC')" if dialect == "postgresql" else f"DATE({column})"
