@@ -3,7 +3,8 @@
 Takes a file of Arrow rows (``at, server, metric, value, application``) without gaps, and what the other side did, as
 JSON; prints seconds and processor seconds by part as JSON: ``arrange`` (rows to a frame, inputs of all series), ``fit``
 (a model per hour ahead, to as many rows as the other side; left to itself it takes all, 57 times as many), ``forecast``
-(from the rows alone), ``roll`` (the judged series, forecast at each hour of the evaluation, models fitted as often).
+(from the rows alone), ``roll`` (the judged series, forecast at each hour of the evaluation, models fitted as often to
+all of their rows). ``mase`` are the errors of ``roll`` by hour ahead over the judged weeks.
 """
 
 import gc
@@ -73,9 +74,9 @@ def worked(rows: pa.Table, said: dict[str, Any]) -> dict[str, dict[str, float]]:
         learner.fit_models(generator_factory=drawn)
     with timed("forecast"):
         learner.predict(horizons, new_df=framed(rows))
-    judged = frame[frame["unique_id"].isin(said["judged"])].astype({"unique_id": str})
+    judged = frame[frame["unique_id"].isin(list(said["judged"]))].astype({"unique_id": str})
     with timed("roll"):
-        engine().cross_validation(
+        made = engine().cross_validation(
             judged,
             n_windows=said["windows"],
             h=horizons,
@@ -83,7 +84,16 @@ def worked(rows: pa.Table, said: dict[str, Any]) -> dict[str, dict[str, float]]:
             refit=said["refit_hours"],
             max_horizon=horizons,
         )
-    return {"seconds": seconds, "processor": processor}
+    return {"seconds": seconds, "processor": processor, "mase": judgement(made, said)}
+
+
+def judgement(made: pd.DataFrame, said: dict[str, Any]) -> dict[str, float]:
+    """Mean over series of the mean scaled error, by hour ahead."""
+    late = made[made["cutoff"] >= pd.Timestamp(said["judged_from"])]
+    error = (late["y"] - late["made"]).abs() / late["unique_id"].map(said["judged"])
+    ahead = (late["ds"] - late["cutoff"]).dt.total_seconds().to_numpy(dtype=np.int64) // 3600
+    by_series = error.groupby([ahead, late["unique_id"]]).mean()
+    return {f"mase_h{hours}": float(by_series[hours].mean()) for hours in range(1, said["horizons"] + 1)}
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from trunkline.tasks.forecasting import Forecasting, Panel
-from trunkline.tasks.forecasting.design import VIEWS, View
+from trunkline.tasks.forecasting.effort import effort_of
 from trunkline.tasks.forecasting.panel import Floats, Grid
 from trunkline.tasks.forecasting.rolling import learned_design, pairs, truths
 from trunkline.tasks.forecasting.scaling import Scales, capped, seasonal_scale
 
 HOURS = 400
 TASK = Forecasting(target="ms", known_ahead=("planned",))
+EFFORT = effort_of(TASK, series=3)
 
 
 def panel(values: Floats, load: Floats, planned: Floats) -> Panel:
@@ -31,38 +32,38 @@ def made() -> tuple[Floats, Floats, Floats]:
     return values, drawn.normal(100, 5, HOURS), (drawn.random(HOURS) < 0.05).astype(float)
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("usual", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("horizon", [1, 3, 6])
-def test_nothing_after_the_hour_moves_an_input(made: tuple[Floats, Floats, Floats], horizon: int, view: View) -> None:
+def test_nothing_after_the_hour_moves_an_input(made: tuple[Floats, Floats, Floats], horizon: int, usual: float) -> None:
     values, load, planned = made
     series, hour = np.repeat(np.arange(3), 40), np.tile(np.arange(260, 300), 3)
-    design = learned_design(TASK, panel(values, load, planned), until=299)
-    before = design.matrix(series, hour, horizon=horizon, view=view)
-    anchor = design.anchor(series, hour, horizon=horizon, view=view)
+    design = learned_design(TASK, panel(values, load, planned), until=299, effort=EFFORT)
+    before = design.matrix(series, hour, horizon=horizon, usual=usual)
+    anchor = design.anchor(series, hour, horizon=horizon, usual=usual)
     other_values, other_load = values.copy(), load.copy()
     other_values[:, 300:] = 9_999.0
     other_load[300:] = -9_999.0
     # hours 300 and later may not be seen by forecasts made at 299 or before
-    other = learned_design(TASK, panel(other_values, other_load, planned), until=299)
-    np.testing.assert_array_equal(before, other.matrix(series, hour, horizon=horizon, view=view))
-    np.testing.assert_array_equal(anchor, other.anchor(series, hour, horizon=horizon, view=view))
+    other = learned_design(TASK, panel(other_values, other_load, planned), until=299, effort=EFFORT)
+    np.testing.assert_array_equal(before, other.matrix(series, hour, horizon=horizon, usual=usual))
+    np.testing.assert_array_equal(anchor, other.anchor(series, hour, horizon=horizon, usual=usual))
 
 
 def test_what_is_planned_is_read_at_the_hour_that_is_forecast(made: tuple[Floats, Floats, Floats]) -> None:
     values, load, planned = made
-    design = learned_design(TASK, panel(values, load, planned), until=HOURS - 1)
+    design = learned_design(TASK, panel(values, load, planned), until=HOURS - 1, effort=EFFORT)
     hour = np.arange(300, 350)
     for horizon in (1, 2, 6):
-        matrix = design.matrix(np.zeros(50, dtype=np.int64), hour, horizon=horizon, view="newest")
+        matrix = design.matrix(np.zeros(50, dtype=np.int64), hour, horizon=horizon, usual=0.0)
         place = design.names.index("ahead_0")
         np.testing.assert_array_equal(matrix[:, place], planned[hour + horizon])
 
 
 def test_lags_and_means_are_what_they_say(made: tuple[Floats, Floats, Floats]) -> None:
     values, load, planned = made
-    design = learned_design(TASK, panel(values, load, planned), until=HOURS - 1)
+    design = learned_design(TASK, panel(values, load, planned), until=HOURS - 1, effort=EFFORT)
     design = replace(design, scales=Scales(np.ones(3), np.full(3, np.inf)))
-    matrix = design.matrix(np.array([0]), np.array([300]), horizon=2, view="newest")[0]
+    matrix = design.matrix(np.array([0]), np.array([300]), horizon=2, usual=0.0)[0]
     told = dict(zip(design.names, matrix, strict=True))
     own = values[0]
     assert told["lag_1"] == pytest.approx(own[299] - own[300], abs=1e-4)
@@ -81,8 +82,9 @@ def test_servers_see_the_mean_of_their_own_group_in_whatever_order_they_stand() 
     grid = Grid(tuple((f"s{place}", "ms") for place in range(5)), group, values)
     nothing = Grid((), np.zeros(0, dtype=np.int64), np.zeros((0, HOURS)))
     given = Panel(datetime(2026, 1, 5, tzinfo=UTC), ("a", "without any", "b"), grid, nothing)
-    design = replace(learned_design(TASK, given, until=HOURS - 1), scales=Scales(np.ones(5), np.full(5, np.inf)))
-    matrix = design.matrix(np.arange(5), np.full(5, 300), horizon=1, view="newest")
+    learned = learned_design(TASK, given, until=HOURS - 1, effort=EFFORT)
+    design = replace(learned, scales=Scales(np.ones(5), np.full(5, np.inf)))
+    matrix = design.matrix(np.arange(5), np.full(5, 300), horizon=1, usual=0.0)
     found = matrix[:, design.names.index("servers_mean_3")]
     for place in range(5):
         hours = np.nanmean(values[group == group[place]][:, 298:301], axis=0)
@@ -91,12 +93,12 @@ def test_servers_see_the_mean_of_their_own_group_in_whatever_order_they_stand() 
 
 def test_the_usual_value_is_the_mean_of_the_hour_over_seven_days(made: tuple[Floats, Floats, Floats]) -> None:
     values, load, planned = made
-    design = learned_design(TASK, panel(values, load, planned), until=HOURS - 1)
+    design = learned_design(TASK, panel(values, load, planned), until=HOURS - 1, effort=EFFORT)
     design = replace(design, scales=Scales(np.ones(3), np.full(3, np.inf)))
     one, at = np.array([0]), np.array([300])
     usual = values[0, [302 - 24 * day for day in range(1, 8)]].mean()
-    assert design.anchor(one, at, horizon=2, view="usual")[0] == pytest.approx(usual)
-    matrix = design.matrix(one, at, horizon=2, view="usual")[0]
+    assert design.anchor(one, at, horizon=2, usual=1.0)[0] == pytest.approx(usual)
+    matrix = design.matrix(one, at, horizon=2, usual=1.0)[0]
     told = dict(zip(design.names, matrix, strict=True))
     assert told["lag_1"] == pytest.approx(values[0, 299] - usual, abs=1e-4)
     assert told["target_hour_7_days"] == pytest.approx(usual - values[0, 300], abs=1e-4), "how far the views lie apart"
@@ -123,3 +125,14 @@ def test_a_spike_is_capped_and_a_new_level_is_not() -> None:
 
 def test_the_scale_of_a_series_that_does_not_move_is_one() -> None:
     assert seasonal_scale(np.full((1, 100), 5.0)).tolist() == [1.0]
+
+
+def test_a_share_moves_what_is_counted_from_between_both(made: tuple[Floats, Floats, Floats]) -> None:
+    values, load, planned = made
+    design = learned_design(TASK, panel(values, load, planned), until=HOURS - 1, effort=EFFORT)
+    series, hour = np.zeros(30, dtype=np.int64), np.arange(300, 330)
+    newest, some, usual = (design.anchor(series, hour, horizon=2, usual=share) for share in (0.0, 0.25, 1.0))
+    np.testing.assert_allclose(some, 0.75 * newest + 0.25 * usual)
+    matrix = design.matrix(series, hour, horizon=2, usual=0.25)
+    lag = design.names.index("lag_1")
+    np.testing.assert_allclose(matrix[:, lag] + some, values[0, hour - 1] / design.scales.scale[0], rtol=1e-5)

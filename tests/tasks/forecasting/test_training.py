@@ -35,7 +35,7 @@ def rows(*, hours: int = HOURS, servers: int = 3, seed: int = 1) -> pa.Table:
     time = np.arange(hours)
     parts = []
     for place in range(servers):
-        values = 40 * (place + 1) * (1 + 0.4 * np.sin(2 * np.pi * time / 24)) + drawn.normal(0, 3, hours)
+        values = 40 * (place % 3 + 1) * (1 + 0.4 * np.sin(2 * np.pi * time / 24)) + drawn.normal(0, 3, hours)
         known = drawn.random(hours) > 0.02
         at = np.datetime64("2026-01-05T00") + time[known].astype("timedelta64[h]")
         parts.append(
@@ -166,3 +166,20 @@ def test_lightgbm_learns_as_well() -> None:
     task = TASK.model_copy(update={"booster": "lightgbm", "baselines": ()})
     report = task.train(rows(), seed=3).report
     assert report.metrics["mase_h1"].value < 0.9
+
+
+def test_many_series_are_learned_by_one_booster_an_hour(tmp_path: Path) -> None:
+    task = TASK.model_copy(update={"most_rows_of_many": 4_000, "most_judged": 6})
+    trained = task.train(rows(hours=450, servers=66), seed=3)
+    model = trained.model
+    assert isinstance(model, ForecastModel)
+    assert [list(blend.boosters) for blend in model.blends] == [["newest"], ["both"], ["both"]]
+    assert "series" not in model.info.inputs
+    report = trained.report
+    assert isinstance(report, ForecastReport)
+    naive = next(one for one in report.baselines if one.name == "naive_day")
+    assert all(ours < theirs for ours, theirs in zip(naive.ours, naive.mase, strict=True))
+    loaded = load_model(tmp_path / "model", fingerprint=model.save(tmp_path / "model"))
+    assert isinstance(loaded, ForecastModel)
+    panel = task.panel(rows(hours=450, servers=66))
+    np.testing.assert_array_equal(loaded.forecast(panel, 440).median, model.forecast(panel, 440).median)

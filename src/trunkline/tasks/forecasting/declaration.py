@@ -53,6 +53,7 @@ class Forecasting(BaseModel):
         trials: Tries per hour ahead, the declared parameters included; a fixed number.
         tuning_rows: Most rows of one fit while searching.
         most_rows: Most rows of one fit; drawn evenly.
+        most_rows_of_many: The same where a model serves more than 64 series.
         refit_hours: Hours of a block of the rolling evaluation, for which models are fitted anew.
         evaluation_days: Days over which the rolling evaluation judges.
         warm_up_days: Days before them from which the intervals learn.
@@ -89,6 +90,7 @@ class Forecasting(BaseModel):
     trials: int = Field(default=5, ge=1)
     tuning_rows: int = Field(default=5_000, ge=500)
     most_rows: int = Field(default=200_000, ge=1_000)
+    most_rows_of_many: int = Field(default=40_000, ge=1_000)
     refit_hours: int = Field(default=168, ge=24)
     evaluation_days: int = Field(default=28, ge=2)
     warm_up_days: int = Field(default=14, ge=1)

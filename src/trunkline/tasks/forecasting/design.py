@@ -2,13 +2,14 @@
 
 Takes a panel and the scales learned in training, gives the inputs of any (series, hour) pairs, shape (pairs, columns).
 Nothing after the hour is read but the calendar, and covariates that are known ahead, taken at the hour forecast.
-Differences are taken from the newest value, or from the usual one of the hour forecast, and divided by the scale of the
-series, so that one model serves series of any size, and a new level does not leave what trees have seen.
+Differences are taken from the newest value, from the usual one of the hour forecast, or from a mean of both, and
+divided by the scale of the series, so that one model serves series of any size, and a new level does not leave what
+trees have seen.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +18,10 @@ from trunkline.tasks.forecasting.calendars import Calendar
 from trunkline.tasks.forecasting.panel import Floats, Panel, Places
 from trunkline.tasks.forecasting.scaling import Scales, capped, seasonal_scale
 
-__all__ = ["VIEWS", "Design", "Inputs", "Slot", "Slots", "View", "arrange"]
+__all__ = ["Design", "Inputs", "Slot", "Slots", "arrange"]
 
 Inputs = npt.NDArray[np.float32]
 """Inputs of some forecasts, shape (pairs, columns)."""
-
-View = Literal["newest", "usual"]
-"""What differences are taken from: the newest value, or the mean of the hour forecast over the seven days before."""
-
-VIEWS: Final[tuple[View, ...]] = ("newest", "usual")
-"""All views, in the order of arrays."""
 
 _DAY: Final = 24
 _WEEK: Final = 168
@@ -111,14 +106,20 @@ class Design:
         self._beside = [_Series(one) for one in self._slots(ahead=False)]
         self._ahead = self._slots(ahead=True)
 
-    def anchor(self, series: Places, hour: Places, *, horizon: int, view: View) -> Floats:
+    def anchor(self, series: Places, hour: Places, *, horizon: int, usual: float) -> Floats:
         """What differences are taken from, in scale.
 
-        The newest value of the last hours, else the mean of the last week, else NaN; or the mean of the hour forecast
-        over seven days, where any of them is known.
+        The newest value of the last hours, else the mean of the last week, else NaN; the usual value, which is the mean
+        of the hour forecast over seven days, where any of them is known; or a mean of both.
+
+        Args:
+            series: Series of each pair, shape (pairs,).
+            hour: The newest known hour of each, as a place of the grid, shape (pairs,).
+            horizon: Hours ahead, at least 1.
+            usual: Share of the usual value, in [0, 1]; the rest is that of the newest.
         """
         newest = self._newest(series, hour)
-        return newest if view == "newest" else _else(_mean(self._days(series, hour, horizon)), newest)
+        return newest if usual == 0 else _between(newest, _mean(self._days(series, hour, horizon)), usual)
 
     def _newest(self, series: Places, hour: Places) -> Floats:
         return _else(self._own.newest(series, hour), self._own.mean(series, hour, _WEEK))
@@ -130,17 +131,17 @@ class Design:
         """Whether a series lacks the value of the hour itself."""
         return np.asarray(~np.isfinite(self._own.at(series, hour)))
 
-    def matrix(self, series: Places, hour: Places, *, horizon: int, view: View) -> Inputs:
+    def matrix(self, series: Places, hour: Places, *, horizon: int, usual: float) -> Inputs:
         """Give the inputs of forecasts made at an hour.
 
         Args:
             series: Series of each pair, shape (pairs,).
             hour: The newest known hour of each, as a place of the grid, shape (pairs,).
             horizon: Hours ahead, at least 1.
-            view: What differences are taken from.
+            usual: Share of the usual value in what differences are taken from.
         """
         columns: dict[str, Floats] = {}
-        self._own_columns(columns, series, hour, horizon, view)
+        self._own_columns(columns, series, hour, horizon, usual)
         group = self.panel.targets.group[series]
         self._mean_columns(columns, group, hour, horizon)
         for slot, one in enumerate(self._beside):
@@ -157,10 +158,12 @@ class Design:
             made[:, place] = column
         return made
 
-    def _own_columns(self, columns: dict[str, Floats], series: Places, hour: Places, horizon: int, view: View) -> None:
+    def _own_columns(
+        self, columns: dict[str, Floats], series: Places, hour: Places, horizon: int, share: float
+    ) -> None:
         own, newest, days = self._own, self._newest(series, hour), self._days(series, hour, horizon)
         usual = _mean(days)
-        anchor = newest if view == "newest" else _else(usual, newest)
+        anchor = _between(newest, usual, share)
         for lag in _LAGS:
             columns[f"lag_{lag}"] = own.at(series, hour - lag) - anchor
         for back, name in ((_DAY, "day"), (2 * _DAY, "two_days"), (_WEEK, "week")):
@@ -258,6 +261,11 @@ def _at(values: Floats, row: Places, hour: Places) -> Floats:
 def _else(values: Floats, others: Floats) -> Floats:
     """Values, where they are known, else others."""
     return np.where(np.isfinite(values), values, others)
+
+
+def _between(newest: Floats, usual: Floats, share: float) -> Floats:
+    """A mean of the newest value and the usual one, where it is known."""
+    return (1 - share) * newest + share * _else(usual, newest)
 
 
 def _mean(parts: Sequence[Floats]) -> Floats:

@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from trunkline.errors import TamperedError
 from trunkline.tasks.files import read_folder, write_folder
-from trunkline.tasks.forecasting.blending import Blend
+from trunkline.tasks.forecasting.blending import Blend, View
 from trunkline.tasks.forecasting.boosting import Booster
 from trunkline.tasks.forecasting.card import ForecastCard
 from trunkline.tasks.forecasting.declaration import Forecasting
-from trunkline.tasks.forecasting.design import Design, Slot, Slots, View
+from trunkline.tasks.forecasting.design import Design, Slot, Slots
 from trunkline.tasks.forecasting.intervals import advance
 from trunkline.tasks.forecasting.panel import HOUR, Floats, Panel, Places
 from trunkline.tasks.forecasting.rolling import calendar_of, medians, truths

@@ -11,11 +11,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from trunkline.tasks.forecasting.blending import Blend, blended, shares_of, usual_share
+from trunkline.tasks.forecasting.blending import Blend, anchor_share, shares_of, usual_share
 from trunkline.tasks.forecasting.boosting import Booster, fit
 from trunkline.tasks.forecasting.calendars import Calendar
 from trunkline.tasks.forecasting.declaration import Forecasting
-from trunkline.tasks.forecasting.design import VIEWS, Design, Inputs, View, arrange
+from trunkline.tasks.forecasting.design import Design, Inputs, arrange
+from trunkline.tasks.forecasting.effort import Effort
 from trunkline.tasks.forecasting.panel import Floats, Panel, Places
 from trunkline.tasks.forecasting.scaling import learn_scales
 from trunkline.tasks.learners import Parameter
@@ -37,7 +38,6 @@ T = TypeVar("T")
 
 _CHUNK_PAIRS = 200_000
 _LEAST_HISTORY = 48
-_MOST_NAMED = 64
 _MOST_COVARIATES = 8
 
 
@@ -74,18 +74,18 @@ def calendar_of(task: Forecasting, panel: Panel) -> Calendar:
     return Calendar(panel.start_at, panel.hours, task.zone, task.country)
 
 
-def learned_design(task: Forecasting, panel: Panel, *, until: int) -> Design:
+def learned_design(task: Forecasting, panel: Panel, *, until: int, effort: Effort) -> Design:
     """Inputs of a panel, with scales, limits and slots as they are learned at an hour.
 
     Args:
         task: The declaration.
         panel: The series.
         until: Newest hour that may be looked at.
+        effort: Whether the series are told apart.
     """
     scales = learn_scales(panel.targets.values[:, : until + 1])
     slots = arrange(panel, known_ahead=task.known_ahead, most=_MOST_COVARIATES, until=until)
-    count = len(panel.targets.names)
-    codes = np.arange(count, dtype=np.float64) if count <= _MOST_NAMED else None
+    codes = np.arange(len(panel.targets.names), dtype=np.float64) if effort.named else None
     return Design(panel, scales, calendar_of(task, panel), slots, codes=codes)
 
 
@@ -123,6 +123,7 @@ def fit_all(
     *,
     until: int,
     parameters: Sequence[Mapping[str, Parameter]],
+    effort: Effort,
     seed: int,
     threads: int,
 ) -> tuple[Blend, ...]:
@@ -133,20 +134,30 @@ def fit_all(
         design: Inputs.
         until: Newest known hour.
         parameters: Of the learner, by hour ahead.
+        effort: How much is fitted.
         seed: Seed of everything random.
         threads: Fits at a time, of one thread each: threads of one fit wait for each other where others are at work.
     """
     usual = [usual_share(place + 1) for place in range(task.horizons)]
-    counted = [(place, view) for place, share in enumerate(usual) for view in shares_of(share)]
+    views = [tuple(shares_of(share, averaged=effort.averaged)) for share in usual]
+    counted = [(place, view) for place, some in enumerate(views) for view in some]
 
     def one(number: int) -> Booster:
         place, view = counted[number]
-        matrix, target = learned_from(design, horizon=place + 1, until=until, most=task.most_rows, seed=seed, view=view)
+        matrix, target = learned_from(
+            design,
+            horizon=place + 1,
+            until=until,
+            most=effort.most_rows,
+            seed=seed,
+            usual=anchor_share(view, usual[place]),
+        )
         return fit(matrix, target, library=task.booster, parameters=parameters[place], seed=seed)
 
     fitted = dict(zip(counted, in_threads(one, range(len(counted)), threads=threads), strict=True))
     return tuple(
-        Blend({view: fitted[place, view] for view in shares_of(share)}, share) for place, share in enumerate(usual)
+        Blend({view: fitted[place, view] for view in some}, share)
+        for place, (some, share) in enumerate(zip(views, usual, strict=True))
     )
 
 
@@ -159,16 +170,16 @@ def in_threads(work: Callable[[int], T], places: Sequence[int], *, threads: int)
 
 
 def learned_from(
-    design: Design, *, horizon: int, until: int, most: int, seed: int, view: View
+    design: Design, *, horizon: int, until: int, most: int, seed: int, usual: float
 ) -> tuple[Inputs, Floats]:
     """Inputs and targets, in scale, of a fit."""
     series, hour = pairs(design.panel, horizon=horizon, until=until, most=most, seed=seed)
     scale = design.scales.scale
     target = design.panel.targets.values[series, hour + horizon] / scale[series]
-    target = target - design.anchor(series, hour, horizon=horizon, view=view)
+    target = target - design.anchor(series, hour, horizon=horizon, usual=usual)
     known = np.isfinite(target)
     series, hour = series[known], hour[known]
-    return design.matrix(series, hour, horizon=horizon, view=view), target[known]
+    return design.matrix(series, hour, horizon=horizon, usual=usual), target[known]
 
 
 def medians(design: Design, blends: Sequence[Blend], origins: Places, *, threads: int) -> Floats:
@@ -184,25 +195,19 @@ def medians(design: Design, blends: Sequence[Blend], origins: Places, *, threads
         Shape (series, horizons, origins), unit of the metric; NaN where a series had no value for a week.
     """
     count = len(design.panel.targets.names)
-    made = np.full((len(VIEWS), count, len(blends), len(origins)), np.nan)
+    made = np.full((count, len(blends), len(origins)), np.nan)
     step = max(_CHUNK_PAIRS // max(count, 1), 1)
     for first in range(0, len(origins), step):
         chosen = origins[first : first + step]
         series = np.repeat(np.arange(count), len(chosen))
         hour = np.tile(chosen, count)
 
-        def one(place: int, series: Places = series, hour: Places = hour) -> dict[View, Floats]:
-            return {
-                view: design.anchor(series, hour, horizon=place + 1, view=view)
-                + booster.predict(design.matrix(series, hour, horizon=place + 1, view=view))
-                for view, booster in blends[place].boosters.items()
-            }
+        def one(place: int, series: Places = series, hour: Places = hour) -> Floats:
+            return blends[place].forecast(design, series, hour, horizon=place + 1) * design.scales.scale[series]
 
         for place, found in enumerate(in_threads(one, range(len(blends)), threads=threads)):
-            for view, value in found.items():
-                unscaled = (value * design.scales.scale[series]).reshape(count, len(chosen))
-                made[VIEWS.index(view), :, place, first : first + step] = unscaled
-    return blended(made, [one.usual for one in blends])
+            made[:, place, first : first + step] = found.reshape(count, len(chosen))
+    return made
 
 
 def truths(panel: Panel, origins: Places, *, horizons: int) -> Floats:
@@ -222,6 +227,7 @@ def roll(
     parameters: Sequence[Mapping[str, Parameter]],
     *,
     span: Span,
+    effort: Effort,
     seed: int,
     threads: int,
     told: Callable[[float], None] = lambda _share: None,
@@ -233,6 +239,7 @@ def roll(
         panel: The series to judge.
         parameters: Of the learner, by hour ahead.
         span: The hours.
+        effort: How much is fitted.
         seed: Seed of everything random.
         threads: Threads of the learner.
         told: Told which share is done.
@@ -244,8 +251,8 @@ def roll(
     starts = range(span.warm, span.end, task.refit_hours)
     for number, start in enumerate(starts):
         stop = min(start + task.refit_hours, span.end)
-        design = learned_design(task, panel, until=start)
-        blends = fit_all(task, design, until=start, parameters=parameters, seed=seed, threads=threads)
+        design = learned_design(task, panel, until=start, effort=effort)
+        blends = fit_all(task, design, until=start, parameters=parameters, effort=effort, seed=seed, threads=threads)
         origins = np.arange(start, stop)
         made[:, :, start - span.warm : stop - span.warm] = medians(design, blends, origins, threads=threads)
         told((number + 1) / len(starts))

@@ -20,6 +20,7 @@ from trunkline.tasks.forecasting.blending import Blend
 from trunkline.tasks.forecasting.card import ForecastCard, HorizonFacts, SeriesFacts
 from trunkline.tasks.forecasting.declaration import Forecasting
 from trunkline.tasks.forecasting.design import Design
+from trunkline.tasks.forecasting.effort import effort_of
 from trunkline.tasks.forecasting.intervals import replay
 from trunkline.tasks.forecasting.model import ForecastModel
 from trunkline.tasks.forecasting.panel import Floats, Panel, Places
@@ -63,9 +64,16 @@ def train(
     chosen = _judged(panel, task.most_judged, seed=seed)
     judged = panel if len(chosen) == len(panel.targets.names) else panel.only(chosen)
     span = span_of(task, panel.hours)
+    effort = effort_of(task, len(panel.targets.names))
     phases.begin("search")
     parameters, tuning = tune(
-        task, judged, span=span, seed=seed, threads=threads, told=lambda share: progress("search", share)
+        task,
+        judged,
+        span=span,
+        effort=effort,
+        seed=seed,
+        threads=threads,
+        told=lambda share: progress("search", share),
     )
     phases.begin("roll")
     made = roll(
@@ -73,15 +81,18 @@ def train(
         judged,
         parameters,
         span=span,
+        effort=effort,
         seed=seed,
         threads=threads,
         told=lambda share: progress("judge by rolling origins", share),
     )
     phases.begin("fit")
     progress("fit", 0.0)
-    design = learned_design(task, panel, until=panel.hours - 1)
+    design = learned_design(task, panel, until=panel.hours - 1, effort=effort)
     scales = design.scales
-    blends = fit_all(task, design, until=panel.hours - 1, parameters=parameters, seed=seed, threads=threads)
+    blends = fit_all(
+        task, design, until=panel.hours - 1, parameters=parameters, effort=effort, seed=seed, threads=threads
+    )
     phases.begin("judge")
     progress("judge", 0.0)
     found = _judge(

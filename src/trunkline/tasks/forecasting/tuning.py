@@ -8,6 +8,7 @@ import numpy as np
 from trunkline.tasks.forecasting.boosting import fit
 from trunkline.tasks.forecasting.declaration import Forecasting
 from trunkline.tasks.forecasting.design import Inputs
+from trunkline.tasks.forecasting.effort import Effort
 from trunkline.tasks.forecasting.panel import Floats, Panel
 from trunkline.tasks.forecasting.report import HorizonTuning
 from trunkline.tasks.forecasting.rolling import Span, in_threads, learned_design, learned_from, pairs
@@ -25,7 +26,14 @@ _FOLD_HOURS = 168
 
 
 def tune(
-    task: Forecasting, panel: Panel, *, span: Span, seed: int, threads: int, told: Callable[[float], None]
+    task: Forecasting,
+    panel: Panel,
+    *,
+    span: Span,
+    effort: Effort,
+    seed: int,
+    threads: int,
+    told: Callable[[float], None],
 ) -> tuple[tuple[dict[str, Parameter], ...], tuple[HorizonTuning, ...]]:
     """Search the parameters of each hour ahead, beginning with those that are declared.
 
@@ -33,6 +41,7 @@ def tune(
         task: The declaration.
         panel: The series.
         span: Hours of the evaluation, which are not looked at.
+        effort: Whether the series are told apart.
         seed: Seed of the search.
         threads: Searches at a time.
         told: Told which share is done.
@@ -45,7 +54,7 @@ def tune(
     if task.trials == 1 or not task.search or length < 24:
         return tuple(dict(declared) for _ in range(task.horizons)), ()
     designs = [
-        (until, learned_design(task, panel, until=until))
+        (until, learned_design(task, panel, until=until, effort=effort))
         for until in (span.warm - length * fold for fold in range(_FOLDS, 0, -1))
     ]
     done: list[int] = []
@@ -53,16 +62,14 @@ def tune(
     def one(place: int) -> tuple[dict[str, Parameter], HorizonTuning]:
         folds = []
         for until, design in designs:
-            learn = learned_from(
-                design, horizon=place + 1, until=until, most=task.tuning_rows, seed=seed, view="newest"
-            )
+            learn = learned_from(design, horizon=place + 1, until=until, most=task.tuning_rows, seed=seed, usual=0.0)
             series, hour = pairs(
                 panel, horizon=place + 1, until=until + length, most=task.tuning_rows, seed=seed, since=until
             )
             target = panel.targets.values[series, hour + place + 1] / design.scales.scale[series]
-            target = target - design.anchor(series, hour, horizon=place + 1, view="newest")
+            target = target - design.anchor(series, hour, horizon=place + 1, usual=0.0)
             known = np.isfinite(target)
-            judge = design.matrix(series[known], hour[known], horizon=place + 1, view="newest")
+            judge = design.matrix(series[known], hour[known], horizon=place + 1, usual=0.0)
             folds.append((learn, (judge, target[known])))
         trials = _search(task, folds, seed=seed + place)
         best = max(trials, key=lambda trial: (trial.score, -trial.number))
