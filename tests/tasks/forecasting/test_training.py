@@ -35,7 +35,7 @@ def rows(*, hours: int = HOURS, servers: int = 3, seed: int = 1) -> pa.Table:
     time = np.arange(hours)
     parts = []
     for place in range(servers):
-        values = 40 * (place % 3 + 1) * (1 + 0.4 * np.sin(2 * np.pi * time / 24)) + drawn.normal(0, 3, hours)
+        values = 40 * (place % 4 + 1) * (1 + 0.4 * np.sin(2 * np.pi * time / 24)) + drawn.normal(0, 3, hours)
         known = drawn.random(hours) > 0.02
         at = np.datetime64("2026-01-05T00") + time[known].astype("timedelta64[h]")
         parts.append(

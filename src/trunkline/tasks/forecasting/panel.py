@@ -90,6 +90,15 @@ class Panel:
             covariates=replace(self.covariates, values=self.covariates.values[:, :cut]),
         )
 
+    def since(self, place: int) -> "Panel":
+        """The panel without the hours before one."""
+        return replace(
+            self,
+            start_at=self.hour_at(place),
+            targets=replace(self.targets, values=self.targets.values[:, place:]),
+            covariates=replace(self.covariates, values=self.covariates.values[:, place:]),
+        )
+
     def only(self, series: Places) -> "Panel":
         """The panel with some of the series that are forecast; covariates stay."""
         names = tuple(self.targets.names[place] for place in series)

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from trunkline.errors import LabelError, MissingExtraError
+from trunkline.errors import MissingExtraError
 from trunkline.stats.intervals import Interval
 from trunkline.stats.profiles import number_profile
 from trunkline.tasks.finishing import Phases, package_versions
@@ -21,6 +21,7 @@ from trunkline.tasks.forecasting.card import ForecastCard, HorizonFacts, SeriesF
 from trunkline.tasks.forecasting.declaration import Forecasting
 from trunkline.tasks.forecasting.design import Design
 from trunkline.tasks.forecasting.effort import effort_of
+from trunkline.tasks.forecasting.fitness import LEAST_VALUES, fit_to_learn, refuse_unjudged
 from trunkline.tasks.forecasting.intervals import replay
 from trunkline.tasks.forecasting.model import ForecastModel
 from trunkline.tasks.forecasting.panel import Floats, Panel, Places
@@ -41,12 +42,8 @@ from trunkline.tasks.learners import Parameter
 from trunkline.tasks.report import Chosen
 from trunkline.tasks.task import Progress, Trained
 
-__all__ = ["LEAST_HOURS", "train"]
+__all__ = ["train"]
 
-LEAST_HOURS: Final = 24 * 14
-"""Hours below which nothing can be learned and judged."""
-
-_LEAST_VALUES: Final = 24 * 5
 _SHOWN_SERIES: Final = 64
 _SHOWN_INPUTS: Final = 20
 _MOST_PROFILES: Final = 200
@@ -59,11 +56,11 @@ def train(
     phases = Phases(clock)
     phases.begin("arrange")
     progress("arrange", 0.0)
-    panel = task.panel(table)
-    _refuse_short(panel)
+    panel, left_out = fit_to_learn(task.panel(table), known_ahead=task.known_ahead)
+    span = span_of(task, panel.hours)
+    refuse_unjudged(panel, judge=span.judge)
     chosen = _judged(panel, task.most_judged, seed=seed)
     judged = panel if len(chosen) == len(panel.targets.names) else panel.only(chosen)
-    span = span_of(task, panel.hours)
     effort = effort_of(task, len(panel.targets.names))
     phases.begin("search")
     parameters, tuning = tune(
@@ -137,7 +134,7 @@ def train(
         metrics=found.metrics,
         test_metrics={},
         seconds=phases.seconds,
-        warnings=warnings,
+        warnings=(*left_out, *warnings),
         target=task.target,
         series=len(panel.targets.names),
         judged=len(chosen),
@@ -157,19 +154,9 @@ def train(
     return Trained(model, report, None)
 
 
-def _refuse_short(panel: Panel) -> None:
-    known = np.isfinite(panel.targets.values).sum(axis=1)
-    if panel.hours < LEAST_HOURS or known.max(initial=0) < _LEAST_VALUES:
-        raise LabelError(
-            f"the series are too short: {panel.hours} hours with at most {int(known.max(initial=0))} values",
-            allowed=(f"{LEAST_HOURS} hours or more, with {_LEAST_VALUES} values of one series",),
-            next_step="take in more hours first",
-        )
-
-
 def _judged(panel: Panel, most: int, *, seed: int) -> Places:
     """Series of the rolling evaluation: those with enough values, evenly drawn where they are many."""
-    enough = np.flatnonzero(np.isfinite(panel.targets.values).sum(axis=1) >= _LEAST_VALUES)
+    enough = np.flatnonzero(np.isfinite(panel.targets.values).sum(axis=1) >= LEAST_VALUES)
     if len(enough) <= most:
         return enough.astype(np.int64)
     return np.sort(np.random.default_rng(seed).choice(enough, most, replace=False)).astype(np.int64)
@@ -315,7 +302,7 @@ def _card(
         profiles={
             server: number_profile(values[row])
             for row, server in enumerate(panel.servers[:_MOST_PROFILES])
-            if np.isfinite(values[row]).sum() >= _LEAST_VALUES
+            if np.isfinite(values[row]).sum() >= LEAST_VALUES
         },
         recipe=task.model_dump(mode="json"),
         target=task.target,
