@@ -24,9 +24,12 @@ FILES = ("publish.files.written", "publish.files.placed", "publish.files.noted")
 WEBHOOK = ("publish.webhook.before_post", "publish.webhook.after_post", "publish.webhook.noted")
 
 
-def killed_at_each(points: Sequence[str], url: str, found: Callable[[], Counter[object]], put: Put) -> None:
+def killed_at_each(
+    points: Sequence[str], to: Sequence[str], found: Callable[[], Counter[object]], put: Put, trunkline: Trunkline
+) -> None:
     """Add two calls, publish them in a process that dies at a point, publish again, and count; for each point."""
-    command = [sys.executable, "-m", "trunkline", "publish", "lines", "--to", url, "--only", "call_log"]
+    arguments = ("publish", "lines", *to)
+    command = [sys.executable, "-m", "trunkline", *arguments]
     there: Counter[object] = Counter()
     for number, point in enumerate(points):
         new = [f"c{number}a", f"c{number}b"]
@@ -34,11 +37,12 @@ def killed_at_each(points: Sequence[str], url: str, found: Callable[[], Counter[
         there.update(new)
         died = subprocess.run(command, env={**os.environ, VARIABLE: point}, capture_output=True, check=False)
         assert died.returncode == -signal.SIGKILL, f"nobody was killed at {point}: {died.stderr!r}"
-        subprocess.run(command, env=os.environ, capture_output=True, check=True)
+        code, _, err = trunkline(*arguments)
+        assert code == 0, f"after a kill at {point}: {err}"
         assert found() == there, f"after a kill at {point}"
 
 
-def test_files_hold_every_row_once(put: Put, tmp_path: Path) -> None:
+def test_files_hold_every_row_once(put: Put, trunkline: Trunkline, tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()
 
@@ -47,15 +51,15 @@ def test_files_hold_every_row_once(put: Put, tmp_path: Path) -> None:
             name for file in target.glob("call_log/*.parquet") for name in pq.read_table(file)["call_id"].to_pylist()
         )
 
-    killed_at_each((*FILES, *DELIVERING), f"file://{target}", found, put)
+    killed_at_each((*FILES, *DELIVERING), ("--to", f"file://{target}", "--only", "call_log"), found, put, trunkline)
 
 
-def test_a_receiver_that_looks_at_the_keys_gets_every_row_once(put: Put, hook: Hook) -> None:
+def test_a_receiver_that_looks_at_the_keys_gets_every_row_once(put: Put, trunkline: Trunkline, hook: Hook) -> None:
     pytest.importorskip("httpx2", reason="the extra rest is not installed")
     points = (*WEBHOOK, *DELIVERING)
 
     def found() -> Counter[object]:
         return Counter(row["call_id"] for body in hook.kept() for row in body["rows"])
 
-    killed_at_each(points, hook.url, found, put)
+    killed_at_each(points, ("--to", hook.url, "--only", "call_log"), found, put, trunkline)
     assert len(hook.taken) > len(points), "what was posted and not noted is posted again, under its key"

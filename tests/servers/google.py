@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.servers.bigquery_front import Jobs, front_of
 from tests.servers.processes import ROOT, Server, free_port
 
 _BIGQUERY = ROOT / ".venv-bigquery" / "bin" / "bqemulator"
@@ -32,7 +33,7 @@ class BigQueryEmulator:
 def bigquery_emulator(bigquery_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryEmulator]:
     """An emulator of BigQuery, in an environment of its own."""
     assert bigquery_program.exists()
-    with _bigquery(tmp_path_factory.mktemp("bigquery")) as emulator:
+    with _bigquery(tmp_path_factory.mktemp("bigquery"), {}) as emulator:
         yield emulator
 
 
@@ -41,8 +42,9 @@ def kept_bigquery(bigquery_program: Path, tmp_path_factory: pytest.TempPathFacto
     """An emulator of BigQuery that outlives ``kill -9`` with its rows, started."""
     assert bigquery_program.exists()
     folder, port = tmp_path_factory.mktemp("kept-bigquery"), free_port()
+    jobs: Jobs = {}
     said = ("--persistent", "--data-dir", folder)
-    server = Server(f"http://127.0.0.1:{port}", lambda: _bigquery(folder, *said, port=port, end=signal.SIGKILL))
+    server = Server(f"http://127.0.0.1:{port}", lambda: _bigquery(folder, jobs, *said, port=port, end=signal.SIGKILL))
     server.start()
     try:
         yield server
@@ -70,14 +72,14 @@ def bigquery_program() -> Path:
 
 @contextmanager
 def _bigquery(
-    folder: Path, *said: str | Path, port: int = 0, end: signal.Signals = signal.SIGTERM
+    folder: Path, jobs: Jobs, *said: str | Path, port: int = 0, end: signal.Signals = signal.SIGTERM
 ) -> Iterator[BigQueryEmulator]:
     """Run the emulator for a ``with`` block that begins when it listens."""
     log = folder / "log"
     home = _BIGQUERY.parents[1] / "home"
     with log.open("wb") as stream:
         server = subprocess.Popen(
-            [_BIGQUERY, "start", *said, "--rest-port", str(port), "--grpc-port", "0", "--log-format", "json"],
+            [_BIGQUERY, "start", *said, "--rest-port", "0", "--grpc-port", "0", "--log-format", "json"],
             cwd=log.parent,
             env={**os.environ, "HOME": str(home)},
             stdin=subprocess.DEVNULL,
@@ -94,7 +96,8 @@ def _bigquery(
             assert server.poll() is None, text[-2000:]
             assert time.monotonic() < until, text[-2000:]
             threading.Event().wait(0.1)
-        yield BigQueryEmulator(f"http://127.0.0.1:{ports['rest']}", f"127.0.0.1:{ports['grpc']}")
+        with front_of(int(ports["rest"]), port=port, jobs=jobs) as endpoint:
+            yield BigQueryEmulator(endpoint, f"127.0.0.1:{ports['grpc']}")
     finally:
         server.send_signal(end)
         server.wait(timeout=30)

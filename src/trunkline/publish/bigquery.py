@@ -176,15 +176,9 @@ class BigQuerySink:
 
     def sum_up(self, summed: Summed) -> None:
         """Make a view over the platform's tables; the delivery of the last of them does."""
-        from google.api_core.exceptions import NotFound
-
         with self._faults():
-            for table in summed.tables.values():
-                try:
-                    self._client.get_table(self._table(table), timeout=self._timeout_s, retry=self._retry)
-                except NotFound:
-                    return
-            self._done(self.summing(summed))
+            if all(self._is_there(table) for table in summed.tables.values()):
+                self._done(self.summing(summed))
 
     def close(self) -> None:
         """Close the connections."""
@@ -207,18 +201,19 @@ class BigQuerySink:
                     stream, self._table(name), job_id=job_id, job_config=config, timeout=self._timeout_s
                 )
 
-        self._once(load, _job(delivery, "load", attempt))
+        self._once(target, load, _job(delivery, "load", attempt))
         if not merges:
             return
         statement = merge_statement(target, table=self._table(target.name), staging=self._table(name))
         self._once(
+            target,
             lambda job_id: self._client.query(statement, job_id=job_id, job_retry=None, retry=self._retry),
             _job(delivery, "merge", attempt),
         )
         self._client.delete_table(self._table(name), not_found_ok=True)
 
-    def _once(self, start: "Callable[[str], _Job]", job_id: str) -> None:
-        """Do a job that was not done yet; one that failed may be done again, under the next id."""
+    def _once(self, target: Target, start: "Callable[[str], _Job]", job_id: str) -> None:
+        """Do a job that was not done yet; one that failed, or whose table was dropped since, under the next id."""
         from google.api_core.exceptions import Conflict
 
         for number in range(_MOST_JOBS):
@@ -229,7 +224,7 @@ class BigQuerySink:
                 job = self._client.get_job(named, timeout=self._timeout_s)
                 with suppress(Exception):  # whether it went well is asked next
                     job.result(timeout=self._timeout_s * 20)
-                if job.error_result:
+                if job.error_result or not self._is_there(target.name):
                     continue
             job.result(timeout=self._timeout_s * 20)
             return
@@ -261,6 +256,15 @@ class BigQuerySink:
     def _done(self, statement: str) -> None:
         """Run a statement that may be repeated."""
         self._client.query(statement, job_retry=None, retry=self._retry).result(timeout=self._timeout_s * 20)
+
+    def _is_there(self, table: str) -> bool:
+        from google.api_core.exceptions import NotFound
+
+        try:
+            self._client.get_table(self._table(table), timeout=self._timeout_s, retry=self._retry)
+        except NotFound:
+            return False
+        return True
 
     def _labels(self, target: Target) -> dict[str, str]:
         from google.api_core.exceptions import NotFound

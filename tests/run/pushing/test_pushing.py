@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -49,7 +50,9 @@ def ledger(tmp_path: Path) -> Iterator[PushLedger]:
     made.close()
 
 
-def served(receiver: PushReceiver, ledger: PushLedger, tokens: TokenCheck | None) -> Iterator[Push]:
+@contextmanager
+def listening(receiver: PushReceiver, ledger: PushLedger, tokens: TokenCheck | None) -> Iterator[str]:
+    """Run the application; gives its address."""
     config = uvicorn.Config(
         push_app(receiver, ledger=ledger, tokens=tokens), host="127.0.0.1", port=0, log_level="error"
     )
@@ -60,10 +63,15 @@ def served(receiver: PushReceiver, ledger: PushLedger, tokens: TokenCheck | None
     until = time.monotonic() + 30
     while not server.started and time.monotonic() < until:
         threading.Event().wait(0.01)
+    yield f"http://127.0.0.1:{socket.getsockname()[1]}/push"
+    server.should_exit = True
+    thread.join(30)
+    socket.close()
 
+
+def served(receiver: PushReceiver, ledger: PushLedger, tokens: TokenCheck | None) -> Iterator[Push]:
     def push(body: object, **headers: str) -> tuple[int, dict[str, object]]:
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-        url = f"http://127.0.0.1:{socket.getsockname()[1]}/push"
         request = urllib.request.Request(url, data=sent, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
@@ -72,10 +80,8 @@ def served(receiver: PushReceiver, ledger: PushLedger, tokens: TokenCheck | None
             with error:
                 return error.code, json.load(error)
 
-    yield push
-    server.should_exit = True
-    thread.join(30)
-    socket.close()
+    with listening(receiver, ledger, tokens) as url:
+        yield push
 
 
 @pytest.fixture
@@ -270,6 +276,51 @@ def test_keys_that_cannot_be_fetched_are_no_refusal(receiver: PushReceiver, ledg
     made = "Bearer " + jwt.encode({"aud": "a"}, "k" * 32, headers={"kid": "one"})
     for push in served(receiver, ledger, TokenCheck(said, clock=lambda: datetime.now(UTC))):
         assert push(message("a"), authorization=made)[0] == 503
+
+
+@pytest.mark.servers
+def test_a_push_subscription_brings_each_message_until_it_is_taken(
+    campaigns: "Campaigns",
+    ledger: PushLedger,
+    service: "PushService",
+    pubsub_emulator: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    import grpc
+    from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
+    from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+    from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+    monkeypatch.setenv("TRUNKLINE_MESSAGES__PUSH__GIVE_UP_AFTER", "100")
+    campaigns.consents(tmp_path, ("a", True), ("b", True), ("c", False))
+    receiver = PushReceiver(campaigns.open, ledger=ledger, clock=lambda: datetime.now(UTC))
+    channel = grpc.insecure_channel(pubsub_emulator)
+    publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+    subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+    topic = f"projects/local/topics/pushes-{time.time_ns()}"
+    publisher.create_topic(name=topic, timeout=20)
+
+    def wait_until(is_so: Callable[[], bool]) -> None:
+        until = time.monotonic() + 60
+        while not is_so():
+            assert time.monotonic() < until, (service, ledger.counts())
+            threading.Event().wait(0.02)
+
+    service.refuses.add("b")
+    with listening(receiver, ledger, None) as url:
+        said = {"name": topic.replace("topics", "subscriptions"), "topic": topic, "ack_deadline_seconds": 10}
+        subscriber.create_subscription(request={**said, "push_config": {"push_endpoint": url}}, timeout=20)
+        for key in ("a", "a", "b", "c"):
+            publisher.publish(topic, json.dumps(message(key)).encode()).result(timeout=20)
+        wait_until(lambda: ledger.counts().get("dropped") == 1 and bool(service.pushed) and service.asked > 3)
+        assert service.pushed == [("a", "family_bundle")]
+        service.refuses.clear()  # until now it was sent again and again
+        wait_until(lambda: len(service.pushed) == 2)
+        subscriber.delete_subscription(subscription=said["name"], timeout=20)
+    assert service.pushed == [("a", "family_bundle"), ("b", "family_bundle")]
+    assert ledger.counts() == {"pushed": 2, "dropped": 1}
+    publisher.stop()
 
 
 def test_the_command_refuses_what_is_not_safe(campaigns: "Campaigns", monkeypatch: pytest.MonkeyPatch) -> None:
