@@ -50,11 +50,6 @@ class RepeatingThread:
         self._thread: threading.Thread | None = None
         self.problem = ""
 
-    @property
-    def is_ending(self) -> bool:
-        """Whether it was told to stop: the turn that follows is the last."""
-        return self._stop.is_set()
-
     def start(self) -> None:
         """Begin."""
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)

@@ -91,11 +91,12 @@ class TopicIntake:
         """Records of the partition that the lake does not hold yet; asks the broker."""
         return max(0, self._broker.end(self.topic, partition=self.partition) - self._committed(GROUP))
 
-    def drain(self, lake: Lake) -> Iterator[Ingested]:
-        """Take in what there is, chunk by chunk.
+    def drain(self, lake: Lake, *, until: int | None = None) -> Iterator[Ingested]:
+        """Take in what there is, chunk by chunk; what comes meanwhile is left to the next call, so that this one ends.
 
         Args:
             lake: The lake, with its engine.
+            until: Offset of the last record; by default of the newest that there is now.
 
         Yields:
             One receipt per chunk, as soon as it is written.
@@ -103,7 +104,10 @@ class TopicIntake:
         Raises:
             TrunklineError: Lake or broker did not work; nothing is lost, the next call goes on.
         """
-        while records := self._chunk(lake):
+        end = self._broker.end(self.topic, partition=self.partition) if until is None else until
+        taken = 0
+        while taken < end and (records := self._chunk(lake)):
+            taken = records[-1].offset
             yield from self._taken(records, lake)
 
     def resume(self, lake: Lake) -> Iterator[Ingested]:
@@ -226,7 +230,7 @@ class TopicIntakes:
         for intake in self._current():
             end = self._broker.end(self.topic, partition=intake.partition)
             if end != self._seen.get(intake.partition, 0):  # else there is nothing new
-                running.append((intake, end, intake.drain(lake)))
+                running.append((intake, end, intake.drain(lake, until=end)))
         while running:
             for one in tuple(running):
                 intake, end, chunks = one

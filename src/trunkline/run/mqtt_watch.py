@@ -48,7 +48,7 @@ _FORGET_EVERY: Final = 60
 def watch_mqtt(
     workspace: "Workspace", usecase: "UseCase", declared: TopicSource, *, run_id: str, stop: threading.Event, once: bool
 ) -> Iterator[Receipt]:
-    """Take in the messages of a subscription; at most one commit a second and table.
+    """Take in the messages of a subscription, about once a second what is there by then.
 
     Args:
         workspace: The workspace.
@@ -118,6 +118,7 @@ def watch_mqtt(
                     taken = True
                     yield one.receipt
                     hop.refuse_broken()
+                    _bound(log, workspace)
             if taken:
                 refresh_tables(
                     usecase,
@@ -129,8 +130,7 @@ def watch_mqtt(
             hop.refuse_broken()
             if ending:
                 return
-            log.trim(now=workspace.clock())
-            log.checkpoint()
+            _bound(log, workspace)
             if turn % _FORGET_EVERY == 0:
                 log.forget(now=workspace.clock())
             turn += 1
@@ -219,6 +219,12 @@ def _log(workspace: "Workspace") -> OnceLog:
         keys=workspace.keys,
         seals=workspace.keys.is_encrypted(*contracts),
     )
+
+
+def _bound(log: OnceLog, workspace: "Workspace") -> None:
+    """Remove what retention lets go, and move the write-ahead log into the file."""
+    log.trim(now=workspace.clock())
+    log.checkpoint()
 
 
 def _lines(

@@ -29,7 +29,7 @@ _AT_ONCE_S: Final = 0.05
 def watch_topic(
     workspace: "Workspace", usecase: "UseCase", declared: TopicSource, *, run_id: str, stop: Event, once: bool = False
 ) -> Iterator[Receipt]:
-    """Take in the records of a topic, those that are there and those that come; at most one commit a second and table.
+    """Take in the records of a topic, those that are there and those that come: once a second what there is by then.
 
     Args:
         workspace: The workspace.

@@ -1,16 +1,16 @@
 """From the durable log into the lake, exactly once.
 
-One thread moves what the server wrote down into ``platform.predictions`` and ``platform.outcomes``, at most one commit
-a second and table. The lake itself says up to which offset it holds the log (an application transaction in the same
-commit as the rows), so a flusher killed at any moment goes on where the table ends: nothing is lost, nothing is there
-twice. Of several servers on one workspace one flushes, and another takes over when it ends.
+One thread moves what the server wrote down into ``platform.predictions``, ``platform.outcomes`` and the tables of the
+edge: about once a second what there is by then, a chunk of each topic in turn. The lake itself says up to which offset
+it holds the log (an application transaction in the same commit as the rows), so a flusher killed at any moment goes on
+where the table ends: nothing is lost, nothing is there twice. Of several servers on one workspace one flushes, and
+another takes over when it ends.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +21,7 @@ from trunkline.serve.recording import TOPICS, record_table
 from trunkline.settings import drills
 
 if TYPE_CHECKING:
+    from trunkline.ingest import Ingested
     from trunkline.ingest.streams import TopicIntakes
     from trunkline.lake import Lake
 
@@ -57,7 +58,7 @@ class Flusher:
         log: The durable log.
         lake: Opens the lake; called once, in the flusher's own thread.
         lock: File whose lock the one flusher of a workspace holds.
-        every_s: Least time between two commits to a table, in seconds.
+        every_s: Time between two turns, in seconds.
         clock: Gives the present instant, UTC.
         intakes: Take the records of the HTTP edge in.
     """
@@ -124,57 +125,60 @@ class Flusher:
         self._thread.stop(timeout_s=timeout_s)
 
     def flush(self) -> int:
-        """Move everything there is now; call it from one thread only.
+        """Move what there is now, a chunk of each topic in turn; call it from one thread only.
 
         Returns:
-            Records moved; 0 also when another process flushes.
+            Chunks moved; 0 also when another process flushes.
 
         Raises:
             TrunklineError: The lake or the log did not work; nothing is lost, the next call tries again.
         """
         if not self._is_ours():
             return 0
-        work = [
-            partial(self._flush_topic, topic, partition)
-            for topic in TOPICS
-            for partition in range(self._log.partitions(topic))
+        running: list[Iterator[object]] = [
+            self._chunks(topic, partition) for topic in TOPICS for partition in range(self._log.partitions(topic))
         ]
-        work += [partial(self._take, intake) for intake in self._intakes]
+        running += [self._batches(intake) for intake in self._intakes]
         moved, failures = 0, []
-        for each in work:
-            try:
-                moved += each()
-            except Exception as error:  # noqa: BLE001 - what holds one topic up must hold up no other
-                failures.append(error)
+        while running:
+            for one in tuple(running):
+                try:
+                    next(one)
+                    moved += 1
+                except StopIteration:
+                    running.remove(one)
+                except Exception as error:  # noqa: BLE001 - what holds one topic up must hold up no other
+                    running.remove(one)
+                    failures.append(error)
+            if running:
+                self._bound_log()
         if failures:
             raise failures[0]
         return moved
 
-    def _take(self, intake: "TopicIntakes") -> int:
-        """Take the records of one topic in; gives how many batches they were."""
+    def _batches(self, intake: "TopicIntakes") -> "Iterator[Ingested]":
+        """Take the records of one topic in, a chunk at a time."""
         if self._lake is None:
             self._lake = self._open_lake()
-        return sum(1 for _ in intake.drain(self._lake))
+        yield from intake.drain(self._lake)
 
     def _turn(self) -> None:
         try:
-            while self.flush() and self._is_behind():
-                pass
+            self.flush()
         finally:  # also while the lake is away: a log that grows too large must refuse in time
-            self._log.trim(now=self._clock())
-            self._log.checkpoint()
+            self._bound_log()
             if not self._log.capabilities.is_near:
                 self._counted = self._waiting()
+
+    def _bound_log(self) -> None:
+        """Remove what retention lets go, and move the write-ahead log into the file."""
+        self._log.trim(now=self._clock())
+        self._log.checkpoint()
 
     def _let_go(self) -> None:
         if self._held is not None:
             self._held.close()
             self._held = None
-
-    def _is_behind(self) -> bool:
-        """Whether there is more than one commit's worth, or this is the last chance."""
-        waiting = self._waiting()
-        return waiting > _MOST_RECORDS or (self._thread.is_ending and waiting > 0)
 
     def _is_ours(self) -> bool:
         """Take the workspace's flusher lock unless it is held already, here or by another process."""
@@ -190,28 +194,30 @@ class Flusher:
             self._done.clear()
         return True
 
-    def _flush_topic(self, topic: str, partition: int) -> int:
+    def _chunks(self, topic: str, partition: int) -> Iterator[int]:
+        """Move what the server wrote down until now; gives how many records each chunk had."""
         from trunkline.lake import Transaction
 
         table, contract = TOPICS[topic]
         place = (topic, partition)
-        if self._log.end(topic, partition=partition) <= self._done.get(place, 0):
-            return 0
+        end = self._log.end(topic, partition=partition)
+        if end <= self._done.get(place, 0):
+            return
         source = self._log.source_id(topic, partition=partition)
         if self._lake is None:
             self._lake = self._open_lake()
         if place not in self._done:
             self._done[place] = (self._lake.transaction_version(table, source) or 1) - 1
             self._log.commit(topic, group=GROUP, offset=self._done[place], partition=partition)
-        records = self._log.read(topic, after=self._done[place], limit=_MOST_RECORDS, partition=partition)
-        if not records:
-            return 0
-        last = records[-1].offset
-        rows = record_table(contract, [record.value for record in records])
-        drills.point("serve.before_flush")
-        self._lake.append(table, rows, transaction=Transaction(source, last + 1))
-        drills.point("serve.after_flush")
-        self._done[place] = last
-        self._log.commit(topic, group=GROUP, offset=last, partition=partition)
-        drills.point("serve.after_flush_commit")
-        return len(records)
+        while self._done[place] < end and (
+            records := self._log.read(topic, after=self._done[place], limit=_MOST_RECORDS, partition=partition)
+        ):
+            last = records[-1].offset
+            rows = record_table(contract, [record.value for record in records])
+            drills.point("serve.before_flush")
+            self._lake.append(table, rows, transaction=Transaction(source, last + 1))
+            drills.point("serve.after_flush")
+            self._done[place] = last
+            self._log.commit(topic, group=GROUP, offset=last, partition=partition)
+            drills.point("serve.after_flush_commit")
+            yield len(records)
