@@ -1,4 +1,4 @@
-"""Streams under faults: edge, consumer, broker killed, connections cut, the disk full, one of two edges gone, overload.
+"""Streams under faults: edge, consumer, broker killed, connections cut, the disk full, one of two edges gone, pressure.
 
 Every case loads the real command in processes of its own from several clients, does its harm at full load, mends it,
 and waits until the lake has settled. Then the lake's files are read with PyArrow: every reading that a client was told
@@ -40,15 +40,18 @@ READINGS = 200
 CLIENTS = 3
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 LONGEST_S = 90
+LARGEST_LOG_MB = 8 + 64 + 120
+"""What ``broker.max_mb`` of 8 allows, the longest write-ahead log, and what comes within a turn on busy cores, MiB."""
 _LEAST_ROUNDS = 4
 _SHORT = {
     "TRUNKLINE_LAKE__LOG_RETENTION": "PT5S",
     "TRUNKLINE_LAKE__DELETED_FILE_RETENTION": "PT0S",
     "TRUNKLINE_LAKE__VACUUM_GRACE": "PT0S",
     "TRUNKLINE_LAKE__COMPACT_AFTER_FILES": "8",
+    "TRUNKLINE_BROKER__RETENTION": "PT5S",
 }
-"""A lake that keeps as little as it may: what it costs in days shows in minutes. Vacuum counts whole hours, so there is
-no grace at all, and whoever reads or writes beside it has to begin again."""
+"""A lake and a log that keep as little as they may: what it costs in days shows in minutes. Vacuum counts whole hours,
+so there is no grace at all, and whoever reads or writes beside it has to begin again."""
 
 
 def body(name: str, number: int, *, per_s: float = 5) -> bytes:
@@ -264,7 +267,7 @@ def judged(workspace: Path, told: Told) -> dict[str, int]:
 
 
 def windows_differ(workspace: Path) -> int:
-    """Count the windows that are not what their readings give, late ones left out."""
+    """Count the windows of ``movement`` whose number of readings is not what the lake's readings give."""
     wanted: Counter[tuple[object, datetime]] = Counter()
     for row in stored(workspace, "readings", ["device_id", "read_at"]):
         at = row["read_at"]
@@ -609,6 +612,40 @@ def rss_mb(process: Process) -> float:
     return next(int(line.split()[1]) / 1024 for line in status.splitlines() if "VmRSS" in line)
 
 
+def log_mb(workspace: Path) -> float:
+    """Bytes of the durable log on the disk, its write-ahead log included, MiB."""
+    return sum(path.stat().st_size for path in (workspace / "log").glob("log.db*")) / (1 << 20)
+
+
+def pressed(folder: Path, *, seconds: float) -> dict[str, object]:
+    """Clients send as fast as they may, and the consumer goes on: the log stays small, and others get their turn."""
+    told, workspace = Told(), folder / "pressed"
+    sizes: list[float] = []
+    beside = json.dumps({"device_id": "d", "valid_from_at": BEGIN.isoformat(), "kind": "router"})
+    with edge(workspace, settings={"TRUNKLINE_BROKER__MAX_MB": "8"}) as (process, port):
+        with Load(port, told):
+            begun = time.monotonic()
+            while time.monotonic() < begun + seconds / 2:
+                time.sleep(seconds / 40)
+                sizes.append(log_mb(workspace))
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            connection.request("POST", "/v1/ingest/sensors/devices", beside, {"content-type": "application/json"})
+            taken = connection.getresponse().status == http.HTTPStatus.OK
+            connection.close()
+            while time.monotonic() < begun + seconds:
+                time.sleep(seconds / 40)
+                sizes.append(log_mb(workspace))
+            is_there = bool(stored(workspace, "devices", ["device_id"]))
+        if not taken or not is_there:
+            told.wrong.append("a row of another dataset waited for the end of the load")
+        settle(workspace, told)
+        process.stop()
+    if max(sizes) > LARGEST_LOG_MB:
+        told.wrong.append(f"the log grew to {max(sizes):.0f} MiB")
+    shown = {"refused": told.refused, "log_mb": [round(one) for one in sizes]}
+    return ended("pressed", workspace, told, faults=1, **shown)
+
+
 def overloaded(folder: Path, *, seconds: float) -> dict[str, object]:
     """The consumer hangs and clients do not rest: the log is full, they are refused, and memory must not grow."""
     from trunkline.lake import held
@@ -642,6 +679,7 @@ def soak(folder: Path, *, seconds: float) -> dict[str, object]:
     memory: list[float] = []
     files: list[int] = []
     kept: list[int] = []
+    logs: list[float] = []
     with edge(workspace, settings=_SHORT) as (process, port):
         with Load(port, told, pause_s=0.2):
             begun = time.monotonic()
@@ -652,13 +690,16 @@ def soak(folder: Path, *, seconds: float) -> dict[str, object]:
                 memory.append(rss_mb(process))
                 files.append(used_files(workspace))
                 kept.append(sum(1 for _ in (workspace / "lake").rglob("*.parquet")))
+                logs.append(log_mb(workspace))
         settle(workspace, told)
     grown = {
         "memory_growth_mb": refuse_growth(told, "memory (MiB)", memory, share=0.1, room=20),
         "files_growth": refuse_growth(told, "number of files", files, share=0.2, room=20),
         "superseded_growth": refuse_growth(told, "number of files with superseded ones", kept, share=0.2, room=20),
+        "log_growth_mb": refuse_growth(told, "the durable log (MiB)", logs, share=0.2, room=10),
     }
-    shown = {"memory_mb": [round(one) for one in memory], "files": files, "with_superseded": kept}
+    sizes = {"memory_mb": [round(one) for one in memory], "log_mb": [round(one) for one in logs]}
+    shown = {**sizes, "files": files, "with_superseded": kept}
     return ended("soak", workspace, told, faults=1, **shown, **grown)
 
 
@@ -670,6 +711,7 @@ def drill(folder: Path, *, cases: list[str], kills: int, seconds: float) -> bool
         "disk": lambda: disk_full(folder, kills=min(2, kills)),
         "two": lambda: one_of_two_edges(folder, kills=kills),
         "kafka": lambda: broker_and_consumer_killed(folder, kills=kills),
+        "pressed": lambda: pressed(folder, seconds=min(30.0, seconds)),
         "overload": lambda: overloaded(folder, seconds=min(30.0, seconds)),
         "soak": lambda: soak(folder, seconds=seconds),
     }
@@ -686,7 +728,7 @@ def drill(folder: Path, *, cases: list[str], kills: int, seconds: float) -> bool
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cases", nargs="*", help="edge, cut, disk, two, kafka, overload, soak; all by default")
+    parser.add_argument("cases", nargs="*", help="edge, cut, disk, two, kafka, pressed, overload, soak; all by default")
     parser.add_argument("--kills", type=int, default=3, help="faults of a case")
     parser.add_argument("--seconds", type=float, default=120.0, help="length of the soak")
     given = parser.parse_args()

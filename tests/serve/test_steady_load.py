@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def reading(number: int) -> Message:
 class Pressed(EmbeddedLog):
     """A log to which more comes whenever a chunk was taken from it."""
 
-    pressed = ()
+    pressed: tuple[str, ...] = ()
     added = 0
     bounded = 0
 
@@ -79,7 +80,8 @@ def test_what_comes_meanwhile_is_left_to_the_next_call(log: Pressed, tmp_path: P
 def test_a_topic_that_never_ends_holds_up_no_other(log: Pressed, tmp_path: Path) -> None:
     log.pressed = ("phones", "outcomes")
     log.publish({"phones": [reading(1)], "sites": [reading(2)]})
-    intakes = [TopicIntakes(log, topic, lambda _, topic=topic: intake(log, topic)) for topic in ("phones", "sites")]
+    topics = ("phones", "sites")
+    intakes = [TopicIntakes(log, topic, partial(lambda topic, _: intake(log, topic), topic)) for topic in topics]
     lake = open_lake(tmp_path)
     flusher = Flusher(log, lake=lambda: lake, lock=tmp_path / "lock", every_s=1, clock=now, intakes=intakes)
     assert flusher.flush() == 2
