@@ -200,9 +200,10 @@ def test_a_cancelled_request_takes_nobody_with_it(broker: Broker) -> None:
     assert texts(broker, "a") == [b"1", b"2"]
 
 
-def test_too_many_waiting_are_refused_and_the_rest_is_stored(broker: Broker) -> None:
+@pytest.mark.parametrize("bounds", [{"max_waiting": 10}, {"max_waiting": 1000, "max_waiting_bytes": 10}])
+def test_too_many_waiting_are_refused_and_the_rest_is_stored(broker: Broker, bounds: dict[str, int]) -> None:
     async def scene() -> list[BaseException | None]:
-        group = GroupCommit(broker, max_waiting=10)
+        group = GroupCommit(broker, **bounds)
         done = await asyncio.gather(*(group.append("a", messages(*"12345")) for _ in range(3)), return_exceptions=True)
         await group.append("a", messages("6"))
         await group.close()

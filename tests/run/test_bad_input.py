@@ -339,6 +339,18 @@ def test_a_workspace_of_another_time(trunkline: Trunkline, tmp_path: Path) -> No
     assert "99" in error["what"]
 
 
+def test_an_address_that_nobody_watches_is_refused_without_its_password(
+    trunkline: Trunkline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = "amqp://ann:hidden@127.0.0.1/phones"
+    code, out, err = trunkline("watch", "sensors", url, "--workspace", tmp_path / "w")
+    assert (code, "amqp://" in err, "kafka://" in err, "hidden" in out + err) == (2, True, True, False)
+    (tmp_path / "trunkline.toml").write_text(f'[sources.phones]\nkind = "topic"\nusecase = "sensors"\nurl = "{url}"\n')
+    code, out, err = trunkline("watch", "sensors", "phones", "--workspace", tmp_path / "w")
+    assert (code, "kafka://" in err, "hidden" in out + err) == (2, True, False)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("TRUNKLINE_SEED", "often"), ("TRUNKLINE_THREADS", "-1"), ("TRUNKLINE_LAKE__LOCK_TIMEOUT_S", "soon")],

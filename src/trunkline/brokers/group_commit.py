@@ -21,15 +21,17 @@ class GroupCommit:
     Args:
         broker: Where the messages go.
         max_waiting: Messages that may wait for the next commit.
+        max_waiting_bytes: Bytes of them.
     """
 
-    def __init__(self, broker: Broker, *, max_waiting: int) -> None:
+    def __init__(self, broker: Broker, *, max_waiting: int, max_waiting_bytes: int = 64 << 20) -> None:
         self._broker = broker
         self._max_waiting = max_waiting
+        self._max_waiting_bytes = max_waiting_bytes
         self._loop = asyncio.get_running_loop()
         self._batches: dict[str, list[Message]] = {}
         self._waiters: list[asyncio.Future[None]] = []
-        self._waiting = 0
+        self._waiting, self._waiting_bytes = 0, 0
         self._is_busy = False
         self._thread = None if broker.capabilities.quick_commit else ThreadPoolExecutor(1, "group-commit")
 
@@ -65,12 +67,15 @@ class GroupCommit:
         if self._thread is None:
             self._broker.publish({topic: messages})
             return
-        if self._waiting + len(messages) > self._max_waiting and self._waiting:
+        size = sum(len(message.value) for message in messages)
+        too_many = self._waiting + len(messages) > self._max_waiting
+        if self._waiting and (too_many or self._waiting_bytes + size > self._max_waiting_bytes):
             raise FullError("too many records wait for the disk", next_step="try again in a second")
         waiter = self._loop.create_future()
         self._batches.setdefault(topic, []).extend(messages)
         self._waiters.append(waiter)
         self._waiting += len(messages)
+        self._waiting_bytes += size
         if not self._is_busy:
             self._is_busy = True
             self._loop.call_soon(self._begin, self._thread)
@@ -85,7 +90,7 @@ class GroupCommit:
 
     def _begin(self, thread: Executor) -> None:
         batches, waiters = self._batches, self._waiters
-        self._batches, self._waiters, self._waiting = {}, [], 0
+        self._batches, self._waiters, self._waiting, self._waiting_bytes = {}, [], 0, 0
         commit = self._loop.run_in_executor(thread, self._broker.publish, batches)
         commit.add_done_callback(lambda done: self._finish(thread, waiters, done.exception()))
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from trunkline.spec.sources import FolderSource, TopicSource
 
 _REFUSED: Final = 2
-_TOPIC_SCHEMES: Final = ("kafka://", "mqtt://", "mqtts://")
 
 
 def watch(  # noqa: PLR0913 - the options of one command
@@ -61,9 +60,9 @@ def watch(  # noqa: PLR0913 - the options of one command
     from trunkline.errors import InputError
     from trunkline.run import new_run_id, read_mapping, watch_folder
     from trunkline.run.publishing_beside import publishing_beside
-    from trunkline.spec.sources import FolderSource
+    from trunkline.spec.sources import TOPIC_SCHEMES, FolderSource
 
-    if source.startswith(_TOPIC_SCHEMES):
+    if source.startswith(TOPIC_SCHEMES):
         files_alone = (pattern, settle, done_marker, archive, delete) != ("*", 2.0, "", None, False)
         return _watch_topic(
             usecase,
@@ -73,6 +72,14 @@ def watch(  # noqa: PLR0913 - the options of one command
             files_alone=files_alone,
             once=once,
             common=common,
+        )
+    scheme, is_address, _ = source.partition("://")
+    if is_address:  # only its beginning is shown: there may be a password in it
+        raise InputError(
+            f"nothing is watched at {scheme[:20]}:// addresses",
+            where="the command line",
+            allowed=("a folder", *(f"{one}..." for one in TOPIC_SCHEMES)),
+            next_step="what is asked for and not watched comes in by `trunkline ingest` and its schedule",
         )
     directory = Path(source)
     if delete and archive is not None:

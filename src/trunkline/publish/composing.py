@@ -214,7 +214,11 @@ def _dated(
             named = rows.filter(*(rows[name].notnull() for name in one.target.key))
             rows = newest_among(readable, named, one.target.key)
         found.append(
-            Composed(replace(one.target, name=f"{one.target.name}_{day}"), _leaving(one, rows), whole=not grows)
+            Composed(
+                replace(one.target, name=f"{one.target.name}_{day}", undated=one.target.name),
+                _leaving(one, rows),
+                whole=not grows,
+            )
         )
     return tuple(found)
 

@@ -102,6 +102,7 @@ class Target:
         description: What one row is.
         shared: A table of the platform that several use cases write to, made by the sink's migrations: replacing it
             replaces the rows of this use case.
+        undated: Of one target a day, its name without the day; empty otherwise.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Target:
     mode: TargetMode
     description: str = ""
     shared: bool = False
+    undated: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:

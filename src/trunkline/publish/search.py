@@ -339,7 +339,8 @@ def _verification(ca_file: str | None) -> Any:  # noqa: ANN401 - what the client
 
 
 def _template(target: Target) -> str:
-    return f"trunkline-{target.name}"
+    """Name the template of a target; those of all days share one, which the state of a cluster is to hold."""
+    return f"trunkline-{target.undated or target.name}"
 
 
 def _template_of(target: Target) -> dict[str, object]:
@@ -349,8 +350,8 @@ def _template_of(target: Target) -> dict[str, object]:
         if column.masked:
             properties[column.name] = {"type": "keyword"}
     return {
-        "index_patterns": [f"{target.name}--*"],
-        "priority": 200,
+        "index_patterns": [f"{target.undated}_2*--*" if target.undated else f"{target.name}--*"],
+        "priority": 150 if target.undated else 200,  # a target whose name begins like that of a day has its own
         "template": {
             "settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1"},
             "mappings": {

@@ -234,7 +234,11 @@ class _Running:
         )
         for deployment in self._deployments.values():
             deployment.refresh()
-        service.log = GroupCommit(log, max_waiting=self._log_settings.max_waiting)
+        service.log = GroupCommit(
+            log,
+            max_waiting=self._log_settings.max_waiting,
+            max_waiting_bytes=self._log_settings.max_waiting_mb << 20,
+        )
         self._flusher.start()
         watching = asyncio.create_task(self._watch(service))
         gc.collect()

@@ -3,7 +3,8 @@
 ``/v1/ingest/{usecase}/{dataset}/stream`` takes in each message, text or bytes, whatever a request to the edge may hold.
 It is answered by one JSON object with the message's number on this connection, counted from 1, a status as of HTTP, and
 the verdicts. Messages are taken one after the other: who sends faster than the log takes finds the connection full, so
-nothing piles up here. What was answered by another status than 200 was not stored, and may be sent again.
+nothing piles up here. What was answered by another status than 200 may be sent again: it was not stored, or, by a
+broker elsewhere that did not answer in time (503), it is not known, and records with a key are there once.
 """
 
 import asyncio

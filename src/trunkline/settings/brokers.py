@@ -59,5 +59,8 @@ class BrokerSettings(BaseModel, frozen=True, extra="forbid"):
         "new records are refused until a consumer catches up.",
     )
     max_waiting: int = Field(
-        10_000, ge=1, description="Records that may wait for the next commit; further ones are refused (records)."
+        10_000, ge=1, description="Messages that may wait for the next commit; further ones are refused (messages)."
+    )
+    max_waiting_mb: int = Field(
+        64, ge=1, description="Bytes that may wait for the next commit; what goes beyond is refused (MiB)."
     )

@@ -305,6 +305,16 @@ class TopicSource(SourceSpec):
     )
     timeout_s: float = Field(30.0, gt=0, le=300, description="Longest wait for an answer (seconds).")
 
+    @field_validator("url")
+    @classmethod
+    def _is_of_topics(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(TOPIC_SCHEMES):
+            raise ValueError(f"begins with {', '.join(TOPIC_SCHEMES)}")
+        return url
+
+
+TOPIC_SCHEMES: Final = ("kafka://", "mqtt://", "mqtts://")
+"""How addresses of topics begin that are watched."""
 
 WATCHED: Final = (FolderSource, TopicSource)
 """Kinds that are watched (``trunkline watch``) and not pulled."""

@@ -282,6 +282,33 @@ def test_a_killed_broker_doubles_nothing_and_the_consumer_finds_it_again(
     balanced(tmp_path, read=sent, accepted=sent)
 
 
+def test_a_watch_ends_while_messages_keep_coming(url: str, sender: Sender, tmp_path: Path, reading: Reading) -> None:
+    consumer = watching(tmp_path, url)
+    told = threading.Event()
+
+    def send() -> None:
+        number = 0
+        while not told.wait(0.005):
+            sender.send([reading(number)])
+            number += 1
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    try:
+        until = time.monotonic() + 60
+        while not table(tmp_path, "sensors.readings"):
+            assert time.monotonic() < until
+            threading.Event().wait(0.1)
+        consumer.send_signal(signal.SIGTERM)
+        _, err = consumer.communicate(timeout=60)  # it would wait for the sender, which waits for it
+        assert consumer.returncode == 0, err
+    finally:
+        told.set()
+        sending.join()
+        consumer.kill()
+        consumer.communicate()
+
+
 def test_processes_share_a_subscription_and_one_takes_over_the_lake(
     url: str, mosquitto: Mosquitto, sender: Sender, tmp_path: Path, reading: Reading
 ) -> None:
