@@ -161,7 +161,8 @@ def as_toml(field: FieldInfo) -> str:
     if field.is_required() or value is None or value == "":
         return "none" if value is None else rendered_default(field)
     if isinstance(value, BaseModel):
-        return f'`{{ kind = "{tag(type(value))}" }}`'
+        kind_of = tag(type(value))
+        return f'`{{ kind = "{kind_of}" }}`' if kind_of else "`{}`"
     return f"`{json.dumps(TypeAdapter(object).dump_python(value, mode='json'))}`"
 
 

@@ -17,8 +17,10 @@ from trunkline.contracts import Contract, Integer, Table, Text, field
 from trunkline.ingest.landing import Landing
 from trunkline.run.raw_copies import Sought, pieces_with
 from trunkline.settings.ingest import IngestSettings
+from trunkline.spec.dialect import CsvDialect
 
 WANTED = "L0-000007"
+TOLD = CsvDialect()
 
 
 class Call(Contract):
@@ -29,12 +31,12 @@ class Call(Contract):
     number: Integer = field(pii="phone")
 
 
-def looked(folder: Path, name: str, content: bytes, wanted: str) -> list[bool]:
+def looked(folder: Path, name: str, content: bytes, wanted: str, csv: CsvDialect = TOLD) -> list[bool]:
     """Land a piece, and say what is found of it."""
     landing = Landing(folder / "landing", clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
     with landing.drafts("crm") as drafts:
         (drafts / name).write_bytes(content)
-        landing.land("crm", drafts / name, origin="crm", position={"at": 1})
+        landing.land("crm", drafts / name, origin="crm", position={"at": 1}, csv=csv)
     sought = Sought(wanted, Call.columns)
     return [is_there for _, is_there in pieces_with(landing, sought, limits=IngestSettings())]
 
@@ -55,6 +57,12 @@ HELD: dict[str, tuple[str, bytes]] = {
 @pytest.mark.parametrize(("name", "content"), HELD.values(), ids=HELD)
 def test_it_is_found(tmp_path: Path, name: str, content: bytes) -> None:
     assert looked(tmp_path, name, content, WANTED) == [True]
+
+
+def test_it_is_found_in_the_dialect_in_which_its_source_is_written(tmp_path: Path) -> None:
+    content, odd = f"made by hand\na~b\n1~{WANTED}\n".encode(), CsvDialect(delimiter="~", skip_lines=1)
+    assert looked(tmp_path / "told", "a.csv", content, WANTED, csv=odd) == [True]
+    assert looked(tmp_path / "untold", "a.csv", content, WANTED) == [], "the cells are not told apart"
 
 
 def test_a_number_is_found_however_it_is_spelled(tmp_path: Path) -> None:

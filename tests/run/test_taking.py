@@ -17,6 +17,7 @@ from trunkline.run import Arrived, Workspace, watch_folder
 from trunkline.run.resolving import recorded, resolve, source_files
 from trunkline.run.taking import take
 from trunkline.settings import Settings
+from trunkline.spec.dialect import CsvDialect
 from trunkline.spec.sources import FolderSource
 
 
@@ -176,8 +177,8 @@ def test_what_is_judged_is_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         usecase = workspace.usecase(name)
         keep = Landing.keep
 
-        def kept(landing: Landing, path: Path, *, origin: Path | None) -> Landed:
-            piece = keep(landing, path, origin=origin)
+        def kept(landing: Landing, path: Path, *, origin: Path | None, csv: CsvDialect) -> Landed:
+            piece = keep(landing, path, origin=origin, csv=csv)
             path.write_text("call_id,seconds\nanother,1\n")  # right after it was copied
             return piece
 

@@ -23,11 +23,15 @@ from trunkline.ingest.sources.protocol import LedgerSource, Position, Pulled, So
 from trunkline.lake import Lake, held
 from trunkline.settings.drills import point
 from trunkline.settings.ingest import IngestSettings
+from trunkline.spec.dialect import CsvDialect
 
 __all__ = ["CRASH_POINTS", "pull"]
 
 CRASH_POINTS: Final = ("pull.before_piece", "pull.after_piece", "pull.after_ingest")
 """Points at which a drill kills a pull."""
+
+_TOLD: Final = CsvDialect()
+"""Nothing is said: the files tell."""
 
 
 def pull(  # noqa: PLR0913 - what one source needs
@@ -41,6 +45,7 @@ def pull(  # noqa: PLR0913 - what one source needs
     clock: Callable[[], datetime],
     mapping: Mapping[str, str] | None = None,
     limits: IngestSettings = DEFAULT_LIMITS,
+    csv: CsvDialect = _TOLD,
     foreign: Callable[[Path], SchemaError | None] = lambda _: None,
 ) -> Iterator[Ingested]:
     """Take in what landed of a source and was not taken in yet, then what is new.
@@ -55,6 +60,7 @@ def pull(  # noqa: PLR0913 - what one source needs
         clock: Gives the current instant.
         mapping: Source column to field name.
         limits: How long, wide and large a piece may be, and its reject budget.
+        csv: What the source says of the dialect of its files.
         foreign: Looks at each piece before it is taken in, and gives the error of one whose rows are surely not the
             target's. Such a piece is passed over, and told after all others were taken in.
 
@@ -70,6 +76,7 @@ def pull(  # noqa: PLR0913 - what one source needs
         RowsRefusedError: More rows of a piece broke the contract than the budget allows; likewise.
         UnavailableError: The source did not answer; what landed stays.
     """
+    limits = limits.with_dialect(csv)
     errors: list[TrunklineError] = []
     table = target.contract.table
     arrival_decides = bool(table.key) and table.versions_by is None
@@ -111,7 +118,7 @@ def pull(  # noqa: PLR0913 - what one source needs
                 if not pulled.path.exists():
                     raise SourceError("the source gave no file", where=f"source {source.name!r}")
                 point("pull.before_piece")
-                piece = landing.land(source.name, pulled.path, origin=pulled.origin, position=pulled.position)
+                piece = landing.land(source.name, pulled.path, origin=pulled.origin, position=pulled.position, csv=csv)
                 point("pull.after_piece")
                 yield from take(piece)
     if errors:

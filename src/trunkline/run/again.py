@@ -105,7 +105,7 @@ def ingest_again(
             mapping=mapping,
             piece=piece,
             instead=batch_id,
-            limits=piece.limits_of(workspace.settings.ingest),
+            limits=piece.dialect_of(piece.limits_of(workspace.settings.ingest)),
         ).receipt
     point("again.after_ingest")
     removed = lake.remove(target.table, "_batch_id", batch_id, metadata={"run_id": run_id, "instead": new.batch_id})

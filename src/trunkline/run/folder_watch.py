@@ -73,7 +73,9 @@ def watch_folder(
     dataset = file_dataset(usecase, declared.dataset)
 
     def take_files(paths: Sequence[Path]) -> Iterator[Taken]:
-        handed = [Handed(path.name, path.absolute(), None, dataset, declared.columns) for path in paths]
+        handed = [
+            Handed(path.name, path.absolute(), None, dataset, declared.columns, csv=declared.csv) for path in paths
+        ]
         left = {path.absolute(): path for path in paths}
         try:
             for outcome in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):

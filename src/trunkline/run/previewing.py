@@ -61,7 +61,9 @@ def preview(
     told = []
     resolved = resolve(workspace, found, given, dataset=dataset, mapping=mapping)
     limits = workspace.settings.ingest
-    resolved = [replace(one, dataset=recording_of(found, one, limits=limits) or one.dataset) for one in resolved]
+    resolved = [
+        replace(one, dataset=recording_of(found, one, limits=one.limits(limits)) or one.dataset) for one in resolved
+    ]
     handed, misfits = sorted_files(found, resolved, limits=limits)
     if misfits and misfits[0].error is not None:
         raise misfits[0].error

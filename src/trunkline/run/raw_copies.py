@@ -140,7 +140,7 @@ def _is_in_piece(landing: Landing, piece: Landed, sought: Sought, limits: Ingest
             path = stack.enter_context(landing.lent(piece))
         except InputError:  # its key is lost, or it was changed
             return None
-        return _is_in_file(path, sought, limits)
+        return _is_in_file(path, sought, piece.dialect_of(limits))
 
 
 def _is_in_file(path: Path, sought: Sought, limits: IngestSettings) -> bool | None:

@@ -19,6 +19,9 @@ from trunkline.ingest import FILE_SUFFIXES
 from trunkline.ingest.files import split_sheet
 from trunkline.ingest.sources import declared_from_url
 from trunkline.run.declared import declared_names, refuse_misdeclared
+from trunkline.settings.ingest import IngestSettings
+from trunkline.spec.dialect import CsvDialect
+from trunkline.spec.source import FileSpec
 from trunkline.spec.sources import AnySource, FolderSource, ObjectSource, TopicSource
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class Handed:
         dataset: The dataset its rows belong to; None where nobody said and the columns of the files tell.
         mapping: Source column to field name.
         recording: The recording whose rows the file holds; None for any other.
+        csv: What its declaration says of the dialect of CSV files.
     """
 
     name: str
@@ -53,6 +57,11 @@ class Handed:
     dataset: str | None
     mapping: Mapping[str, str] = field(default_factory=dict)
     recording: Path | None = None
+    csv: CsvDialect = field(default_factory=CsvDialect)
+
+    def limits(self, general: IngestSettings) -> IngestSettings:
+        """Give the limits under which it is read: those of the settings, with its own dialect."""
+        return general.with_dialect(self.csv)
 
 
 def source_files(sources: Sequence[str]) -> tuple[Path, ...]:
@@ -167,12 +176,14 @@ def resolve(
             target = file_dataset(usecase, told)
             files = source_files((str(declared.path),))
             found += [
-                Handed(path.name, path.absolute(), None, target, {**declared.columns, **mapping}) for path in files
+                Handed(path.name, path.absolute(), None, target, {**declared.columns, **mapping}, csv=declared.csv)
+                for path in files
             ]
         else:
             of_files = isinstance(declared, ObjectSource)
             target = file_dataset(usecase, told) if of_files else dataset_of(usecase, told)
-            found.append(Handed(name, None, declared, target, {**declared.columns, **mapping}))
+            csv = declared.csv if isinstance(declared, FileSpec) else CsvDialect()
+            found.append(Handed(name, None, declared, target, {**declared.columns, **mapping}, csv=csv))
     return found
 
 

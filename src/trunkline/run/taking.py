@@ -22,6 +22,7 @@ from trunkline.run.scratch import scratch_folder
 from trunkline.run.taking_files import taken_files
 from trunkline.settings import SETTINGS_FILE
 from trunkline.settings.ingest import IngestSettings
+from trunkline.spec.dialect import CsvDialect
 from trunkline.spec.references import referenced_first
 from trunkline.spec.sources import RestSource
 
@@ -84,7 +85,9 @@ def take(
     with scratch_folder(workspace.folder("tmp"), purpose="recordings") as folder:
         for number, one in enumerate(handed):  # several may have one name
             try:
-                instead = unpacked(usecase, one, folder=folder / str(number), limits=workspace.settings.ingest)
+                instead = unpacked(
+                    usecase, one, folder=folder / str(number), limits=one.limits(workspace.settings.ingest)
+                )
             except SourceError as error:
                 refused = Outcome(one, None, error)
                 _log(refused, usecase=usecase.name, run_id=run_id)
@@ -135,6 +138,7 @@ def _taken(
                 target,
                 run_id=run_id,
                 mapping=one.mapping,
+                csv=one.csv,
                 keeps=keeps,
                 origins={file.path: file.recording for file in some if file.path and file.recording},
             )
@@ -170,7 +174,7 @@ def sorted_files(
             found.append(one)
             continue
         try:
-            header = open_file(one.path, limits=limits).header
+            header = open_file(one.path, limits=one.limits(limits)).header
             dataset = fitting_dataset(usecase, header, mapping=one.mapping, where=str(one.path))
         except (SourceError, SchemaError) as error:
             misfits.append(Outcome(one, None, error))
@@ -194,7 +198,7 @@ def _pulled(
     def foreign(path: Path) -> SchemaError | None:
         if one.dataset is not None:
             return None
-        header = open_file(path, limits=workspace.settings.ingest).header
+        header = open_file(path, limits=one.limits(workspace.settings.ingest)).header
         if is_foreign(usecase, target.dataset, header, mapping=one.mapping):
             return SchemaError(
                 f"its columns are those of another dataset, and the source's rows go to {target.dataset!r}",
@@ -216,6 +220,7 @@ def _pulled(
             clock=workspace.clock,
             mapping=one.mapping,
             limits=workspace.settings.ingest,
+            csv=one.csv,
             foreign=foreign,
         ):
             yield Outcome(replace(one, dataset=target.dataset), taken, None)
@@ -264,7 +269,8 @@ class _Kind(NamedTuple):
     source: str
     dataset: str | None
     mapping: Mapping[str, str]
+    csv: CsvDialect
 
 
 def _kind(one: Handed) -> _Kind:
-    return _Kind(one.name if one.path is None else "", one.dataset, one.mapping)
+    return _Kind(one.name if one.path is None else "", one.dataset, one.mapping, one.csv)

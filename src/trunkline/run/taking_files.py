@@ -16,6 +16,7 @@ from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.errors import BatchBusyError, TrunklineError, WorldError
 from trunkline.ingest import Ingested, Target, ingest_files
 from trunkline.ingest.files import split_sheet
+from trunkline.spec.dialect import CsvDialect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +76,7 @@ def taken_files(
     *,
     run_id: str,
     mapping: "Mapping[str, str]",
+    csv: CsvDialect,
     keeps: bool,
     origins: "Mapping[Path, Path] | None" = None,
 ) -> Iterator[FileOutcome]:
@@ -86,6 +88,7 @@ def taken_files(
         target: Where they go.
         run_id: The run that asks for it.
         mapping: Source column to field name.
+        csv: What is said of the dialect of these files beside the settings.
         keeps: Whether the copies stay in the landing zone.
         origins: What files were unpacked from, for those that were.
 
@@ -97,12 +100,13 @@ def taken_files(
         BusyError: Another writer held a table for too long; likewise.
     """
     landing = workspace.landing(target.table)
+    general = workspace.settings.ingest.with_dialect(csv)
 
     def copied(path: Path) -> _Copied:
         if split_sheet(path)[1] is not None:  # a copy of the file would stand for another content than the sheet
             return _Copied(path, None)
         try:
-            return _Copied(path, landing.keep(path, origin=(origins or {}).get(path)))
+            return _Copied(path, landing.keep(path, origin=(origins or {}).get(path), csv=csv))
         except WorldError:
             raise
         except TrunklineError as error:
@@ -122,7 +126,7 @@ def taken_files(
                 yield from (FileOutcome(one.path, None, one.error) for one in some)
                 continue
             first = some[0].piece
-            limits = workspace.settings.ingest if first is None else first.limits_of(workspace.settings.ingest)
+            limits = general if first is None else first.limits_of(general)
             with ExitStack() as until:
                 some = [lent(one, until) for one in some]
                 results = ingest_files(

@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
@@ -36,6 +36,7 @@ from trunkline.settings.registry import RegistrySettings
 from trunkline.settings.retention import RetentionSettings
 from trunkline.settings.scheduler import SchedulerSettings
 from trunkline.settings.serve import ServeSettings
+from trunkline.spec.source import FileSpec
 from trunkline.spec.sources import AnySource
 
 __all__ = [
@@ -112,6 +113,19 @@ class Settings(BaseSettings):
     broker: BrokerSettings = Field(BrokerSettings(), description="Durability and size of the embedded log.")
     scheduler: SchedulerSettings = Field(SchedulerSettings(), description="What runs by itself, and when.")
     serve: ServeSettings = Field(ServeSettings(), description="Where the API listens, and who may ask.")
+
+    @field_validator("sources")
+    @classmethod
+    def _whole_dialects(cls, sources: Mapping[str, AnySource], info: ValidationInfo) -> Mapping[str, AnySource]:
+        general = info.data.get("ingest", IngestSettings()).csv
+        for name, declared in sources.items():
+            if isinstance(declared, FileSpec):
+                try:
+                    declared.csv.over(general)
+                except ValidationError as error:
+                    told = error.errors()[0]["msg"].removeprefix("Value error, ")
+                    raise ValueError(f"`{name}.csv` over `ingest.csv`: {told}") from None
+        return sources
 
     @classmethod
     def settings_customise_sources(

@@ -1,66 +1,10 @@
 """Settings of ingestion: how large, deep or packed a source may be. Units stand in each field's description."""
 
-from typing import Final
+from pydantic import BaseModel, Field
 
-from pydantic import BaseModel, Field, model_validator
+from trunkline.spec.dialect import CsvDialect
 
-__all__ = ["CsvSettings", "IngestSettings"]
-
-_CHARACTER: Final = r"^[\x01-\x7f]\z"
-
-
-class CsvSettings(BaseModel, frozen=True, extra="forbid"):
-    """The dialect of CSV files; what is not said is told from each file."""
-
-    delimiter: str | None = Field(
-        None,
-        pattern=_CHARACTER,
-        description="Character between two fields. None takes comma, semicolon, tab or bar, or what `sep=` in "
-        "the first line names.",
-    )
-    quote: str | None = Field(
-        None,
-        pattern=r"^[\x01-\x7f]?\z",
-        description="Character around fields; empty where nothing quotes. None takes double quotes, or single ones "
-        "where they alone make sense of the file.",
-    )
-    escape: str | None = Field(
-        None,
-        pattern=_CHARACTER,
-        description="Character before a quotation mark that ends no field. None takes the doubled mark, and a "
-        "backslash where the file has it.",
-    )
-    comment: str | None = Field(
-        None,
-        pattern=_CHARACTER,
-        description="Lines that begin with this character are passed over, wherever they stand. None passes over lines "
-        "with `#` before the header alone.",
-    )
-    skip_lines: int | None = Field(
-        None,
-        ge=0,
-        description="Lines before the header. None passes over titles of one field, where an empty line or names over "
-        "numbers follow (lines).",
-    )
-
-    @model_validator(mode="after")
-    def _each_its_own(self) -> "CsvSettings":
-        said = {
-            "delimiter": self.delimiter,
-            "quote": '"' if self.quote is None else self.quote,
-            "escape": self.escape,
-            "comment": self.comment,
-        }
-        names: dict[str, str] = {}
-        for name, character in said.items():
-            if not character:
-                continue
-            if character in "\r\n":
-                raise ValueError(f"`{name}` is the end of a line")
-            if character in names:
-                raise ValueError(f"`{names[character]}` and `{name}` are the same character, {character!r}")
-            names[character] = name
-        return self
+__all__ = ["IngestSettings"]
 
 
 class IngestSettings(BaseModel, frozen=True, extra="forbid"):
@@ -96,7 +40,9 @@ class IngestSettings(BaseModel, frozen=True, extra="forbid"):
     excel_timeout_s: float = Field(
         300.0, gt=0, description="Longest time for reading a spreadsheet before giving up (seconds)."
     )
-    csv: CsvSettings = Field(CsvSettings(), description="The dialect of CSV files, where it is said.")
+    csv: CsvDialect = Field(
+        CsvDialect(), description="The dialect of CSV files, where it is said; declared sources may have their own."
+    )
     reject_budget: float | None = Field(
         None,
         ge=0,
@@ -104,3 +50,14 @@ class IngestSettings(BaseModel, frozen=True, extra="forbid"):
         description="Largest share of a batch's rows that may break their contract; a batch with more is stopped and "
         "nothing of it is written. None allows any; `Table(reject_budget=...)` of a contract wins (share).",
     )
+
+    def with_dialect(self, own: CsvDialect) -> "IngestSettings":
+        """Give the limits of a source that says something of its own dialect.
+
+        Args:
+            own: What it says; what it leaves open is as it is here.
+
+        Raises:
+            ValueError: The two do not go together.
+        """
+        return self.model_copy(update={"csv": own.over(self.csv)}) if own.model_fields_set else self

@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-__all__ = ["DocumentMode", "RowMode", "Schedule", "SourceSpec", "refuse_loose_cursor"]
+from trunkline.spec.dialect import CsvDialect
+
+__all__ = ["DocumentMode", "FileSpec", "RowMode", "Schedule", "SourceSpec", "refuse_loose_cursor"]
 
 RowMode = Annotated[
     Literal["full", "incremental", "snapshot"],
@@ -72,6 +74,18 @@ class SourceSpec(BaseModel, frozen=True, extra="forbid"):
     )
     columns: Mapping[str, str] = Field({}, description="Source column to field name, beside the contract's aliases.")
     schedule: Schedule | None = Field(None, description="When it is asked; none only when somebody asks for it.")
+
+
+class FileSpec(SourceSpec):
+    """What sources of files have in common.
+
+    Attributes:
+        csv: The dialect of its CSV files; what it leaves open is as ``ingest.csv`` of the settings says.
+    """
+
+    csv: CsvDialect = Field(
+        CsvDialect(), description="The dialect of its CSV files, in the names of `ingest.csv`, over which it goes."
+    )
 
 
 def refuse_loose_cursor(mode: str, cursor: str | None) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, JsonValue, SecretStr, field_validator, model_validator
 
 from trunkline.spec.rest import ApiKey, Auth, Bearer, ClientCredentials, NoPaging, Paging, Since, address_fault
-from trunkline.spec.source import RowMode, Schedule, SourceSpec, refuse_loose_cursor
+from trunkline.spec.source import FileSpec, RowMode, Schedule, SourceSpec, refuse_loose_cursor
 from trunkline.spec.stores import BigQuerySource, DynamoSource, MongoSource
 
 __all__ = [
@@ -114,7 +114,7 @@ class MariadbChanges(SourceSpec):
     piece_rows: int = Field(100_000, ge=1, description="Rows per landed piece (rows).")
 
 
-class ObjectSource(SourceSpec):
+class ObjectSource(FileSpec):
     """Files in an object store: each new or changed object is a batch.
 
     Attributes:
@@ -145,7 +145,7 @@ class ObjectSource(SourceSpec):
         return url
 
 
-class RestSource(SourceSpec):
+class RestSource(FileSpec):
     """Rows of a REST API: its pages, or one file behind an address.
 
     Attributes:
@@ -228,12 +228,14 @@ class RestSource(SourceSpec):
             raise ValueError("`body` and params_in = 'body' belong to method = 'POST'")
         if self.answer == "file" and (self.paging.kind != "none" or self.since is not None or self.records is not None):
             raise ValueError("`paging`, `since` and `records` belong to answer = 'records'")
+        if self.answer == "records" and self.csv.model_fields_set:
+            raise ValueError("`csv` belongs to answer = 'file'")
         if self.paging.kind == "cursor" and self.paging.keep and self.since is not None:
             raise ValueError("a kept cursor says what is new: leave `since` out")
         return self
 
 
-class FolderSource(SourceSpec):
+class FolderSource(FileSpec):
     """A folder of this machine in which files appear.
 
     Attributes:

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from trunkline.errors import SourceError
 from trunkline.ingest.files import open_file
 from trunkline.ingest.formats.dialect import Dialect
-from trunkline.settings.ingest import CsvSettings, IngestSettings
+from trunkline.settings.ingest import IngestSettings
+from trunkline.spec.dialect import CsvDialect
 
 Rows = list[tuple[str, ...]]
 Read = Callable[..., tuple[tuple[str, ...], Rows, list[str]]]
@@ -27,7 +28,7 @@ def read(tmp_path: Path) -> Read:
     def read(content: str | bytes, **said: object) -> tuple[tuple[str, ...], Rows, list[str]]:
         path = tmp_path / "made.csv"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        opened = open_file(path, limits=IngestSettings(csv=CsvSettings.model_validate(said)))
+        opened = open_file(path, limits=IngestSettings(csv=CsvDialect.model_validate(said)))
         rows = [tuple(map(str, row.values())) for batch in opened.batches for row in batch.to_pylist()]
         return opened.header, rows, [line.text for line in opened.malformed]
 
@@ -102,7 +103,7 @@ def test_only_a_part_of_a_long_text_is_looked_at(read: Read) -> None:
 )
 def test_settings_that_contradict_each_other_are_refused(said: dict[str, str], error: str) -> None:
     with pytest.raises(ValidationError, match=error):
-        CsvSettings.model_validate(said)
+        CsvDialect.model_validate(said)
 
 
 def test_what_settings_say_is_not_told_otherwise(read: Read) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from trunkline.ingest.raw import truncated
-from trunkline.settings.ingest import CsvSettings
+from trunkline.spec.dialect import CsvDialect
 
 __all__ = ["Dialect", "Header", "header_of"]
 
@@ -118,7 +118,7 @@ class Header:
     lines: int
 
 
-def header_of(path: Path, head: str, settings: CsvSettings, *, is_cut: bool = False) -> Header:
+def header_of(path: Path, head: str, settings: CsvDialect, *, is_cut: bool = False) -> Header:
     """Tell the dialect and the header from the beginning of a file.
 
     Args:
@@ -175,7 +175,7 @@ def _widest(path: Path, body: list[str], base: Dialect, delimiters: Iterable[str
     return best
 
 
-def _before(lines: list[str], settings: CsvSettings, delimiters: tuple[str, ...]) -> int:
+def _before(lines: list[str], settings: CsvDialect, delimiters: tuple[str, ...]) -> int:
     """Count the lines before the header: comments, or titles."""
     comments = next((place for place, line in enumerate(lines) if not line.startswith(_COMMENT)), 0)
     if comments and settings.comment is None:

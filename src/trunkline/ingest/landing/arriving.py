@@ -17,10 +17,12 @@ from trunkline.ingest.landing.zone import LandedPieces
 from trunkline.ingest.raw import unreadable
 from trunkline.ingest.raw_files import SEALED, blocks, full, written
 from trunkline.settings.drills import point
+from trunkline.spec.dialect import CsvDialect
 
 CRASH_POINTS: Final = ("landing.before_file", "landing.after_file", "landing.after_record")
 """Points at which a drill kills an ingestion."""
 
+_TOLD: Final = CsvDialect()
 _COMPACT: Final = frozenset((".gz", ".bz2", ".zst", ".zip", ".parquet", ".avro", ".xlsx", ".xls", ".xlsb", ".ods"))
 
 
@@ -35,7 +37,9 @@ class ArrivingPieces(LandedPieces):
         with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder) as name:
             yield Path(name)
 
-    def land(self, source: str, path: Path, *, origin: str, position: Mapping[str, object]) -> Landed:
+    def land(
+        self, source: str, path: Path, *, origin: str, position: Mapping[str, object], csv: CsvDialect = _TOLD
+    ) -> Landed:
         """Move a whole file in as the next piece of a source. One at a time per source.
 
         Args:
@@ -43,6 +47,7 @@ class ArrivingPieces(LandedPieces):
             path: A file on the landing zone's file system (see :meth:`drafts`).
             origin: Where it came from, without secrets.
             position: Where the source goes on after it.
+            csv: What the source says of the dialect of its files.
 
         Raises:
             UnavailableError: The disk did not take it.
@@ -53,16 +58,25 @@ class ArrivingPieces(LandedPieces):
         names = (name for name in os.listdir(self._folder(source)) if name.endswith(SUFFIX))  # noqa: PTH208 - many
         number = 1 + max((int(name.partition("-")[0]) for name in names), default=0)
         kept = self._sealed(path, bound=self._bound(source, number, content)) if self.seals else path
-        return self._settle(
-            source, kept, name=path.name, number=number, content=content, size=size, origin=origin, position=position
+        record = Record(
+            number=number,
+            file="",  # named when it is settled
+            content_sha256=content,
+            size_bytes=size,
+            origin=origin,
+            landed_at=self._clock(),
+            position=position,  # type: ignore[arg-type]  # validated by the model
+            csv=_said(csv),
         )
+        return self._settle(source, kept, record, name=path.name)
 
-    def keep(self, path: Path, *, origin: Path | None = None) -> Landed:
+    def keep(self, path: Path, *, origin: Path | None = None, csv: CsvDialect = _TOLD) -> Landed:
         """Copy a file that was handed over, compressed unless it is already; the same content is kept once.
 
         Args:
             path: The file.
             origin: What it was unpacked from; None where it is what was handed over.
+            csv: What is said of the dialect of the file. A piece of an earlier call keeps what was said then.
 
         Returns:
             The piece, of an earlier call where the content is known.
@@ -92,40 +106,29 @@ class ArrivingPieces(LandedPieces):
                 piece = read(record, FILES)
                 if piece.content_sha256 == content and piece.path is not None:
                     return piece
-            return self._settle(
-                FILES, copy, name=name, number=0, content=content, size=size, origin=str(origin or path), position=None
-            )
-
-    def _settle(
-        self,
-        source: str,
-        path: Path,
-        *,
-        name: str,
-        number: int,
-        content: str,
-        size: int,
-        origin: str,
-        position: Mapping[str, object] | None,
-    ) -> Landed:
-        folder = self._folder(source)
-        stem = stem_of(number, content)
-        target = folder / f"{stem}{''.join(_suffixes(name))}{SEALED if self.seals else ''}"
-        point("landing.before_file")
-        try:
-            record = Record(
-                number=number,
-                file=target.name,
+            told = Record(
+                number=0,
+                file="",
                 content_sha256=content,
                 size_bytes=size,
-                origin=origin,
+                origin=str(origin or path),
                 landed_at=self._clock(),
-                position=position,  # type: ignore[arg-type]  # validated by the model
+                position=None,
+                csv=_said(csv),
             )
+            return self._settle(FILES, copy, told, name=name)
+
+    def _settle(self, source: str, path: Path, record: Record, *, name: str) -> Landed:
+        folder = self._folder(source)
+        stem = stem_of(record.number, record.content_sha256)
+        target = folder / f"{stem}{''.join(_suffixes(name))}{SEALED if self.seals else ''}"
+        record = record.model_copy(update={"file": target.name})
+        point("landing.before_file")
+        try:
             path.replace(target)
             point("landing.after_file")
             with replacing(folder / f"{stem}{SUFFIX}") as part:
-                part.write_text(record.model_dump_json(), encoding="utf-8")
+                part.write_text(record.model_dump_json(exclude_unset=True), encoding="utf-8")
         except OSError as error:
             raise full(folder, error) from error
         point("landing.after_record")
@@ -140,6 +143,10 @@ class ArrivingPieces(LandedPieces):
             writing.bound = bound
         path.unlink()
         return sealed
+
+
+def _said(csv: CsvDialect) -> CsvDialect | None:
+    return csv if csv.model_fields_set else None
 
 
 def _suffixes(name: str) -> list[str]:

@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 from trunkline.errors import TamperedError
 from trunkline.ingest.raw_files import SEALED
 from trunkline.settings.ingest import IngestSettings
+from trunkline.spec.dialect import CsvDialect
 
 __all__ = ["FILES", "STEM", "SUFFIX", "Landed", "Record", "as_record", "landed", "read", "read_if_there", "stem_of"]
 
@@ -37,6 +38,7 @@ class Record(BaseModel, frozen=True):
     origin: str
     landed_at: AwareDatetime
     position: Mapping[str, str | int | float | bool | None] | None
+    csv: CsvDialect | None = None
 
 
 class Landed(BaseModel, frozen=True):
@@ -51,6 +53,7 @@ class Landed(BaseModel, frozen=True):
         origin: Where it came from.
         landed_at: When, UTC.
         position: Where the source goes on after it; None for a file that was handed over.
+        csv: What its source said of the dialect of its files when it landed; None where it said nothing.
     """
 
     source: str
@@ -61,6 +64,7 @@ class Landed(BaseModel, frozen=True):
     origin: str
     landed_at: AwareDatetime
     position: Mapping[str, str | int | float | bool | None] | None
+    csv: CsvDialect | None = None
 
     @property
     def is_packed_here(self) -> bool:
@@ -77,6 +81,10 @@ class Landed(BaseModel, frozen=True):
     def limits_of(self, limits: IngestSettings) -> IngestSettings:
         """The limits under which the copy is read: those of its source."""
         return limits.model_copy(update={"max_expanded_ratio": _ANY_RATIO}) if self.is_packed_here else limits
+
+    def dialect_of(self, limits: IngestSettings) -> IngestSettings:
+        """Limits with the dialect in which the copy is written, where its source said one."""
+        return limits if self.csv is None else limits.with_dialect(self.csv)
 
     @property
     def piece_id(self) -> str:
@@ -145,4 +153,5 @@ def landed(record: Record, *, folder: Path, source: str) -> Landed:
         origin=record.origin,
         landed_at=record.landed_at,
         position=record.position,
+        csv=record.csv,
     )

@@ -1,0 +1,73 @@
+"""What is said of the dialect of CSV files: of all of them in the settings, and of those of one source."""
+
+from typing import Final
+
+from pydantic import BaseModel, Field, model_validator
+
+__all__ = ["CsvDialect"]
+
+_CHARACTER: Final = r"^[\x01-\x7f]\z"
+
+
+class CsvDialect(BaseModel, frozen=True, extra="forbid"):
+    """The dialect of CSV files; what is not said is told from each file."""
+
+    delimiter: str | None = Field(
+        None,
+        pattern=_CHARACTER,
+        description="Character between two fields. None takes comma, semicolon, tab or bar, or what `sep=` in "
+        "the first line names.",
+    )
+    quote: str | None = Field(
+        None,
+        pattern=r"^[\x01-\x7f]?\z",
+        description="Character around fields; empty where nothing quotes. None takes double quotes, or single ones "
+        "where they alone make sense of the file.",
+    )
+    escape: str | None = Field(
+        None,
+        pattern=_CHARACTER,
+        description="Character before a quotation mark that ends no field. None takes the doubled mark, and a "
+        "backslash where the file has it.",
+    )
+    comment: str | None = Field(
+        None,
+        pattern=_CHARACTER,
+        description="Lines that begin with this character are passed over, wherever they stand. None passes over lines "
+        "with `#` before the header alone.",
+    )
+    skip_lines: int | None = Field(
+        None,
+        ge=0,
+        description="Lines before the header. None passes over titles of one field, where an empty line or names over "
+        "numbers follow (lines).",
+    )
+
+    @model_validator(mode="after")
+    def _each_its_own(self) -> "CsvDialect":
+        said = {
+            "delimiter": self.delimiter,
+            "quote": '"' if self.quote is None else self.quote,
+            "escape": self.escape,
+            "comment": self.comment,
+        }
+        names: dict[str, str] = {}
+        for name, character in said.items():
+            if not character:
+                continue
+            if character in "\r\n":
+                raise ValueError(f"`{name}` is the end of a line")
+            if character in names:
+                raise ValueError(f"`{names[character]}` and `{name}` are the same character, {character!r}")
+            names[character] = name
+        return self
+
+    def over(self, general: "CsvDialect") -> "CsvDialect":
+        """Put what is said here over what is said in general.
+
+        Raises:
+            ValueError: Two of the characters are the same then.
+        """
+        return CsvDialect.model_validate(
+            {**general.model_dump(exclude_unset=True), **self.model_dump(exclude_unset=True)}
+        )
