@@ -242,7 +242,17 @@ def test_more_than_a_hundred_rows_go_over_pages_with_their_filter(empty: "Consol
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "99999999999999999999"])
 def test_a_page_that_cannot_be_is_refused(shown: "Console", page: str) -> None:
-    assert shown.client.get(f"/console/runs?page={page}").status_code == 422
+    answer = shown.client.get(f"/console/runs?page={page}")
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")
+    assert "The option &#39;page&#39; cannot be read" in answer.text
+    assert "Back to the use cases" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/console", "/console/"])
+def test_the_address_of_the_console_leads_to_its_first_page(shown: "Console", path: str) -> None:
+    answer = shown.client.get(path)
+    assert answer.status_code == 200
+    assert answer.url.path == "/"
 
 
 def test_names_from_data_are_escaped(empty: "Console", append: Append) -> None:

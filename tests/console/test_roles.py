@@ -23,6 +23,7 @@ RANK: Final = {"anybody": 0, "reader": 1, "operator": 2, "admin": 3}
 
 ROLES: Final = {
     "GET /": "reader",
+    "GET /console": "reader",
     "GET /console/ledger": "reader",
     "GET /console/models": "reader",
     "GET /console/models/{usecase}/{version}": "reader",

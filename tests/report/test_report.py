@@ -262,13 +262,14 @@ def test_better_and_worse_are_said_by_the_interval() -> None:
                 high=high,
                 rows=900,
                 unseen=False,
+                drawn_by="folds of whole cell_name",
             )
         )
 
     assert paired(0.01, 0.03).startswith("Better than version 4 in Log loss")
     assert paired(-0.03, -0.01).startswith("Worse than version 4")
     assert paired(-0.01, 0.03).startswith("As good as version 4")
-    assert "both refitted in the same folds" in paired(0.01, 0.03)
+    assert "both refitted in the same folds (interval by folds of whole cell_name)" in paired(0.01, 0.03)
     assert against_champion(None) == "There was no champion to compare with: this is the first candidate."
 
 

@@ -236,6 +236,10 @@ def test_alerts_are_held_against_known_faults(workspace: Path, capsys: pytest.Ca
     assert main(["ingest", "towers", str(faults), "--dataset", "faults", "--workspace", "w"]) == 0
     capsys.readouterr()
     asked = ["alarms", "towers", "--workspace", "w", "--json", "--budget", "3", "--scores", "out/scores.parquet"]
+    assert main(asked) == 2
+    assert "the folder of the file does not exist" in capsys.readouterr().err
+    assert not Path("out").exists()
+    Path("out").mkdir()
     assert main(asked) == 0
     scores = pq.read_table("out/scores.parquet").to_pandas()
     assert len(scores) == 40 * 96

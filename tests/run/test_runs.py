@@ -395,6 +395,7 @@ def test_an_evaluation_leaves_out_what_the_champion_has_seen(
     assert isinstance(metrics, dict)
     assert 0.55 < metrics["roc_auc"]["low"] < metrics["roc_auc"]["high"] < 1
     assert isinstance(found["ece_noise"], dict)
+    assert found["drawn_by"] == "rows"
     code, out, _ = trunkline("evaluate", "leavers", "--source", new, *common)
     assert code == 0
     assert "noise floor of ece" in out

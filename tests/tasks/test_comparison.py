@@ -29,7 +29,7 @@ def test_a_better_model_is_better(
     trained: TrainedRows, blind: TrainedRows, unseen: pa.Table, metric: str, method: str
 ) -> None:
     found = compare(trained.model, blind.model, unseen, metric=metric, seed=0)
-    assert found.method == method
+    assert (found.method, found.drawn_by) == (method, "rows")
     assert found.rows == 800
     assert found.difference.value == pytest.approx(found.candidate - found.champion)
     assert found.difference.low > 0
@@ -47,7 +47,12 @@ def test_rows_of_a_group_are_drawn_together(trained: TrainedRows, blind: Trained
     grouped = replace(trained.model, info=info.model_copy(update={"recipe": {**info.recipe, "group": "survey"}}))
     once = compare(trained.model, blind.model, few, metric="roc_auc", seed=0).difference
     found = compare(grouped, blind.model, often, metric="roc_auc", seed=0)
-    assert found.method == "bootstrap"
+    assert (found.method, found.drawn_by) == ("bootstrap", "whole survey")
+    assert (
+        compare(grouped, blind.model, few, metric="roc_auc", seed=0).drawn_by == "rows, for they lack the column survey"
+    )
+    alone = few.append_column("survey", pa.array(["one"] * 200))
+    assert compare(grouped, blind.model, alone, metric="roc_auc", seed=0).drawn_by == "rows, for all are of one survey"
     assert found.difference.value == pytest.approx(once.value)
     assert found.difference.high - found.difference.low == pytest.approx(once.high - once.low, rel=0.2)
     widths = [
@@ -66,7 +71,7 @@ def test_refitted_recipes_are_compared_in_the_same_folds(
     trained: TrainedRows, blind: TrainedRows, table: pa.Table
 ) -> None:
     found = compare_refitted(trained.model.info, blind.model.info, table, metric="roc_auc", seed=0, threads=2)
-    assert found.method == "refitted"
+    assert (found.method, found.drawn_by) == ("refitted", "folds")
     assert found.difference.low > 0
     assert found.champion == pytest.approx(0.5, abs=0.1)
     same = compare_refitted(trained.model.info, trained.model.info, table, metric="roc_auc", seed=0)

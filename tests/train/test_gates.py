@@ -75,13 +75,13 @@ def test_a_candidate_that_is_shown_to_be_worse_is_refused(
 ) -> None:
     middle = (low + high) / 2
     paired = PairedEvidence(
-        metric="roc_auc", champion="3", difference=middle, low=low, high=high, rows=800, unseen=True
+        metric="roc_auc", champion="3", difference=middle, low=low, high=high, rows=800, unseen=True, drawn_by="rows"
     )
     gate = NotWorseThanChampion(metric="roc_auc", tolerance=tolerance)
     result = judged(gate, Evidence(report, {"roc_auc": paired}))
     assert (result.passed, result.value, result.limit) == (passed, middle, -tolerance)
     assert "version 3" in result.detail
-    assert "rows neither has seen" in result.detail
+    assert "rows neither has seen, interval by rows" in result.detail
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,15 @@ def test_one_recipe_refitted_twice_is_no_evidence(report: TrainingReport, policy
     gate = NotWorseThanChampion(metric="roc_auc", on_thin_evidence=policy)
     result = judged(gate, Evidence(report, {"roc_auc": paired}))
     assert (result.passed, result.value) == (policy == "pass", None)
-    assert "inconclusive: same recipe refitted on 80 rows, which says nothing of the two models" in result.detail
+    assert (
+        "roc_auc, inconclusive: same recipe refitted on 80 rows, which says nothing of the two models" in result.detail
+    )
 
 
 def test_the_first_candidate_has_nobody_to_be_worse_than(report: TrainingReport) -> None:
     result = judged(NotWorseThanChampion(metric="roc_auc"), Evidence(report))
     assert (result.passed, result.value) == (True, None)
+    assert result.detail == "roc_auc: there is no champion yet", "several gates of one name are told apart"
 
 
 def with_noise(report: TrainingReport, quantile_95: float) -> TrainingReport:

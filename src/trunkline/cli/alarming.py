@@ -26,7 +26,7 @@ def alarms(
         float | None, Parameter(help="Alerts per object and week; the use case's own budget by default.")
     ] = None,
     scores: Annotated[
-        Path | None, Parameter(help="Parquet file for the score of every object and period, with what is farthest.")
+        Path | None, Parameter(help="Parquet file, in a folder that is there, for all scores, with what is farthest.")
     ] = None,
     dry_run: Annotated[bool, Parameter(name="--list", help="Evaluate nothing, list what stands.", negative="")] = False,
     if_any: Annotated[
@@ -45,7 +45,8 @@ def alarms(
     Args:
         usecase: The use case.
         budget: Alerts per object and week; the use case's own budget by default.
-        scores: Parquet file for the score of every object and period, with the number that is farthest from its usual.
+        scores: Parquet file, in a folder that is there, for the score of every object and period, with the number that
+            is farthest from its usual.
         dry_run: Evaluate nothing, list what stands.
         if_any: Where no row came yet of what is watched there is nothing to judge, and no fault.
         run_id: The run that asks, for the alert of new alarms.

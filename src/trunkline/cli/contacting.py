@@ -23,7 +23,8 @@ def contact(
     ] = None,
     dry_run: Annotated[bool, Parameter(help="Only decide, and write nothing.", negative="")] = False,
     out: Annotated[
-        Path | None, Parameter(help="Write who gets what, and who nothing and why, to this CSV file.")
+        Path | None,
+        Parameter(help="Write who gets what, and who nothing and why, to this CSV file, in a folder that is there."),
     ] = None,
     common: Common = Common(),  # noqa: B008 - a frozen value
 ) -> int:
@@ -37,17 +38,22 @@ def contact(
         usecase: The use case.
         campaign: The run that made the audience; the newest one by default.
         dry_run: Only decide, and write nothing.
-        out: Write who gets what, and who nothing and why, to this CSV file.
+        out: Write who gets what, and who nothing and why, to this CSV file, in a folder that is there.
         common: Options of every command.
     """
+    from trunkline.files import replacing
     from trunkline.run.contacting import contact as decide
+    from trunkline.run.outputs import refuse_unwritable
 
+    if out is not None:
+        refuse_unwritable(out)
     with opened(common) as workspace:
         found, rows = decide(workspace, usecase, campaign=campaign, dry_run=dry_run)
         if out is not None:
             from pyarrow import csv
 
-            csv.write_csv(rows, out)
+            with replacing(out) as part:
+                csv.write_csv(rows, part)
     emit(found.model_dump(mode="json"), common=common, text=lambda: _show(found, dry_run=dry_run, out=out))
     return _OWED if any(one.state in ("owed", "refused") for one in found.published) else 0
 

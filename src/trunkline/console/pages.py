@@ -5,15 +5,18 @@ least role that may ask for it; what a table shows depends on who asks. Each pag
 records, everything escaped; errors are pages as well.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cache
+from http import HTTPStatus
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.routing import APIRoute
 from markupsafe import Markup
 
 from trunkline.console.alarms import SEVERITIES, FleetAlarms
@@ -89,7 +92,7 @@ def mount(
             masked.
         broken: Use cases that are installed and cannot be used, and why; told on the first page.
     """
-    router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
+    router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False, route_class=_PageRoute)
     pages = _Pages(reader, broken or {})
     for path, role, page in _routes(pages):
         options = [name for name in signature(page).parameters if name != "request" and f"{{{name}}}" not in path]
@@ -102,6 +105,7 @@ def _routes(pages: "_Pages") -> tuple[tuple[str, Role, Callable[..., Response]],
     """Every route with the least role that may ask for it."""
     return (
         ("/", "reader", pages.usecases),
+        ("/console", "reader", pages.begin),
         ("/console/runs", "reader", pages.runs),
         ("/console/runs/{run_id}", "reader", pages.run),
         ("/console/runs/{run_id}/report", "reader", pages.report),
@@ -124,6 +128,33 @@ def _routes(pages: "_Pages") -> tuple[tuple[str, Role, Callable[..., Response]],
         ("/console/tables/{usecase}/{dataset}/export", "operator", pages.export),
         ("/console/receipts", "reader", pages.receipts),
         ("/console/quarantine", "reader", pages.quarantine),
+    )
+
+
+class _PageRoute(APIRoute):
+    """A route whose refusals of options are pages, too."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Give what answers a request."""
+        answered = super().get_route_handler()
+
+        async def shown(request: Request) -> Response:
+            try:
+                return await answered(request)
+            except RequestValidationError as error:
+                return _refused(request, _misasked(error))
+
+        return shown
+
+
+def _misasked(error: RequestValidationError) -> RefusedRequestError:
+    """Say which option cannot be read, and what it may be; not what it was."""
+    first = error.errors()[0]
+    name, wanted = first["loc"][-1], str(first["msg"])
+    return RefusedRequestError(
+        f"the option {name!r} cannot be read: {wanted[:1].lower()}{wanted[1:]}",
+        status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        next_step="mend the address, or begin at a page of the menu",
     )
 
 
@@ -154,6 +185,10 @@ class _Pages:
         self._reader = reader
         self._broken = broken
         self._live = LivePage(reader, environment=_environment)
+
+    def begin(self) -> Response:
+        """Lead who asks for the console to its first page."""
+        return RedirectResponse("/", headers=_HEADERS)
 
     def usecases(self, request: Request) -> Response:
         return self._shown(

@@ -12,6 +12,7 @@ from trunkline.dags.content import content_of
 from trunkline.dags.literals import literal
 from trunkline.errors import InputError
 from trunkline.files import replacing
+from trunkline.run.outputs import refuse_unwritable
 
 if TYPE_CHECKING:
     from trunkline.run import Workspace
@@ -52,9 +53,7 @@ def write(text: str, out: Path) -> None:
     """
     if out.suffix != ".py":
         raise InputError("Airflow reads DAGs from Python files", where=str(out), next_step="e.g. --out dags/churn.py")
-    if out.is_dir() or not out.parent.is_dir():
-        what = "a folder stands where the file is to go" if out.is_dir() else "the folder of the file does not exist"
-        raise InputError(what, where=str(out), next_step="name a file in a folder that is there")
+    refuse_unwritable(out)
     try:
         with replacing(out) as part:
             part.write_text(text, encoding="utf-8")

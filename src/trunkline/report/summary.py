@@ -110,6 +110,8 @@ def against_champion(paired: PairedEvidence | None) -> str:
         if paired.unseen
         else f"on {count(paired.rows)} rows, both refitted in the same folds"
     )
+    if paired.drawn_by:
+        where += f" (interval by {paired.drawn_by})"
     if paired.low > 0 or paired.high < 0:
         return f"{turn.capitalize()} than version {paired.champion} in {known.label}: {size}, {where}."
     return (

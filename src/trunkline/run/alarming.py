@@ -23,6 +23,7 @@ from trunkline.lake import held
 from trunkline.lake.versions import current_rows, newest
 from trunkline.run.alerts import write_alerts
 from trunkline.run.notifying import announce
+from trunkline.run.outputs import refuse_unwritable
 from trunkline.run.records import refuse_malformed
 from trunkline.tasks.anomaly import AnomalyModel, Budget, gathered, learn, reason
 from trunkline.tasks.anomaly.alarms import Alarm, Found, advance, severity_of, tmf642, within_week
@@ -111,12 +112,14 @@ def evaluate_alarms(
         progress: Told what is being done and which share of it, in [0, 1].
 
     Raises:
-        InputError: The use case watches nothing.
+        InputError: The use case watches nothing, or the folder of the scores does not exist.
         SourceError: The lake has no rows of what is watched.
         BusyError: Another evaluation is going on, and has been for ``run_wait`` of the settings.
     """
     watched = _watched(usecase)
     refuse_malformed(run_id)
+    if scores is not None:
+        refuse_unwritable(scores)
     lock = workspace.folder("locks") / f"alarms-{usecase.name}.lock"
     with held(lock, what=f"alarms of {usecase.name}", timeout_s=workspace.settings.run_wait.total_seconds()):
         return _evaluated(workspace, usecase, watched, per_week, scores, run_id, progress)
@@ -299,7 +302,6 @@ def _write(workspace: "Workspace", usecase: "UseCase", changed: "list[Alarm]") -
 def _write_scores(engine: "Engine", scored: "ir.Table", path: Path) -> None:
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     with (
         replacing(path) as part,
         engine.batches(scored, rows=_SCORED_ROWS) as reader,

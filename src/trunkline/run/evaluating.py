@@ -32,6 +32,8 @@ class Evaluated(BaseModel):
         metrics: By scorer name, with 95 % intervals.
         ece_noise: What the calibration error of a perfect model would be by chance on so many rows; None for a
             regression.
+        drawn_by: By what the intervals were drawn, in words: rows, whole groups or days; and why by rows where the
+            task has groups.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,6 +46,7 @@ class Evaluated(BaseModel):
     refused: int
     metrics: Mapping[str, Interval]
     ece_noise: NoiseFloor | None
+    drawn_by: str
 
 
 def evaluate_files(
@@ -77,7 +80,7 @@ def evaluate_rows(
     import pyarrow.compute as pc
 
     from trunkline.stats.calibration import ece_noise_floor
-    from trunkline.tasks.comparison import score
+    from trunkline.tasks.comparison import drawn_by, score
     from trunkline.train import unseen_rows
 
     if usecase.task is None:
@@ -113,4 +116,5 @@ def evaluate_rows(
         refused=given.refused,
         metrics=metrics,
         ece_noise=noise,
+        drawn_by=drawn_by(labelled, model.info),
     )

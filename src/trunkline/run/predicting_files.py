@@ -14,6 +14,7 @@ from trunkline.errors import InputError, SchemaError
 from trunkline.files import replacing
 from trunkline.ingest.files import content_sha256
 from trunkline.run.looking import fitting_rows
+from trunkline.run.outputs import refuse_unwritable
 from trunkline.run.predicting import live_model
 from trunkline.run.records import past_run, refuse_malformed
 from trunkline.run.scored_log import ScoredLog, reasons_of
@@ -154,12 +155,7 @@ def predict_file(
 def _refuse_out(out: Path, source: Path) -> None:
     if out.suffix.lower() not in OUT_SUFFIXES:
         raise InputError("the form of the output is unknown", where=str(out), allowed=OUT_SUFFIXES)
-    if not out.parent.is_dir():
-        raise InputError(
-            "the folder of the output does not exist", where=str(out.parent), next_step="make it, or name another"
-        )
-    if out.is_dir():
-        raise InputError("a folder stands where the output is to go", where=str(out), next_step="name a file")
+    refuse_unwritable(out)
     if out.exists() and source.exists() and out.samefile(source):
         raise InputError("the output would take the place of the source", where=str(out), next_step="name another file")
 

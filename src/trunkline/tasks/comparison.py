@@ -38,6 +38,7 @@ __all__ = [
     "RecipeScores",
     "compare",
     "compare_refitted",
+    "drawn_by",
     "recipe_of",
     "recipe_scores",
     "score",
@@ -57,6 +58,8 @@ class PairedComparison(BaseModel):
         difference: Candidate minus champion; ``low`` is the one-sided lower bound at ``confidence``.
         p_value: Two-sided, of no difference.
         confidence: Confidence of each of the two bounds taken alone.
+        drawn_by: By what the interval was drawn, in words: ``rows``, ``whole GROUP``, ``folds``; and why by rows where
+            the task has groups.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +72,7 @@ class PairedComparison(BaseModel):
     difference: Interval
     p_value: float
     confidence: float
+    drawn_by: str
 
 
 class RecipeScores(BaseModel):
@@ -105,10 +109,23 @@ def score(model: Model, table: "pa.Table", *, seed: int) -> dict[str, Interval]:
     classification = model.info.task == "classification"
     rows, target = labelled(table, label=model.info.label, classification=classification)
     answers = model.scores(model.base.from_table(rows))
-    groups = _groups_of(rows, model.info)
+    groups, _ = _groups_of(rows, model.info)
     if classification:
         return headline(target, answers, threshold=model.info.threshold or 0.0, seed=seed, groups=groups)
     return regression_headline(target, answers, seed=seed, groups=groups)
+
+
+def drawn_by(rows: "pa.Table", info: ModelInfo) -> str:
+    """Say in words by what the intervals of :func:`score` and :func:`compare` are drawn.
+
+    Args:
+        rows: The labelled rows.
+        info: The model's record; of two models the candidate's.
+
+    Returns:
+        ``whole GROUP`` or ``rows``, and why by rows where the task has groups.
+    """
+    return _groups_of(rows, info)[1]
 
 
 def compare(
@@ -139,7 +156,7 @@ def compare(
     a = candidate.scores(candidate.base.from_table(rows))
     b = champion.scores(champion.base.from_table(rows))
     level = 2 * confidence - 1
-    groups = _groups_of(rows, candidate.info)
+    groups, words = _groups_of(rows, candidate.info)
     if metric == "roc_auc" and groups is None:
         exact = delong_test(target, a, b, level=level)
         return PairedComparison(
@@ -151,6 +168,7 @@ def compare(
             difference=exact.difference,
             p_value=exact.p_value,
             confidence=confidence,
+            drawn_by=words,
         )
     drawn = paired_bootstrap(
         target,
@@ -171,14 +189,21 @@ def compare(
         difference=drawn.difference,
         p_value=drawn.p_value,
         confidence=confidence,
+        drawn_by=words,
     )
 
 
-def _groups_of(rows: "pa.Table", info: ModelInfo) -> Places | None:
-    """The groups that are drawn whole; None where rows are independent, or all of one group."""
+def _groups_of(rows: "pa.Table", info: ModelInfo) -> tuple[Places | None, str]:
+    """The groups that are drawn whole, None where rows are; and in words by what is drawn."""
     name = info.recipe.get("group")
-    found = groups_of(rows, str(name)) if name is not None and name in rows.column_names else None
-    return found if found is not None and len(np.unique(found)) > 1 else None
+    if name is None:
+        return None, "rows"
+    if name not in rows.column_names:
+        return None, f"rows, for they lack the column {name}"
+    found = groups_of(rows, str(name))
+    if found is None or len(np.unique(found)) < 2:
+        return None, f"rows, for all are of one {name}"
+    return found, f"whole {name}"
 
 
 def _refuse_different(candidate: ModelInfo, champion: ModelInfo) -> None:
@@ -382,4 +407,5 @@ def compare_refitted(
         difference=test.mean,
         p_value=test.p_value,
         confidence=confidence,
+        drawn_by="folds" if new.group is None else f"folds of whole {new.group}",
     )

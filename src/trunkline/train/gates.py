@@ -63,6 +63,8 @@ class PairedEvidence(BaseModel):
         rows: Rows compared on.
         unseen: True: rows that neither had seen. False: both were refitted in the same folds.
         same_recipe: Both were refitted by one recipe, so that the difference is zero whatever the models are worth.
+        drawn_by: By what the interval was drawn, in words, e.g. ``whole cell_name``; empty in records of versions that
+            did not note it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -75,6 +77,7 @@ class PairedEvidence(BaseModel):
     rows: int
     unseen: bool
     same_recipe: bool = False
+    drawn_by: str = ""
 
 
 class EvaluateDocument(BaseModel):
@@ -214,17 +217,19 @@ def _minimum_metric(gate: MinimumMetric, evidence: Evidence) -> GateResult:
 def _not_worse(gate: NotWorseThanChampion, evidence: Evidence) -> GateResult:
     paired = evidence.paired.get(gate.metric)
     if paired is None:
-        return _not_applicable(gate.name, "there is no champion yet", 0.0 - gate.tolerance)
+        return _not_applicable(gate.name, f"{gate.metric}: there is no champion yet", 0.0 - gate.tolerance)
     if paired.same_recipe:
         return GateResult(
             name=gate.name,
             passed=gate.on_thin_evidence == "pass",
             value=None,
             limit=0.0 - gate.tolerance,
-            detail=f"inconclusive: same recipe refitted on {paired.rows} rows, which says nothing of the two models; "
+            detail=f"{gate.metric}, inconclusive: same recipe refitted on {paired.rows} rows, which says nothing of "
+            "the two models; "
             f"fewer labelled rows than needed are new to candidate and version {paired.champion}",
         )
     where = "rows neither has seen" if paired.unseen else "rows of the same folds, both refitted"
+    drawn = f", interval by {paired.drawn_by}" if paired.drawn_by else ""
     worse = paired.high < 0.0 - gate.tolerance
     loss = gate.tolerance + gate.margin
     thin = not worse and paired.low < -loss
@@ -235,7 +240,7 @@ def _not_worse(gate: NotWorseThanChampion, evidence: Evidence) -> GateResult:
         value=paired.difference,
         limit=0.0 - gate.tolerance,
         detail=f"{gate.metric} {paired.difference:+.4f} [{paired.low:+.4f}, {paired.high:+.4f}] against version "
-        f"{paired.champion} on {paired.rows} {where}{said}",
+        f"{paired.champion} on {paired.rows} {where}{drawn}{said}",
     )
 
 

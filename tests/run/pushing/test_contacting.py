@@ -140,6 +140,20 @@ def test_the_cap_holds_over_campaigns(campaigns: "Campaigns", tmp_path: Path, mo
     assert (newest["campaign"], newest["sent"], newest["withheld"]) == ("run-2", 1, {"capped": 1})
 
 
+def test_a_folder_that_is_not_there_is_refused_before_anything_is_decided(
+    campaigns: "Campaigns", tmp_path: Path
+) -> None:
+    campaigns.audience("run-1", ["a"])
+    campaigns.consents(tmp_path, ("a", True))
+    out = tmp_path / "nowhere" / "who.csv"
+    code, _, err = campaigns.trunkline("contact", "upgrade", "--out", str(out), "--workspace", campaigns.root)
+    assert code == 2
+    assert "the folder of the file does not exist" in err
+    assert not out.parent.exists()
+    with campaigns.open() as workspace:
+        assert not workspace.lake.exists("platform.messages")
+
+
 def test_what_cannot_be_is_said(campaigns: "Campaigns") -> None:
     for asked, said in (
         (("contact", "upgrade"), "has no audience yet"),

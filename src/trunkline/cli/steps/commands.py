@@ -152,6 +152,7 @@ def evaluate(
     emit(document, common=common, text=lambda: show_metrics(f"{usecase}, version {found.model_version}", document))
     if not common.json:
         print(f"{found.rows} rows scored, {found.seen} left out as seen in training, {found.refused} refused")
+        print(f"intervals are drawn by {found.drawn_by}")
         if found.ece_noise is not None:
             print(
                 f"noise floor of ece on so many rows: {found.ece_noise.mean:.4f}, "

@@ -79,6 +79,7 @@ def paired_evidence(context: StepContext, trained: TrainDocument, champion: str)
             high=found.difference.high,
             rows=found.rows,
             unseen=enough,
+            drawn_by=found.drawn_by,
         )
     return evidence
 

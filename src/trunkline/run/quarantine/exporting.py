@@ -15,6 +15,7 @@ from trunkline.checks import ROW
 from trunkline.contracts.records import QUARANTINE
 from trunkline.errors import InputError
 from trunkline.ingest.privacy import opening
+from trunkline.run.outputs import refuse_unwritable
 from trunkline.run.quarantine.editing import LINE_COLUMN, REASONS_COLUMN, open_rows
 from trunkline.run.quarantine.listing import shown_text
 from trunkline.run.quarantine.states import BATCH_ROWS, LINE, held_batch, is_whole
@@ -42,11 +43,12 @@ def export_batch(workspace: "Workspace", batch: str, path: Path, *, reason: str 
 
     Raises:
         UnknownNameError: The quarantine holds nothing of that batch, or no row of it failed for that reason.
-        InputError: The file exists, or its suffix is unknown.
+        InputError: The file exists, its folder does not, or its suffix is unknown.
     """
     held_batch(workspace, batch, reason=reason)
     if path.suffix.lower() not in FORMS:
         raise InputError("the form of the file is not known", where=str(path), allowed=FORMS)
+    refuse_unwritable(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         if path.exists():

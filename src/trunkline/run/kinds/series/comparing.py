@@ -67,6 +67,7 @@ def paired_series(context: StepContext, trained: TrainDocument, champion: str) -
             rows=pairs,
             unseen=True,
             same_recipe=same,
+            drawn_by="whole days",
         )
     return found
 

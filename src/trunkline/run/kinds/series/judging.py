@@ -81,6 +81,7 @@ def evaluate_series(
         refused=given.refused,
         metrics=metrics,
         ece_noise=None,
+        drawn_by="whole days",
     )
 
 
