@@ -168,6 +168,27 @@ def test_a_counter_of_two_sets_is_that_of_the_row_that_came_last(taken: Taken) -
     assert found["lte_ip_throughput_dl"] == pytest.approx(30.0)
 
 
+def test_sets_of_one_name_are_told_apart(taken: Taken) -> None:
+    text = file_of(measured(RADIO, info="cells"), measured(BEARERS, info="cells"))
+    for again in range(2):
+        taken.ingest(text.replace(' vendorName="Vendor"', f' vendorName="{again}"'))
+        sets = taken.sets()
+        assert len(set(sets)) == len(sets) == 2
+        assert all(name.startswith("cells#") for name in sets)
+        whole(taken.indicators())
+    better = {cell: {**counted, "ERAB.EstabInitSuccNbr.sum": 90} for cell, counted in CELLS.items()}
+    taken.ingest(file_of(measured(BEARERS, info="cells", cells=better)))
+    found = taken.indicators()
+    assert found["lte_erab_accessibility"] == pytest.approx(100 * 0.99 * 0.9), "corrected, though alone"
+
+
+def test_one_set_of_two_lengths_is_two(taken: Taken) -> None:
+    hour = {cell: {**counted, "RRC.ConnEstabAtt.sum": 900} for cell, counted in CELLS.items()}
+    taken.ingest(file_of(measured(NAMES, info="all"), measured(NAMES, info="all", cells=hour, seconds=3600)))
+    assert len(set(taken.sets())) == 2
+    whole(taken.indicators())
+
+
 def test_sets_of_a_longer_period_are_not_mixed_in(taken: Taken) -> None:
     taken.ingest(file_of(measured(RADIO, info="radio"), measured(BEARERS, info="bearers", seconds=3600)))
     found = taken.indicators()

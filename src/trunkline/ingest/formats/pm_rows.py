@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -54,6 +54,7 @@ class CounterNames:
         counters: Columns of all counters, in the order of the file.
         values: How many measured objects there are.
         end_at: When the collection ended, as the footer says; None where it does not.
+        several: Names that more than one set of an element has, each with the place of its ``measData``, from 1.
     """
 
     def __init__(self, source: ByteStream) -> None:
@@ -62,14 +63,18 @@ class CounterNames:
         self.counters: dict[str, None] = {}
         self.values = 0
         self.end_at: str | None = None
+        self.several: set[tuple[int, str]] = set()
         self._source = source
+        self._place = 0
+        self._forms: dict[str, str] = {}  # of the sets of one element
+        self._info, self._duration, self._own = "", "", list[str]()
         self._tags: dict[str, str] = {}
         self._attributes: set[str] = set()
 
     @property
     def held(self) -> int:
-        """How many different names of elements and attributes there were."""
-        return len(self._tags) + len(self._attributes)
+        """How many different names of elements, attributes and sets are remembered."""
+        return len(self._tags) + len(self._attributes) + len(self._forms) + len(self.several)
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """An element begins."""
@@ -85,8 +90,17 @@ class CounterNames:
         self.depth += 1
         self._attributes.update(attributes)
         del self.text[:]
+        if name == "r":
+            return
         if name == "measValue":
             self.values += 1
+        elif name == "measInfo":
+            self._info, self._duration, self._own = attributes.get("measInfoId", ""), "", []
+        elif name == "granPeriod":
+            self._duration = attributes.get("duration", "")
+        elif name == "measData":
+            self._place += 1
+            self._forms = {}
         elif name == "measCollec":
             self.end_at = attributes.get("endTime", self.end_at)
 
@@ -97,9 +111,14 @@ class CounterNames:
         if name == "measType":
             counter = "".join(self.text).strip()
             if counter:
-                self.counters[counter_column(counter)] = None
+                self._own.append(counter_column(counter))
         elif name == "measTypes":
-            self.counters.update(dict.fromkeys(map(counter_column, "".join(self.text).split())))
+            self._own += map(counter_column, "".join(self.text).split())
+        elif name == "measInfo":
+            self.counters.update(dict.fromkeys(self._own))
+            named, form = _set_name(self._info, self._own), _form(self._duration, self._own)
+            if self._forms.setdefault(named, form) != form:
+                self.several.add((self._place, named))
         del self.text[:]
 
 
@@ -110,16 +129,25 @@ class Rows:
         header: All columns.
         aside: Takes suspect and malformed rows.
         end_at: When the collection ended; for periods that state neither end nor duration.
+        several: Of :class:`CounterNames`: names of sets that do not tell them apart.
 
     Attributes:
         count: How many rows are collected.
     """
 
-    def __init__(self, header: tuple[str, ...], aside: Aside, *, end_at: str | None) -> None:
+    def __init__(
+        self,
+        header: tuple[str, ...],
+        aside: Aside,
+        *,
+        end_at: str | None,
+        several: Collection[tuple[int, str]] = (),
+    ) -> None:
         self.text: list[str] = []
         self.depth = 0
         self.count = 0
         self._header, self._aside, self._file_end_at = header, aside, end_at
+        self._several, self._place = several, 0
         self._columns: dict[str, list[str | None]] = {}
         self._number = 0
         self._kinds: dict[str, str] = {}
@@ -178,6 +206,7 @@ class Rows:
             self._element, self._shared = attributes, None
         elif name == "measData":
             self._element = {}
+            self._place += 1
         elif name == "fileHeader":
             self._prefix = attributes.get("dnPrefix", "")
         elif name == "measCollec":
@@ -264,8 +293,14 @@ class Rows:
             "element_label": element.get("userLabel") or None,
             "element_software": element.get("swVersion") or None,
             "job": self._job or None,
-            "meas_info": self._info or _nameless(self._taken),
+            "meas_info": self._set(),
         }
+
+    def _set(self) -> str:
+        """Name the group; by its counters and period as well where its own name does not tell it apart."""
+        counters = self._counters.values()
+        named = _set_name(self._info, counters)
+        return f"{named}#{_form(self._duration, counters)}" if (self._place, named) in self._several else named
 
     def _object(self) -> str | None:
         local, ldn = self._element.get("localDn", ""), self._ldn
@@ -294,9 +329,17 @@ class Rows:
         return pa.RecordBatch.from_arrays(arrays, names=list(self._header))
 
 
-def _nameless(counters: Iterable[str]) -> str:
-    """Name a group that has no ``measInfoId`` by its counters, so that it has the same name in every file."""
-    return f"set-{hashlib.sha256(' '.join(sorted(counters)).encode()).hexdigest()[:12]}"
+def _set_name(info: str, counters: Iterable[str]) -> str:
+    """Name a group; one that has no ``measInfoId`` by its counters, so that it has the same name in every file."""
+    return info or f"set-{_digest(counters)}"
+
+
+def _form(duration: str, counters: Iterable[str]) -> str:
+    return _digest((duration, *counters))
+
+
+def _digest(words: Iterable[str]) -> str:
+    return hashlib.sha256(" ".join(sorted(words)).encode()).hexdigest()[:12]
 
 
 def _seconds(duration: str) -> int | None:

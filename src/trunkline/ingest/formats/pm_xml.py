@@ -4,9 +4,9 @@ Columns: ``begin_at, end_at`` (as the file states them, with its zone), ``granul
 the managed element, else its ``userLabel``), ``element_label, element_software``, ``object`` (its full name:
 ``dnPrefix``, ``localDn`` and ``measObjLdn``, joined by commas; a ``measObjLdn`` that begins with ``localDn`` is not
 given it twice), ``job, meas_info`` (``measInfoId``; of a group without one ``set-`` and a digest of its counters'
-names), ``suspect``, and one column per counter of all groups. A counter that a group does
-not have, an empty value and ``NIL`` are null. A counter named like one of the columns before becomes
-``counter.NAME``.
+names; where groups of one ``measData`` have one name and other counters or periods, ``#`` and a digest of both behind
+it), ``suspect``, and one column per counter of all groups. A counter that a group does not have, an empty value and
+``NIL`` are null. A counter named like one of the columns before becomes ``counter.NAME``.
 
 Both forms of the standard are read, also mixed: ``measTypes``/``measResults`` and ``measType p=``/``r p=``; names may
 have any prefix of a namespace or none. Where ``endTime`` is missing, the period begins with the file's ``beginTime``.
@@ -44,13 +44,13 @@ def open_pm_xml(source: ByteStream) -> RawFile:
         raise empty(source.path)
     header = (*FIXED_COLUMNS, *names.counters)
     aside = Aside(source.path, most_bytes=source.limits.max_refused_mb << 20)
-    return RawFile(source.path, header, _batches(source, header, names.end_at, aside), aside.lines)
+    return RawFile(source.path, header, _batches(source, header, names, aside), aside.lines)
 
 
 def _batches(
-    source: ByteStream, header: tuple[str, ...], end_at: str | None, aside: Aside
+    source: ByteStream, header: tuple[str, ...], names: CounterNames, aside: Aside
 ) -> "Iterator[pa.RecordBatch]":
-    rows = Rows(header, aside, end_at=end_at)
+    rows = Rows(header, aside, end_at=names.end_at, several=names.several)
     for _ in parse(source, rows):
         if rows.is_full():
             yield rows.batch()
