@@ -12,6 +12,7 @@
     │   ├── SchemaError        a source lacks columns, or has too many claims on one
     │   │   └── MappingError   a mapping of columns names what is not there
     │   ├── RowsRefusedError   rows break their contract (raised by ``validate``)
+    │   │   └── OverBudgetError  more of a batch's rows than its reject budget allows
     │   ├── LabelError         the label cannot be learned from
     │   ├── UnknownNameError   no such use case, run, model, table, dataset
     │   └── TamperedError      a stored model or ledger is not what was written
@@ -41,6 +42,7 @@ __all__ = [
     "LabelError",
     "MappingError",
     "MissingExtraError",
+    "OverBudgetError",
     "RowsRefusedError",
     "SchemaError",
     "SourceError",
@@ -174,6 +176,32 @@ class RowsRefusedError(InputError):
     ) -> None:
         super().__init__(what, where=where, allowed=allowed, next_step=next_step)
         self.reasons = dict(reasons)
+
+
+class OverBudgetError(RowsRefusedError):
+    """More rows of a batch break their contract than its reject budget allows; nothing of it was written.
+
+    Attributes:
+        read: Rows of the batch.
+        quarantined: Rows of it that broke their contract.
+        budget: Largest allowed share of them in [0, 1].
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        read: int,
+        quarantined: int,
+        budget: float,
+        reasons: dict[str, int],
+        where: str = "",
+        next_step: str = "",
+    ) -> None:
+        super().__init__(what, reasons=reasons, where=where, next_step=next_step)
+        self.read = read
+        self.quarantined = quarantined
+        self.budget = budget
 
 
 class LabelError(InputError):

@@ -85,7 +85,7 @@ def test_days_rules_sources_columns_and_contracts_are_shown(empty: "Console", ap
 
 def test_the_sum_of_the_days_is_the_sum_of_the_receipts() -> None:
     receipts = [Receipt.model_validate(receipt(days, rows=days + 1, refused=days % 3)) for days in range(40)]
-    health = health_of(receipts, declared={}, mains={}, budgets={}, now=AT)
+    health = health_of(receipts, attempts=[], declared={}, mains={}, budgets={}, now=AT)
     found = dataset_quality(
         "leaving", "customers", receipts=receipts, health=health, declared={}, fingerprint="newer", budget=0.1,
         newest_event_at=None, days=30, now=AT,
@@ -110,28 +110,38 @@ def test_a_span_that_cannot_be_is_refused(empty: "Console", days: str) -> None:
     assert empty.client.get(f"/console/quality?days={days}").status_code == 422
 
 
-def run(run_id: str, state: str, *, source: str) -> dict[str, object]:
+def attempt(source: str, *, refused: int, dataset: str | None) -> dict[str, object]:
     return {
-        "run_id": run_id,
+        "attempt_id": f"{source} {refused} {dataset}",
+        "run_id": "r",
         "usecase": "leaving",
-        "state": state,
-        "started_at": AT,
-        "changed_at": AT,
-        "code_version": "1",
-        "document": json.dumps({"sources": [source]} if state == "started" else {"error": "it broke"}),
+        "dataset": dataset,
+        "source": source,
+        "outcome": "refused" if refused else "taken",
+        "taken": 1,
+        "read": 1,
+        "refused": refused,
+        "error": "SchemaError" if refused else None,
+        "refused_rows": None,
+        "refused_read": None,
+        "budget": None,
+        "attempted_at": AT,
     }
 
 
-def test_states_of_sources_count_bytes_and_failed_runs(empty: "Console", append: Append) -> None:
+def test_states_of_sources_count_bytes_and_refusals(empty: "Console", append: Append) -> None:
     source = "/in/customers-20260301.csv"
     receipts = [receipt(0, source=source, bytes=1_000), receipt(1, bytes=500), receipt(2)]
     append(empty.lake, "platform.receipts", receipts)
-    runs = [run(name, "started", source=source) for name in ("well", "broke", "broke later", "broke again")]
-    runs += [run(name, "failed", source=source) for name in ("broke", "broke later", "broke again")]
-    append(empty.lake, "platform.runs", [*runs, run("other", "started", source="/in/other.csv")])
-    step = {"run_id": "broke later", "usecase": "leaving", "step": "ingest", "document": "{}", "seconds": 1.0}
-    append(empty.lake, "platform.steps", [{**step, "finished_at": AT}])
-    (found,) = empty.reader.sources()
+    attempts = [
+        attempt("/in/customers-*.csv", refused=1, dataset="customers"),
+        attempt("/in/customers-*.csv", refused=0, dataset="customers"),
+        attempt("/in/customers-*.csv", refused=1, dataset=None),
+        attempt("/in/customers-*.csv", refused=7, dataset="payments"),
+    ]
+    append(empty.lake, "platform.attempts", attempts)
+    found, other = empty.reader.sources()
+    assert (other.health.key.dataset, other.batches, other.errors) == ("payments", 0, 7)
     assert (found.size_bytes, found.errors) == (1_500, 2)
 
 

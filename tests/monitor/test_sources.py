@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.contracts.records import Receipt
+from trunkline.contracts.records import Receipt, SourceAttempt
 from trunkline.errors import InputError
 from trunkline.monitor import SourceHealth, Window, health_of, source_alerts, source_of, source_readings
 from trunkline.monitor.schedules import due_after
@@ -46,6 +46,26 @@ def receipt(at: datetime, *, rows: int = 1000, refused: int = 0, **more: object)
     return Receipt.model_validate({**said, **more})
 
 
+def attempt(at: datetime, **more: object) -> SourceAttempt:
+    said: dict[str, object] = {
+        "attempt_id": f"{more.get('source')}-{at.isoformat()}",
+        "run_id": "r",
+        "usecase": "leaving",
+        "dataset": "customers",
+        "source": "/in/customers-*.csv",
+        "outcome": "taken",
+        "taken": int(bool(more.get("read"))),
+        "read": 0,
+        "refused": 0,
+        "error": None,
+        "refused_rows": None,
+        "refused_read": None,
+        "budget": None,
+        "attempted_at": at,
+    }
+    return SourceAttempt.model_validate({**said, **more})
+
+
 def daily(days: int, *, rows: Sequence[int] = (1000,)) -> list[Receipt]:
     return [receipt(START + number * DAY, rows=rows[number % len(rows)]) for number in range(days)]
 
@@ -56,9 +76,11 @@ def health(
     now: datetime,
     declared: dict[str, AnySource] | None = None,
     budget: float | None = None,
+    attempts: Sequence[SourceAttempt] = (),
 ) -> tuple[SourceHealth, ...]:
     return health_of(
         receipts,
+        attempts=attempts,
         declared=declared or {},
         mains={"leaving": "customers"},
         budgets={("leaving", "customers"): budget},
@@ -139,6 +161,101 @@ def test_a_declared_source_that_never_delivered_is_listed() -> None:
     (found,) = health([], now=START, declared={"api": api})
     assert (found.key.source, found.newest, problems(found)) == ("api", None, [])
     assert source_readings([found], window=Window("r", "leaving", "1", START)) == ()
+
+
+REFUSED = {"outcome": "refused", "refused": 1}
+OVER = {**REFUSED, "error": "OverBudgetError", "refused_rows": 12, "refused_read": 40, "budget": 0.1}
+
+
+def api(schedule: Schedule | None) -> dict[str, AnySource]:
+    return {"api": RestSource(kind="rest", usecase="leaving", url="https://127.0.0.1/x", schedule=schedule)}
+
+
+def test_a_source_that_never_delivered_is_late_from_when_it_was_first_seen() -> None:
+    seen = attempt(START, source="api", outcome="declared")
+    declared = api(Schedule(every=DAY))
+    (found,) = health([], attempts=[seen], now=START + 1.1 * DAY, declared=declared)
+    assert (found.newest, problems(found), found.is_known) == (None, [], True)
+    (late,) = health([], attempts=[seen], now=START + 1.2 * DAY, declared=declared)
+    assert problems(late) == ["late"]
+    assert late.findings[0].text.startswith("it was first seen 28.8 hours ago and nothing has come")
+    refused = attempt(START + DAY, source="api", **REFUSED, error="UnavailableError")
+    (failing,) = health([], attempts=[refused, seen], now=START + 1.2 * DAY, declared=declared)
+    assert problems(failing) == ["late", "failed"]
+    assert problems(health([], attempts=[seen], now=START + 900 * DAY, declared=api(None))[0]) == []
+
+
+def test_a_source_that_answers_with_nothing_is_empty_and_not_late() -> None:
+    declared = api(Schedule(every=DAY))
+    brought = [
+        one
+        for day in range(3)
+        for one in (
+            receipt(START + day * DAY, piece=f"api/{day + 1}"),
+            attempt(START + day * DAY, source="api", read=1000),
+        )
+    ]
+    receipts = [one for one in brought if isinstance(one, Receipt)]
+    attempts = [one for one in brought if isinstance(one, SourceAttempt)]
+    attempts.append(attempt(START + 3 * DAY, source="api"))
+    (quiet,) = health(receipts, attempts=attempts, now=START + 3.5 * DAY, declared=declared)
+    assert problems(quiet) == ["empty"]
+    assert quiet.findings[0].text == "it answered and had no new row"
+    (silent,) = health(receipts, attempts=attempts, now=START + 5 * DAY, declared=declared)
+    assert problems(silent) == ["late", "empty"]
+    assert "it last answered 2.0 days ago" in silent.findings[0].text
+    alerts = source_alerts([silent, quiet], run_id="r", raised_at=START)
+    assert len({alert.alert_id for alert in alerts}) == 2
+    known = attempt(START + 3 * DAY, source="api", read=1000, taken=1)
+    assert (
+        problems(health(receipts, attempts=[*attempts[:-1], known], now=START + 3.5 * DAY, declared=declared)[0]) == []
+    )
+
+
+def test_a_source_that_is_asked_more_often_than_it_has_news_is_empty_after_three_usual_gaps() -> None:
+    hour = timedelta(hours=1)
+    receipts = [receipt(START + day * DAY, piece=f"api/{day + 1}") for day in range(5)]
+    attempts = [
+        attempt(START + n * hour, source="api", read=1000 if n in range(0, 97, 24) else 0) for n in range(4 * 24 + 73)
+    ]
+    declared = api(Schedule(every=hour))
+    for asked, said in ((4 * 24 + 23, []), (4 * 24 + 72, []), (4 * 24 + 73, ["empty"])):
+        now = START + asked * hour
+        attempts.append(attempt(now, source="api"))
+        (found,) = health(
+            receipts, attempts=[one for one in attempts if one.attempted_at <= now], now=now, declared=declared
+        )
+        assert problems(found) == said, asked
+
+
+def test_a_batch_stopped_over_its_budget_is_found_though_it_left_no_receipt() -> None:
+    over = attempt(START + DAY, **OVER)
+    (found,) = health([receipt(START)], attempts=[over], now=START + DAY)
+    assert problems(found) == ["over_budget"]
+    assert (found.findings[0].value, found.findings[0].limit) == (0.3, 0.1)
+    assert found.findings[0].text.endswith("nothing of the batch was written")
+    (alone,) = health([], attempts=[over], now=START + DAY)
+    assert problems(alone) == ["over_budget"]
+    (mended,) = health([receipt(START), receipt(START + 2 * DAY)], attempts=[over], now=START + 2 * DAY)
+    assert problems(mended) == []
+
+
+def test_a_refusal_is_failing_until_something_comes() -> None:
+    refused = attempt(START + DAY, taken=3, read=30, **{**REFUSED, "refused": 2}, error="SchemaError")
+    (found,) = health([receipt(START)], attempts=[refused], now=START + DAY)
+    assert problems(found) == ["failed"]
+    assert found.findings[0].text == "2 of 5 files or pieces of the last attempt ended with SchemaError"
+    again = attempt(START + 2 * DAY, taken=1, read=10)
+    assert problems(health([receipt(START)], attempts=[again, refused], now=START + 2 * DAY)[0]) == []
+
+
+def test_a_source_of_several_datasets_is_judged_by_those_that_came() -> None:
+    declared: dict[str, AnySource] = {"drop": folder(Schedule(every=DAY))}
+    other = receipt(START, source="/in/payments.csv", dataset="payments")
+    seen = attempt(START - DAY, source="drop", outcome="declared", dataset=None)
+    refused = attempt(START + timedelta(hours=1), source="drop", dataset=None, **REFUSED, error="SchemaError")
+    (found,) = health([other], attempts=[seen, refused], now=START + timedelta(hours=2), declared=declared)
+    assert (found.key.dataset, problems(found)) == ("payments", ["failed"])
 
 
 def test_an_arrival_of_which_nothing_was_taken_in_is_empty() -> None:

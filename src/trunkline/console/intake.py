@@ -1,22 +1,21 @@
-"""Questions to the lake about what came in: receipts, the newest events, and sums per source.
+"""Questions to the lake about what came in: receipts, attempts, the newest events, and sums per source.
 
 Takes a lake and what is installed and declared, gives the records of :mod:`trunkline.console.quality` and the state of
 every source. Receipts older than the history, or beyond the newest so many, are left out of everything but the sums.
 """
 
-import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from trunkline.checks import arrow_schema
 from trunkline.console.quality import DatasetQuality, dataset_quality
 from trunkline.contracts import Contract
-from trunkline.contracts.records import RECEIPTS, RUNS, STEPS, Receipt, RunRecord
+from trunkline.contracts.records import ATTEMPTS, RECEIPTS, Receipt, SourceAttempt
 from trunkline.ingest.budget import budget_of
 from trunkline.monitor import SourceHealth, SourceKey, health_of, source_of
+from trunkline.run.attempts import recent_attempts
 from trunkline.run.source_health import HISTORY_DAYS, recent_receipts
 from trunkline.spec import UseCase
 from trunkline.spec.sources import AnySource
@@ -41,7 +40,7 @@ class SourceState:
         duplicates: Rows ever left out as repetitions.
         seconds: Time that all batches took.
         size_bytes: Bytes of all batches as they came, where they were counted.
-        errors: Runs of the last days that failed before its rows were in.
+        errors: Files, pieces and pulls of it that were ever refused.
     """
 
     health: SourceHealth
@@ -80,7 +79,7 @@ class Intake:
             only: Use case and dataset, to look at that one alone.
         """
         receipts = recent_receipts(lake, now=now, usecase=only and only[0], dataset=only and only[1])
-        health = self._health(receipts, now=now)
+        health = self._health(lake, receipts, now=now, usecase=only and only[0])
         return tuple(
             dataset_quality(
                 usecase,
@@ -106,7 +105,7 @@ class Intake:
             now: UTC.
         """
         sums: dict[SourceKey, SourceState] = {
-            one.key: SourceState(one) for one in self._health(recent_receipts(lake, now=now), now=now)
+            one.key: SourceState(one) for one in self._health(lake, recent_receipts(lake, now=now), now=now)
         }
         for row in _sums(lake):
             key = source_of(
@@ -127,17 +126,16 @@ class Intake:
                     seconds=state.seconds + float(str(row["seconds"])),
                     size_bytes=state.size_bytes + int(str(row["bytes"] or 0)),
                 )
-        failed = Counter(
-            self._key_of(started) for started in _failed_intakes(lake, since=now - timedelta(days=HISTORY_DAYS))
-        )
-        return tuple(replace(state, errors=failed[key]) for key, state in sums.items())
-
-    def _key_of(self, started: "_Started") -> SourceKey:
-        """The source of a run that failed, as its receipt would have told it."""
-        usecase = self.usecases.get(started.usecase)
-        dataset = started.dataset or (usecase.main if usecase else "")
-        piece = f"{started.source}/" if started.source in self.declared else None
-        return source_of(started.usecase, dataset, source=started.source, piece=piece, declared=self.declared)
+        for row in _refusals(lake):
+            usecase, source, refused = str(row["usecase"]), str(row["source"]), int(str(row["refused"]))
+            dataset = row["dataset"]
+            # what was refused before anything told its dataset stands with the first that the source is known by
+            keys = [
+                key for key in sums if (key.usecase, key.source) == (usecase, source) and dataset in (None, key.dataset)
+            ]
+            for key in keys[:1]:
+                sums[key] = replace(sums[key], errors=sums[key].errors + refused)
+        return tuple(sums.values())
 
     def _datasets(self) -> dict[tuple[str, str], type[Contract]]:
         return {
@@ -149,9 +147,12 @@ class Intake:
     def _budget(self, contract: type[Contract]) -> float | None:
         return budget_of(contract.table, self.reject_budget)
 
-    def _health(self, receipts: Sequence[Receipt], *, now: datetime) -> tuple[SourceHealth, ...]:
+    def _health(
+        self, lake: "Lake", receipts: Sequence[Receipt], *, now: datetime, usecase: str | None = None
+    ) -> tuple[SourceHealth, ...]:
         return health_of(
             receipts,
+            attempts=recent_attempts(lake, since=now - timedelta(days=HISTORY_DAYS), usecase=usecase),
             declared=self.declared,
             mains={name: usecase.main for name, usecase in self.usecases.items()},
             budgets={key: self._budget(contract) for key, contract in self._datasets().items()},
@@ -181,35 +182,17 @@ def _sums(lake: "Lake") -> list[dict[str, object]]:
     return found
 
 
-class _Started(NamedTuple):
-    """What a run was to take in."""
-
-    usecase: str
-    dataset: str | None
-    source: str
-
-
-def _failed_intakes(lake: "Lake", *, since: datetime) -> list[_Started]:
-    """Every source of the runs that failed before its rows were in, as their first record names it."""
-    if not lake.exists(RUNS):
+def _refusals(lake: "Lake") -> list[dict[str, object]]:
+    """Files and pieces that were refused, ever, per source."""
+    if not lake.exists(ATTEMPTS):
         return []
-    rows = lake.arrow(
-        RUNS,
-        schema=arrow_schema(RunRecord),
-        where=lambda table: (table["started_at"] >= since) & table["state"].isin(["started", "failed"]),
+
+    def summed(rows: "ir.Table") -> "ir.Table":
+        return rows.group_by(["usecase", "dataset", "source"]).aggregate(refused=rows["refused"].sum())
+
+    found: list[dict[str, object]] = lake.collect(
+        summed, ATTEMPTS, schemas={ATTEMPTS: arrow_schema(SourceAttempt)}
     ).to_pylist()
-    failed = {str(row["run_id"]) for row in rows if row["state"] == "failed"}
-    if failed and lake.exists(STEPS):
-        done = lake.arrow(STEPS, columns=["run_id"], where=lambda table: table["run_id"].isin(sorted(failed)))
-        failed -= set(done.column("run_id").to_pylist())
-    started = {str(row["run_id"]): row for row in rows if row["state"] == "started" and row["run_id"] in failed}
-    found = []
-    for row in started.values():
-        arguments = json.loads(str(row["document"]))
-        found += [
-            _Started(str(row["usecase"]), arguments.get("dataset"), str(source))
-            for source in arguments.get("sources") or ()
-        ]
     return found
 
 

@@ -6,11 +6,13 @@ the record; everything that is filtered or joined on has a column of its own.
 
 from typing import ClassVar, Final, Literal
 
+from trunkline.contracts.attempts import SourceAttempt
 from trunkline.contracts.contract import Contract, Table, field
 from trunkline.contracts.kinds import Flag, Instant, Integer, Number, Text
 
 __all__ = [
     "ALERTS",
+    "ATTEMPTS",
     "AUDIENCES",
     "ENTITY_TABLES",
     "EXPORTS",
@@ -39,6 +41,7 @@ __all__ = [
     "Receipt",
     "Reidentification",
     "RunRecord",
+    "SourceAttempt",
     "StepRecord",
     "VaultEntry",
 ]
@@ -316,6 +319,9 @@ READINGS: Final = "platform.readings"
 RECEIPTS: Final = "platform.receipts"
 """Lake table of the receipts."""
 
+ATTEMPTS: Final = "platform.attempts"
+"""Lake table of the attempts to take sources in."""
+
 QUARANTINE: Final = "platform.quarantine"
 """Lake table of the refused rows."""
 
@@ -345,6 +351,7 @@ OUTGOING: Final = "messages"
 
 RECORDS: Final[dict[str, type[Contract]]] = {
     RECEIPTS: Receipt,
+    ATTEMPTS: SourceAttempt,
     QUARANTINE: QuarantinedRow,
     RUNS: RunRecord,
     STEPS: StepRecord,

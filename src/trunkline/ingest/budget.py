@@ -1,14 +1,15 @@
 """The reject budget: how large a share of a batch may fail before the batch is stopped as a whole.
 
 Takes counts, gives nothing, or refuses. A batch over its budget leaves nothing behind: no row, no quarantine, no
-receipt, so that the same file can come again once its export, its mapping or the budget is mended.
+receipt, so that the same file can come again once its export, its mapping or the budget is mended. That it came stands
+among the attempts of its source (:mod:`trunkline.run.attempts`).
 """
 
 from collections.abc import Mapping
 from typing import Final
 
 from trunkline.contracts import Table
-from trunkline.errors import RowsRefusedError
+from trunkline.errors import OverBudgetError
 
 __all__ = ["budget_of", "refuse_beyond_budget"]
 
@@ -38,21 +39,24 @@ def refuse_beyond_budget(
         where: The source.
 
     Raises:
-        RowsRefusedError: More than that share failed.
+        OverBudgetError: More than that share failed.
 
     >>> refuse_beyond_budget(100, 5, {"age.minimum": 5}, budget=0.05, where="a.csv")
     >>> refuse_beyond_budget(100, 6, {"age.minimum": 6}, budget=0.05, where="a.csv")
     Traceback (most recent call last):
         ...
-    trunkline.errors.RowsRefusedError: ...
+    trunkline.errors.OverBudgetError: ...
     """
     if budget is None or quarantined <= budget * read:
         return
     most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{reason} ({count})" for reason, count in most[:_MOST_REASONS])
-    raise RowsRefusedError(
+    raise OverBudgetError(
         f"{quarantined} of {read} rows ({quarantined / read:.2%}) break the contract, "
         f"the budget is {budget:.2%}: {shown}",
+        read=read,
+        quarantined=quarantined,
+        budget=budget,
         reasons=dict(most),
         where=where,
         next_step="nothing was written: mend the export or the mapping (--map), or raise the budget "

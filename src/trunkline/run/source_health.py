@@ -1,12 +1,18 @@
-"""How the sources of a use case stand, read from the receipts of their batches."""
+"""How the sources of a use case stand, read from their receipts and attempts, and told where something is wrong.
 
+No model has a part in it: sources of pure ingestion, and those of a use case without a champion, are judged as all are.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import RECEIPTS, Receipt
+from trunkline.contracts.records import RECEIPTS, Alert, Receipt
 from trunkline.ingest.budget import budget_of
-from trunkline.monitor import SourceHealth, health_of
+from trunkline.monitor import SourceHealth, health_of, source_alerts
+from trunkline.run.alerts import write_alerts
+from trunkline.run.attempts import note_declared, recent_attempts
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -15,7 +21,7 @@ if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
 
-__all__ = ["HISTORY_DAYS", "MOST_RECEIPTS", "recent_receipts", "source_health"]
+__all__ = ["HISTORY_DAYS", "MOST_RECEIPTS", "check_sources", "raise_source_alerts", "recent_receipts", "source_health"]
 
 HISTORY_DAYS: Final = 400
 """Days of receipts that are looked at."""
@@ -24,11 +30,58 @@ MOST_RECEIPTS: Final = 20_000
 """The newest receipts that are looked at."""
 
 
+def check_sources(workspace: "Workspace", usecase: "UseCase", *, run_id: str) -> tuple[SourceHealth, ...]:
+    """Judge the sources of a use case now, and raise an alert of each problem that was not told yet.
+
+    A declared source that was never seen is noted, so that it can be late from then on.
+
+    Args:
+        workspace: As for :func:`source_health`.
+        usecase: The use case.
+        run_id: Who looks.
+
+    Returns:
+        How they stand.
+
+    Raises:
+        InputError: The cron line of a declared source cannot be read.
+        BusyError: A writer held a table for too long.
+    """
+    now = workspace.clock()
+    found = source_health(workspace, usecase, now=now)
+    note_declared(workspace, [one.key for one in found if one.is_declared and not one.is_known])
+    raise_source_alerts(workspace, found, run_id=run_id, now=now)
+    return found
+
+
+def raise_source_alerts(
+    workspace: "Workspace", health: "Sequence[SourceHealth]", *, run_id: str, now: datetime
+) -> tuple[Alert, ...]:
+    """Write an alert of each problem, each once for as long as it lasts.
+
+    Args:
+        workspace: Its lake takes them.
+        health: How the sources stand.
+        run_id: Who looks.
+        now: UTC.
+
+    Returns:
+        The alerts, those that were raised before included.
+
+    Raises:
+        BusyError: A writer held the table for too long.
+    """
+    alerts = source_alerts(health, run_id=run_id, raised_at=now)
+    for alert in alerts:
+        write_alerts(workspace.lake, [alert], under=f"alert:{alert.alert_id}")
+    return alerts
+
+
 def source_health(workspace: "Workspace", usecase: "UseCase", *, now: datetime) -> tuple[SourceHealth, ...]:
     """Judge the sources of a use case.
 
     Args:
-        workspace: Its settings declare sources and the reject budget; its lake holds the receipts.
+        workspace: Its settings declare sources and the reject budget; its lake holds receipts and attempts.
         usecase: The use case.
         now: UTC.
 
@@ -38,6 +91,7 @@ def source_health(workspace: "Workspace", usecase: "UseCase", *, now: datetime) 
     settings = workspace.settings
     return health_of(
         recent_receipts(workspace.lake, now=now, usecase=usecase.name),
+        attempts=recent_attempts(workspace.lake, since=now - timedelta(days=HISTORY_DAYS), usecase=usecase.name),
         declared={name: one for name, one in settings.sources.items() if one.usecase == usecase.name},
         mains={usecase.name: usecase.main},
         budgets={

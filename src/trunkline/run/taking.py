@@ -16,6 +16,7 @@ from trunkline.ingest import Ingested, Target, open_file
 from trunkline.ingest.fitting import fitting_dataset, is_foreign, own_mapping
 from trunkline.ingest.pulling import pull
 from trunkline.ingest.sources import open_source
+from trunkline.run.attempts import Attempts
 from trunkline.run.recordings import unpacked
 from trunkline.run.resolving import Handed, dataset_of
 from trunkline.run.scratch import scratch_folder
@@ -61,6 +62,8 @@ def take(
 ) -> Iterator[Outcome]:
     """Take sources in, one after the other; small files share commits. A source that fails stops none of the others.
 
+    What came of each source is noted at the end in one commit, however many files it had.
+
     Args:
         workspace: The workspace.
         usecase: The use case that takes them in.
@@ -77,6 +80,28 @@ def take(
         UnavailableError: The lake or the landing zone did not take what was read.
         BusyError: Another writer held a table for too long.
     """
+    attempts = Attempts(usecase, declared=workspace.settings.sources, run_id=run_id)
+    try:
+        for outcome in _unpacked(workspace, usecase, handed, run_id=run_id, progress=progress, keep_files=keep_files):
+            attempts.add(outcome)
+            yield outcome
+        for one in handed:
+            if one.path is None:
+                attempts.answered(one.name, dataset=one.dataset)
+    finally:
+        attempts.note(workspace.lake, clock=workspace.clock)
+
+
+def _unpacked(
+    workspace: "Workspace",
+    usecase: "UseCase",
+    handed: Sequence[Handed],
+    *,
+    run_id: str,
+    progress: Callable[[str, float], None],
+    keep_files: bool | None,
+) -> Iterator[Outcome]:
+    """Take sources in, recordings by the files that are in them."""
     if not usecase.recordings:
         yield from _taken(workspace, usecase, handed, run_id=run_id, progress=progress, keep_files=keep_files)
         return

@@ -23,7 +23,7 @@ from trunkline.run.alerts import write_alerts
 from trunkline.run.looking import fitting_rows
 from trunkline.run.predicting import live_model
 from trunkline.run.resolving import source_files
-from trunkline.run.source_health import source_health
+from trunkline.run.source_health import check_sources, source_health
 from trunkline.run.steps import RolloutDocument, StepContext, scored_rows
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class MonitorDocument(BaseModel):
         rows: Answers, or rows of the source, in the window.
         outcomes: Matured outcomes among them.
         readings: All readings.
-        alerts: What crossed its limits.
+        alerts: What crossed its limits, and what is wrong with the sources.
         drift_from: Version whose training the features were compared with, where it is not ``model_version``.
         note: What the readings cannot see.
     """
@@ -69,9 +69,10 @@ class MonitorDocument(BaseModel):
 
 
 def monitor(context: StepContext) -> MonitorDocument:
-    """Watch the champion, as the kind of the use case's task does."""
+    """Watch the sources, and the champion as the kind of the use case's task does."""
     from trunkline.run.kinds import conduct_of
 
+    check_sources(context.workspace, context.usecase, run_id=context.run_id)  # whether there is a champion or not
     return conduct_of(context.usecase).monitor(context)
 
 
@@ -118,17 +119,14 @@ def monitor_rows(context: StepContext) -> MonitorDocument:
         ),
         *source_readings(health, window=window),
     )
-    alerts = (
-        *alerts_of(readings, window=window),
-        *source_alerts(health, run_id=context.run_id, raised_at=now),
-    )
+    alerts = alerts_of(readings, window=window)
     store_readings(context, readings, alerts)
     return MonitorDocument(
         model_version=version,
         rows=rows.num_rows,
         outcomes=int(truth.size),
         readings=readings,
-        alerts=alerts,
+        alerts=(*alerts, *source_alerts(health, run_id=context.run_id, raised_at=now)),
         drift_from=before,
     )
 

@@ -23,7 +23,7 @@ from trunkline.serve.metrics_tables import TableMetrics
 
 __all__ = ["PROBLEMS", "SourceMetrics", "SourceSample"]
 
-PROBLEMS: Final = ("late", "empty", "small", "over_budget")
+PROBLEMS: Final = ("late", "empty", "small", "over_budget", "failed")
 """What may be wrong with a source; each has a gauge of 0 or 1."""
 
 _LABELS: Final = ("usecase", "dataset", "source")
@@ -43,7 +43,7 @@ class SourceSample(NamedTuple):
         duplicates: Rows ever left out as repetitions.
         seconds: Time that all batches took.
         size_bytes: Bytes of all batches as they came.
-        errors: Runs of the last days that failed before its rows were in.
+        errors: Files, pieces and pulls of it that were ever refused.
         last_at: Its last batch, UTC; None before the first.
         last_rows: Rows of the last batch by what became of them.
         last_seconds: Time that the last batch took.
@@ -136,7 +136,7 @@ class SourceMetrics(Collector):
         seconds = CounterMetricFamily("trunkline_source_seconds", "Time that batches took, seconds", labels=_LABELS)
         size = CounterMetricFamily("trunkline_source_bytes", "Bytes read, as they came", labels=_LABELS)
         errors = CounterMetricFamily(
-            "trunkline_source_errors", "Runs that failed before its rows were in", labels=_LABELS
+            "trunkline_source_errors", "Files, pieces and pulls that were refused or failed", labels=_LABELS
         )
         for one in self._samples:
             size.add_metric(one[:3], one.size_bytes)
@@ -164,7 +164,7 @@ class SourceMetrics(Collector):
         lag = GaugeMetricFamily("trunkline_source_lag_seconds", "Time since the last batch, seconds", labels=_LABELS)
         problem = GaugeMetricFamily(
             "trunkline_source_problem",
-            "1 where the source is late, empty, unusually small or over its reject budget",
+            "1 where the source is late, empty, unusually small, over its reject budget or failing",
             labels=(*_LABELS, "problem"),
         )
         now = self._clock()

@@ -16,6 +16,7 @@ _SEVERITIES: Final[Mapping[Problem, Literal["critical", "major", "minor", "warni
     "late": "major",
     "empty": "major",
     "over_budget": "major",
+    "failed": "major",
     "small": "minor",
 }
 _SAID: Final[Mapping[Problem, str]] = {
@@ -23,6 +24,7 @@ _SAID: Final[Mapping[Problem, str]] = {
     "empty": "empty",
     "small": "unusually small",
     "over_budget": "over its reject budget",
+    "failed": "failing",
 }
 
 
@@ -76,7 +78,8 @@ def source_readings(health: Sequence[SourceHealth], *, window: Window) -> tuple[
 def source_alerts(health: Sequence[SourceHealth], *, run_id: str, raised_at: datetime) -> tuple[Alert, ...]:
     """Announce what is wrong: one alert per source and problem.
 
-    The id follows from source, problem and last arrival, so that a problem that lasts is the same alert at every look.
+    The id follows from source, problem and the last arrival (for lateness: when it was last heard of), so that a
+    problem that lasts is the same alert at every look.
 
     Args:
         health: From :func:`health_of`.
@@ -86,7 +89,8 @@ def source_alerts(health: Sequence[SourceHealth], *, run_id: str, raised_at: dat
     alerts = []
     for one in health:
         for finding in one.findings:
-            since = one.newest.at.isoformat() if one.newest else "never"
+            last = one.heard_at if finding.problem == "late" else one.newest and one.newest.at
+            since = last.isoformat() if last else "never"
             said = json.dumps([one.key.usecase, one.key.dataset, one.key.source, finding.problem, since])
             alerts.append(
                 Alert(

@@ -7,7 +7,7 @@ from typing import Literal
 
 __all__ = ["Arrival", "Finding", "Problem", "SourceHealth", "SourceKey"]
 
-Problem = Literal["late", "empty", "small", "over_budget"]
+Problem = Literal["late", "empty", "small", "over_budget", "failed"]
 """What may be wrong with a source."""
 
 
@@ -66,7 +66,8 @@ class Finding:
     Attributes:
         problem: Which.
         text: In a sentence, with the limit.
-        value: Seconds since the last batch (late), rows (empty, small), share of refused rows (over_budget).
+        value: Seconds since it was last heard of (late), rows (empty, small), share of refused rows (over_budget),
+            files or pieces refused (failed).
         limit: The limit of the value.
     """
 
@@ -87,6 +88,8 @@ class SourceHealth:
         due_at: By when the next batch is expected, UTC; None when nobody can tell.
         is_declared: Whether the settings name it.
         budget: Largest share of rows that may be refused; None for any.
+        heard_at: When it last delivered, or answered that it has nothing new, UTC; None where it never did.
+        is_known: Whether anything was written down of it before: a batch, an attempt, that it is declared.
     """
 
     key: SourceKey
@@ -95,6 +98,8 @@ class SourceHealth:
     due_at: datetime | None
     is_declared: bool
     budget: float | None
+    heard_at: datetime | None = None
+    is_known: bool = True
 
     @property
     def newest(self) -> Arrival | None:

@@ -1,4 +1,4 @@
-"""What is wrong with a source, judged by the receipts of its batches, its schedule and its reject budget. Pure."""
+"""What is wrong with a source, judged by its receipts, its attempts, its schedule and its reject budget. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,11 +8,11 @@ from math import expm1, log1p
 from statistics import median
 from typing import Final
 
-from trunkline.contracts.records import Receipt
+from trunkline.contracts.records import Receipt, SourceAttempt
 from trunkline.monitor.schedules import due_after
 from trunkline.monitor.sources.belonging import FILES, source_of
 from trunkline.monitor.sources.health import Arrival, Finding, SourceHealth, SourceKey
-from trunkline.spec.sources import AnySource
+from trunkline.spec.sources import AnySource, Schedule
 
 __all__ = ["LATE_GAPS", "LEAST_GAPS", "LEAST_HISTORY", "SMALL_Z", "health_of"]
 
@@ -38,6 +38,7 @@ _LEAST_GRACE: Final = timedelta(minutes=1)
 def health_of(
     receipts: Iterable[Receipt],
     *,
+    attempts: Iterable[SourceAttempt],
     declared: Mapping[str, AnySource],
     mains: Mapping[str, str],
     budgets: Mapping[tuple[str, str], float | None],
@@ -45,15 +46,25 @@ def health_of(
 ) -> tuple[SourceHealth, ...]:
     """Judge every source.
 
-    A source with a schedule is late when its next batch is due and a tenth of the interval more has passed; one without
-    is late when three times its usual (median) gap has passed. An arrival is unusually small when the modified z-score
+    A source with a schedule is late when it was due and a tenth of the interval more has passed since it was last heard
+    of: since it delivered, answered that it has nothing new, or, where it never did, was first seen. One without is
+    late when three times its usual (median) gap has passed since its last batch.
+
+    It is empty when nothing of its last batch was taken in, or when it answers that it has nothing: at once where at
+    least half of its answers brought rows so far, else once three times its usual gap has passed.
+
+    An arrival is unusually small when the modified z-score
     (Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers", ASQC Quality Press) of the logarithm of its
     accepted rows lies below -3.5 against at least 8 earlier arrivals; the spread counts as 0.1 at least, so that a
     source whose batches hardly differ is not small before about 30 % are missing. That assumes that sizes vary around
     one level: a source with a weekly rhythm is judged against the whole week.
 
+    It is over its budget when its last batch is, also where that was stopped for it and left no receipt; and it fails
+    when its last attempt was refused for anything else.
+
     Args:
         receipts: Receipts in any order.
+        attempts: Attempts in any order.
         declared: Declared sources by name.
         mains: Use case to the name of its main dataset, for declarations that name none.
         budgets: Use case and dataset to the largest share of rows that may be refused; None or absent allows any.
@@ -69,12 +80,33 @@ def health_of(
     for receipt in receipts:
         key = source_of(receipt.usecase, receipt.dataset, source=receipt.source, piece=receipt.piece, declared=declared)
         found[key].append(receipt)
+    tried: dict[SourceKey, list[SourceAttempt]] = defaultdict(list)
+    open_ended = []
+    for attempt in attempts:
+        if attempt.dataset is None:
+            open_ended.append(attempt)
+        else:
+            tried[SourceKey(attempt.usecase, attempt.dataset, attempt.source)].append(attempt)
+    named = {(key.usecase, key.source) for key in (*found, *tried)}
     for name, one in declared.items():
-        if one.usecase in mains:
+        # of one that names no dataset, rows may come for any: where they have, they show which it is
+        if one.usecase in mains and (one.dataset is not None or (one.usecase, name) not in named):
             found.setdefault(SourceKey(one.usecase, one.dataset or mains[one.usecase], name), [])
+    for attempt in open_ended:
+        keys = [key for key in {**found, **tried} if (key.usecase, key.source) == (attempt.usecase, attempt.source)]
+        main = SourceKey(attempt.usecase, mains.get(attempt.usecase, ""), attempt.source)
+        for key in keys or [main]:
+            tried[key].append(attempt)
     return tuple(
-        _judged(key, _arrivals(found[key]), declared.get(key.source), budgets.get((key.usecase, key.dataset)), now)
-        for key in sorted(found)
+        _judged(
+            key,
+            _arrivals(found.get(key, ())),
+            sorted(tried.get(key, ()), key=lambda attempt: (attempt.attempted_at, attempt.attempt_id)),
+            source=declared.get(key.source),
+            budget=budgets.get((key.usecase, key.dataset)),
+            now=now,
+        )
+        for key in sorted({**found, **tried})
     )
 
 
@@ -102,44 +134,107 @@ def _arrivals(receipts: Sequence[Receipt]) -> tuple[Arrival, ...]:
 
 
 def _judged(
-    key: SourceKey, arrivals: tuple[Arrival, ...], source: AnySource | None, budget: float | None, now: datetime
+    key: SourceKey,
+    arrivals: tuple[Arrival, ...],
+    attempts: Sequence[SourceAttempt],
+    *,
+    source: AnySource | None,
+    budget: float | None,
+    now: datetime,
 ) -> SourceHealth:
-    due_at = _due_at(arrivals, source)
-    findings: list[Finding] = []
-    if due_at is not None and arrivals and now > due_at:
-        findings.append(_late(arrivals[-1].at, due_at, now))
-    if arrivals:
-        findings += [found for found in (_size(arrivals), _refused(arrivals[-1], budget)) if found is not None]
-    return SourceHealth(key, arrivals, tuple(findings), due_at, source is not None, budget)
-
-
-def _due_at(arrivals: Sequence[Arrival], source: AnySource | None) -> datetime | None:
-    """By when the next batch is expected, grace included."""
-    if not arrivals:
-        return None
-    last = arrivals[-1].at
+    answers = [one for one in attempts if one.outcome == "taken"]
+    heard = [one.attempted_at for one in answers[-1:]] + [one.at for one in arrivals[-1:]]
+    heard_at = max(heard, default=None)
+    seen_at = attempts[0].attempted_at if attempts else None
+    usual_due_at = _usual_due_at(arrivals)
     if source is not None and source.schedule is not None:
-        due = due_after(source.schedule, last)
-        following = None if due is None else due_after(source.schedule, due)
-        if due is None or following is None:
-            return due
-        return due + max(_LEAST_GRACE, (following - due) * _GRACE_SHARE)
+        last = heard_at or seen_at
+        due_at = None if last is None else _scheduled_at(source.schedule, last)
+    else:
+        last, due_at = arrivals[-1].at if arrivals else None, usual_due_at
+    findings: list[Finding] = []
+    if last is not None and due_at is not None and now > due_at:
+        findings.append(_late(last, due_at, now, said=_last_of(last, arrivals, heard_at)))
+    size = _quiet(arrivals, answers, usual_due_at) or (_size(arrivals) if arrivals else None)
+    if size is not None:
+        findings.append(size)
+    newest = attempts[-1] if attempts else None
+    if newest is not None and newest.refused and (not arrivals or newest.attempted_at >= arrivals[-1].at):
+        refused = _stopped(newest) or (None if size is not None and size.problem == "empty" else _failed(newest))
+    else:
+        refused = None
+    refused = refused or (_refused(arrivals[-1], budget) if arrivals else None)
+    if refused is not None:
+        findings.append(refused)
+    return SourceHealth(
+        key, arrivals, tuple(findings), due_at, source is not None, budget, heard_at, bool(arrivals or attempts)
+    )
+
+
+def _scheduled_at(schedule: Schedule, last: datetime) -> datetime | None:
+    """By when a source is expected to be heard of by its schedule, grace included."""
+    due = due_after(schedule, last)
+    following = None if due is None else due_after(schedule, due)
+    if due is None or following is None:
+        return due
+    return due + max(_LEAST_GRACE, (following - due) * _GRACE_SHARE)
+
+
+def _usual_due_at(arrivals: Sequence[Arrival]) -> datetime | None:
+    """By when the next batch is expected, judged by the gaps between those before; None where they are too few."""
     # files that one run took in together say nothing about how often they come
     gaps = [(later.at - earlier.at) for earlier, later in pairwise(arrivals) if later.run_id != earlier.run_id]
     if len(gaps) < LEAST_GAPS:
         return None
     usual = median(gap.total_seconds() for gap in gaps[-_LONGEST_HISTORY:])
-    return last + timedelta(seconds=LATE_GAPS * usual)
+    return arrivals[-1].at + timedelta(seconds=LATE_GAPS * usual)
 
 
-def _late(last: datetime, due_at: datetime, now: datetime) -> Finding:
+def _last_of(last: datetime, arrivals: Sequence[Arrival], heard_at: datetime | None) -> str:
+    """Say what was last heard of a source."""
+    if heard_at is None:
+        return "it was first seen {} ago and nothing has come"
+    if arrivals and arrivals[-1].at == last:
+        return "the last batch came {} ago"
+    return "it last answered {} ago"
+
+
+def _late(last: datetime, due_at: datetime, now: datetime, *, said: str) -> Finding:
     since, allowed = (now - last).total_seconds(), (due_at - last).total_seconds()
     return Finding(
-        "late",
-        f"the last batch came {_span(since)} ago, the next one was expected within {_span(allowed)}",
-        since,
-        allowed,
+        "late", f"{said.format(_span(since))}, the next one was expected within {_span(allowed)}", since, allowed
     )
+
+
+def _quiet(
+    arrivals: Sequence[Arrival], answers: Sequence[SourceAttempt], usual_due_at: datetime | None
+) -> Finding | None:
+    """Look whether a source that answers has nothing, although it should."""
+    last_at = arrivals[-1].at if arrivals else None
+    since = [one for one in answers if last_at is None or one.attempted_at > last_at]
+    if not since or any(one.read for one in since):
+        return None
+    before = answers[: -len(since)][-_LONGEST_HISTORY:]
+    is_usual = 2 * sum(one.read > 0 for one in before) < len(before)
+    if is_usual and (usual_due_at is None or since[-1].attempted_at <= usual_due_at):
+        return None
+    times = "answered" if len(since) == 1 else f"answered {len(since):,} times"
+    return Finding("empty", f"it {times} and had no new row", 0.0, 1.0)
+
+
+def _stopped(attempt: SourceAttempt) -> Finding | None:
+    """Look whether the last batch of an attempt was stopped over its reject budget."""
+    read, rows, budget = attempt.refused_read, attempt.refused_rows, attempt.budget
+    if not read or rows is None or budget is None:
+        return None
+    found = _beyond(rows, read, budget)
+    return Finding("over_budget", f"{found.text}; nothing of the batch was written", found.value, found.limit)
+
+
+def _failed(attempt: SourceAttempt) -> Finding:
+    whole = attempt.taken + attempt.refused
+    of = "the last attempt" if whole == 1 else f"{attempt.refused:,} of {whole:,} files or pieces of the last attempt"
+    return Finding("failed", f"{of} ended with {attempt.error}", float(attempt.refused), 0.0)
 
 
 def _size(arrivals: Sequence[Arrival]) -> Finding | None:
@@ -166,12 +261,16 @@ def _size(arrivals: Sequence[Arrival]) -> Finding | None:
 
 
 def _refused(newest: Arrival, budget: float | None) -> Finding | None:
-    share = newest.quarantined / newest.read if newest.read else 0.0
-    if budget is None or share <= budget:
+    if budget is None or newest.quarantined <= budget * newest.read:
         return None
+    return _beyond(newest.quarantined, newest.read, budget)
+
+
+def _beyond(rows: int, read: int, budget: float) -> Finding:
+    share = rows / read
     return Finding(
         "over_budget",
-        f"{newest.quarantined:,} of {newest.read:,} rows ({share:.2%}) broke the contract, the budget is {budget:.2%}",
+        f"{rows:,} of {read:,} rows ({share:.2%}) broke the contract, the budget is {budget:.2%}",
         share,
         budget,
     )

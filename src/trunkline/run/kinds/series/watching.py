@@ -58,7 +58,6 @@ def monitor_series(context: StepContext) -> MonitorDocument:
     alerts = (
         *_offered(alerts_of(readings, window=window), usecase.name),
         *_warnings(context, panel, made_at=newest, now=now),
-        *source_alerts(health, run_id=context.run_id, raised_at=now),
         *_out_of_reach(context, newest=newest, now=now),
     )
     store_readings(context, readings, alerts)
@@ -67,7 +66,7 @@ def monitor_series(context: StepContext) -> MonitorDocument:
         rows=int(np.isfinite(panel.targets.values[:, panel.place_of(newest - _WINDOW) :]).sum()),
         outcomes=judged.num_rows,
         readings=readings,
-        alerts=alerts,
+        alerts=(*alerts, *source_alerts(health, run_id=context.run_id, raised_at=now)),
         note="errors are those of forecasts whose hours have come within the last week of data",
     )
 

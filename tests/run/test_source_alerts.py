@@ -1,0 +1,88 @@
+"""What is wrong with sources is told by the command that meets it, with no model in sight."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from trunkline.cli import main
+from trunkline.contracts.records import ALERTS, ATTEMPTS
+from trunkline.run import Workspace
+from trunkline.settings import Settings
+
+HEADER = "customerID,tenure,MonthlyCharges\n"
+BUDGET = "[ingest]\nreject_budget = 0.05\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def file_of(folder: Path, day: int, *, good: int = 0, bad: int = 0) -> Path:
+    rows = [f"C{day}-{number},3,29.5\n" for number in range(good)]
+    rows += [f"D{day}-{number},-1,29.5\n" for number in range(bad)]
+    path = folder / f"customers-2026-03-{day:02d}.csv"
+    path.write_text(HEADER + "".join(rows))
+    return path
+
+
+def rows_of(folder: Path, table: str) -> list[dict[str, object]]:
+    settings = Settings.model_validate({"workspace": folder / "workspace"})
+    with Workspace(settings) as workspace:
+        if not workspace.lake.exists(table):
+            return []
+        found: list[dict[str, object]] = workspace.lake.arrow(table).to_pylist()
+        return found
+
+
+def raised(folder: Path) -> list[str]:
+    return [str(row["title"]).rpartition(" is ")[2] for row in rows_of(folder, ALERTS)]
+
+
+@pytest.mark.slow
+def test_a_file_stopped_over_its_budget_raises_an_alert(here: Path) -> None:
+    (here / "trunkline.toml").write_text(BUDGET)
+    assert main(["ingest", "churn", str(file_of(here, 1, good=20))]) == 0
+    assert raised(here) == []
+    bad = str(file_of(here, 2, good=2, bad=18))
+    assert main(["ingest", "churn", bad]) == 2
+    assert main(["ingest", "churn", bad]) == 2
+    (alert,) = rows_of(here, ALERTS)
+    assert alert["title"] == "churn.subscribers: source customers-*.csv is over its reject budget"
+    assert "18 of 20 rows (90.00%) broke the contract, the budget is 5.00%" in str(alert["text"])
+    attempts = sorted(rows_of(here, ATTEMPTS), key=lambda row: str(row["attempted_at"]))
+    assert [row["outcome"] for row in attempts] == ["taken", "refused", "refused"]
+    assert [row["error"] for row in attempts] == [None, "OverBudgetError", "OverBudgetError"]
+    assert main(["ingest", "churn", str(file_of(here, 3, good=20))]) == 0
+    assert main(["ingest", "churn", bad]) == 2
+    assert raised(here) == ["over its reject budget"] * 2, "after a good file it is another one"
+
+
+@pytest.mark.slow
+def test_the_alert_is_told_without_a_champion(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = str(file_of(here, 1, good=1, bad=19))
+    assert main(["ingest", "churn", bad]) == 0
+    (here / "trunkline.toml").write_text(BUDGET)
+    capsys.readouterr()
+    assert main(["monitor", "churn", "--json"]) == 2
+    assert "no champion" in json.loads(capsys.readouterr().out)["error"]["what"]
+    assert raised(here) == ["over its reject budget"]
+
+
+@pytest.mark.slow
+def test_many_files_are_noted_in_one_commit(here: Path) -> None:
+    for day in range(1, 31):
+        file_of(here, day, good=2)
+    (here / "other.csv").write_text("what,is,this\n1,2,3\n")
+    assert main(["ingest", "churn", str(here)]) == 2
+    found = {Path(str(row["source"])).name: row for row in rows_of(here, ATTEMPTS)}
+    assert {name: (row["taken"], row["read"], row["refused"]) for name, row in found.items()} == {
+        "customers-*.csv": (30, 60, 0),
+        "other.csv": (0, 0, 1),
+    }
+    settings = Settings.model_validate({"workspace": here / "workspace"})
+    with Workspace(settings) as workspace:
+        assert workspace.lake.version(ATTEMPTS) == 0
+    assert raised(here) == ["failing"]
