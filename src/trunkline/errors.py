@@ -12,7 +12,6 @@
     │   ├── SchemaError        a source lacks columns, or has too many claims on one
     │   │   └── MappingError   a mapping of columns names what is not there
     │   ├── RowsRefusedError   rows break their contract (raised by ``validate``)
-    │   │   └── OverBudgetError  more of a batch's rows than its reject budget allows
     │   ├── LabelError         the label cannot be learned from
     │   ├── UnknownNameError   no such use case, run, model, table, dataset
     │   └── TamperedError      a stored model or ledger is not what was written
@@ -42,7 +41,6 @@ __all__ = [
     "LabelError",
     "MappingError",
     "MissingExtraError",
-    "OverBudgetError",
     "RowsRefusedError",
     "SchemaError",
     "SourceError",
@@ -163,6 +161,9 @@ class RowsRefusedError(InputError):
 
     Attributes:
         reasons: How many rows failed for each reason.
+        read: Rows of a batch that was stopped over its reject budget; None where it was none.
+        broken: Rows of it that broke their contract; likewise.
+        budget: The largest share of them that was allowed, in [0, 1]; likewise.
     """
 
     def __init__(
@@ -170,37 +171,17 @@ class RowsRefusedError(InputError):
         what: str,
         *,
         reasons: dict[str, int],
+        read: int | None = None,
+        broken: int | None = None,
+        budget: float | None = None,
         where: str = "",
         allowed: Iterable[str] = (),
         next_step: str = "",
     ) -> None:
         super().__init__(what, where=where, allowed=allowed, next_step=next_step)
         self.reasons = dict(reasons)
-
-
-class OverBudgetError(RowsRefusedError):
-    """More rows of a batch break their contract than its reject budget allows; nothing of it was written.
-
-    Attributes:
-        read: Rows of the batch.
-        quarantined: Rows of it that broke their contract.
-        budget: Largest allowed share of them in [0, 1].
-    """
-
-    def __init__(
-        self,
-        what: str,
-        *,
-        read: int,
-        quarantined: int,
-        budget: float,
-        reasons: dict[str, int],
-        where: str = "",
-        next_step: str = "",
-    ) -> None:
-        super().__init__(what, reasons=reasons, where=where, next_step=next_step)
         self.read = read
-        self.quarantined = quarantined
+        self.broken = broken
         self.budget = budget
 
 

@@ -164,7 +164,7 @@ def test_a_declared_source_that_never_delivered_is_listed() -> None:
 
 
 REFUSED = {"outcome": "refused", "refused": 1}
-OVER = {**REFUSED, "error": "OverBudgetError", "refused_rows": 12, "refused_read": 40, "budget": 0.1}
+OVER = {**REFUSED, "error": "RowsRefusedError", "refused_rows": 12, "refused_read": 40, "budget": 0.1}
 
 
 def api(schedule: Schedule | None) -> dict[str, AnySource]:

@@ -54,7 +54,7 @@ def test_a_file_stopped_over_its_budget_raises_an_alert(here: Path) -> None:
     assert "18 of 20 rows (90.00%) broke the contract, the budget is 5.00%" in str(alert["text"])
     attempts = sorted(rows_of(here, ATTEMPTS), key=lambda row: str(row["attempted_at"]))
     assert [row["outcome"] for row in attempts] == ["taken", "refused", "refused"]
-    assert [row["error"] for row in attempts] == [None, "OverBudgetError", "OverBudgetError"]
+    assert [row["error"] for row in attempts] == [None, "RowsRefusedError", "RowsRefusedError"]
     assert main(["ingest", "churn", str(file_of(here, 3, good=20))]) == 0
     assert main(["ingest", "churn", bad]) == 2
     assert raised(here) == ["over its reject budget"] * 2, "after a good file it is another one"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from trunkline.contracts import Table
-from trunkline.errors import OverBudgetError
+from trunkline.errors import RowsRefusedError
 
 __all__ = ["budget_of", "refuse_beyond_budget"]
 
@@ -39,23 +39,23 @@ def refuse_beyond_budget(
         where: The source.
 
     Raises:
-        OverBudgetError: More than that share failed.
+        RowsRefusedError: More than that share failed.
 
     >>> refuse_beyond_budget(100, 5, {"age.minimum": 5}, budget=0.05, where="a.csv")
     >>> refuse_beyond_budget(100, 6, {"age.minimum": 6}, budget=0.05, where="a.csv")
     Traceback (most recent call last):
         ...
-    trunkline.errors.OverBudgetError: ...
+    trunkline.errors.RowsRefusedError: ...
     """
     if budget is None or quarantined <= budget * read:
         return
     most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{reason} ({count})" for reason, count in most[:_MOST_REASONS])
-    raise OverBudgetError(
+    raise RowsRefusedError(
         f"{quarantined} of {read} rows ({quarantined / read:.2%}) break the contract, "
         f"the budget is {budget:.2%}: {shown}",
         read=read,
-        quarantined=quarantined,
+        broken=quarantined,
         budget=budget,
         reasons=dict(most),
         where=where,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.contracts.records import ATTEMPTS, SourceAttempt
-from trunkline.errors import BusyError, OverBudgetError, TrunklineError
+from trunkline.errors import BusyError, RowsRefusedError, TrunklineError
 from trunkline.monitor import SourceKey, source_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class _Tally:
     read: int = 0
     refused: int = 0
     error: str | None = None
-    over: OverBudgetError | None = None
+    over: RowsRefusedError | None = None
 
 
 class Attempts:
@@ -79,7 +79,7 @@ class Attempts:
         if outcome.error is not None:
             tally.refused += 1
             tally.error = type(outcome.error).__name__
-        if isinstance(outcome.error, OverBudgetError):
+        if isinstance(outcome.error, RowsRefusedError) and outcome.error.budget is not None:
             tally.over = outcome.error
 
     def answered(self, name: str, *, dataset: str | None) -> None:
@@ -110,7 +110,7 @@ class Attempts:
                 read=tally.read,
                 refused=tally.refused,
                 error=tally.error,
-                refused_rows=tally.over and tally.over.quarantined,
+                refused_rows=tally.over and tally.over.broken,
                 refused_read=tally.over and tally.over.read,
                 budget=tally.over and tally.over.budget,
             )
