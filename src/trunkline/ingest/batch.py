@@ -239,6 +239,7 @@ def _taken(
                     budget=budget_of(contract.table, budget),
                     where=batch.source,
                 )
+            sieve.hand_on_rest(order=judged.order)  # threads write it while the quarantine is being committed
             point("ingest.before_quarantine")
             if not is_split:
                 write_quarantine(lake, judged.refusals, batch)

@@ -50,6 +50,9 @@ BLOCK_BYTES: Final = 16 << 20
 BLOCK_ROWS: Final = 1 << 14
 """Rows that are enough for a block: few, so that its columns stay in the processor's caches while they are judged."""
 
+_AHEAD: Final = 2
+"""Blocks by thread that are on their way at once: enough to work on while repeats are being looked for."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -290,7 +293,7 @@ def judge(  # noqa: PLR0913 - what one file needs
             yield block
 
     try:
-        with closing(in_order(seen(), work, threads=engine.threads)) as found:
+        with closing(in_order(seen(), work, threads=engine.threads, ahead=_AHEAD * engine.threads)) as found:
             for verdicts in found:
                 judged.add(verdicts)
                 if sink is not None:

@@ -73,8 +73,24 @@ class Sieve:
             self._sift()
             self._hand_on(_HELD_BYTES // 2)
 
+    def hand_on_rest(self, *, order: KeyOrder) -> None:
+        """Hand on what is held, and do not wait until it is written; no rows follow.
+
+        Args:
+            order: Of all rows that were taken.
+
+        Raises:
+            OSError: Earlier ones could not be written.
+        """
+        if self._held and not order.is_growing:
+            self._sift()
+            self._hand_on(0)
+        while self._held:
+            self._handed_on(self._held.popleft())
+        self._let_write()
+
     def finish(self, *, order: KeyOrder) -> bool:
-        """Hand on what is held, and wait until it is written.
+        """Hand on what is held, and wait until all is written.
 
         Args:
             order: Of all rows that were taken.
@@ -87,12 +103,7 @@ class Sieve:
         """
         import numpy as np
 
-        if self._held and not order.is_growing:
-            self._sift()
-            self._hand_on(0)
-        while self._held:
-            self._handed_on(self._held.popleft())
-        self._let_write()
+        self.hand_on_rest(order=order)
         while self._writing:
             self._writing.popleft().result()
         if order.is_growing or not self._handed_rows:
