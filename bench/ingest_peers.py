@@ -17,6 +17,7 @@ from typing import Any
 SHARE = 20
 WHOLE = [f"n{place}" for place in range(5)]
 SHARES = [f"x{place}" for place in range(10)]
+NULLS = frozenset(("", "NA", "N/A", "NULL", "null", "None", "NaN", "nan", "?"))
 
 
 Taken = tuple[float, float]
@@ -39,11 +40,13 @@ def model() -> Any:  # noqa: ANN401 - a model class of a library that is importe
     from datetime import datetime
     from typing import Annotated, Self
 
-    from pydantic import BaseModel, Field, model_validator
+    from pydantic import BaseModel, ConfigDict, Field, model_validator
 
     share = Annotated[float, Field(ge=0, le=1)]
 
     class Usage(BaseModel):
+        model_config = ConfigDict(str_strip_whitespace=True)
+
         usage_id: Annotated[int, Field(ge=0)]
         subscriber: Annotated[str, Field(max_length=20, pattern=r"^s[0-9]+$")]
         at: datetime
@@ -85,24 +88,36 @@ def rows_of(path: Path) -> int:
 
 
 def pydantic_rows(path: Path, scratch: Path, _threads: int) -> Taken:
-    """A model per row, on a twentieth of the rows; the time is multiplied. Bad rows are put aside with their errors."""
+    """A model per row, on a twentieth of the rows; the time is multiplied. Bad rows are put aside with their errors.
+
+    Null tokens become null and texts are trimmed, as the contract says: else an empty cell of a nullable field would
+    refuse its row. Each row keeps where it comes from. What does not grow with the rows is left out, because the time
+    is multiplied: the hash of the file, the commit, the receipt.
+    """
+    from datetime import UTC, datetime
+
     import pyarrow as pa
     import pyarrow.parquet as pq
     from pydantic import ValidationError
 
     usage, rows = model(), rows_of(path)
+    origin = {"_run_id": "bench", "_batch_id": "0" * 24, "_ingested_at": datetime.now(UTC)}
     clock = Clock()
     good: dict[int, dict[str, object]] = {}
     bad: list[dict[str, object]] = []
     with path.open(newline="") as stream:
         for number, row in enumerate(islice(csv.DictReader(stream), rows // SHARE)):
+            said = {name: None if text in NULLS else text for name, text in row.items()}
             try:
-                valid = usage.model_validate(row)
+                valid = usage.model_validate(said)
             except ValidationError as error:
                 bad.append({"number": number, "errors": error.json(include_url=False), "row": str(row)})
                 continue
-            good[valid.usage_id] = valid.model_dump()
-    pq.write_table(pa.Table.from_pylist(list(good.values())), scratch / "rows.parquet")
+            good[valid.usage_id] = valid.model_dump() | {"_row": number}
+    table = pa.Table.from_pylist(list(good.values()))
+    for name, value in origin.items():
+        table = table.append_column(name, pa.repeat(pa.scalar(value), table.num_rows))
+    pq.write_table(table, scratch / "rows.parquet")
     pq.write_table(pa.Table.from_pylist(bad), scratch / "bad.parquet")
     return clock.taken(times=SHARE)
 
