@@ -197,8 +197,9 @@ class BigQuerySink:
 
         def load(job_id: str) -> "_Job":
             with path.open("rb") as stream:
+                # no tries of its own: a minute of them would come to each of ours
                 return self._client.load_table_from_file(
-                    stream, self._table(name), job_id=job_id, job_config=config, timeout=self._timeout_s
+                    stream, self._table(name), num_retries=0, job_id=job_id, job_config=config, timeout=self._timeout_s
                 )
 
         self._once(target, load, _job(delivery, "load", attempt))
