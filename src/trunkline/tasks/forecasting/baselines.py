@@ -6,7 +6,7 @@ brought up to date at each origin (extra ``forecast``).
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -138,7 +138,14 @@ def recursive_learner(parameters: Mapping[str, Parameter], *, booster: str, seed
     )
 
 
-def recursive_engine(parameters: Mapping[str, Parameter], *, booster: str, seed: int, threads: int) -> "MLForecast":
+def recursive_engine(
+    parameters: Mapping[str, Parameter],
+    *,
+    booster: str,
+    seed: int,
+    threads: int,
+    calendar: Sequence[str] = ("hour", "dayofweek"),
+) -> "MLForecast":
     """Mlforecast with the booster, on lags and rolling means like ours; recursive, or direct by ``max_horizon``.
 
     Args:
@@ -146,6 +153,8 @@ def recursive_engine(parameters: Mapping[str, Parameter], *, booster: str, seed:
         booster: ``xgboost`` or ``lightgbm``.
         seed: Seed of sampling.
         threads: Threads to use.
+        calendar: What it derives from the hour. Direct forecasts want these as columns of the frame instead: mlforecast
+            1.1 learns each hour ahead with the calendar of the first, and forecasts with that of its own.
 
     Raises:
         MissingExtraError: mlforecast is not installed.
@@ -161,7 +170,7 @@ def recursive_engine(parameters: Mapping[str, Parameter], *, booster: str, seed:
         freq="h",
         lags=[*range(1, 13), 24, 48, 168],
         lag_transforms={1: [RollingMean(3), RollingMean(12), RollingMean(24), RollingMean(168)]},
-        date_features=["hour", "dayofweek"],
+        date_features=list(calendar),
         target_transforms=[LocalStandardScaler()],
         num_threads=threads,
     )
