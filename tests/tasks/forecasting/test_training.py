@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from trunkline.errors import LabelError, TamperedError
@@ -183,3 +184,20 @@ def test_many_series_are_learned_by_one_booster_an_hour(tmp_path: Path) -> None:
     assert isinstance(loaded, ForecastModel)
     panel = task.panel(rows(hours=450, servers=66))
     np.testing.assert_array_equal(loaded.forecast(panel, 440).median, model.forecast(panel, 440).median)
+
+
+def test_hours_before_a_long_gap_are_left_out_and_the_judged_ones_stay_where_they_were() -> None:
+    late = rows(hours=450)
+    old = rows(hours=450, seed=2)
+    years = pa.scalar(9 * 365 * 86_400_000_000, pa.duration("us"))
+    before = old.set_column(0, "at", pc.subtract(old.column("at"), years).cast(pa.timestamp("us", tz="UTC")))
+    table = pa.concat_tables([before, late])
+    trained = TASK.train(table, seed=3)
+    model, alone = trained.model, TASK.train(late, seed=3).model
+    assert isinstance(model, ForecastModel)
+    assert isinstance(alone, ForecastModel)
+    assert any("left out" in one for one in trained.report.warnings)
+    np.testing.assert_array_equal(model.out_of_fold, alone.out_of_fold)
+    whole, part = TASK.panel(table), TASK.panel(late)
+    there, here = model.origins_in(whole), alone.origins_in(part)
+    np.testing.assert_array_equal(whole.targets.values[:, there], part.targets.values[:, here])

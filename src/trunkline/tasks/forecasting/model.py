@@ -116,6 +116,10 @@ class ForecastModel:
         """Forecast medians at some hours, shape (series, horizons, origins), unit of the metric."""
         return medians(self.design(panel), self.blends, origins, threads=threads)
 
+    def origins_in(self, panel: Panel) -> Places:
+        """Hours of ``out_of_fold``, as places of a panel; training may have begun later than the panel."""
+        return np.arange(self.out_of_fold.shape[2]) + self.first_origin + panel.place_of(self.info.trained_from)
+
     def forecast(self, panel: Panel, origin: int, *, past: Floats | None = None, threads: int = 1) -> Forecasts:
         """Forecast the hours after one hour.
 

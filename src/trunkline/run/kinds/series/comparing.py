@@ -11,7 +11,6 @@ import numpy as np
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.sameness import differ_in_run_alone
 from trunkline.spec import NotWorseThanChampion
-from trunkline.tasks.forecasting.panel import HOUR
 from trunkline.train import PairedEvidence, TrainDocument, main_table
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def paired_series(context: StepContext, trained: TrainDocument, champion: str) -
     rows, _ = main_table(usecase, workspace.lake, batches=trained.batches, without=trained.left_out)
     panel = forecasting_of(usecase).panel(rows)
     judged = _places(panel, new)
-    origins = np.arange(new.out_of_fold.shape[2]) + new.first_origin
+    origins = new.origins_in(panel)
     ours = new.out_of_fold.astype(np.float64)
     theirs = _unseen_medians(old, panel, judged, origins, threads=workspace.threads)
     truth = truths(panel, origins, horizons=ours.shape[1])[judged]
@@ -97,13 +96,13 @@ def _unseen_medians(
     later = origins > ended
     if later.any():
         made[:, :, later] = old.medians(panel, origins[later], threads=threads)[judged]
-    shift = int((old.info.trained_from - panel.start_at) / HOUR) + old.first_origin
+    first = int(old.origins_in(panel)[0]) if old.out_of_fold.shape[2] else 0
     known = {old.info.series[one].server: row for row, one in enumerate(old.judged)}
     for row, place in enumerate(judged):
         before = known.get(panel.servers[place])
         if before is None:
             continue
-        column = origins[~later] - shift
+        column = origins[~later] - first
         fits = (column >= 0) & (column < old.out_of_fold.shape[2])
         target = np.flatnonzero(~later)[fits]
         made[row][:, target] = old.out_of_fold[before][:, column[fits]]
