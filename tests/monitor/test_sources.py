@@ -192,7 +192,7 @@ def test_a_source_that_answers_with_nothing_is_empty_and_not_late() -> None:
         for day in range(3)
         for one in (
             receipt(START + day * DAY, piece=f"api/{day + 1}"),
-            attempt(START + day * DAY, source="api", read=1000),
+            attempt(START + day * DAY + timedelta(seconds=1), source="api", read=1000),
         )
     ]
     receipts = [one for one in brought if isinstance(one, Receipt)]

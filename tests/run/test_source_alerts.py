@@ -1,13 +1,18 @@
 """What is wrong with sources is told by the command that meets it, with no model in sight."""
 
 import json
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from trunkline.cli import main
+from trunkline.console.intake import Intake
 from trunkline.contracts.records import ALERTS, ATTEMPTS
 from trunkline.run import Workspace
+from trunkline.run.source_health import check_sources
 from trunkline.settings import Settings
 
 HEADER = "customerID,tenure,MonthlyCharges\n"
@@ -86,3 +91,69 @@ def test_many_files_are_noted_in_one_commit(here: Path) -> None:
     with Workspace(settings) as workspace:
         assert workspace.lake.version(ATTEMPTS) == 0
     assert raised(here) == ["failing"]
+
+
+def test_pure_ingestion_and_a_watched_folder_raise_alerts(here: Path) -> None:
+    inbox = here / "inbox"
+    inbox.mkdir()
+    (inbox / "odd.csv").write_text("what,is,this\n1,2,3\n")
+    watch = ["watch", "sensors", str(inbox), "--settle", "0", "--once"]
+    assert main(watch) == 2
+    assert raised(here) == ["failing"]
+    assert main(watch) == 2
+    assert raised(here) == ["failing"], "what lasts is one alert"
+
+
+DECLARED = """
+[sources.{name}]
+kind = "sql"
+usecase = "churn"
+url = "sqlite:///{path}"
+table = "customers"
+mode = "incremental"
+cursor = "changed"
+schedule = {{ every = "PT1H" }}
+"""
+
+
+def database(path: Path, rows: int) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE customers (customerID TEXT, tenure INT, MonthlyCharges REAL, changed INT)")
+        connection.executemany(
+            "INSERT INTO customers VALUES (?, 3, 29.5, ?)", [(f"C{number}", number) for number in range(rows)]
+        )
+
+
+def checked(capsys: pytest.CaptureFixture[str]) -> dict[str, list[str]]:
+    capsys.readouterr()
+    assert main(["sources", "check", "--json"]) == 0
+    return {
+        one["source"]: [problem["problem"] for problem in one["problems"]]
+        for one in json.loads(capsys.readouterr().out)["sources"]
+    }
+
+
+def test_quiet_silent_and_failing_sources(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    database(here / "calls.db", 5)
+    (here / "trunkline.toml").write_text(
+        DECLARED.format(name="calls", path=here / "calls.db") + DECLARED.format(name="never", path=here / "no" / "x.db")
+    )
+    assert checked(capsys) == {"calls": [], "never": []}
+    settings = Settings.model_validate({"workspace": here / "workspace"})
+    with Workspace(settings, clock=lambda: datetime.now(UTC) + timedelta(hours=2)) as later:
+        found = check_sources(later, later.usecase("churn"), run_id="later")
+        assert {one.key.source: [finding.problem for finding in one.findings] for one in found} == {
+            "calls": ["late"],
+            "never": ["late"],
+        }
+    assert main(["ingest", "churn", "calls"]) == 0
+    assert checked(capsys)["calls"] == []
+    assert main(["ingest", "churn", "calls"]) == 0
+    assert checked(capsys)["calls"] == ["empty"], "it answers, so it is not late"
+    assert main(["ingest", "churn", "never"]) != 0
+    assert main(["ingest", "churn", "never", "calls"]) != 0
+    assert checked(capsys)["never"] == ["failed"]
+    with Workspace(settings) as workspace:
+        intake = Intake({"churn": workspace.usecase("churn")}, workspace.settings.sources, None)
+        states = intake.sources(workspace.lake, now=datetime.now(UTC))
+    assert {state.health.key.source: state.errors for state in states} == {"calls": 0, "never": 2}

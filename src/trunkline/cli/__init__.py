@@ -18,6 +18,7 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("simulate", "trunkline.cli.usecases:simulate", "Write realistic data with known truth."),
     ("ingest", "trunkline.cli.steps:ingest", "Take sources into the lake by contract."),
     ("watch", "trunkline.cli.arrivals:watch", "Ingest files as they arrive in a folder."),
+    ("sources", "trunkline.cli.sources:app", "Say how sources stand, and raise alerts of what is wrong."),
     ("schedule", "trunkline.cli.schedule:app", "Run what is due by its schedule, or list it."),
     ("quarantine", "trunkline.cli.quarantine:app", "List, show, export, replay or discard refused rows."),
     ("run", "trunkline.cli.steps:run", "Execute a use case's whole plan."),

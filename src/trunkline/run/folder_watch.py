@@ -12,8 +12,10 @@ from trunkline.errors import BusyError, InputError, TrunklineError
 from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.watching import Taken, watch
 from trunkline.lake.locks import held
+from trunkline.run.attempts import Attempts
 from trunkline.run.notifying import announce
 from trunkline.run.resolving import Handed, file_dataset
+from trunkline.run.source_health import check_sources
 from trunkline.run.taking import take
 from trunkline.run.windowing import refresh_windows
 from trunkline.spec.sources import FolderSource
@@ -71,12 +73,15 @@ def watch_folder(
         raise InputError("there is no such folder", where=str(declared.path), next_step="make it, or check the path")
     receipts: dict[Path, Receipt] = {}
     dataset = file_dataset(usecase, declared.dataset)
+    came = False
 
     def take_files(paths: Sequence[Path]) -> Iterator[Taken]:
         handed = [
             Handed(path.name, path.absolute(), None, dataset, declared.columns, csv=declared.csv) for path in paths
         ]
         left = {path.absolute(): path for path in paths}
+        nonlocal came
+        came = True
         try:
             for outcome in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):
                 assert outcome.handed.path is not None, "a folder has nothing but files"
@@ -90,14 +95,29 @@ def watch_folder(
         refresh_tables(
             usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
         )
-        refreshed = refresh_windows(
+        refresh_windows(
             usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
         )
-        if any(one.alerts for one in refreshed):
-            announce(workspace)
+        check_sources(workspace, usecase, run_id=run_id)
+        announce(workspace)
 
     digest = hashlib.sha256(str(declared.path.resolve()).encode()).hexdigest()[:_DIGITS]
     lock = workspace.folder("locks") / f"watch-{usecase.name}-{digest}.lock"
     with held(lock, what=f"watch of {declared.path} for {usecase.name!r}", clock=workspace.clock):
         for taken in watch(declared, take_files, stop=stop, clock=workspace.clock, once=once):
             yield Arrived(taken.path, receipts.pop(taken.path, None), taken.error)
+        if once and not came:
+            _note_nothing(workspace, usecase, declared, dataset=dataset, run_id=run_id)
+            check_sources(workspace, usecase, run_id=run_id)
+            announce(workspace)
+
+
+def _note_nothing(
+    workspace: "Workspace", usecase: "UseCase", declared: FolderSource, *, dataset: str | None, run_id: str
+) -> None:
+    """Note that a declared folder was looked at and had no file; of any other folder nobody expects one."""
+    attempts = Attempts(usecase, declared=workspace.settings.sources, run_id=run_id)
+    for name, one in workspace.settings.sources.items():
+        if one == declared:
+            attempts.answered(name, dataset=dataset)
+    attempts.note(workspace.lake, clock=workspace.clock)

@@ -3,16 +3,20 @@
 No model has a part in it: sources of pure ingestion, and those of a use case without a champion, are judged as all are.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import RECEIPTS, Alert, Receipt
+from trunkline.errors import AuthorError
 from trunkline.ingest.budget import budget_of
 from trunkline.monitor import SourceHealth, health_of, source_alerts
 from trunkline.run.alerts import write_alerts
 from trunkline.run.attempts import note_declared, recent_attempts
+from trunkline.run.declared import refuse_misdeclared
+from trunkline.run.notifying import announce
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -21,13 +25,52 @@ if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
 
-__all__ = ["HISTORY_DAYS", "MOST_RECEIPTS", "check_sources", "raise_source_alerts", "recent_receipts", "source_health"]
+__all__ = [
+    "HISTORY_DAYS",
+    "MOST_RECEIPTS",
+    "check_sources",
+    "checked_sources",
+    "raise_source_alerts",
+    "recent_receipts",
+    "source_health",
+]
+
+_logger = logging.getLogger(__name__)
 
 HISTORY_DAYS: Final = 400
 """Days of receipts that are looked at."""
 
 MOST_RECEIPTS: Final = 20_000
 """The newest receipts that are looked at."""
+
+
+def checked_sources(workspace: "Workspace", usecases: "Iterable[str]") -> tuple[SourceHealth, ...]:
+    """Judge the sources of several use cases, raise their alerts, and tell those whom the settings name.
+
+    A use case that is broken has no sources: a warning says so, and the others are judged.
+
+    Args:
+        workspace: As for :func:`source_health`.
+        usecases: Their names.
+
+    Raises:
+        UnknownNameError: There is no such use case, or a source names a dataset that its use case has not.
+        InputError: The cron line of a declared source cannot be read.
+        BusyError: A writer held a table for too long.
+    """
+    found: list[SourceHealth] = []
+    for name in usecases:
+        try:
+            usecase = workspace.usecase(name)
+        except AuthorError as error:
+            _logger.warning("sources of %s are not judged: %s", name, error.what, extra={"usecase": name})
+            continue
+        for source, declared in workspace.settings.sources.items():
+            if declared.usecase == name:
+                refuse_misdeclared(workspace, source, declared)
+        found += check_sources(workspace, usecase, run_id="sources")
+    announce(workspace)
+    return tuple(found)
 
 
 def check_sources(workspace: "Workspace", usecase: "UseCase", *, run_id: str) -> tuple[SourceHealth, ...]:

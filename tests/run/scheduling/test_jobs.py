@@ -74,7 +74,7 @@ def test_sources_plans_and_maintenance_have_their_jobs(listed: Trunkline) -> Non
         'schedule = { cron = "*/15 * * * *", zone = "Asia/Tokyo" }\n'
         '[sources.drop]\nkind = "folder"\nusecase = "leavers"\npath = "drop"\nschedule = { every = "PT10M" }\n'
         '[sources.by_hand]\nkind = "folder"\nusecase = "leavers"\npath = "hand"\n'
-        '[scheduler]\nmaintain = { cron = "30 3 * * *" }\nskip = ["run:churn"]\n'
+        '[scheduler]\nmaintain = { cron = "30 3 * * *" }\nsources = { every = "PT15M" }\nskip = ["run:churn"]\n'
         '[scheduler.runs.leavers]\nevery = "PT1H"\n[scheduler.runs.churn]\nevery = "PT1H"\n'
         '[scheduler.alarms.towers]\nevery = "PT15M"\n'
     )
@@ -86,6 +86,7 @@ def test_sources_plans_and_maintenance_have_their_jobs(listed: Trunkline) -> Non
         ("ingest:drop", "trunkline watch leavers drop --once", "every 0:10:00", "never"),
         ("run:leavers", "trunkline run leavers", "every 1:00:00", "never"),
         ("alarms:towers", "trunkline alarms towers", "every 0:15:00", "never"),
+        ("sources", "trunkline sources check", "every 0:15:00", "never"),
         ("maintain", "trunkline maintain", "cron 30 3 * * * in UTC", "never"),
     ]
     assert all(job["next_at"] is not None for job in found["jobs"])

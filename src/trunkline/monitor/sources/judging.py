@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from math import expm1, log1p
 from statistics import median
 from typing import Final
@@ -211,12 +211,13 @@ def _quiet(
 ) -> Finding | None:
     """Look whether a source that answers has nothing, although it should."""
     last_at = arrivals[-1].at if arrivals else None
-    since = [one for one in answers if last_at is None or one.attempted_at > last_at]
-    if not since or any(one.read for one in since):
+    is_quiet = [one.read == 0 and (last_at is None or one.attempted_at > last_at) for one in answers]
+    since = list(takewhile(bool, reversed(is_quiet)))
+    if not since:
         return None
     before = answers[: -len(since)][-_LONGEST_HISTORY:]
     is_usual = 2 * sum(one.read > 0 for one in before) < len(before)
-    if is_usual and (usual_due_at is None or since[-1].attempted_at <= usual_due_at):
+    if is_usual and (usual_due_at is None or answers[-1].attempted_at <= usual_due_at):
         return None
     times = "answered" if len(since) == 1 else f"answered {len(since):,} times"
     return Finding("empty", f"it {times} and had no new row", 0.0, 1.0)

@@ -18,10 +18,13 @@ from trunkline.spec.sources import WATCHED
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
 
-__all__ = ["MAINTAIN", "Job", "jobs_of", "run_id_of", "said"]
+__all__ = ["MAINTAIN", "SOURCES", "Job", "jobs_of", "run_id_of", "said"]
 
 MAINTAIN: Final = "maintain"
 """Name of the job that maintains the workspace."""
+
+SOURCES: Final = "sources"
+"""Name of the job that judges the declared sources."""
 
 _LONGEST_NAME: Final = 40
 _logger = logging.getLogger(__name__)
@@ -32,8 +35,8 @@ class Job:
     """One thing that runs by itself.
 
     Attributes:
-        name: ``ingest:SOURCE``, ``run:USECASE``, ``alarms:USECASE`` or ``maintain``.
-        usecase: The use case; empty for maintenance. Jobs of one use case never run at once.
+        name: ``ingest:SOURCE``, ``run:USECASE``, ``alarms:USECASE``, ``sources`` or ``maintain``.
+        usecase: The use case; empty for those of the whole workspace. Jobs of one use case never run at once.
         command: Arguments of ``trunkline``, without ``--json``, ``--workspace`` and ``--run-id``.
         schedule: When it is due.
         takes_run_id: Whether the command goes on with a run whose id it is given.
@@ -83,14 +86,24 @@ def jobs_of(workspace: "Workspace") -> tuple[Job, ...]:
         if workspace.usecase(name).watched is None:
             raise InputError(f"the use case {name!r} watches no series", where=f"scheduler.alarms.{name}")
         found.append(Job(f"alarms:{name}", name, ("alarms", name), schedule, takes_run_id=False))
-    if settings.scheduler.maintain is not None:
-        found.append(Job(MAINTAIN, "", (MAINTAIN,), settings.scheduler.maintain, takes_run_id=False))
+    found += _minders(workspace)
     names = [job.name for job in found]
     if unknown := [name for name in settings.scheduler.skip if name not in (*names, *broken)]:
         raise UnknownNameError(f"there is no job {unknown[0][:80]!r} to skip", where="scheduler.skip", allowed=names)
     for job in found:
         _refuse_unreadable(job)
     return tuple(job for job in found if job.name not in settings.scheduler.skip)
+
+
+def _minders(workspace: "Workspace") -> list[Job]:
+    """What minds the whole workspace: its sources, and its tables."""
+    settings = workspace.settings
+    found = []
+    if settings.scheduler.sources is not None:
+        found.append(Job(SOURCES, "", ("sources", "check"), settings.scheduler.sources, takes_run_id=False))
+    if settings.scheduler.maintain is not None:
+        found.append(Job(MAINTAIN, "", (MAINTAIN,), settings.scheduler.maintain, takes_run_id=False))
+    return found
 
 
 def run_id_of(job: Job, at: datetime) -> str:

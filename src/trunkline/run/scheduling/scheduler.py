@@ -29,7 +29,6 @@ __all__ = ["SchedulerThread", "due_at", "is_scheduling", "run_due", "run_schedul
 
 _LOCK: Final = "scheduler.lock"
 _ASK_AGAIN_S: Final = 5.0
-_MINDER: Final = "maintain"
 _logger = logging.getLogger(__name__)
 
 
@@ -198,7 +197,7 @@ def _runner(workspace: "Workspace", book: JobBook, jobs: Sequence[Job], *, stop:
 
 
 def _lane(job: Job) -> str:
-    return job.usecase or _MINDER
+    return job.usecase or job.name
 
 
 class _Trigger(Protocol):
