@@ -28,8 +28,8 @@ class SchedulerSettings(BaseModel, frozen=True, extra="forbid"):
     )
     sources: Schedule | None = Field(
         None,
-        description="When the health of all sources is judged and told (`trunkline sources check`), so that one is known "
-        "to be late although nothing runs, e.g. every quarter of an hour; none only after ingestions.",
+        description="When the health of all sources is judged and told (`trunkline sources check`), so that one is "
+        "known to be late although nothing runs, e.g. every quarter of an hour; none only after ingestions.",
     )
     maintain: Schedule | None = Field(
         None, description="When `trunkline maintain` runs, e.g. each night; none only when somebody asks for it."
