@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import lzma
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -63,6 +64,7 @@ def zst(data: bytes) -> bytes:
         ("windows.csv", csv_text().encode("cp1252")),
         ("packed.csv.gz", gzip.compress(csv_text().encode(), mtime=0)),
         ("packed.csv.bz2", bz2.compress(csv_text().encode())),
+        ("packed.csv.xz", lzma.compress(csv_text().encode())),
         ("packed.CSV.zst", zst(csv_text().encode())),
         ("rows.ndjson", '{"a": 1, "b": "x"}\n{"b": "é", "a": "2"}\n'),
         ("mark.jsonl", b"\xef\xbb\xbf" + '{"a": 1, "b": "x"}\n\n{"a": 2, "b": "é"}'.encode()),
@@ -201,6 +203,7 @@ PACKED = gzip.compress(("a,b\n" + "".join(f"{n},{n * 7919}\n" for n in range(500
         ("open.csv", 'a,b\n1,2\n3,"x\n4,5\n6,7\n', "opens in row 2 is never closed"),
         ("cut.csv.gz", PACKED[: len(PACKED) // 2], "truncated"),
         ("cut.csv.bz2", bz2.compress(b"a,b\n" + b"1,2\n" * 9000)[:-20], "truncated"),
+        ("cut.csv.xz", lzma.compress(b"a,b\n" + b"1,2\n" * 9000)[:-20], "truncated"),
         ("cut.csv.zst", zst(PACKED)[:-200], "truncated"),
         ("not.csv.gz", "a,b\n1,2\n", "truncated or not of its form"),
         ("cut.ndjson", '{"a": 1}\n{"a": 2', "its last line is not complete JSON"),

@@ -49,13 +49,23 @@ def test_a_file_that_changes_after_it_was_given_is_given_again(tmp_path: Path) -
     assert names(arrivals.whole(1.0)) == ["a.csv"]
 
 
+def test_files_of_folders_below_are_taken_where_that_is_said(tmp_path: Path) -> None:
+    archive = tmp_path / "done"
+    for name in ("a.csv", "2026/01/b.csv", ".hidden/c.csv", "done/2026-01-01/d.csv", "2026/e.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    said = {"settle_s": 0, "pattern": "*.csv", "afterwards": "archive", "archive": archive}
+    assert names(Arrivals(folder(tmp_path, **said)).whole(0.0)) == ["a.csv"]
+    assert sorted(names(Arrivals(folder(tmp_path, recursive=True, **said)).whole(0.0))) == ["a.csv", "b.csv"]
+
+
 def test_hidden_unfinished_and_other_files_are_left(tmp_path: Path) -> None:
-    for name in (".a.csv", "~a.csv", "a.csv.tmp", "a.csv.PART", "a.csv.filepart", "b.txt"):
+    for name in (".a.csv", "~a.csv", "a.csv.tmp", "a.csv.PART", "a.csv.filepart", "a.csv.done", "b.txt"):
         (tmp_path / name).write_text("x")
     (tmp_path / "sub.csv").mkdir()
     (tmp_path / "link.csv").symlink_to(tmp_path / "b.txt")
     (tmp_path / "a.csv").write_text("x")
-    assert names(Arrivals(folder(tmp_path, settle_s=0, pattern="*.csv")).whole(0.0)) == ["a.csv"]
+    assert names(Arrivals(folder(tmp_path, settle_s=0, pattern="*.csv*")).whole(0.0)) == ["a.csv"]
 
 
 def test_a_marker_says_that_a_file_is_whole(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def watch(  # noqa: PLR0913 - the options of one command
         Path | None, Parameter(name="--map", help="TOML file with a table `columns`: source column = field.")
     ] = None,
     pattern: Annotated[str, Parameter(help="Which files, as in a shell.")] = "*",
+    recursive: Annotated[bool, Parameter(help="Files of the folders below it, too.", negative="")] = False,
     settle: Annotated[float, Parameter(help="Seconds for which a whole file has not changed.")] = 2.0,
     done_marker: Annotated[
         str, Parameter(help="Suffix of the empty file that says that its namesake is whole, e.g. .done.")
@@ -50,6 +51,7 @@ def watch(  # noqa: PLR0913 - the options of one command
             columns, and records to the main one.
         map_file: TOML file with a table ``columns`` of source column = field.
         pattern: Which files, as in a shell.
+        recursive: Files of the folders below it, too.
         settle: Seconds for which a whole file has not changed.
         done_marker: Suffix of the empty file that says that its namesake is whole, e.g. .done.
         archive: Move files that were taken in below this folder, by day.
@@ -63,7 +65,7 @@ def watch(  # noqa: PLR0913 - the options of one command
     from trunkline.spec.sources import TOPIC_SCHEMES, FolderSource
 
     if source.startswith(TOPIC_SCHEMES):
-        files_alone = (pattern, settle, done_marker, archive, delete) != ("*", 2.0, "", None, False)
+        files_alone = (pattern, recursive, settle, done_marker, archive, delete) != ("*", False, 2.0, "", None, False)
         return _watch_topic(
             usecase,
             source,
@@ -93,6 +95,7 @@ def watch(  # noqa: PLR0913 - the options of one command
         columns=read_mapping(map_file),
         path=directory,
         pattern=pattern,
+        recursive=recursive,
         settle_s=settle,
         done_marker=done_marker,
         afterwards="archive" if archive is not None else "delete" if delete else "keep",

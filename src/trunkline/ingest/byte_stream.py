@@ -1,4 +1,4 @@
-"""A file as a stream of unpacked bytes: plain, gzip, bzip2, Zstandard, or a ZIP archive of one file.
+"""A file as a stream of unpacked bytes: plain, gzip, bzip2, xz, Zstandard, or a ZIP archive of one file.
 
 What a packed file gives is counted while it is read, so that a small file that unpacks to terabytes is refused after a
 bounded part of it. Every fault of a packed stream is an ``OSError`` to its reader, as for a plain one.
@@ -23,10 +23,10 @@ from trunkline.settings.ingest import IngestSettings
 
 __all__ = ["PACKINGS", "ByteStream", "Packing", "inner_name", "refuse_width"]
 
-Packing = Literal["gzip", "bz2", "zstd", "zip"]
+Packing = Literal["gzip", "bz2", "xz", "zstd", "zip"]
 """How a file is packed."""
 
-PACKINGS: Final[dict[str, Packing]] = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".zip": "zip"}
+PACKINGS: Final[dict[str, Packing]] = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
 """Suffix to packing."""
 
 _BUFFER_BYTES: Final = 1 << 18
@@ -34,6 +34,7 @@ _RATIO_FREE_BYTES: Final = 64 << 20
 _MARKS: Final[dict[Packing, bytes]] = {
     "gzip": b"\x1f\x8b",
     "bz2": b"BZh",
+    "xz": b"\xfd7zXZ\x00",
     "zstd": b"\x28\xb5\x2f\xfd",
     "zip": b"PK",
 }
@@ -174,6 +175,8 @@ def _opened(source: ByteStream, packed: io.BufferedReader) -> IO[bytes]:
     mark = _MARKS[source.packing or "zip"]
     if packed.peek(len(mark))[: len(mark)] != mark:
         raise OSError(f"its bytes are not {source.packing}")
+    if source.packing == "xz":
+        return cast("IO[bytes]", lzma.LZMAFile(packed))
     if source.packing != "zip":
         return cast("IO[bytes]", pa.CompressedInputStream(packed, source.packing))
     try:

@@ -79,8 +79,9 @@ def open_file(path: Path, *, limits: IngestSettings = DEFAULT_LIMITS) -> RawFile
     """Open a file as batches of text rows.
 
     Args:
-        path: The form is told by the suffix, also below ``.gz``, ``.bz2``, ``.zst`` and ``.zip``; 3GPP measurement
-            files are told by their root, and CSV is assumed for what is left. ``FILE.xlsx#Sheet name`` names a sheet.
+        path: The form is told by the suffix, also below ``.gz``, ``.bz2``, ``.xz``, ``.zst`` and ``.zip``; 3GPP
+            measurement files are told by their root, and CSV is assumed for what is left. ``FILE.xlsx#Sheet name``
+            names a sheet.
         limits: How long, wide and large it may be.
 
     Returns:

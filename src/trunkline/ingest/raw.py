@@ -41,7 +41,7 @@ FILE_SUFFIXES: Final = (
     ".xml",
     ".zip",
 )
-"""Forms that are understood; CSV, JSON, NDJSON and XML also with .gz, .bz2, .zst or .zip behind."""
+"""Forms that are understood; CSV, JSON, NDJSON and XML also with .gz, .bz2, .xz, .zst or .zip behind."""
 
 BLOCK_BYTES: Final = 1 << 22
 """How much of a file is in memory at once."""

@@ -35,6 +35,9 @@ CRASH_POINTS: Final = ("watch.before_take", "watch.after_take", "watch.before_mo
 UNFINISHED: Final = (".tmp", ".part", ".partial", ".crdownload", ".filepart", ".swp")
 """Suffixes of files that somebody is still writing."""
 
+MARKER: Final = ".done"
+"""Suffix of files that say that their namesake is whole: never data, whether or not they are waited for."""
+
 _MOST_AT_ONCE: Final = 500
 _logger = logging.getLogger(__name__)
 
@@ -126,30 +129,47 @@ class Arrivals:
 
     def _files(self) -> Iterator[tuple[Path, _Stamp]]:
         declared = self._declared
-        try:
-            with os.scandir(declared.path) as entries:
-                for entry in entries:
-                    if not fnmatch.fnmatch(entry.name, declared.pattern) or self._is_left(entry.name):
-                        continue
-                    try:
-                        if not entry.is_file(follow_symlinks=False):
+        folders = [declared.path]
+        while folders:
+            folder = folders.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if declared.recursive and entry.is_dir(follow_symlinks=False):
+                            folders += [Path(entry.path)] * self._is_watched(Path(entry.path))
                             continue
-                        status = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue  # it went while the folder was read
-                    yield Path(entry.path), (status.st_size, status.st_mtime_ns, status.st_ino)
-        except OSError as error:
-            raise SourceError(
-                f"the watched folder cannot be read: {error.strerror}",
-                where=str(declared.path),
-                next_step="make the folder, or mend its rights",
-            ) from error
+                        if not fnmatch.fnmatch(entry.name, declared.pattern) or self._is_left(entry.name):
+                            continue
+                        try:
+                            if not entry.is_file(follow_symlinks=False):
+                                continue
+                            status = entry.stat(follow_symlinks=False)
+                        except FileNotFoundError:
+                            continue  # it went while the folder was read
+                        yield Path(entry.path), (status.st_size, status.st_mtime_ns, status.st_ino)
+            except OSError as error:
+                if folder != declared.path and isinstance(error, FileNotFoundError):
+                    continue  # a folder below it went
+                raise SourceError(
+                    f"the watched folder cannot be read: {error.strerror}",
+                    where=str(folder),
+                    next_step="make the folder, or mend its rights",
+                ) from error
+
+    def _is_watched(self, folder: Path) -> bool:
+        """Whether a folder below the watched one is meant: not hidden, not the archive."""
+        archive = self._declared.archive
+        return not folder.name.startswith(".") and (archive is None or folder.resolve() != archive.resolve())
 
     def _is_left(self, name: str) -> bool:
         """Whether a name says that the file is hidden, unfinished or a marker."""
         lower = name.lower()
         marker = self._declared.done_marker
-        return name.startswith((".", "~")) or lower.endswith(UNFINISHED) or (bool(marker) and name.endswith(marker))
+        return (
+            name.startswith((".", "~"))
+            or lower.endswith((*UNFINISHED, MARKER))
+            or (bool(marker) and name.endswith(marker))
+        )
 
 
 def watch(
@@ -181,7 +201,7 @@ def watch(
     if declared.archive is not None and declared.archive.resolve() == declared.path.resolve():
         raise InputError("the archive cannot be the watched folder itself", where=str(declared.archive))
     arrivals = Arrivals(declared)
-    with _notices(declared.path) as notices:
+    with _notices(declared.path, recursive=declared.recursive) as notices:
         while not stop.is_set():
             whole = arrivals.whole(monotonic())
             if whole:
@@ -201,7 +221,7 @@ def watch(
 
 
 @contextmanager
-def _notices(folder: Path) -> "Iterator[queue.SimpleQueue[None]]":
+def _notices(folder: Path, *, recursive: bool) -> "Iterator[queue.SimpleQueue[None]]":
     """Ask the operating system to say when something happens in a folder."""
     from watchdog.events import FileSystemEvent, FileSystemEventHandler
     from watchdog.observers import Observer
@@ -216,7 +236,7 @@ def _notices(folder: Path) -> "Iterator[queue.SimpleQueue[None]]":
     logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it warns of events that come while it is stopped
     observer = Observer()
     try:
-        observer.schedule(_Handler(), str(folder))
+        observer.schedule(_Handler(), str(folder), recursive=recursive)
         observer.start()
     except OSError as error:  # no such folder, or no more watches to be had: looking every so often still works
         _logger.warning("no notices of %s (%s); looking every so often instead", folder, error.strerror)

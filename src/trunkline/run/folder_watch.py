@@ -77,7 +77,15 @@ def watch_folder(
 
     def take_files(paths: Sequence[Path]) -> Iterator[Taken]:
         handed = [
-            Handed(path.name, path.absolute(), None, dataset, declared.columns, csv=declared.csv) for path in paths
+            Handed(
+                path.relative_to(declared.path).as_posix(),
+                path.absolute(),
+                None,
+                dataset,
+                declared.columns,
+                csv=declared.csv,
+            )
+            for path in paths
         ]
         left = {path.absolute(): path for path in paths}
         nonlocal came

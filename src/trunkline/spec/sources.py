@@ -241,6 +241,7 @@ class FolderSource(FileSpec):
     Attributes:
         path: The folder.
         pattern: Which of its files, as in a shell.
+        recursive: Whether files of the folders below it are meant, too; hidden ones and the archive are not.
         settle_s: A file is whole when its size and time have not changed for so long, in seconds.
         done_marker: Suffix of an empty file that says that its namesake is whole; empty for none.
         afterwards: What becomes of a file that was taken in.
@@ -250,6 +251,7 @@ class FolderSource(FileSpec):
     kind: Literal["folder"]
     path: Path = Field(description="The folder.")
     pattern: str = Field("*", description="Which of its files, as in a shell.")
+    recursive: bool = Field(False, description="Files of the folders below it, too.")
     settle_s: float = Field(
         2.0, ge=0, description="A file is whole when its size and time have not changed for so long (seconds)."
     )

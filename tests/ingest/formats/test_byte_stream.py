@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import lzma
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,7 @@ def test_bombs_are_refused(read: Read, write: Write, monkeypatch: pytest.MonkeyP
     for suffix, content in (
         (".gz", gzip.compress(text.encode(), mtime=0)),
         (".bz2", bz2.compress(text.encode())),
+        (".xz", lzma.compress(text.encode())),
         (".zst", bytes(pa.Codec("zstd").compress(text.encode(), asbytes=True))),
         (".zip", archive(t__csv=text)),
     ):

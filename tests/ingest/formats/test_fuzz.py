@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import lzma
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -67,6 +68,7 @@ SEEDS: dict[str, Callable[[], bytes]] = {
     ".txt": lambda: TEXT.encode("utf-16"),
     ".csv.gz": lambda: gzip.compress(TEXT.encode(), mtime=0),
     ".csv.bz2": lambda: bz2.compress(TEXT.encode()),
+    ".csv.xz": lambda: lzma.compress(TEXT.encode()),
     ".csv.zst": lambda: bytes(pa.Codec("zstd").compress(TEXT.encode(), asbytes=True)),
     ".zip": zip_seed,
     ".json": lambda: json.dumps({"n": 1, "rows": [{"a": {"b": n, "c": [n]}, "d": "é"} for n in range(20)]}).encode(),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from trunkline.files import replacing
+from trunkline.ingest.byte_stream import PACKINGS
 from trunkline.ingest.landing.records import FILES, STEM, SUFFIX, Landed, Record, landed, read, stem_of
 from trunkline.ingest.landing.zone import LandedPieces
 from trunkline.ingest.raw import unreadable
@@ -23,7 +24,7 @@ CRASH_POINTS: Final = ("landing.before_file", "landing.after_file", "landing.aft
 """Points at which a drill kills an ingestion."""
 
 _TOLD: Final = CsvDialect()
-_COMPACT: Final = frozenset((".gz", ".bz2", ".zst", ".zip", ".parquet", ".avro", ".xlsx", ".xls", ".xlsb", ".ods"))
+_COMPACT: Final = frozenset((*PACKINGS, ".parquet", ".avro", ".xlsx", ".xls", ".xlsb", ".ods"))
 
 
 class ArrivingPieces(LandedPieces):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from trunkline.errors import InputError, SourceError, UnavailableError
+from trunkline.ingest.byte_stream import PACKINGS
 from trunkline.ingest.raw import FILE_SUFFIXES
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.rest.calling import Caller
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RestFile", "file_suffix"]
 
-_PACKED: Final = (".gz", ".bz2", ".zst", ".zip")
+_PACKED: Final = tuple(PACKINGS)
 _GIB: Final = 1 << 30
 
 
