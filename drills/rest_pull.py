@@ -213,10 +213,11 @@ def compare(lake: Lake, rows: Sequence[Row]) -> tuple[int, int, list[str]]:
     Returns:
         Rows that are lost, rows that are doubled, and what else is wrong.
     """
-    good = Counter(str(row["call_id"]) for row in rows if int(str(row["seconds"])) >= 0)
-    bad = Counter(str(row["call_id"]) for row in rows if int(str(row["seconds"])) < 0)
-    found = Counter(row["call_id"] for row in lake.arrow("calls.calls").to_pylist())
-    refused = Counter(json.loads(row["row"])["call_id"] for row in lake.arrow("platform.quarantine").to_pylist())
+    sent = [(str(row["call_id"]), int(str(row["seconds"]))) for row in rows]
+    good, bad = (Counter(row for row in sent if (row[1] >= 0) is is_good) for is_good in (True, False))
+    found = Counter((row["call_id"], row["seconds"]) for row in lake.arrow("calls.calls").to_pylist())
+    held = [json.loads(row["row"]) for row in lake.arrow("platform.quarantine").to_pylist()]
+    refused = Counter((row["call_id"], int(row["seconds"])) for row in held)
     lost = sum((good - found).values()) + sum((bad - refused).values())
     doubled = sum((found - good).values()) + sum((refused - bad).values())
     receipts = lake.arrow("platform.receipts").to_pylist()
