@@ -1,8 +1,9 @@
 """What is said of the dialect of CSV files: of all of them in the settings, and of those of one source."""
 
+import codecs
 from typing import Final
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 __all__ = ["CsvDialect"]
 
@@ -12,6 +13,12 @@ _CHARACTER: Final = r"^[\x01-\x7f]\z"
 class CsvDialect(BaseModel, frozen=True, extra="forbid"):
     """The dialect of CSV files; what is not said is told from each file."""
 
+    encoding: str | None = Field(
+        None,
+        description="Encoding of the text, by a name that Python knows: cp1251, iso8859-2, shift_jis, ... None takes "
+        "UTF-16 and UTF-32 by their mark, UTF-8 where the whole file is that, and else Windows-1252, which any bytes "
+        "seem to be.",
+    )
     delimiter: str | None = Field(
         None,
         pattern=_CHARACTER,
@@ -42,6 +49,17 @@ class CsvDialect(BaseModel, frozen=True, extra="forbid"):
         description="Lines before the header. None passes over titles of one field, where an empty line or names over "
         "numbers follow (lines).",
     )
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_of_text(cls, encoding: str | None) -> str | None:
+        if encoding is None:
+            return None
+        try:
+            "".encode(encoding)  # what is no encoding of text is refused, too
+        except LookupError:
+            raise ValueError("no encoding of text has this name") from None
+        return codecs.lookup(encoding).name
 
     @model_validator(mode="after")
     def _each_its_own(self) -> "CsvDialect":

@@ -57,6 +57,38 @@ def test_other_dialects_are_told(content: str, read: Read) -> None:
         assert read(written) == (("a", "b"), WANTED, [])
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("windows-1251", "Москва"),
+        ("iso-8859-2", "Łódź"),
+        ("shift_jis", "東京|ソ"),
+        ("utf-8", "Łódź"),
+        ("utf-8-sig", "Łódź"),
+        ("utf-16", "Łódź"),
+    ],
+)
+@pytest.mark.parametrize("comment", [None, "#"])
+def test_an_encoding_that_is_said_is_taken(encoding: str, text: str, comment: str | None, read: Read) -> None:
+    content = f'town,n\n"{text}",1\n{text},2\n'.encode(encoding)
+    said = "utf-8" if encoding == "utf-8-sig" else encoding
+    assert read(content, encoding=said, comment=comment) == (("town", "n"), [(text, "1"), (text, "2")], [])
+
+
+def test_what_is_not_of_the_encoding_that_is_said_is_refused(read: Read) -> None:
+    for encoding, content in (
+        ("utf-8", "a\nŁ\n".encode("cp1250")),
+        ("shift_jis", b"a\n\x81\n"),
+        ("ascii", b"a\n\xe9\n"),
+    ):
+        with pytest.raises(SourceError, match=f"the text is not {encoding}") as refused:
+            read(content, encoding=encoding)
+        assert "encoding" in refused.value.next_step
+    for none in ("klingon", "hex", "zlib"):
+        with pytest.raises(ValidationError, match="no encoding of text"):
+            CsvDialect(encoding=none)
+
+
 def test_a_backslash_before_a_quotation_mark_escapes_it(read: Read) -> None:
     wanted = [("1", 'x "y", z'), ("2", "c:\\")]
     assert read('a,b\n1,"x \\"y\\", z"\n2,"c:\\\\"\n') == (("a", "b"), wanted, [])

@@ -1,10 +1,10 @@
-"""CSV of any dialect; LF, CRLF or CR; UTF-8, UTF-16, UTF-32 with its mark, or Windows-1252.
+"""CSV of any dialect; LF, CRLF or CR; UTF-8, UTF-16, UTF-32 with its mark, Windows-1252, or the encoding that is said.
 
 The whole file is looked through once before it is parsed: for its encoding, for a packed stream that breaks off, and
 for how it ends, because a parser takes a half-written file for a short one.
 
-The encoding is what the mark at the beginning says; without one it is UTF-16 where every other byte of the head is
-zero, UTF-8 where the whole file is valid UTF-8, and else Windows-1252.
+Where nothing is said, the encoding is what the mark at the beginning says; without one it is UTF-16 where every other
+byte of the head is zero, UTF-8 where the whole file is valid UTF-8, and else Windows-1252.
 """
 
 import codecs
@@ -116,11 +116,13 @@ def _look(source: ByteStream) -> _Look:
     if not head:
         raise empty(source.path)
     is_cut = size > len(head)
-    encoding = _wide(head)
+    encoding = source.limits.csv.encoding or _wide(head)
+    if encoding == "utf-8" and not (is_utf8 and not utf8.getstate()[0]):
+        raise _not_text(source)
     if encoding:
         # a byte that looks like a quotation mark may be half of another character
-        ends_line = last[-_WIDTH[encoding] :].replace(b"\x00", b"") in (b"\n", b"\r")
-        text = head.decode(encoding, errors="ignore")
+        ends_line = last[-_WIDTH.get(encoding, 1) :].replace(b"\x00", b"") in (b"\n", b"\r")
+        text = head.decode("utf-8-sig" if encoding == "utf-8" else encoding, errors="ignore")
         return _Look(text, is_cut, encoding, ends_line, may_be_open=quotes > 0, has_quotes=quotes > 0)
     if b"\x00" in head[:_NUL_SAMPLE]:
         raise SourceError(
@@ -134,6 +136,16 @@ def _look(source: ByteStream) -> _Look:
     text = head.decode(encoding, errors=errors)
     encoding = encoding.removesuffix("-sig")
     return _Look(text, is_cut, encoding, ends_line, may_be_open=quotes % 2 > 0, has_quotes=quotes > 0)
+
+
+def _not_text(source: ByteStream) -> SourceError:
+    said = source.limits.csv.encoding
+    return SourceError(
+        f"the text is not {said}" if said else "the text is in no known encoding",
+        where=str(source.path),
+        allowed=() if said else ("UTF-8", "UTF-16", "UTF-32", "Windows-1252"),
+        next_step="say its encoding: `encoding` of the settings ingest.csv, or of the source's csv",
+    )
 
 
 def _wide(head: bytes) -> str:
@@ -282,11 +294,7 @@ def _batches(source: ByteStream, look: _Look, told: Header, aside: Aside) -> "It
         is_long = "straddl" in text or "block size" in text
         raise truncated(source.path, f"a row is longer than {block >> 20} MiB" if is_long else _named(text)) from None
     except UnicodeError:
-        raise SourceError(
-            "the text is in no known encoding",
-            where=str(source.path),
-            allowed=("UTF-8", "UTF-16", "UTF-32", "Windows-1252"),
-        ) from None
+        raise _not_text(source) from None
     except OSError as error:
         raise truncated(source.path, str(error)) from error
     last = aside.lines[-1] if aside.lines else None
