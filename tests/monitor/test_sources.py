@@ -112,12 +112,17 @@ def test_files_of_all_days_are_one_source() -> None:
         ("a.csv", "files/abcdef", "a.csv"),
         ("https://x/api?page=1", "billing/7", "billing"),
         ("/drop/x.csv", None, "drop"),
+        ("/tree/2026/x.csv", None, "tree"),
+        ("/tree/near/x.csv", None, "near"),
+        ("/drop/below/x.csv", None, "/drop/below/x.csv"),
         ("s3 without a path", None, "s* without a path"),
     ],
 )
 def test_names_of_sources(source: str, piece: str | None, name: str) -> None:
     declared: dict[str, AnySource] = {
         "drop": FolderSource(kind="folder", usecase="leaving", path=Path("/drop")),
+        "tree": FolderSource(kind="folder", usecase="leaving", path=Path("/tree"), recursive=True),
+        "near": FolderSource(kind="folder", usecase="leaving", path=Path("/tree/near")),
         "elsewhere": FolderSource(kind="folder", usecase="other", path=Path("/in")),
     }
     assert source_of("leaving", "customers", source=source, piece=piece, declared=declared).source == name

@@ -11,8 +11,14 @@ import pytest
 from trunkline.cli import main
 from trunkline.console.intake import Intake
 from trunkline.contracts.records import ALERTS, ATTEMPTS
+from trunkline.errors import BatchBusyError
+from trunkline.monitor import SourceKey
+from trunkline.monitor.sources.judging import LEAST_GAPS
 from trunkline.run import Workspace
+from trunkline.run.attempts import Attempts, note_declared, recent_attempts
+from trunkline.run.resolving import Handed
 from trunkline.run.source_health import check_sources
+from trunkline.run.taking import Outcome
 from trunkline.settings import Settings
 
 HEADER = "customerID,tenure,MonthlyCharges\n"
@@ -146,7 +152,10 @@ def test_quiet_silent_and_failing_sources(here: Path, capsys: pytest.CaptureFixt
             "calls": ["late"],
             "never": ["late"],
         }
-    assert main(["ingest", "churn", "calls"]) == 0
+    for number in range(LEAST_GAPS):
+        with closing(sqlite3.connect(here / "calls.db")) as connection, connection:
+            connection.execute("INSERT INTO customers VALUES (?, 3, 29.5, ?)", (f"N{number}", 100 + number))
+        assert main(["ingest", "churn", "calls"]) == 0
     assert checked(capsys)["calls"] == []
     assert main(["ingest", "churn", "calls"]) == 0
     assert checked(capsys)["calls"] == ["empty"], "it answers, so it is not late"
@@ -157,3 +166,29 @@ def test_quiet_silent_and_failing_sources(here: Path, capsys: pytest.CaptureFixt
         intake = Intake({"churn": workspace.usecase("churn")}, workspace.settings.sources, None)
         states = intake.sources(workspace.lake, now=datetime.now(UTC))
     assert {state.health.key.source: state.errors for state in states} == {"calls": 0, "never": 2}
+
+
+def test_a_source_that_somebody_else_takes_in_has_not_answered(here: Path) -> None:
+    with Workspace(Settings.model_validate({"workspace": here / "workspace"})) as workspace:
+        attempts = Attempts(workspace.usecase("churn"), declared={}, run_id="r")
+        busy = BatchBusyError("somebody else takes it in", holder="another process")
+        attempts.add(Outcome(Handed("calls", None, None, "customers"), None, busy))
+        for name in ("calls", "quiet"):
+            attempts.answered(name, dataset="customers")
+        attempts.note(workspace.lake, clock=workspace.clock)
+        (noted,) = recent_attempts(workspace.lake, since=datetime(2000, 1, 1, tzinfo=UTC))
+    assert (noted.source, noted.outcome, noted.read) == ("quiet", "taken", 0)
+
+
+def test_the_first_note_of_a_source_is_read_beside_the_newest_of_all(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trunkline.run.attempts.MOST_ATTEMPTS", 2)
+    with Workspace(Settings.model_validate({"workspace": here / "workspace"})) as workspace:
+        note_declared(workspace, [SourceKey("churn", "", "silent")])
+        for _ in range(4):
+            attempts = Attempts(workspace.usecase("churn"), declared={}, run_id="r")
+            attempts.answered("busy", dataset=None)
+            attempts.note(workspace.lake, clock=workspace.clock)
+        found = recent_attempts(workspace.lake, since=datetime(2000, 1, 1, tzinfo=UTC), usecase="churn")
+    assert [one.source for one in found] == ["busy", "busy", "busy", "silent"]

@@ -118,6 +118,14 @@ class Arrivals:
             return False
         return self._given.get(path) == (status.st_size, status.st_mtime_ns, status.st_ino)
 
+    def present(self) -> list[Path]:
+        """List what is there by now, whole or not, sorted; for who takes a folder as it is.
+
+        Raises:
+            SourceError: The folder cannot be read.
+        """
+        return sorted(path for path, _ in self._files())
+
     def give_again(self, path: Path) -> None:
         """Forget that a file was given."""
         self._given.pop(path, None)

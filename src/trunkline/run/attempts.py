@@ -60,10 +60,12 @@ class Attempts:
         self._declared = declared
         self._run_id = run_id
         self._tallies: dict[tuple[str | None, str], _Tally] = {}
+        self._busy: set[str] = set()
 
     def add(self, outcome: "Outcome") -> None:
         """Count what became of a file or piece; one that somebody else is taking in counts for nothing."""
         if outcome.ingested is None and isinstance(outcome.error, BusyError):
+            self._busy.add(outcome.handed.name)
             return
         handed, dataset = outcome.handed, outcome.handed.dataset
         if outcome.ingested is not None:
@@ -83,13 +85,13 @@ class Attempts:
             tally.over = outcome.error
 
     def answered(self, name: str, *, dataset: str | None) -> None:
-        """Count a source that was asked to its end; where nothing came, that is what is noted.
+        """Count a source that was asked to its end; where nothing came, and nobody else had it, that is what is noted.
 
         Args:
             name: The source's name.
             dataset: The dataset of its rows; None where their columns tell.
         """
-        if not any(known == name for _, known in self._tallies):
+        if name not in self._busy and not any(known == name for _, known in self._tallies):
             self._tallies[dataset, name] = _Tally()
 
     def note(self, lake: "Lake", *, clock: Callable[[], datetime]) -> None:
@@ -132,7 +134,7 @@ def note_declared(workspace: "Workspace", keys: Sequence[SourceKey]) -> None:
 
 
 def recent_attempts(lake: "Lake", *, since: datetime, usecase: str | None = None) -> list[SourceAttempt]:
-    """Read attempts, the newest first.
+    """Read the newest attempts, and the first of each source, which says since when it is known; the newest first.
 
     Args:
         lake: The lake.
@@ -148,7 +150,11 @@ def recent_attempts(lake: "Lake", *, since: datetime, usecase: str | None = None
         kept = rows.filter(rows["attempted_at"] >= ibis.literal(since))
         if usecase is not None:
             kept = kept.filter(kept["usecase"] == usecase)
-        return kept.order_by(ibis.desc("attempted_at"), ibis.desc("attempt_id")).limit(MOST_ATTEMPTS)
+        newest = ibis.window(order_by=[ibis.desc("attempted_at"), ibis.desc("attempt_id")])
+        first = ibis.window(group_by=["usecase", "dataset", "source"], order_by=["attempted_at", "attempt_id"])
+        ranked = kept.mutate(_age=ibis.row_number().over(newest), _place=ibis.row_number().over(first))
+        kept = ranked.filter((ranked["_age"] < MOST_ATTEMPTS) | (ranked["_place"] == 0)).drop("_age", "_place")
+        return kept.order_by(ibis.desc("attempted_at"), ibis.desc("attempt_id"))
 
     rows = lake.collect(recent, ATTEMPTS, schemas={ATTEMPTS: arrow_schema(SourceAttempt)}).to_pylist()
     return [SourceAttempt.model_construct(**row) for row in rows]

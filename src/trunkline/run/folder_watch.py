@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from trunkline.contracts.records import Receipt
@@ -15,7 +16,7 @@ from trunkline.lake.locks import held
 from trunkline.run.attempts import Attempts
 from trunkline.run.notifying import announce
 from trunkline.run.resolving import Handed, file_dataset
-from trunkline.run.source_health import check_sources
+from trunkline.run.source_health import look_after_sources
 from trunkline.run.taking import take
 from trunkline.run.windowing import refresh_windows
 from trunkline.spec.sources import FolderSource
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Arrived", "watch_folder"]
 
 _DIGITS: Final = 12
+_JUDGE_EVERY_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,14 @@ def watch_folder(
     receipts: dict[Path, Receipt] = {}
     dataset = file_dataset(usecase, declared.dataset)
     came = False
+    judged_s = -_JUDGE_EVERY_S
+
+    def look_after(*, at_once: bool = False) -> None:
+        nonlocal judged_s
+        if at_once or monotonic() - judged_s >= _JUDGE_EVERY_S:
+            look_after_sources(workspace, usecase, run_id=run_id)
+            judged_s = monotonic()
+        announce(workspace)
 
     def take_files(paths: Sequence[Path]) -> Iterator[Taken]:
         handed = [
@@ -106,8 +116,7 @@ def watch_folder(
         refresh_windows(
             usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
         )
-        check_sources(workspace, usecase, run_id=run_id)
-        announce(workspace)
+        look_after()
 
     digest = hashlib.sha256(str(declared.path.resolve()).encode()).hexdigest()[:_DIGITS]
     lock = workspace.folder("locks") / f"watch-{usecase.name}-{digest}.lock"
@@ -116,8 +125,7 @@ def watch_folder(
             yield Arrived(taken.path, receipts.pop(taken.path, None), taken.error)
         if once and not came:
             _note_nothing(workspace, usecase, declared, dataset=dataset, run_id=run_id)
-            check_sources(workspace, usecase, run_id=run_id)
-            announce(workspace)
+        look_after(at_once=True)
 
 
 def _note_nothing(

@@ -18,6 +18,7 @@ from trunkline.errors import InputError, SourceError, UnknownNameError
 from trunkline.ingest import FILE_SUFFIXES
 from trunkline.ingest.files import split_sheet
 from trunkline.ingest.sources import declared_from_url
+from trunkline.ingest.watching import Arrivals
 from trunkline.run.declared import declared_names, refuse_misdeclared
 from trunkline.settings.ingest import IngestSettings
 from trunkline.spec.dialect import CsvDialect
@@ -174,11 +175,12 @@ def resolve(
             )
         if isinstance(declared, FolderSource):
             target = file_dataset(usecase, told)
-            files = source_files((str(declared.path),))
-            found += [
-                Handed(path.name, path.absolute(), None, target, {**declared.columns, **mapping}, csv=declared.csv)
-                for path in files
-            ]
+            below = tuple(Arrivals(declared).present()) if declared.recursive else ()
+            files = below or source_files((str(declared.path),))
+            columns = {**declared.columns, **mapping}
+            for path in files:
+                name = path.relative_to(declared.path).as_posix() if below else path.name
+                found.append(Handed(name, path.absolute(), None, target, columns, csv=declared.csv))
         else:
             of_files = isinstance(declared, ObjectSource)
             target = file_dataset(usecase, told) if of_files else dataset_of(usecase, told)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import RECEIPTS, Alert, Receipt
-from trunkline.errors import AuthorError
+from trunkline.errors import AuthorError, TrunklineError
 from trunkline.ingest.budget import budget_of
 from trunkline.monitor import SourceHealth, health_of, source_alerts
 from trunkline.run.alerts import write_alerts
@@ -30,6 +30,7 @@ __all__ = [
     "MOST_RECEIPTS",
     "check_sources",
     "checked_sources",
+    "look_after_sources",
     "raise_source_alerts",
     "recent_receipts",
     "source_health",
@@ -95,6 +96,20 @@ def check_sources(workspace: "Workspace", usecase: "UseCase", *, run_id: str) ->
     note_declared(workspace, [one.key for one in found if one.is_declared and not one.is_known])
     raise_source_alerts(workspace, found, run_id=run_id, now=now)
     return found
+
+
+def look_after_sources(workspace: "Workspace", usecase: "UseCase", *, run_id: str) -> None:
+    """Judge the sources of a use case after rows came in: what goes wrong with that is logged, and harms no rows.
+
+    Args:
+        workspace: As for :func:`source_health`.
+        usecase: The use case.
+        run_id: Who took the rows in.
+    """
+    try:
+        check_sources(workspace, usecase, run_id=run_id)
+    except TrunklineError as error:
+        _logger.warning("sources of %s are not judged: %s", usecase.name, error.what, extra={"usecase": usecase.name})
 
 
 def raise_source_alerts(

@@ -81,8 +81,8 @@ def watch_topic(
                         run_id=run_id,
                         clock=workspace.clock,
                     )
-                elif once and given is not None:
-                    return
+                if once and given is not None and mine == given:
+                    return  # what was there when the turn began; who sends on is not waited for
 
 
 def _refuse_contradictions(declared: TopicSource) -> None:

@@ -78,8 +78,8 @@ def source_readings(health: Sequence[SourceHealth], *, window: Window) -> tuple[
 def source_alerts(health: Sequence[SourceHealth], *, run_id: str, raised_at: datetime) -> tuple[Alert, ...]:
     """Announce what is wrong: one alert per source and problem.
 
-    The id follows from source, problem and the last arrival (for lateness: when it was last heard of), so that a
-    problem that lasts is the same alert at every look.
+    The id follows from source, problem and the last arrival (of late and failing ones: when the source was last heard
+    of), so that a problem that lasts is the same alert at every look, and one that comes again another.
 
     Args:
         health: From :func:`health_of`.
@@ -89,7 +89,7 @@ def source_alerts(health: Sequence[SourceHealth], *, run_id: str, raised_at: dat
     alerts = []
     for one in health:
         for finding in one.findings:
-            last = one.heard_at if finding.problem == "late" else one.newest and one.newest.at
+            last = finding.since or (one.newest and one.newest.at)
             since = last.isoformat() if last else "never"
             said = json.dumps([one.key.usecase, one.key.dataset, one.key.source, finding.problem, since])
             alerts.append(

@@ -35,9 +35,15 @@ def source_of(
     if name and name != FILES:
         return SourceKey(usecase, dataset, name)
     path = PurePosixPath(source)
-    for known, one in declared.items():
-        if isinstance(one, FolderSource) and one.usecase == usecase and PurePosixPath(one.path) == path.parent:
-            return SourceKey(usecase, dataset, known)
+    folders = {
+        PurePosixPath(one.path): known
+        for known, one in declared.items()
+        if isinstance(one, FolderSource)
+        and one.usecase == usecase
+        and (path.parent == PurePosixPath(one.path) or (one.recursive and path.is_relative_to(one.path)))
+    }
+    if folders:  # one below another is the nearer one
+        return SourceKey(usecase, dataset, folders[max(folders, key=lambda folder: len(folder.parts))])
     stem, dot, suffix = path.name.partition(".")
     kept = _NUMBERS.sub("*", stem) + dot + suffix if not suffix[:1].isdigit() else _NUMBERS.sub("*", path.name)
     return SourceKey(usecase, dataset, str(path.with_name(kept)) if path.name else source)

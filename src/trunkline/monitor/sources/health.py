@@ -69,12 +69,15 @@ class Finding:
         value: Seconds since it was last heard of (late), rows (empty, small), share of refused rows (over_budget),
             files or pieces refused (failed).
         limit: The limit of the value.
+        since: When the source was last well, UTC, where that is another time than that of its last batch: what tells
+            this problem from one of its kind that was over meanwhile.
     """
 
     problem: Problem
     text: str
     value: float
     limit: float
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, takewhile
 from math import expm1, log1p
@@ -154,13 +155,15 @@ def _judged(
         last, due_at = arrivals[-1].at if arrivals else None, usual_due_at
     findings: list[Finding] = []
     if last is not None and due_at is not None and now > due_at:
-        findings.append(_late(last, due_at, now, said=_last_of(last, arrivals, heard_at)))
+        late = _late(last, due_at, now, said=_last_of(last, arrivals, heard_at))
+        findings.append(replace(late, since=heard_at))
     size = _quiet(arrivals, answers, usual_due_at) or (_size(arrivals) if arrivals else None)
     if size is not None:
         findings.append(size)
     newest = attempts[-1] if attempts else None
     if newest is not None and newest.refused and (not arrivals or newest.attempted_at >= arrivals[-1].at):
         refused = _stopped(newest) or (None if size is not None and size.problem == "empty" else _failed(newest))
+        refused = refused and replace(refused, since=heard_at)
     else:
         refused = None
     refused = refused or (_refused(arrivals[-1], budget) if arrivals else None)
@@ -216,7 +219,8 @@ def _quiet(
     if not since:
         return None
     before = answers[: -len(since)][-_LONGEST_HISTORY:]
-    is_usual = 2 * sum(one.read > 0 for one in before) < len(before)
+    is_known = last_at is None or len(before) >= LEAST_GAPS
+    is_usual = not is_known or 2 * sum(one.read > 0 for one in before) < len(before)
     if is_usual and (usual_due_at is None or answers[-1].attempted_at <= usual_due_at):
         return None
     times = "answered" if len(since) == 1 else f"answered {len(since):,} times"

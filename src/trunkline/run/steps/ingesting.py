@@ -5,7 +5,7 @@ from trunkline.errors import InputError, TrunklineError, UnknownNameError, World
 from trunkline.ingest.derived import refresh_tables
 from trunkline.run.declared import declared_names
 from trunkline.run.resolving import Handed, resolve
-from trunkline.run.source_health import check_sources
+from trunkline.run.source_health import look_after_sources
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
 from trunkline.run.steps.simulated import SIMULATED, has_real_rows
@@ -70,8 +70,8 @@ def ingest(context: StepContext) -> IngestDocument:
                 known.append(receipt.batch_id)
             if receipt.dataset == usecase.main and receipt.accepted:
                 batches.append(receipt.batch_id)
-    check_sources(workspace, usecase, run_id=context.run_id)
     derived = _refreshed(context)
+    look_after_sources(workspace, usecase, run_id=context.run_id)
     # what rests on history goes on with what is there, and says so, while its own sources are out of reach
     goes_on = whole and not context.sources and all(isinstance(error, WorldError) for error in errors)
     if errors and not goes_on:  # all others were taken in; the same command, once this is mended, finds them known

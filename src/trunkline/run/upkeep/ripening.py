@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from trunkline.contracts.records import ALERTS, EXPORTS, OUTCOMES, PREDICTIONS, QUARANTINE, READINGS
+from trunkline.contracts.records import ALERTS, ATTEMPTS, EXPORTS, OUTCOMES, PREDICTIONS, QUARANTINE, READINGS
 from trunkline.contracts.retention import KeepRows
 from trunkline.errors import UnknownNameError
 from trunkline.plugins import Installed
@@ -27,6 +27,7 @@ _PLATFORM: Final[Mapping[str, str]] = {
     QUARANTINE: "changed_at",
     JOBS: "changed_at",
     EXPORTS: "exported_at",
+    ATTEMPTS: "attempted_at",
 }
 """Tables of the platform that may lose rows, and by what they age. The others are its memory of what it has done."""
 

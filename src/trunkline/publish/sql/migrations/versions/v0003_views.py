@@ -1,4 +1,8 @@
-"""Views for Looker, Superset or Power BI: predictions, outcomes and readings by model, day and segment."""
+"""Views for Looker, Superset or Power BI: predictions, outcomes and readings by model, day and segment.
+
+They are as ``DAILY_VIEWS`` says: who changes a view there writes a migration that replaces it here, and keeps in this
+one the text of before.
+"""
 
 from trunkline.publish.daily_views import DAILY_VIEWS, daily_query
 
