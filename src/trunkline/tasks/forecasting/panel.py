@@ -156,11 +156,7 @@ def panel_of(
             f"{len(keys)} series over {width} hours are more than fit into memory",
             next_step="hand in fewer hours: they are cut at the front",
         )
-    flat = row * width + (hours - first)
-    sums = np.bincount(flat, weights=values.to_numpy(), minlength=len(keys) * width)
-    counts = np.bincount(flat, minlength=len(keys) * width)
-    with np.errstate(invalid="ignore"):
-        grid = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).reshape(len(keys), width)
+    grid = _means(row * width + (hours - first), values.to_numpy(), cells=len(keys) * width).reshape(len(keys), width)
     of_metric = keys % len(metrics)
     of_server = keys // len(metrics) % len(servers)
     of_group = keys // (len(metrics) * len(servers))
@@ -172,6 +168,18 @@ def panel_of(
 
     start_at = datetime.fromtimestamp(0, UTC) + first * HOUR
     return Panel(start_at, groups, part(is_target), part(~is_target))
+
+
+def _means(cell: Places, values: Floats, *, cells: int) -> Floats:
+    """Give the mean of the values of each cell, NaN where there is none."""
+    counts = np.bincount(cell, minlength=cells)
+    if counts.max() == 1:  # as usual: no hour was sent twice
+        grid = np.full(cells, np.nan)
+        grid[cell] = values
+        return grid
+    sums = np.bincount(cell, weights=values, minlength=cells)
+    with np.errstate(invalid="ignore"):
+        return sums / counts
 
 
 def _ranked(codes: Places, *, most: int) -> tuple[Places, Places]:
