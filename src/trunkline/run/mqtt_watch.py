@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from trunkline.brokers import Message
@@ -106,6 +107,7 @@ def watch_mqtt(
         mine = closing.enter_context(ExitStack())
         is_mine, turn = False, 0
         while True:
+            begun = monotonic()
             ending = stop.is_set() or (once and hop.is_quiet)
             if once and hop.away_s > declared.timeout_s:
                 raise UnavailableError("the MQTT broker has gone", where=address.where, next_step="start it again")
@@ -134,7 +136,7 @@ def watch_mqtt(
             if turn % _FORGET_EVERY == 0:
                 log.forget(now=workspace.clock())
             turn += 1
-            stop.wait(_LOOK_S if once else _EVERY_S)
+            stop.wait(_LOOK_S if once else max(0.0, _EVERY_S - (monotonic() - begun)))
 
 
 def mqtt_topic(address: MqttAddress, *, usecase: str, dataset: str) -> str:

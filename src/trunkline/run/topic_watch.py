@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from trunkline.brokers.kafka_address import kafka_address
@@ -63,8 +64,10 @@ def watch_topic(
         intakes = TopicIntakes(topic.broker, topic.name, topic.intake, partitions=lambda: mine)
         membership = KafkaMembership(topic.settings, topic=topic.name, group=f"{topic.group}.members")
         with closing(membership):
+            took_s = 0.0
             while not stop.is_set():
-                given = membership.partitions(wait_s=_AT_ONCE_S if once else _EVERY_S)
+                given = membership.partitions(wait_s=_AT_ONCE_S if once else max(0.0, _EVERY_S - took_s))
+                begun = monotonic()
                 mine = given or frozenset()
                 taken = False
                 for one in intakes.drain(workspace.lake):
@@ -81,6 +84,7 @@ def watch_topic(
                         run_id=run_id,
                         clock=workspace.clock,
                     )
+                took_s = monotonic() - begun
                 if once and given is not None and mine == given:
                     return  # what was there when the turn began; who sends on is not waited for
 

@@ -80,7 +80,7 @@ def create_app(  # noqa: PLR0913 - what one server needs
         broken: Use cases that are installed and cannot be served, and why; told by ``/v2/health/ready``.
         settings: Limits and keys.
         log: Where records wait for the lake: the embedded log, its durability and size, or another broker.
-        flush_every_s: Least time between two commits to a lake table, in seconds.
+        flush_every_s: Time between the beginnings of two moves of the log into the lake, in seconds.
         sources: What ``/metrics`` says of sources, process and disk beside the server's own counters; None for nothing.
         keys: The keys of the workspace; None where no contract protects personal data.
         limits: How wide and long records may be that come over the edge.

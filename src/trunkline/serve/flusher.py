@@ -58,7 +58,7 @@ class Flusher:
         log: The durable log.
         lake: Opens the lake; called once, in the flusher's own thread.
         lock: File whose lock the one flusher of a workspace holds.
-        every_s: Time between two turns, in seconds.
+        every_s: Time between the beginnings of two turns, in seconds; who takes longer goes on at once.
         clock: Gives the present instant, UTC.
         intakes: Take the records of the HTTP edge in.
     """
