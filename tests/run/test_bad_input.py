@@ -128,8 +128,8 @@ QUICK = (missing_file, folder_without_data, only_a_header, missing_columns, cut_
 
 
 def files(workspace: Path) -> dict[str, bytes]:
-    """Everything that is stored, but for the records and the log of a run that was tried, and the locks."""
-    changing = {"runs", "locks", "logs"}
+    """Everything that is stored, but for what is noted of a run and a source that were tried, and the locks."""
+    changing = {"runs", "locks", "logs", "attempts", "alerts"}
     return {
         str(path.relative_to(workspace)): path.read_bytes()
         for path in sorted(workspace.rglob("*"))
@@ -156,12 +156,12 @@ def assert_refused(result: tuple[int, str, str], *, kind: str | None = None) -> 
     "made", [made if made in QUICK else pytest.param(made, marks=pytest.mark.slow) for made in UNREADABLE]
 )
 def test_a_source_that_cannot_be_taken_in_leaves_nothing(
-    trunkline: Trunkline, trained: Path, tmp_path: Path, subscribers: Subscribers, made: Made
+    trunkline: Trunkline, workspace: Path, tmp_path: Path, subscribers: Subscribers, made: Made
 ) -> None:
     path = made(tmp_path, subscribers(60, seed=9))
-    before = files(trained)
-    error = assert_refused(trunkline("run", "leavers", "--source", path, "--workspace", trained, "--json"))
-    assert files(trained) == before
+    before = files(workspace)
+    error = assert_refused(trunkline("run", "leavers", "--source", path, "--workspace", workspace, "--json"))
+    assert files(workspace) == before
     assert path.name in error["where"]
 
 
@@ -291,15 +291,15 @@ def test_what_does_not_exist_is_named(
     ],
 )
 def test_a_mapping_that_is_none(
-    trunkline: Trunkline, trained: Path, tmp_path: Path, source: Path, content: str | None
+    trunkline: Trunkline, workspace: Path, tmp_path: Path, source: Path, content: str | None
 ) -> None:
     path = tmp_path / "map.toml"
     if content is not None:
         path.write_text(content)
-    before = files(trained)
-    command = ("run", "leavers", "--source", source, "--map", path, "--workspace", trained, "--json")
+    before = files(workspace)
+    command = ("run", "leavers", "--source", source, "--map", path, "--workspace", workspace, "--json")
     assert_refused(trunkline(*command))
-    assert files(trained) == before
+    assert files(workspace) == before
 
 
 @pytest.mark.parametrize(
@@ -311,11 +311,11 @@ def test_a_mapping_that_is_none(
     ],
 )
 def test_a_misspelt_mapping_is_told_as_it_was_written(
-    trunkline: Trunkline, trained: Path, tmp_path: Path, source: Path, line: str, where: str, meant: str
+    trunkline: Trunkline, workspace: Path, tmp_path: Path, source: Path, line: str, where: str, meant: str
 ) -> None:
     path = tmp_path / "map.toml"
     path.write_text(f"[columns]\n{line}\n")
-    command = ("ingest", "leavers", source, "--map", path, "--workspace", trained, "--json")
+    command = ("ingest", "leavers", source, "--map", path, "--workspace", workspace, "--json")
     error = assert_refused(trunkline(*command), kind="MappingError")
     assert error["where"].startswith(str(tmp_path / where))
     assert source.name in error["where"]

@@ -39,6 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "odd" / "a.csv").write_text("made by hand\ncall_id~seconds\na~1\n$b~c$~2\n")
     (tmp_path / "usual" / "b.csv").write_text("call_id^seconds\n$d^e$^3\n")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRUNKLINE_PLUGIN_DIR", str(tmp_path / "usecases"))
     monkeypatch.setenv("TRUNKLINE_THREADS", "1")
     return tmp_path
 

@@ -24,7 +24,8 @@ class RepeatingThread:
     Args:
         turn: The thing; called in the thread alone. What it raises is logged, and it is tried again.
         name: Of the thread.
-        every_s: Time between the beginnings of two turns, in seconds; who takes longer goes on at once.
+        every_s: Least time between two turns, in seconds; without a rest between their beginnings, so that a turn that
+            took longer is followed at once.
         rest: Least time between two turns, as a share of the time that the first took: with 1 at most half of a core.
         failed: What is logged when a turn raises; none names the thread.
         ended: Called in the thread when it ends.
@@ -89,6 +90,6 @@ class RepeatingThread:
                 _logger.exception("%s; trying again", self._failed)
             if not last:
                 took = time.monotonic() - begun
-                self._stop.wait(max(self._every_s - took, self._rest * took))
+                self._stop.wait(max(self._every_s if self._rest else self._every_s - took, self._rest * took))
         if self._ended is not None:
             self._ended()

@@ -88,8 +88,9 @@ def daily_query(view: str, *, dialect: str, tables: Mapping[str, Sequence[str]])
         dialect: The database, by SQLAlchemy's or sqlglot's name.
         tables: Where each of its tables is: the parts of its name, the table's own last.
 
-    >>> daily_query("readings_daily", dialect="bigquery", tables={"readings": ("p", "d", "readings_churn")})[-120:]
-    ' `p`.`d`.`readings_churn` AS r GROUP BY r.usecase, r.model_version, r.family, r.metric, r.subject, DATE(r.read_at)'
+    >>> query = daily_query("readings_daily", dialect="bigquery", tables={"readings": ("p", "d", "readings_churn")})
+    >>> query.partition(" FROM ")[2]
+    '`p`.`d`.`readings_churn` AS r GROUP BY r.usecase, r.model_version, r.family, r.metric, r.subject, DATE(r.read_at)'
     """
     import sqlglot
     from sqlglot import exp
