@@ -13,7 +13,6 @@ a small disk, HAProxy) say so and fail nothing.
 
 import argparse
 import http.client
-import importlib.util
 import itertools
 import json
 import os
@@ -482,19 +481,14 @@ def one_of_two_edges(folder: Path, *, kills: int) -> dict[str, object]:
 @contextmanager
 def kafka(folder: Path, port: int) -> Iterator[None]:
     """Run a node of Kafka on a folder that outlives it."""
-    place = Path(__file__).parents[1] / "tests" / "servers"  # installed packages bring a `tests` of their own
-    spec = importlib.util.spec_from_file_location(
-        "tests.servers", place / "__init__.py", submodule_search_locations=[str(place)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[spec.name] = servers = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(servers)
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.servers import kafka_node
+
     jars = os.environ.get("KAFKA_CACHE") or str(Path(__file__).parents[1] / ".cache" / "kafka")
     java = shutil.which("java")
     assert java is not None
     folder.mkdir(exist_ok=True)
-    with servers.kafka_node(folder, jars=jars, java=java, port=port, controller=free_port()):
+    with kafka_node(folder, jars=jars, java=java, port=port, controller=free_port()):
         yield
 
 

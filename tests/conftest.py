@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
 from tests import servers
 
 REPOSITORY = Path(__file__).resolve().parent.parent

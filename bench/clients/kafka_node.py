@@ -1,6 +1,5 @@
 """One node of Kafka for a benchmark, as the tests start it."""
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -8,11 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
 from serve import free_port  # type: ignore[import-not-found]  # beside the benchmark that imports this
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+from tests.servers import kafka_node  # noqa: E402 - of the folder that was just added
 
 
 @contextmanager
@@ -28,18 +28,5 @@ def kafka(folder: Path) -> Iterator[str]:
     jars = os.environ.get("KAFKA_CACHE") or str(ROOT / ".cache" / "kafka")
     place = folder / "kafka"
     place.mkdir()
-    with servers().kafka_node(place, jars=jars, java=java, port=free_port(), controller=free_port()) as address:
+    with kafka_node(place, jars=jars, java=java, port=free_port(), controller=free_port()) as address:
         yield address
-
-
-def servers() -> ModuleType:
-    """Load the servers that tests start by their path: installed packages bring a ``tests`` of their own."""
-    place = ROOT / "tests" / "servers"
-    spec = importlib.util.spec_from_file_location(
-        "tests.servers", place / "__init__.py", submodule_search_locations=[str(place)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 from pydantic import SecretStr
+from tests.servers.kafka import ClosedKafka
 
 from trunkline.brokers import Message
 from trunkline.brokers.kafka import KafkaBroker
@@ -17,17 +17,6 @@ from trunkline.brokers.kafka.writing import Writer
 from trunkline.brokers.kafka_address import kafka_address
 from trunkline.errors import FullError, InputError, UnavailableError
 from trunkline.settings.brokers import BrokerSettings
-
-
-class ClosedKafka(Protocol):
-    """What ``tests/servers`` lends."""
-
-    sasl: str
-    ssl: str
-    user: str
-    password: str
-    connection_string: str
-    folder: Path
 
 
 def settings(url: str, **options: str) -> BrokerSettings:

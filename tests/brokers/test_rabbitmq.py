@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
+from tests.servers.rabbitmq import RabbitMq
 
 from trunkline.brokers import Message, open_broker
 from trunkline.brokers.rabbitmq import RabbitBroker
@@ -26,18 +27,6 @@ from trunkline.settings.lake import LakeSettings
 from trunkline.settings.privacy import PrivacySettings
 
 
-class Rabbit(Protocol):
-    """What ``tests/servers`` lends."""
-
-    url: str
-    tls_port: int
-    folder: Path
-
-    def start(self) -> None: ...
-    def kill(self) -> None: ...
-    def restart(self) -> None: ...
-
-
 def now() -> datetime:
     return datetime.now(UTC)
 
@@ -46,7 +35,7 @@ Opened = Callable[[], RabbitBroker]
 
 
 @pytest.fixture
-def settings(rabbitmq: Rabbit) -> BrokerSettings:
+def settings(rabbitmq: RabbitMq) -> BrokerSettings:
     return BrokerSettings.model_validate({"url": rabbitmq.url, "prefix": f"t{uuid.uuid4().hex[:12]}.", "timeout_s": 30})
 
 
@@ -117,7 +106,7 @@ def test_the_url_alone_chooses_it(settings: BrokerSettings, tmp_path: Path) -> N
 
 
 @pytest.mark.servers
-def test_a_wrong_password_is_the_users_fault(rabbitmq: Rabbit) -> None:
+def test_a_wrong_password_is_the_users_fault(rabbitmq: RabbitMq) -> None:
     url = rabbitmq.url.replace("guest:guest", "guest:hidden")
     broker = RabbitBroker(BrokerSettings.model_validate({"url": url}))
     with pytest.raises(InputError, match="refuses this client") as refused:
@@ -127,7 +116,7 @@ def test_a_wrong_password_is_the_users_fault(rabbitmq: Rabbit) -> None:
 
 
 @pytest.mark.servers
-def test_a_server_with_tls_lets_in_by_certificate(rabbitmq: Rabbit) -> None:
+def test_a_server_with_tls_lets_in_by_certificate(rabbitmq: RabbitMq) -> None:
     def asked(name: str, *, authority: str = "ca") -> BrokerSettings:
         files = {"tls.ca": f"{authority}.pem", "tls.certificate": f"{name}.pem", "tls.key": f"{name}.key"}
         options = {option: str(rabbitmq.folder / file) for option, file in files.items()}
@@ -159,7 +148,7 @@ def test_values_are_encrypted_before_they_leave(settings: BrokerSettings, tmp_pa
 
 
 @pytest.mark.servers
-def test_what_is_acknowledged_survives_a_killed_server(rabbitmq: Rabbit, opened: Opened) -> None:
+def test_what_is_acknowledged_survives_a_killed_server(rabbitmq: RabbitMq, opened: Opened) -> None:
     opened().publish({"first": [Message(b"x")]})
     rabbitmq.restart()  # what makes streams is young on a new server, and not on its disk yet
     broker = opened()

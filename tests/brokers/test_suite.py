@@ -6,10 +6,10 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 from pydantic import SecretStr
+from tests.servers.rabbitmq import RabbitMq
 
 from trunkline.brokers import Broker, EmbeddedLog, Message
 from trunkline.brokers.kafka import KafkaBroker
@@ -88,15 +88,6 @@ class KafkaStage:
         return KafkaBroker(self._settings.model_copy(update={"url": SecretStr(url), "timeout_s": 0.5}))
 
 
-class Rabbit(Protocol):
-    """What ``tests/servers`` lends."""
-
-    url: str
-
-    def start(self) -> None: ...
-    def kill(self) -> None: ...
-
-
 class RabbitStage:
     """Streams of a server that belong to one test: their names begin with its own prefix."""
 
@@ -162,7 +153,7 @@ def test_kafka_keeps_every_promise(check: BrokerCheck, partitions: int, kafka_se
 
 @pytest.mark.servers
 @checked
-def test_rabbitmq_keeps_every_promise(check: BrokerCheck, rabbitmq: Rabbit) -> None:
+def test_rabbitmq_keeps_every_promise(check: BrokerCheck, rabbitmq: RabbitMq) -> None:
     stage: BrokerStage = RabbitStage(rabbitmq.url)
     try:
         check(stage)

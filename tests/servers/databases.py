@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+
 from tests.servers.processes import SECRET, free_port, lent_folder, program, run, running
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from tests.servers.bigquery_front import Jobs, front_of
 from tests.servers.processes import ROOT, Server, free_port
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
 from tests.servers.certificates import fill_with_certificates
 from tests.servers.processes import ROOT, SECRET, free_port, program, run, running
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from tests.servers.processes import free_port, lent_folder, program, running
 
 

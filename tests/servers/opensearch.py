@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.servers.processes import ROOT, Server, free_port, lent_folder, program, running
 
 _OPENSEARCH_MODULES = {  # name: its class, and how the names of its archives begin

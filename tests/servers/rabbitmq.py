@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from tests.servers.certificates import fill_with_certificates
 from tests.servers.processes import ASK_EVERY_S, READY_WITHIN_S, free_port, lent_folder, running
 

@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
+from tests.servers.mosquitto import Mosquitto
 
 from trunkline.cli import main
 from trunkline.engine import open_engine
@@ -27,18 +28,6 @@ from trunkline.settings.lake import LakeSettings
 pytestmark = pytest.mark.servers
 Reading = Callable[[int], dict[str, object]]
 FILTER = "phones/+/readings"
-
-
-class Mosquitto(Protocol):
-    """What ``tests/servers`` lends."""
-
-    port: int
-    folder: Path
-
-    def configure(self, said: Sequence[str]) -> None: ...
-    def start(self) -> None: ...
-    def kill(self) -> None: ...
-    def reload(self) -> None: ...
 
 
 class Sender:

@@ -1,0 +1,1 @@
+"""The tests; a package, because installed packages bring a ``tests`` of their own, which would be found instead."""
