@@ -13,7 +13,7 @@ from trunkline.checks import contract_from_json_schema, edge_validator
 from trunkline.contracts import Contract
 from trunkline.engine import open_engine
 from trunkline.errors import ContractError, InputError, SourceError, UnknownNameError
-from trunkline.ingest.judged import judged_file
+from trunkline.ingest.held_file import judged_file
 from trunkline.plugins import load_usecase, usecase_names
 from trunkline.plugins.guessing import guesses
 from trunkline.plugins.scaffold import copy_usecase, infer_usecase

@@ -9,8 +9,9 @@ from tests.tasks.conftest import FEATURES, make_table, small_learners, small_tas
 
 from trunkline.errors import InputError
 from trunkline.tasks import Regression, TrainedRows
-from trunkline.tasks.comparison import compare, compare_refitted, recipe_of, recipe_scores, score
+from trunkline.tasks.comparison import compare, compare_refitted, score
 from trunkline.tasks.folds import Fold
+from trunkline.tasks.recipes import recipe_of, recipe_scores
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,9 @@ records, everything escaped; errors are pages as well.
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import cache
 from http import HTTPStatus
 from inspect import signature
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
-from urllib.parse import quote, urlencode
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,50 +19,22 @@ from markupsafe import Markup
 from trunkline.console.alarms import SEVERITIES, FleetAlarms
 from trunkline.console.day_chart import band_chart
 from trunkline.console.forecasts import WEEKS, server_charts
-from trunkline.console.listing import ConsoleReader, Listing, Page, Series
+from trunkline.console.listing import ConsoleReader, Listing, Page
 from trunkline.console.live_page import LivePage
-from trunkline.console.quality import DatasetQuality, quality_charts
+from trunkline.console.quality import quality_charts
+from trunkline.console.rendering import HEADERS, link, refused, rendered, rendered_text, templates
 from trunkline.console.site_map import site_map
-from trunkline.console.sparkline import sparkline
 from trunkline.console.tables import Form
-from trunkline.errors import TrunklineError, UnknownNameError
+from trunkline.errors import TrunklineError
 from trunkline.report.drawing import draw
-from trunkline.report.figures import metric
-from trunkline.report.page import TEMPLATES, environment, style
 from trunkline.serve import Holder
 from trunkline.serve.options import refuse_unknown_options
 from trunkline.serve.refusals import RefusedRequestError
 from trunkline.settings.serve import Role
 
-if TYPE_CHECKING:
-    import jinja2
-
 __all__ = ["mount"]
 
-_FOLDER: Final = Path(__file__).resolve().parent / "templates"
 _MOST_PAGES: Final = 1_000_000
-_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-_MENU: Final = (
-    ("/", "Use cases"),
-    ("/console/runs", "Runs"),
-    ("/console/campaigns", "Campaigns"),
-    ("/console/models", "Models"),
-    ("/console/ledger", "Ledger"),
-    ("/console/readings", "Readings"),
-    ("/console/quality", "Data quality"),
-    ("/console/alarms", "Alarms"),
-    ("/console/forecasts", "Forecasts"),
-    ("/console/live", "Live"),
-    ("/console/tables", "Tables"),
-    ("/console/receipts", "Receipts"),
-    ("/console/quarantine", "Quarantine"),
-)
 _FAMILIES: Final = ("drift", "score_drift", "performance", "estimate", "freshness", "volume")
 _STATES: Final = ("open", "replayed", "discarded")
 _SPANS: Final = (7, 30, 90, 365)
@@ -142,7 +111,7 @@ class _PageRoute(APIRoute):
             try:
                 return await answered(request)
             except RequestValidationError as error:
-                return _refused(request, _misasked(error))
+                return refused(request, _misasked(error))
 
         return shown
 
@@ -184,11 +153,11 @@ class _Pages:
     def __init__(self, reader: ConsoleReader, broken: Mapping[str, str]) -> None:
         self._reader = reader
         self._broken = broken
-        self._live = LivePage(reader, environment=_environment)
+        self._live = LivePage(reader, environment=templates)
 
     def begin(self) -> Response:
         """Lead who asks for the console to its first page."""
-        return RedirectResponse("/", headers=_HEADERS)
+        return RedirectResponse("/", headers=HEADERS)
 
     def usecases(self, request: Request) -> Response:
         return self._shown(
@@ -247,7 +216,7 @@ class _Pages:
         )
 
     def live(self, request: Request) -> Response:
-        return self._live.page(lambda facts: _text(request, "live", "Live", {"metrics": {}, **facts}))
+        return self._live.page(lambda facts: rendered_text(request, "live", "Live", {"metrics": {}, **facts}))
 
     def live_events(self, request: Request) -> Response:
         return self._live.events(request)
@@ -310,13 +279,13 @@ class _Pages:
             refuse_unknown_options(request.scope, request.state.options)
             made = self._reader.export(usecase, dataset, holder=_holder(request), form=form)
         except TrunklineError as error:
-            return _refused(request, error)
+            return refused(request, error)
         said = {
             "content-disposition": f'attachment; filename="{made.name}"',
             "x-trunkline-rows": f"{made.rows} of {made.total}",
             "x-trunkline-masked": ", ".join(made.masked),
         }
-        return Response(made.content, media_type=made.media_type, headers={**_HEADERS, **said})
+        return Response(made.content, media_type=made.media_type, headers={**HEADERS, **said})
 
     def receipts(self, request: Request, usecase: Name = None, page: Number = 1) -> Response:
         return self._listed(
@@ -342,9 +311,9 @@ class _Pages:
         """Give a page that a run wrote, as it is."""
         try:
             refuse_unknown_options(request.scope, request.state.options)
-            return HTMLResponse(read(), headers=_HEADERS)
+            return HTMLResponse(read(), headers=HEADERS)
         except TrunklineError as error:
-            return _refused(request, error)
+            return refused(request, error)
 
     def _listed(self, request: Request, template: str, title: str, read: Callable[[], Listing[object]]) -> Response:
         return self._shown(request, template, title, lambda: {"listing": read()})
@@ -354,75 +323,9 @@ class _Pages:
             refuse_unknown_options(request.scope, request.state.options)
             facts = {"metrics": self._reader.metrics(), **read()}
         except TrunklineError as error:
-            return _refused(request, error)
-        return _rendered(request, template, title, facts, status=200)
-
-
-def _refused(request: Request, error: TrunklineError) -> Response:
-    status, title = 500, "The workspace cannot be read"
-    if isinstance(error, UnknownNameError):
-        status, title = 404, "Not found"
-    elif isinstance(error, RefusedRequestError):
-        status, title = error.status, "Not understood"
-    return _rendered(request, "refused", title, {"error": error}, status=status)
-
-
-def _rendered(request: Request, template: str, title: str, facts: dict[str, object], *, status: int) -> Response:
-    return HTMLResponse(_text(request, template, title, facts), status_code=status, headers=_HEADERS)
-
-
-def _text(request: Request, template: str, title: str, facts: dict[str, object]) -> str:
-    return str(
-        _environment()
-        .get_template(f"{template}.html.j2")
-        .render(
-            title=title,
-            menu=_MENU,
-            path=request.url.path,
-            query=dict(request.query_params),
-            style=style(),
-            spark=_spark,
-            spark_rows=_spark_rows,
-            link=link,
-            turned=lambda listing, by: turned(request, listing, by=by),
-            **facts,
-        )
-    )
+            return refused(request, error)
+        return rendered(request, template, title, facts, status=200)
 
 
 def _fleet_map(fleet: FleetAlarms) -> Markup:
     return site_map(fleet.placed, lambda name: link("alarms", fleet.usecase, name=name))
-
-
-def link(*parts: str, **query: str) -> str:
-    """Make the address of a console page; parts and query may be any text.
-
-    >>> link("runs", "a/b", usecase="churn")
-    '/console/runs/a%2Fb?usecase=churn'
-    """
-    path = "/".join(quote(part, safe="") for part in ("console", *parts))
-    return f"/{path}?{urlencode(query)}" if query else f"/{path}"
-
-
-def turned(request: Request, listing: Listing[object], *, by: int) -> str:
-    """Give the address of a page before or after this one, filters kept; empty where there is none."""
-    number = listing.page.number + by
-    if not 1 <= number <= listing.pages:
-        return ""
-    return f"{request.url.path}?{urlencode({**request.query_params, 'page': str(number)})}"
-
-
-def _spark_rows(found: DatasetQuality) -> Markup:
-    return sparkline([float(day.read) for day in found.days])
-
-
-def _spark(series: Series) -> Markup:
-    known = metric(series.metric)
-    values = [None if reading.value is None else known.value(reading.value) for reading in series.readings]
-    limit = series.newest.limit
-    return sparkline(values, limit=None if limit is None else known.value(limit))
-
-
-@cache
-def _environment() -> "jinja2.Environment":
-    return environment(_FOLDER, TEMPLATES)

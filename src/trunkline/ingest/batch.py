@@ -29,8 +29,9 @@ from trunkline.ingest.committing import (
 )
 from trunkline.ingest.drift import refuse_retyped
 from trunkline.ingest.files import DEFAULT_LIMITS, is_plain, open_file
+from trunkline.ingest.held_file import judged_file
 from trunkline.ingest.identity import Batch, Target, batch_of
-from trunkline.ingest.judged import judge, judged_file
+from trunkline.ingest.judged import judge
 from trunkline.ingest.landing import Landed
 from trunkline.ingest.privacy import protection
 from trunkline.ingest.raw import RawFile

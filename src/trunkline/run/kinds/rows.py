@@ -103,7 +103,7 @@ def drift_since(context: StepContext, trained: TrainDocument, champion: str) -> 
 
 def _same_recipe(candidate: "Model", champion: "Model", candidate_at: Path, champion_at: Path) -> bool:
     """Whether a refit would compare one recipe with itself; the champion, learned once more, rightly equals itself."""
-    from trunkline.tasks.comparison import recipe_of
+    from trunkline.tasks.recipes import recipe_of
 
     settled, known = (recipe_of(model.info).model_dump(mode="json") for model in (candidate, champion))
     return settled == known and not differ_in_run_alone(candidate_at, champion_at)
