@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from trunkline.errors import InputError
 
-__all__ = ["MAX_BYTES", "Broker", "Capabilities", "Message", "Record", "Trimmed", "refuse_malformed"]
+__all__ = ["MAX_BYTES", "Broker", "Capabilities", "Message", "Record", "Trimmed", "keep_bounded", "refuse_malformed"]
 
 MAX_BYTES: Final = 16 << 20
 """Content that one ``read`` gives unless it is told otherwise, bytes."""
@@ -191,3 +191,13 @@ class Broker(Protocol):
     def close(self) -> None:
         """Let go of everything; closing twice is allowed."""
         ...
+
+
+def keep_bounded(broker: Broker, *, now: datetime) -> None:
+    """Remove what retention lets go and do what commits put off, as whoever consumes does about once a second.
+
+    Raises:
+        UnavailableError: The broker did not answer.
+    """
+    broker.trim(now=now)
+    broker.checkpoint()

@@ -10,7 +10,8 @@ never at import.
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -114,11 +115,8 @@ class MlflowTracker:
             UnavailableError: The store cannot be reached or refuses.
             MissingExtraError: MLflow is not installed.
         """
-        with _Reached(self._uri):
-            client = self._client()
-            run = self._run(usecase, run_id=training.run_id)
-            self._log(run, training)
-            client.set_terminated(run.info.run_id)
+        with self._logged(usecase, training):
+            pass
 
     def track(self, usecase: str, registered: Registered) -> None:
         """Record a version: its run with metrics and tags, its registered version pointing at the model folder.
@@ -127,10 +125,8 @@ class MlflowTracker:
             UnavailableError: The store cannot be reached or refuses.
             MissingExtraError: MLflow is not installed.
         """
-        with _Reached(self._uri):
+        with self._logged(usecase, registered) as run:
             client = self._client()
-            run = self._run(usecase, run_id=registered.run_id)
-            self._log(run, registered)
             if not client.search_registered_models(f"name = '{usecase}'"):
                 client.create_registered_model(usecase)
             if self._version(usecase, run_id=registered.run_id) is None:
@@ -144,7 +140,6 @@ class MlflowTracker:
                     run_id=run.info.run_id,
                     tags={VERSION_TAG: registered.version, RUN_TAG: registered.run_id},
                 )
-            client.set_terminated(run.info.run_id)
 
     def point(self, usecase: str, *, aliases: Mapping[str, str]) -> None:
         """Make the aliases of a use case exactly these.
@@ -194,6 +189,15 @@ class MlflowTracker:
         client, experiment = self._client(), self._experiment(usecase)
         found = client.search_runs([experiment], filter_string=f"tags.`{RUN_TAG}` = '{run_id}'", max_results=1)
         return found[0] if found else client.create_run(experiment, run_name=run_id, tags={RUN_TAG: run_id})
+
+    @contextmanager
+    def _logged(self, usecase: str, training: Training) -> "Iterator[Run]":
+        """Give the run of a training, with its metrics and tags; it ends with the block."""
+        with _Reached(self._uri):
+            run = self._run(usecase, run_id=training.run_id)
+            self._log(run, training)
+            yield run
+            self._client().set_terminated(run.info.run_id)
 
     def _log(self, run: "Run", training: Training) -> None:
         from mlflow.entities import Metric, Param, RunTag

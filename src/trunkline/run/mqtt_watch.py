@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from trunkline.brokers import Message
+from trunkline.brokers import Message, keep_bounded
 from trunkline.brokers.mqtt_address import MqttAddress, mqtt_address
 from trunkline.brokers.once import Marked, OnceLog
 from trunkline.contracts.records import Receipt
@@ -120,7 +120,7 @@ def watch_mqtt(
                     taken = True
                     yield one.receipt
                     hop.refuse_broken()
-                    _bound(log, workspace)
+                    keep_bounded(log, now=workspace.clock())
             if taken:
                 refresh_tables(
                     usecase,
@@ -132,7 +132,7 @@ def watch_mqtt(
             hop.refuse_broken()
             if ending:
                 return
-            _bound(log, workspace)
+            keep_bounded(log, now=workspace.clock())
             if turn % _FORGET_EVERY == 0:
                 log.forget(now=workspace.clock())
             turn += 1
@@ -221,12 +221,6 @@ def _log(workspace: "Workspace") -> OnceLog:
         keys=workspace.keys,
         seals=workspace.keys.is_encrypted(*contracts),
     )
-
-
-def _bound(log: OnceLog, workspace: "Workspace") -> None:
-    """Remove what retention lets go, and move the write-ahead log into the file."""
-    log.trim(now=workspace.clock())
-    log.checkpoint()
 
 
 def _lines(

@@ -7,6 +7,7 @@ that they do not tell of is refused, and stops none of the others.
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -82,7 +83,8 @@ def take(
     """
     attempts = Attempts(usecase, declared=workspace.settings.sources, run_id=run_id)
     try:
-        for outcome in _unpacked(workspace, usecase, handed, run_id=run_id, progress=progress, keep_files=keep_files):
+        taken = partial(_taken, workspace, usecase, run_id=run_id, progress=progress, keep_files=keep_files)
+        for outcome in _unpacked(workspace, usecase, handed, run_id=run_id, taken=taken):
             attempts.add(outcome)
             yield outcome
         for one in handed:
@@ -98,12 +100,11 @@ def _unpacked(
     handed: Sequence[Handed],
     *,
     run_id: str,
-    progress: Callable[[str, float], None],
-    keep_files: bool | None,
+    taken: "Callable[[Sequence[Handed]], Iterator[Outcome]]",
 ) -> Iterator[Outcome]:
     """Take sources in, recordings by the files that are in them."""
     if not usecase.recordings:
-        yield from _taken(workspace, usecase, handed, run_id=run_id, progress=progress, keep_files=keep_files)
+        yield from taken(handed)
         return
     said: list[Handed] = []
     recordings: dict[Path, Handed] = {}
@@ -121,8 +122,7 @@ def _unpacked(
             if instead is not one and instead.path is not None:
                 recordings[instead.path] = one
             said.append(instead)
-        taken = _taken(workspace, usecase, said, run_id=run_id, progress=progress, keep_files=keep_files)
-        for outcome in taken:
+        for outcome in taken(said):
             path = outcome.handed.path
             if path in recordings:
                 path.unlink()

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from trunkline.checks import arrow_schema, table_from_rows
 from trunkline.contracts.records import OUTCOMES, PREDICTIONS, READINGS, Alert, Outcome, PredictionLog, Reading
 from trunkline.monitor import (
+    SourceHealth,
     Window,
     alerts_of,
     drift_readings,
@@ -23,7 +24,7 @@ from trunkline.run.alerts import write_alerts
 from trunkline.run.looking import fitting_rows
 from trunkline.run.predicting import live_model
 from trunkline.run.resolving import source_files
-from trunkline.run.source_health import check_sources, source_health
+from trunkline.run.source_health import check_sources
 from trunkline.run.steps import RolloutDocument, StepContext, scored_rows
 
 if TYPE_CHECKING:
@@ -72,11 +73,12 @@ def monitor(context: StepContext) -> MonitorDocument:
     """Watch the sources, and the champion as the kind of the use case's task does."""
     from trunkline.run.kinds import conduct_of
 
-    check_sources(context.workspace, context.usecase, run_id=context.run_id)  # whether there is a champion or not
-    return conduct_of(context.usecase).monitor(context)
+    # whether there is a champion or not
+    health = check_sources(context.workspace, context.usecase, run_id=context.run_id)
+    return conduct_of(context.usecase).monitor(context, health)
 
 
-def monitor_rows(context: StepContext) -> MonitorDocument:
+def monitor_rows(context: StepContext, health: Sequence[SourceHealth]) -> MonitorDocument:
     """Read drift and performance of the champion and the health of its sources, store the readings, raise alerts.
 
     The window is what the run itself scored; in a run that scored nothing, the source's rows where one is given, and
@@ -96,7 +98,6 @@ def monitor_rows(context: StepContext) -> MonitorDocument:
     window = Window(context.run_id, usecase.name, version, now, *span)
     truth, judged = _matured(context, version, now)
     seed = workspace.settings.seed
-    health = source_health(workspace, usecase, now=now)
     before = _champion_before(context) if scored else None
     trained = model.info if before is None else _profiled(context, before, columns=model.info.columns)
     if not context.sources:  # answers note what the model reads, not the columns that are watched beside it

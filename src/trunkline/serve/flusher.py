@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.brokers import Broker
+from trunkline.brokers import Broker, keep_bounded
 from trunkline.brokers.repeating import RepeatingThread
 from trunkline.errors import BusyError
 from trunkline.serve.recording import TOPICS, record_table
@@ -151,7 +151,7 @@ class Flusher:
                     running.remove(one)
                     failures.append(error)
             if running:
-                self._bound_log()
+                keep_bounded(self._log, now=self._clock())
         if failures:
             raise failures[0]
         return moved
@@ -166,14 +166,9 @@ class Flusher:
         try:
             self.flush()
         finally:  # also while the lake is away: a log that grows too large must refuse in time
-            self._bound_log()
+            keep_bounded(self._log, now=self._clock())
             if not self._log.capabilities.is_near:
                 self._counted = self._waiting()
-
-    def _bound_log(self) -> None:
-        """Remove what retention lets go, and move the write-ahead log into the file."""
-        self._log.trim(now=self._clock())
-        self._log.checkpoint()
 
     def _let_go(self) -> None:
         if self._held is not None:

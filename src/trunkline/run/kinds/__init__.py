@@ -3,7 +3,7 @@
 A kind that is added adds a line here (docs/decisions/0017-kinds-of-learning.md).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,6 +12,7 @@ from trunkline.errors import UseCaseError
 
 if TYPE_CHECKING:
     from trunkline.contracts.records import Reading
+    from trunkline.monitor import SourceHealth
     from trunkline.run.evaluating import Evaluated
     from trunkline.run.predicting import PredictDocument
     from trunkline.run.steps.context import StepContext
@@ -29,14 +30,14 @@ class Conduct:
 
     Attributes:
         predict: Lets the champion answer.
-        monitor: Watches the champion.
+        monitor: Watches the champion; tells of its sources how they stand.
         paired: Compares the candidate of a training with the champion, by metric.
         drift: Compares the rows that the candidate was made of with those that the champion was made of.
         evaluate: Scores the champion on files that it has never seen.
     """
 
     predict: "Callable[[StepContext], PredictDocument]"
-    monitor: "Callable[[StepContext], MonitorDocument]"
+    monitor: "Callable[[StepContext, Sequence[SourceHealth]], MonitorDocument]"
     paired: "Callable[[StepContext, TrainDocument, str], Mapping[str, PairedEvidence]]"
     drift: "Callable[[StepContext, TrainDocument, str], tuple[Reading, ...]]"
     evaluate: "Callable[[Workspace, UseCase, tuple[Path, ...], Mapping[str, str]], Evaluated]"

@@ -4,6 +4,7 @@ Accuracy is joined when the truth arrives; a truth that is corrected later is ju
 """
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,7 @@ import numpy as np
 from trunkline.checks import arrow_schema
 from trunkline.contracts.forecasts import Forecast, ForecastAccuracy
 from trunkline.contracts.records import Alert, Reading
-from trunkline.monitor import Window, alerts_of, drift_readings, source_alerts, source_readings
+from trunkline.monitor import SourceHealth, Window, alerts_of, drift_readings, source_alerts, source_readings
 from trunkline.run.kinds.series.reading import (
     JUDGED,
     accuracy_table,
@@ -22,7 +23,6 @@ from trunkline.run.kinds.series.reading import (
     newest_hours,
     unreachable_sources,
 )
-from trunkline.run.source_health import source_health
 from trunkline.run.steps.context import StepContext
 from trunkline.run.watching import MonitorDocument, store_readings
 from trunkline.train import TrainDocument, main_table
@@ -37,7 +37,7 @@ __all__ = ["drifted_series", "monitor_series"]
 _WINDOW: Final = timedelta(days=7)
 
 
-def monitor_series(context: StepContext) -> MonitorDocument:
+def monitor_series(context: StepContext, health: Sequence[SourceHealth]) -> MonitorDocument:
     """Judge forecasts whose hours have come, read errors and drift of the last week, warn of limits."""
     workspace, usecase = context.workspace, context.usecase
     version, model = live_series(workspace, usecase)
@@ -47,7 +47,6 @@ def monitor_series(context: StepContext) -> MonitorDocument:
     newest = _newest(panel)
     window = Window(context.run_id, usecase.name, version, now, newest - _WINDOW, newest)
     judged = _accuracy(context, version=version, since=newest - _WINDOW)
-    health = source_health(workspace, usecase, now=now)
     readings = (
         *_error_readings(
             model, judged, window=window, drop=usecase.watch.performance_drop, least=usecase.watch.minimum_outcomes
