@@ -132,7 +132,8 @@ def watch_mqtt(
             hop.refuse_broken()
             if ending:
                 return
-            keep_bounded(log, now=workspace.clock())
+            if not taken:
+                keep_bounded(log, now=workspace.clock())
             if turn % _FORGET_EVERY == 0:
                 log.forget(now=workspace.clock())
             turn += 1

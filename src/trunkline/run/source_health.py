@@ -4,12 +4,12 @@ No model has a part in it: sources of pure ingestion, and those of a use case wi
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema
-from trunkline.contracts.records import RECEIPTS, Alert, Receipt
+from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.errors import AuthorError, TrunklineError
 from trunkline.ingest.budget import budget_of
 from trunkline.monitor import SourceHealth, health_of, source_alerts
@@ -31,7 +31,6 @@ __all__ = [
     "check_sources",
     "checked_sources",
     "look_after_sources",
-    "raise_source_alerts",
     "recent_receipts",
     "source_health",
 ]
@@ -94,7 +93,8 @@ def check_sources(workspace: "Workspace", usecase: "UseCase", *, run_id: str) ->
     now = workspace.clock()
     found = source_health(workspace, usecase, now=now)
     note_declared(workspace, [one.key for one in found if one.is_declared and not one.is_known])
-    raise_source_alerts(workspace, found, run_id=run_id, now=now)
+    for alert in source_alerts(found, run_id=run_id, raised_at=now):  # each is written once for as long as it lasts
+        write_alerts(workspace.lake, [alert], under=f"alert:{alert.alert_id}")
     return found
 
 
@@ -110,29 +110,6 @@ def look_after_sources(workspace: "Workspace", usecase: "UseCase", *, run_id: st
         check_sources(workspace, usecase, run_id=run_id)
     except TrunklineError as error:
         _logger.warning("sources of %s are not judged: %s", usecase.name, error.what, extra={"usecase": usecase.name})
-
-
-def raise_source_alerts(
-    workspace: "Workspace", health: "Sequence[SourceHealth]", *, run_id: str, now: datetime
-) -> tuple[Alert, ...]:
-    """Write an alert of each problem, each once for as long as it lasts.
-
-    Args:
-        workspace: Its lake takes them.
-        health: How the sources stand.
-        run_id: Who looks.
-        now: UTC.
-
-    Returns:
-        The alerts, those that were raised before included.
-
-    Raises:
-        BusyError: A writer held the table for too long.
-    """
-    alerts = source_alerts(health, run_id=run_id, raised_at=now)
-    for alert in alerts:
-        write_alerts(workspace.lake, [alert], under=f"alert:{alert.alert_id}")
-    return alerts
 
 
 def source_health(workspace: "Workspace", usecase: "UseCase", *, now: datetime) -> tuple[SourceHealth, ...]:
