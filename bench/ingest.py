@@ -42,6 +42,8 @@ from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
+from clients.memory import peak_mb  # type: ignore[import-not-found]  # a script of a folder beside this one
+
 from trunkline.contracts import Contract, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
 from trunkline.engine import open_engine
 from trunkline.ingest import Target, ingest_file, ingest_files
@@ -290,13 +292,10 @@ def memory(folder: Path) -> None:
         scratch.mkdir()
         code = (
             "import sys; from pathlib import Path; from runpy import run_path\n"
-            "run_path(sys.argv[1])['bounded'](Path(sys.argv[2]), Path(sys.argv[3]))\n"
-            "peak = [line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM')]\n"
-            "print(int(peak[0].split()[1]) // 1024)"
+            "run_path(sys.argv[1])['bounded'](Path(sys.argv[2]), Path(sys.argv[3]))"
         )
         command = [sys.executable, "-c", code, __file__, str(path), str(scratch)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        peaks[path.stat().st_size >> 20] = int(done.stdout)
+        peaks[path.stat().st_size >> 20] = peak_mb(command, cwd=folder)
         path.unlink()
         shutil.rmtree(scratch)
     sizes = sorted(peaks)

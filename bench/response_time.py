@@ -13,7 +13,6 @@ hours. ``hourly``: a whole `trunkline run` of eight servers that need not learn,
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from clients.memory import own_peak_mb  # type: ignore[import-not-found]  # a script of a folder beside this one
 
 from trunkline.tasks.forecasting import Forecasting, ForecastModel, ForecastReport, Panel, panel_of
 from trunkline.tasks.forecasting.baselines import recursive_engine, series_frame
@@ -302,7 +302,7 @@ def many(applications: int) -> dict[str, object]:
         "retrain_seconds": round(retrained, 1),
         "retrain_processor_seconds": round(worked, 1),
         "parts": {name: round(seconds, 1) for name, seconds in trained.report.seconds.items()},
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_mb": own_peak_mb(),
     }
     span = span_of(task, panel.hours)
     origins = np.arange(span.judge, span.end - HORIZONS + 1)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from clients.memory import own_peak_mb  # type: ignore[import-not-found]  # a script of a folder beside this one
 
 from trunkline.cli import process
 
@@ -367,7 +368,7 @@ def one_fleet(counters: Path, out: Path) -> None:
 
     began = time.perf_counter()
     _, alerts, rows = scored(counters, out)
-    seconds, most = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    seconds, most = time.perf_counter() - began, own_peak_mb() / 1024
     say("fleet", engine=load_settings().engine.name, rows=rows, alerts=alerts.num_rows,
         seconds=round(seconds, 1), per_second=round(rows / seconds),
         processor_seconds=round(time.process_time(), 1), most_memory_gb=round(most, 2))  # fmt: skip

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tests.memory import peak_mb
 
 from trunkline.contracts import Contract, Flag, Instant, Integer, Number, Rule, Table, Text, col, field
 from trunkline.contracts.records import Receipt
@@ -403,11 +403,7 @@ from pathlib import Path
 from runpy import run_path
 
 run_path(sys.argv[1])["ingest"](Path(sys.argv[2]), Path(sys.argv[3]), memory_limit_mb=300)
-# not ru_maxrss, which a child inherits from the process that started it
-(peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-print(int(peak.split()[1]) // 1024)
 """
     drill = repository / "drills" / "ingest_kill.py"
     arguments = [sys.executable, "-c", code, str(drill), str(tmp_path / "lake"), str(path)]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 900, "MiB at most"
+    assert peak_mb(arguments, cwd=tmp_path) < 900, "MiB at most"
