@@ -27,9 +27,12 @@ def panel(*rows: tuple[str, str, datetime, float | None]) -> Panel:
     return panel_of(table, target="ms", at="at", server="server", metric="metric", value="value")
 
 
-@pytest.mark.parametrize("counted", [0, 1_000])
-def test_gaps_are_unknown_and_values_of_one_hour_are_averaged(counted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("counted", "block"), [(0, 1_000), (1_000, 1_000), (1_000, 2), (0, 1)])
+def test_gaps_are_unknown_and_values_of_one_hour_are_averaged(
+    counted: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("trunkline.tasks.forecasting.panel._MOST_COUNTED", counted)  # names are ranked in two ways
+    monkeypatch.setattr("trunkline.tasks.forecasting.panel._BLOCK_ROWS", block)
     made = panel(
         ("b", "ms", START, 1.0),
         ("a", "ms", START + timedelta(minutes=5), 2.0),

@@ -18,7 +18,7 @@ from trunkline.tasks.forecasting.calendars import Calendar
 from trunkline.tasks.forecasting.panel import Floats, Panel, Places
 from trunkline.tasks.forecasting.scaling import Scales, capped, seasonal_scale
 
-__all__ = ["Design", "Inputs", "Slot", "Slots", "arrange"]
+__all__ = ["LOOKBACK", "Design", "Inputs", "Slot", "Slots", "arrange"]
 
 Inputs = npt.NDArray[np.float32]
 """Inputs of some forecasts, shape (pairs, columns)."""
@@ -27,6 +27,9 @@ _DAY: Final = 24
 _WEEK: Final = 168
 _LAGS: Final = (*range(1, 13), 24, 48, 168)
 _WINDOWS: Final = (3, 12, 24, 168)
+_WEEKS: Final = 3
+LOOKBACK: Final = _WEEKS * _WEEK
+"""So many hours before the hour of a forecast its inputs look at."""
 _STALE: Final = 6
 """So many hours back the newest value may lie and still stand for the present level."""
 
@@ -178,7 +181,8 @@ class Design:
         )
         columns["day_change_1"] = days[0] - own.at(series, hour - _DAY)
         weeks = [
-            own.at(series, hour + horizon - _WEEK * week) - own.at(series, hour - _WEEK * week) for week in range(1, 4)
+            own.at(series, hour + horizon - _WEEK * week) - own.at(series, hour - _WEEK * week)
+            for week in range(1, _WEEKS + 1)
         ]
         columns["week_change"] = _mean(weeks)
         columns["week_change_1"] = weeks[0]

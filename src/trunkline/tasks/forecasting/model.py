@@ -23,7 +23,7 @@ from trunkline.tasks.forecasting.blending import Blend, View
 from trunkline.tasks.forecasting.boosting import Booster
 from trunkline.tasks.forecasting.card import ForecastCard
 from trunkline.tasks.forecasting.declaration import Forecasting
-from trunkline.tasks.forecasting.design import Design, Slot, Slots
+from trunkline.tasks.forecasting.design import LOOKBACK, Design, Slot, Slots
 from trunkline.tasks.forecasting.intervals import advance
 from trunkline.tasks.forecasting.panel import HOUR, Floats, Panel, Places
 from trunkline.tasks.forecasting.rolling import calendar_of, medians, truths
@@ -98,8 +98,13 @@ class ForecastModel:
         """The declaration that it was learned by."""
         return Forecasting.model_validate(dict(self.info.recipe))
 
-    def design(self, panel: Panel) -> Design:
-        """Inputs of a panel, with the scales that training has learned; a series that is new has its own."""
+    def design(self, panel: Panel, *, since: int = 0) -> Design:
+        """Inputs of a panel, with the scales that training has learned; a series that is new has its own.
+
+        Args:
+            panel: The series.
+            since: First hour that is looked at but for the scales of new series; hour 0 of the design.
+        """
         places = self._places(panel)
         own = learn_scales(panel.targets.values) if (places < 0).any() else None
         known = np.maximum(places, 0)
@@ -110,7 +115,8 @@ class ForecastModel:
         if own is not None:
             scale, whisker = np.where(places < 0, own.scale, scale), np.where(places < 0, own.whisker, whisker)
         codes = np.where(places < 0, np.nan, places) if "series" in self.info.inputs else None
-        return Design(panel, Scales(scale, whisker), calendar_of(self.task, panel), self.slots, codes=codes)
+        seen = panel.since(since)
+        return Design(seen, Scales(scale, whisker), calendar_of(self.task, seen), self.slots, codes=codes)
 
     def medians(self, panel: Panel, origins: Places, *, threads: int = 1) -> Floats:
         """Forecast medians at some hours, shape (series, horizons, origins), unit of the metric."""
@@ -130,10 +136,17 @@ class ForecastModel:
                 none: those are made now, as far as they are needed and few. None: none was given.
             threads: Threads of the learner.
         """
-        design = self.design(panel)
-        now = medians(design, self.blends, np.array([origin]), threads=threads)[:, :, 0]
+        learned = max(panel.place_of(self.info.trained_until), origin - int(_LONGEST_REPLAY / HOUR), -1)
+        replayed = range(max(learned + 1 - len(self.blends), 0), origin) if learned < origin else range(0)
+        made = self._made(panel, replayed, past=past)
+        lacking = self._lacking(made)
+        asked = np.append(lacking + replayed.start, origin)
+        since = max(int(asked[0]) - LOOKBACK, 0)
+        design = self.design(panel, since=since)
+        found = medians(design, self.blends, asked - since, threads=threads)
+        made[:, :, lacking], now = found[:, :, :-1], found[:, :, -1]
         scale = design.scales.scale
-        tracker = self._tracked(panel, design, origin, past=past, threads=threads)
+        tracker = self._tracked(panel.until(origin), replayed, made / scale[:, None, None], scale, learned=learned)
         quantiles = now[..., None] + tracker.current() * scale[:, None, None]
         mean = now + tracker.mean_error() * scale[:, None]
         limit = self._limits(panel, design)
@@ -146,30 +159,40 @@ class ForecastModel:
             quantiles=quantiles,
             limit=limit,
             exceeds=exceedance(quantiles, np.broadcast_to(limit[:, None], now.shape)),
-            degraded=design.stale(series, np.full(len(now), origin)),
+            degraded=design.stale(series, np.full(len(now), origin - since)),
         )
 
-    def _tracked(self, panel: Panel, design: Design, origin: int, *, past: Floats | None, threads: int) -> Tracker:
-        """The intervals as they are once the hour ``origin`` is known."""
-        tracker = self._tracker_of(panel)
-        ahead = len(self.blends)
-        since = max(panel.place_of(self.info.trained_until), origin - int(_LONGEST_REPLAY / HOUR), -1)
-        first = max(since + 1 - ahead, 0)
-        if origin <= since or first >= origin:
-            return tracker
-        made = np.full((len(panel.targets.names), ahead, origin - first), np.nan)
+    def _made(self, panel: Panel, replayed: range, *, past: Floats | None) -> Floats:
+        """Medians given at some hours, shape (series, horizons, hours), unit of the metric; NaN where none was."""
         if past is not None:
-            made[:] = past[:, :, first:origin]
-        lacking = np.flatnonzero(~np.isfinite(made).any(axis=(0, 1))) + first
-        most = _MOST_REPLAYED // max(len(panel.targets.names) * ahead, 1)
-        lacking = lacking[len(lacking) - min(most, len(lacking)) :]
-        if len(lacking):
-            made[:, :, lacking - first] = medians(design, self.blends, lacking, threads=threads)
-        errors = (truths(panel.until(origin), np.arange(first, origin), horizons=ahead) - made) / design.scales.scale[
-            :, None, None
-        ]
-        for place in range(ahead):  # what training has learned from already
-            errors[:, place, : max(since + 1 - (place + 1) - first, 0)] = np.nan
+            return past[:, :, replayed.start : replayed.stop].copy()
+        return np.full((len(panel.targets.names), len(self.blends), len(replayed)), np.nan)
+
+    @staticmethod
+    def _lacking(made: Floats) -> Places:
+        """The newest of the hours at which no forecast was given, as many as are made in a moment."""
+        lacking = np.flatnonzero(~np.isfinite(made).any(axis=(0, 1)))
+        series, horizons, _ = made.shape
+        most = _MOST_REPLAYED // max(series * horizons, 1)
+        return lacking[len(lacking) - min(most, len(lacking)) :]
+
+    def _tracked(self, panel: Panel, replayed: range, made: Floats, scale: Floats, *, learned: int) -> Tracker:
+        """The intervals as they are once the newest hour of a panel is known.
+
+        Args:
+            panel: The series, up to that hour.
+            replayed: Hours whose forecasts are learned from.
+            made: Medians given at them, in scale.
+            scale: Of each series.
+            learned: Newest hour that training has learned from already.
+        """
+        tracker = self._tracker_of(panel)
+        if not replayed:
+            return tracker
+        ahead = made.shape[1]
+        errors = truths(panel, np.arange(replayed.start, replayed.stop), horizons=ahead) / scale[:, None, None] - made
+        for place in range(ahead):
+            errors[:, place, : max(learned - place - replayed.start, 0)] = np.nan
         closing = np.full((*errors.shape[:2], 1), np.nan)
         advance(tracker, np.concatenate([errors, closing], axis=2))
         return tracker

@@ -5,10 +5,11 @@ absent hours as NaN. Several values of one hour are averaged, so sources may be 
 a local hour that a clock change repeats or skips is two hours here, or none.
 """
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,8 @@ HOUR: Final = timedelta(hours=1)
 _HOUR_US: Final = 3_600_000_000
 _MOST_CELLS: Final = 400_000_000
 _MOST_COUNTED: Final = 10_000_000
+_BLOCK_ROWS: Final = 1_000_000
+"""Rows that are put on the grid at a time: memory for columns of all rows takes longer to get than to fill."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def panel_of(
     """Put rows on a grid.
 
     Args:
-        table: Rows in long form; those without an instant or a finite value are left out.
+        table: Rows in long form; those without an instant, a name or a finite value are left out.
         target: The metric whose series are forecast; all others are covariates.
         at: Column of instants, UTC.
         server: Column of server names.
@@ -127,59 +130,108 @@ def panel_of(
         SchemaError: A column is missing.
         InputError: There is no row of the target, or the grid would not fit into memory.
     """
+    wanted = [at, value, server, metric, *([group] if group else [])]
+    if missing := [name for name in wanted if name not in table.column_names]:
+        raise SchemaError(f"the rows have no column {missing[0]!r}", allowed=table.column_names)
+    rows = table.select(wanted)
+    pieces = [rows.slice(start, _BLOCK_ROWS) for start in range(0, rows.num_rows, _BLOCK_ROWS)]
+    with ThreadPoolExecutor() as pool:
+        blocks = [block for block in pool.map(_block_of, pieces) if len(block.values)]
+        if not blocks:
+            raise InputError("there are no rows with an instant and a value", next_step="take some in first")
+        names = sorted({name for block in blocks for name in block.names})
+        if target not in (metrics := sorted({name.metric for name in names})):
+            raise InputError(f"there are no rows of the metric {target!r}", allowed=metrics)
+        first = min(int(block.hours.min()) for block in blocks)
+        width = max(int(block.hours.max()) for block in blocks) - first + 1
+        if len(names) * width > _MOST_CELLS:
+            raise InputError(
+                f"{len(names)} series over {width} hours are more than fit into memory",
+                next_step="hand in fewer hours: they are cut at the front",
+            )
+        row = {name: place for place, name in enumerate(names)}
+        cells = list(pool.map(lambda block: block.cells(row, first=first, width=width), blocks))
+    grid = _means(cells, [block.values for block in blocks], count=len(names) * width).reshape(len(names), width)
+    groups = sorted({name.group for name in names})
+    group_of = {name: place for place, name in enumerate(groups)}
+
+    def part(*, forecast: bool) -> Grid:
+        chosen = [place for place, name in enumerate(names) if (name.metric == target) is forecast]
+        return Grid(
+            names=tuple((names[place].server, names[place].metric) for place in chosen),
+            group=np.array([group_of[names[place].group] for place in chosen], dtype=np.int64),
+            values=grid if len(chosen) == len(names) else grid[chosen],
+        )
+
+    start_at = datetime.fromtimestamp(0, UTC) + first * HOUR
+    return Panel(start_at, tuple(groups), part(forecast=True), part(forecast=False))
+
+
+class _Name(NamedTuple):
+    """Of a series."""
+
+    group: str
+    server: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Some rows.
+
+    Attributes:
+        names: Of their series.
+        series: Place of each row's series among the names, shape (rows,).
+        hours: Since 1970, shape (rows,).
+        values: Finite, shape (rows,).
+    """
+
+    names: Sequence[_Name]
+    series: Places
+    hours: Places
+    values: Floats
+
+    def cells(self, row: Mapping[_Name, int], *, first: int, width: int) -> Places:
+        """Where each value stands on the flattened grid, shape (rows,)."""
+        begins = np.array([row[name] * width - first for name in self.names], dtype=np.int64)
+        cells = begins[self.series]
+        cells += self.hours
+        return cells
+
+
+def _block_of(rows: "pa.Table") -> _Block:
+    """Take rows of an instant, a value, a server, a metric and, where there is one, a group."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    wanted = [at, server, metric, value, *([group] if group else [])]
-    if missing := [name for name in wanted if name not in table.column_names]:
-        raise SchemaError(f"the rows have no column {missing[0]!r}", allowed=table.column_names)
-    values = table.column(value).cast(pa.float64())
-    known = pc.and_(pc.is_valid(table.column(at)), pc.and_kleene(pc.is_valid(values), pc.is_finite(values)))
-    if not pc.all(known).as_py():  # all texts would be copied
-        table, values = table.filter(known), values.filter(known)
-    if table.num_rows == 0:
-        raise InputError("there are no rows with an instant and a value", next_step="take some in first")
-    instants = table.column(at).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
-    hours = instants // _HOUR_US
-    with ThreadPoolExecutor() as pool:  # Arrow encodes beside Python
-        coded = list(pool.map(_coded, (table.column(name) for name in wanted if name not in (at, value))))
-    (server_code, servers), (metric_code, metrics) = coded[:2]
-    group_code, groups = coded[2] if group else (np.zeros(table.num_rows, dtype=np.int64), ("all",))
-    if target not in metrics:
-        raise InputError(f"there are no rows of the metric {target!r}", allowed=metrics)
-    joint = (group_code * len(servers) + server_code) * len(metrics) + metric_code
-    keys, row = _ranked(joint, most=len(groups) * len(servers) * len(metrics))
-    first = int(hours.min())
-    width = int(hours.max()) - first + 1
-    if len(keys) * width > _MOST_CELLS:
-        raise InputError(
-            f"{len(keys)} series over {width} hours are more than fit into memory",
-            next_step="hand in fewer hours: they are cut at the front",
-        )
-    grid = _means(row * width + (hours - first), values.to_numpy(), cells=len(keys) * width).reshape(len(keys), width)
-    of_metric = keys % len(metrics)
-    of_server = keys // len(metrics) % len(servers)
-    of_group = keys // (len(metrics) * len(servers))
-    is_target = of_metric == metrics.index(target)
-
-    def part(chosen: npt.NDArray[np.bool_]) -> Grid:
-        names = [(servers[s], metrics[m]) for s, m in zip(of_server[chosen], of_metric[chosen], strict=True)]
-        return Grid(tuple(names), of_group[chosen].astype(np.int64), grid[chosen])
-
-    start_at = datetime.fromtimestamp(0, UTC) + first * HOUR
-    return Panel(start_at, groups, part(is_target), part(~is_target))
+    values = rows.column(1).cast(pa.float64())
+    known = pc.and_kleene(pc.is_valid(values), pc.is_finite(values))
+    for place in (0, *range(2, rows.num_columns)):
+        known = pc.and_(known, pc.is_valid(rows.column(place)))
+    if not pc.all(known).as_py():
+        rows, values = rows.filter(known), values.filter(known)
+    hours = rows.column(0).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy() // _HOUR_US
+    (server, servers), (metric, metrics), *grouped = (_coded(column) for column in rows.columns[2:])
+    group, groups = grouped[0] if grouped else (np.zeros(len(hours), dtype=np.int32), ["all"])
+    joint = (group.astype(np.int64) * len(servers) + server) * len(metrics) + metric
+    keys, series = _ranked(joint, most=len(groups) * len(servers) * len(metrics))
+    of_group, of_server = keys // len(metrics) // len(servers), keys // len(metrics) % len(servers)
+    named = zip(of_group.tolist(), of_server.tolist(), (keys % len(metrics)).tolist(), strict=True)
+    names = [_Name(groups[one], servers[two], metrics[three]) for one, two, three in named]
+    return _Block(names, series, hours, values.to_numpy())
 
 
-def _means(cell: Places, values: Floats, *, cells: int) -> Floats:
-    """Give the mean of the values of each cell, NaN where there is none."""
-    counts = np.bincount(cell, minlength=cells)
-    if counts.max() == 1:  # as usual: no hour was sent twice
-        grid = np.full(cells, np.nan)
-        grid[cell] = values
+def _means(cells: Sequence[Places], values: Sequence[Floats], *, count: int) -> Floats:
+    """Give the mean of the finite values of each cell, NaN where there is none, shape (count,)."""
+    grid = np.full(count, np.nan)
+    for cell, some in zip(cells, values, strict=True):
+        grid[cell] = some
+    if np.count_nonzero(np.isfinite(grid)) == sum(map(len, values)):  # as usual: no hour was sent twice
         return grid
-    sums = np.bincount(cell, weights=values, minlength=cells)
+    every = np.concatenate(cells)
+    sums, counts = np.bincount(every, np.concatenate(values), minlength=count), np.bincount(every, minlength=count)
     with np.errstate(invalid="ignore"):
-        return sums / counts
+        return np.asarray(sums / counts, dtype=np.float64)
 
 
 def _ranked(codes: Places, *, most: int) -> tuple[Places, Places]:
@@ -192,17 +244,12 @@ def _ranked(codes: Places, *, most: int) -> tuple[Places, Places]:
     if most > max(_MOST_COUNTED, len(codes)):
         keys, row = np.unique(codes, return_inverse=True)
         return keys, row
-    occurs = np.bincount(codes, minlength=most) > 0  # counting takes one look at each row, sorting some twenty
+    occurs = np.zeros(most, dtype=np.bool_)
+    occurs[codes] = True  # takes one look at each row, sorting some twenty
     return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[codes]
 
 
-def _coded(column: "pa.ChunkedArray") -> tuple[Places, tuple[str, ...]]:
-    """Codes of texts in the order of the texts, and the texts."""
-    encoded = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    encoded = encoded.dictionary_encode()
-    texts = [str(text) for text in encoded.dictionary.to_pylist()]
-    order = sorted(range(len(texts)), key=texts.__getitem__)
-    rank = np.empty(len(texts), dtype=np.int64)
-    rank[order] = np.arange(len(texts))
-    codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)
-    return rank[codes].astype(np.int64), tuple(texts[place] for place in order)
+def _coded(column: "pa.ChunkedArray") -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Codes of texts, none of them null, and the texts."""
+    encoded = column.combine_chunks().dictionary_encode()
+    return encoded.indices.to_numpy(), [str(text) for text in encoded.dictionary.to_pylist()]
