@@ -177,7 +177,7 @@ def test_what_is_judged_is_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         usecase = workspace.usecase(name)
         keep = Landing.keep
 
-        def kept(landing: Landing, path: Path, *, origin: Path | None, csv: CsvDialect) -> Landed:
+        def kept(landing: Landing, path: Path, *, origin: str | None, csv: CsvDialect) -> Landed:
             piece = keep(landing, path, origin=origin, csv=csv)
             path.write_text("call_id,seconds\nanother,1\n")  # right after it was copied
             return piece

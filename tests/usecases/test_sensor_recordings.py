@@ -69,7 +69,7 @@ def test_recordings_of_one_name_are_all_taken_in(
     with Workspace(Settings.model_validate({"workspace": tmp_path / "w"})) as workspace:
         rows = workspace.lake.arrow("sensors.readings", columns=["device_id"])
     assert set(rows.column("device_id").to_pylist()) == {"d-A", "d-B"}
-    assert list((tmp_path / "w" / "tmp").glob("recordings-*")) == []
+    assert list((tmp_path / "w" / "tmp").glob("unpacked-*")) == []
 
 
 def test_a_damaged_recording_stops_none_of_the_others(

@@ -209,10 +209,8 @@ def _declared(workspace: "Workspace", said: "FolderSource") -> "FolderSource":
 
 
 def _said(one: "Arrived") -> str:
-    if one.receipt is None:
-        return f"{one.path.name}: {str(one.error).splitlines()[0]}"
-    receipt = one.receipt
-    return f"{one.path.name}: {_counted(receipt)}"
+    name = f"{one.path.name}#{one.member}" if one.member else one.path.name
+    return f"{name}: {_counted(one.receipt) if one.receipt else str(one.error).splitlines()[0]}"
 
 
 def _counted(receipt: "Receipt") -> str:
@@ -226,7 +224,7 @@ def _document(usecase: str, run_id: str, arrived: "list[Arrived]") -> dict[str, 
         "run_id": run_id,
         "files": [
             {
-                "path": str(one.path),
+                "path": one.name,
                 "receipt": one.receipt.model_dump(mode="json") if one.receipt else None,
                 "error": one.error.what if one.error else None,
             }

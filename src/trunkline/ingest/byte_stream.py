@@ -21,13 +21,22 @@ from trunkline.errors import SourceError
 from trunkline.ingest.raw import unreadable
 from trunkline.settings.ingest import IngestSettings
 
-__all__ = ["PACKINGS", "ByteStream", "Packing", "inner_name", "refuse_width"]
+__all__ = ["PACKINGS", "TAR_PACKINGS", "ByteStream", "Expanding", "Packing", "inner_name", "refuse_width"]
 
 Packing = Literal["gzip", "bz2", "xz", "zstd", "zip"]
 """How a file is packed."""
 
 PACKINGS: Final[dict[str, Packing]] = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
 """Suffix to packing."""
+
+TAR_PACKINGS: Final[dict[str, Packing | None]] = {
+    ".tar": None,
+    ".tgz": "gzip",
+    ".tbz2": "bz2",
+    ".txz": "xz",
+    ".tzst": "zstd",
+}
+"""Suffixes of tar archives to how the whole is packed; ``.tar.gz`` and the like beside them."""
 
 _BUFFER_BYTES: Final = 1 << 18
 _RATIO_FREE_BYTES: Final = 64 << 20
@@ -104,12 +113,38 @@ class ByteStream:
             return b""
 
 
+class Expanding:
+    """Counts what a packed file gives.
+
+    Args:
+        source: The file, with its limits.
+    """
+
+    def __init__(self, source: ByteStream) -> None:
+        self._source, self._given = source, 0
+        self._size = source.path.stat().st_size
+
+    def add(self, size: int) -> None:
+        """Count bytes that it gave.
+
+        Raises:
+            SourceError: They are more than the settings allow.
+        """
+        self._given += size
+        limits = self._source.limits
+        if self._given > _RATIO_FREE_BYTES and self._given > self._size * limits.max_expanded_ratio:
+            raise _too_large(
+                self._source, f"more than {limits.max_expanded_ratio} times its size", "max_expanded_ratio"
+            )
+        if self._given > limits.max_expanded_gb << 30:
+            raise _too_large(self._source, f"more than {limits.max_expanded_gb} GiB", "max_expanded_gb")
+
+
 class _Unpacked(io.RawIOBase):
     """Unpacks and counts."""
 
     def __init__(self, source: ByteStream, packed: io.BufferedReader) -> None:
-        self._source, self._given = source, 0
-        self._size = source.path.stat().st_size
+        self._source, self._counted = source, Expanding(source)
         self._inner = _opened(source, packed)
 
     def readable(self) -> bool:
@@ -131,14 +166,7 @@ class _Unpacked(io.RawIOBase):
             data = bytes(self._inner.read(size if size >= 0 else _RATIO_FREE_BYTES))
         except _FAULTS as error:
             raise OSError(f"{self._source.packing}: {type(error).__name__}") from None
-        self._given += len(data)
-        limits = self._source.limits
-        if self._given > _RATIO_FREE_BYTES and self._given > self._size * limits.max_expanded_ratio:
-            raise _too_large(
-                self._source, f"more than {limits.max_expanded_ratio} times its size", "max_expanded_ratio"
-            )
-        if self._given > limits.max_expanded_gb << 30:
-            raise _too_large(self._source, f"more than {limits.max_expanded_gb} GiB", "max_expanded_gb")
+        self._counted.add(len(data))
         return data
 
 

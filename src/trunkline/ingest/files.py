@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from trunkline.errors import SourceError
-from trunkline.ingest.byte_stream import PACKINGS, ByteStream, inner_name
+from trunkline.ingest.archives import refuse_archive
+from trunkline.ingest.byte_stream import PACKINGS, TAR_PACKINGS, ByteStream, inner_name
 from trunkline.ingest.raw import FILE_SUFFIXES, MalformedLine, RawFile, empty, unreadable
 from trunkline.settings.ingest import IngestSettings
 
@@ -141,11 +142,12 @@ def _opener(source: ByteStream, form: str) -> Callable[[ByteStream], RawFile]:
 
 def _told(path: Path, limits: IngestSettings) -> tuple[ByteStream, str]:
     """Tell packing and form from the name, and from the name inside an archive."""
+    refuse_archive(path)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packing = PACKINGS.get(suffixes[-1]) if suffixes else None
     if packing == "zip":
         suffixes = [suffix.lower() for suffix in Path(inner_name(path)).suffixes]
-        if suffixes and suffixes[-1] in PACKINGS:
+        if suffixes and (suffixes[-1] in PACKINGS or suffixes[-1] in TAR_PACKINGS):
             raise SourceError(
                 "the archive holds a packed file", where=str(path), next_step="unpack it, and name what is inside"
             )

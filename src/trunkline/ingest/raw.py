@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import SourceError
@@ -21,6 +21,7 @@ __all__ = [
     "RawFile",
     "empty",
     "refuse_twins",
+    "told_suffixes",
     "truncated",
     "unreadable",
 ]
@@ -40,8 +41,14 @@ FILE_SUFFIXES: Final = (
     ".ods",
     ".xml",
     ".zip",
+    ".tar",
+    ".tgz",
+    ".tbz2",
+    ".txz",
+    ".tzst",
 )
-"""Forms that are understood; CSV, JSON, NDJSON and XML also with .gz, .bz2, .xz, .zst or .zip behind."""
+"""Forms that are understood; CSV, JSON, NDJSON, XML and tar also with .gz, .bz2, .xz or .zst behind, the first four
+also with .zip."""
 
 BLOCK_BYTES: Final = 1 << 22
 """How much of a file is in memory at once."""
@@ -144,6 +151,15 @@ class RawFile:
             numbers = np.arange(after, end, dtype=np.int64)
             yield pa.array(np.setdiff1d(numbers, skipped, assume_unique=True)), batch
             after = end
+
+
+def told_suffixes(name: str) -> list[str]:
+    """Give the suffixes that tell a file's form: at most two, short, in lower case.
+
+    >>> told_suffixes("calls/Day 3.CSV.gz")
+    ['.csv', '.gz']
+    """
+    return [suffix.lower() for suffix in PurePath(name).suffixes[-2:] if len(suffix) <= 8 and suffix[1:].isalnum()]
 
 
 def unreadable(path: Path, error: OSError) -> SourceError:

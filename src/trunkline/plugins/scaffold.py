@@ -104,7 +104,8 @@ def infer_usecase(
 
     Args:
         name: The new name.
-        source: A file of a known form; kinds are told from its first 20,000 rows, the page is about all of them.
+        source: A file of a known form; kinds are told from its first 20,000 rows, the page is about all of them. Of an
+            archive the first file, or the one that ``ARCHIVE#FILE`` names.
         into: Folder of plug-ins; made if absent.
         label: Column to predict; None guesses by name.
         key: Column that identifies a row; None takes the first without nulls or repetitions.
@@ -115,7 +116,27 @@ def infer_usecase(
         InputError: The name is malformed or taken, no label can be told, or the folder cannot be written.
         SourceError: The file cannot be read, or has no rows.
     """
+    from trunkline.ingest.archives import first_file
+    from trunkline.ingest.files import DEFAULT_LIMITS
+
     target = _target(name, into)
+    with first_file(source, limits=DEFAULT_LIMITS) as (file, member):
+        files, notes = _inferred(name, file, label=label, key=key, predicts=predicts)
+    if member:
+        notes.append(f"told from {member!r}, one file of the archive: name another one with {source.name}#FILE")
+
+    def fill(folder: Path) -> None:
+        for file, text in files.items():
+            (folder / file).write_text(text, encoding="utf-8")
+
+    _make(target, fill)
+    return Scaffolded(target, tuple(notes))
+
+
+def _inferred(
+    name: str, source: Path, *, label: str | None, key: str | None, predicts: bool
+) -> tuple[dict[str, str], list[str]]:
+    """The files of a draft, and what its author should know."""
     schema = schema_of(source)
     found = guesses(source) if schema is None else members(schema, source=source)
     chosen = None
@@ -146,13 +167,7 @@ def infer_usecase(
         notes += more
     else:
         notes.append('texts are what they are: for CSV files say null_tokens=("",) in the contract')
-
-    def fill(folder: Path) -> None:
-        for file, text in files.items():
-            (folder / file).write_text(text, encoding="utf-8")
-
-    _make(target, fill)
-    return Scaffolded(target, tuple(notes))
+    return files, notes
 
 
 def _profiled(

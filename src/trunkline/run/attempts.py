@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from trunkline.lake import Lake
-    from trunkline.run.taking import Outcome
+    from trunkline.run.outcomes import Outcome
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
     from trunkline.spec.sources import AnySource
@@ -71,7 +71,7 @@ class Attempts:
         if outcome.ingested is not None:
             dataset, source = outcome.ingested.receipt.dataset, outcome.ingested.receipt.source
         else:
-            source = str(handed.recording or handed.path or handed.name)
+            source = handed.origin or str(handed.path or handed.name)
         piece = f"{handed.name}/" if handed.path is None else None
         name = source_of(self._usecase.name, dataset or "", source=source, piece=piece, declared=self._declared).source
         tally = self._tallies.setdefault((dataset, name), _Tally())

@@ -13,6 +13,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from trunkline.errors import GateRefusedError, InputError, UnknownNameError
+from trunkline.ingest.archives import split_member
 from trunkline.ingest.files import content_sha256
 from trunkline.plan import Plan, StepName, plan_of
 from trunkline.run import predicting, publishing, steps, watching, writing
@@ -251,11 +252,17 @@ def _go_on(context: StepContext, past: PastRun, *, only: StepName | None) -> Non
     stored = context.document("ingest")
     if stored is None:
         return
-    taken = {receipt.content_sha256 for receipt in IngestDocument.model_validate_json(stored).receipts}
+    receipts = IngestDocument.model_validate_json(stored).receipts
+    taken = {receipt.content_sha256 for receipt in receipts}
+    archives = {archive for archive, member in (split_member(receipt.source) for receipt in receipts) if member}
     handed = resolve(
         context.workspace, context.usecase, context.sources, dataset=context.dataset, mapping=context.mapping
     )
-    other = [one.path for one in handed if one.path is not None and content_sha256(one.path) not in taken]
+    other = [
+        one.path
+        for one in handed
+        if one.path is not None and str(one.path) not in archives and content_sha256(one.path) not in taken
+    ]
     if other:
         raise InputError(
             f"run {past.run_id!r} has taken in other files",

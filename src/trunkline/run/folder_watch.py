@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.contracts.records import Receipt
 from trunkline.errors import BusyError, InputError, TrunklineError
+from trunkline.ingest.archives import is_archive
 from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.watching import Taken, watch
 from trunkline.lake.locks import held
@@ -39,11 +40,18 @@ class Arrived:
         path: The file as it was found.
         receipt: Of its batch; None where nothing was taken in.
         error: What was wrong with it.
+        member: Which file of an archive; empty for any other, and for what is wrong with the archive itself.
     """
 
     path: Path
     receipt: Receipt | None
     error: TrunklineError | None
+    member: str = ""
+
+    @property
+    def name(self) -> str:
+        """The path, with the file of the archive behind it."""
+        return f"{self.path}#{self.member}" if self.member else str(self.path)
 
 
 def watch_folder(
@@ -73,7 +81,7 @@ def watch_folder(
     """
     if not declared.path.is_dir():
         raise InputError("there is no such folder", where=str(declared.path), next_step="make it, or check the path")
-    receipts: dict[Path, Receipt] = {}
+    arrived: dict[Path, list[Arrived]] = {}
     dataset = file_dataset(usecase, declared.dataset)
     came = False
     judged_s = -_JUDGE_EVERY_S
@@ -98,18 +106,22 @@ def watch_folder(
             for path in paths
         ]
         left = {path.absolute(): path for path in paths}
+        archives = {path for path in paths if is_archive(path)}
         nonlocal came
         came = True
         try:
             for outcome in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):
                 assert outcome.handed.path is not None, "a folder has nothing but files"
-                path = left.pop(outcome.handed.path)
-                if outcome.ingested is not None:
-                    receipts[path] = outcome.ingested.receipt
-                is_busy = isinstance(outcome.error, BusyError)
-                yield Taken(path, is_done=outcome.ingested is not None, error=outcome.error, again=is_busy)
+                path = left[outcome.handed.path]
+                receipt = None if outcome.ingested is None else outcome.ingested.receipt
+                arrived.setdefault(path, []).append(Arrived(path, receipt, outcome.error, outcome.member))
+                if path not in archives:
+                    del left[outcome.handed.path]
+                    yield _taken(path, arrived[path])
         except BusyError as error:
-            yield from (Taken(path, is_done=False, error=error, again=True) for path in left.values())
+            for path in left.values():
+                arrived.setdefault(path, []).append(Arrived(path, None, error))
+        yield from (_taken(path, arrived[path]) for path in left.values())
         refresh_tables(
             usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
         )
@@ -122,10 +134,18 @@ def watch_folder(
     lock = workspace.folder("locks") / f"watch-{usecase.name}-{digest}.lock"
     with held(lock, what=f"watch of {declared.path} for {usecase.name!r}", clock=workspace.clock):
         for taken in watch(declared, take_files, stop=stop, clock=workspace.clock, once=once):
-            yield Arrived(taken.path, receipts.pop(taken.path, None), taken.error)
+            yield from arrived.pop(taken.path)
         if once and not came:
             _note_nothing(workspace, usecase, declared, dataset=dataset, run_id=run_id)
         look_after(at_once=True)
+
+
+def _taken(path: Path, arrived: Sequence[Arrived]) -> Taken:
+    """Say of a file what became of it: an archive is done when each of its files is accounted for."""
+    left = [one.error for one in arrived if one.receipt is None]
+    errors = left or [one.error for one in arrived if one.error is not None]
+    is_busy = any(isinstance(error, BusyError) for error in errors)
+    return Taken(path, is_done=not left, error=errors[0] if errors else None, again=is_busy)
 
 
 def _note_nothing(

@@ -1,7 +1,9 @@
 """What an ingestion would read: its sources, resolved, and their sizes where they can be told without reading."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -9,12 +11,18 @@ from pydantic import BaseModel
 from trunkline.ingest import Target
 from trunkline.ingest.sources import EstimatingSource, open_source
 from trunkline.run.declared import declared_names
+from trunkline.run.outcomes import Outcome
 from trunkline.run.recordings import recording_of
-from trunkline.run.resolving import dataset_of, resolve
+from trunkline.run.resolving import Handed, dataset_of, resolve
+from trunkline.run.scratch import scratch_folder
 from trunkline.run.taking import sorted_files
+from trunkline.run.unpacking import Part, is_whole, let_speak_of, parts_of
+from trunkline.settings.ingest import IngestSettings
+from trunkline.spec.references import referenced_first
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
+    from trunkline.spec import UseCase
 
 __all__ = ["Preview", "preview"]
 
@@ -60,25 +68,56 @@ def preview(
     given = sources or declared_names(workspace, usecase, dataset=dataset)
     told = []
     resolved = resolve(workspace, found, given, dataset=dataset, mapping=mapping)
-    limits = workspace.settings.ingest
-    resolved = [
-        replace(one, dataset=recording_of(found, one, limits=one.limits(limits)) or one.dataset) for one in resolved
-    ]
-    handed, misfits = sorted_files(found, resolved, limits=limits)
-    if misfits and misfits[0].error is not None:
-        raise misfits[0].error
-    for one in handed:
-        name = dataset_of(found, one.dataset)
-        if one.path is not None:
-            size = one.path.stat().st_size if one.path.exists() else None
-            told.append(Preview(source=str(one.path), kind="file", dataset=name, size_bytes=size))
-            continue
-        assert one.declared is not None, "what is no file is declared"
-        source = open_source(one.name, one.declared)
-        size = None
-        if isinstance(source, EstimatingSource):
-            target = Target(found.name, name, found.datasets[name])
-            pieces = workspace.landing(target.table).pieces(one.name)
-            size = source.estimated_bytes(pieces[-1].position if pieces else None)
-        told.append(Preview(source=one.name, kind=one.declared.kind, dataset=name, size_bytes=size))
-    return tuple(told)
+    with ExitStack() as stack:
+        folder = workspace.root
+        if not all(is_whole(found, one) for one in resolved):
+            folder = stack.enter_context(scratch_folder(workspace.folder("tmp"), purpose="preview"))
+        for number, one in enumerate(resolved):
+            for part in _parts(found, one, folder=folder / str(number), limits=workspace.settings.ingest):
+                if part.handed.path is None:
+                    told.append(_of_source(workspace, found, part.handed))
+                else:
+                    told.append(_of_file(workspace, found, part))
+    order = referenced_first(found.datasets)
+    return tuple(sorted(told, key=lambda one: order.index(one.dataset)))
+
+
+def _parts(usecase: "UseCase", one: Handed, *, folder: Path, limits: IngestSettings) -> Iterator[Part]:
+    """The files that are read of a source; a recording is not taken apart."""
+    dataset = recording_of(usecase, one, limits=one.limits(limits))
+    if dataset is not None:
+        yield Part(replace(one, dataset=dataset))
+        return
+    for part in parts_of(usecase, [one], folder=folder, limits=limits):
+        if isinstance(part, Outcome):
+            assert part.error is not None, "it could not be unpacked"
+            raise part.error
+        yield part
+
+
+def _of_file(workspace: "Workspace", usecase: "UseCase", part: Part) -> Preview:
+    """Tell of a file; what was unpacked for it goes again."""
+    handed, misfits = sorted_files(usecase, [part.handed], limits=workspace.settings.ingest)
+    for misfit in misfits:
+        if misfit.error is not None:
+            let_speak_of(part.handed, misfit.error)
+            raise misfit.error
+    one = handed[0]
+    size = one.path.stat().st_size if one.path is not None and one.path.exists() else None
+    if part.whole is not None and one.path is not None:
+        one.path.unlink()
+    name = dataset_of(usecase, one.dataset)
+    return Preview(source=one.origin or str(one.path), kind="file", dataset=name, size_bytes=size)
+
+
+def _of_source(workspace: "Workspace", usecase: "UseCase", one: Handed) -> Preview:
+    """Tell of a source that is pulled."""
+    assert one.declared is not None, "what is no file is declared"
+    name = dataset_of(usecase, one.dataset)
+    source = open_source(one.name, one.declared)
+    size = None
+    if isinstance(source, EstimatingSource):
+        target = Target(usecase.name, name, usecase.datasets[name])
+        pieces = workspace.landing(target.table).pieces(one.name)
+        size = source.estimated_bytes(pieces[-1].position if pieces else None)
+    return Preview(source=one.name, kind=one.declared.kind, dataset=name, size_bytes=size)

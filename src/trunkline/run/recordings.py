@@ -22,7 +22,7 @@ from trunkline.settings.ingest import IngestSettings
 if TYPE_CHECKING:
     from trunkline.spec import UseCase
 
-__all__ = ["recording_of", "unpacked"]
+__all__ = ["recording_of", "recording_rows"]
 
 _FORMS: Final = (".json", ".jsonl", ".ndjson")
 _HEAD_BYTES: Final = 1 << 20
@@ -44,7 +44,7 @@ def recording_of(usecase: "UseCase", one: Handed, *, limits: IngestSettings) -> 
     return next((name for name, form in wanted.items() if form.recognises(heads)), None)
 
 
-def unpacked(usecase: "UseCase", one: Handed, *, folder: Path, limits: IngestSettings) -> Handed:
+def recording_rows(usecase: "UseCase", one: Handed, *, folder: Path, limits: IngestSettings) -> Handed:
     """Take a recording apart.
 
     Args:
@@ -74,7 +74,7 @@ def unpacked(usecase: "UseCase", one: Handed, *, folder: Path, limits: IngestSet
             where=f"{one.path} ({type(error).__name__})",
             next_step="let its export finish, or export it again; encrypted archives are not read",
         ) from error
-    return replace(one, path=path, dataset=dataset, recording=one.path)
+    return replace(one, path=path, dataset=dataset, origin=one.origin or str(one.path))
 
 
 def _write(path: Path, rows: Iterable[object]) -> None:

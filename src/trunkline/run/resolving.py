@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from trunkline.errors import InputError, SourceError, UnknownNameError
 from trunkline.ingest import FILE_SUFFIXES
+from trunkline.ingest.archives import archive_of
 from trunkline.ingest.files import split_sheet
 from trunkline.ingest.sources import declared_from_url
 from trunkline.ingest.watching import Arrivals
@@ -48,7 +49,7 @@ class Handed:
         declared: What is said of a source that is pulled; None for a file.
         dataset: The dataset its rows belong to; None where nobody said and the columns of the files tell.
         mapping: Source column to field name.
-        recording: The recording whose rows the file holds; None for any other.
+        origin: What the file was unpacked from, as receipts name it; None for one that was handed over as it is.
         csv: What its declaration says of the dialect of CSV files.
     """
 
@@ -57,7 +58,7 @@ class Handed:
     declared: AnySource | None
     dataset: str | None
     mapping: Mapping[str, str] = field(default_factory=dict)
-    recording: Path | None = None
+    origin: str | None = None
     csv: CsvDialect = field(default_factory=CsvDialect)
 
     def limits(self, general: IngestSettings) -> IngestSettings:
@@ -79,7 +80,7 @@ def source_files(sources: Sequence[str]) -> tuple[Path, ...]:
             if not inside:
                 raise SourceError("the folder holds no data file", where=str(path), allowed=FILE_SUFFIXES)
             files += inside
-        elif split_sheet(path)[0].exists():
+        elif split_sheet(path)[0].exists() or archive_of(path)[0].exists():
             files.append(path)
         elif has_magic(source):
             matching = Path(path.anchor).glob(str(path.relative_to(path.anchor)))

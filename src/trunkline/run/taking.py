@@ -6,22 +6,23 @@ that they do not tell of is refused, and stops none of the others.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from trunkline.errors import SchemaError, SourceError, TrunklineError
-from trunkline.ingest import Ingested, Target, open_file
+from trunkline.ingest import Target, open_file
 from trunkline.ingest.fitting import fitting_dataset, is_foreign, own_mapping
 from trunkline.ingest.pulling import pull
 from trunkline.ingest.sources import open_source
 from trunkline.run.attempts import Attempts
-from trunkline.run.recordings import unpacked
+from trunkline.run.outcomes import Outcome
 from trunkline.run.resolving import Handed, dataset_of
 from trunkline.run.scratch import scratch_folder
 from trunkline.run.taking_files import taken_files
+from trunkline.run.unpacking import Part, is_whole, parts_of, taken_apart
 from trunkline.settings import SETTINGS_FILE
 from trunkline.settings.ingest import IngestSettings
 from trunkline.spec.dialect import CsvDialect
@@ -35,21 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "sorted_files", "take"]
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a file, or of a piece of a pulled source.
-
-    Attributes:
-        handed: The source.
-        ingested: The receipt; None where nothing was written.
-        error: What was wrong; a batch of which every row was refused has both.
-    """
-
-    handed: Handed
-    ingested: Ingested | None
-    error: TrunklineError | None
 
 
 def take(
@@ -102,33 +88,21 @@ def _unpacked(
     run_id: str,
     taken: "Callable[[Sequence[Handed]], Iterator[Outcome]]",
 ) -> Iterator[Outcome]:
-    """Take sources in, recordings by the files that are in them."""
-    if not usecase.recordings:
+    """Take sources in, recordings and archives by the files that are in them."""
+    if all(is_whole(usecase, one) for one in handed):
         yield from taken(handed)
         return
-    said: list[Handed] = []
-    recordings: dict[Path, Handed] = {}
-    with scratch_folder(workspace.folder("tmp"), purpose="recordings") as folder:
-        for number, one in enumerate(handed):  # several may have one name
-            try:
-                instead = unpacked(
-                    usecase, one, folder=folder / str(number), limits=one.limits(workspace.settings.ingest)
-                )
-            except SourceError as error:
-                refused = Outcome(one, None, error)
-                _log(refused, usecase=usecase.name, run_id=run_id)
-                yield refused
-                continue
-            if instead is not one and instead.path is not None:
-                recordings[instead.path] = one
-            said.append(instead)
-        for outcome in taken(said):
-            path = outcome.handed.path
-            if path in recordings:
-                path.unlink()
-                yield replace(outcome, handed=recordings[path])
-            else:
-                yield outcome
+
+    def told(parts: Iterator[Part | Outcome]) -> Iterator[Part | Outcome]:
+        for part in parts:
+            if isinstance(part, Outcome):
+                _log(part, usecase=usecase.name, run_id=run_id)
+            yield part
+
+    refers = any(contract.table.references for contract in usecase.datasets.values())
+    with scratch_folder(workspace.folder("tmp"), purpose="unpacked") as folder:
+        parts = parts_of(usecase, handed, folder=folder, limits=workspace.settings.ingest)
+        yield from taken_apart(told(parts), take=taken, at_once=refers and any(map(_is_untold, handed)))
 
 
 def _taken(
@@ -165,7 +139,7 @@ def _taken(
                 mapping=one.mapping,
                 csv=one.csv,
                 keeps=keeps,
-                origins={file.path: file.recording for file in some if file.path and file.recording},
+                origins={file.path: file.origin for file in some if file.path and file.origin},
             )
             outcomes = (Outcome(file, found.ingested, found.error) for file, found in zip(some, files, strict=True))
         else:

@@ -78,7 +78,7 @@ def taken_files(
     mapping: "Mapping[str, str]",
     csv: CsvDialect,
     keeps: bool,
-    origins: "Mapping[Path, Path] | None" = None,
+    origins: "Mapping[Path, str] | None" = None,
 ) -> Iterator[FileOutcome]:
     """Take files in; one that is refused stops none of the others.
 

@@ -30,6 +30,9 @@ class IngestSettings(BaseModel, frozen=True, extra="forbid"):
         "64 MiB (times).",
     )
     max_expanded_gb: int = Field(100, ge=1, description="Most bytes that a compressed file may give (GiB).")
+    max_archive_files: int = Field(
+        100_000, ge=1, description="Most files that an archive of several files may hold (files)."
+    )
     max_excel_mb: int = Field(64, ge=1, description="Largest spreadsheet that is read, as it lies on disk (MiB).")
     max_excel_expanded_mb: int = Field(
         1024, ge=1, description="Most bytes that a spreadsheet's parts, and its cells as text, may take (MiB)."

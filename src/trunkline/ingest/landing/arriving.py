@@ -15,7 +15,7 @@ from trunkline.files import replacing
 from trunkline.ingest.byte_stream import PACKINGS
 from trunkline.ingest.landing.records import FILES, STEM, SUFFIX, Landed, Record, landed, read, stem_of
 from trunkline.ingest.landing.zone import LandedPieces
-from trunkline.ingest.raw import unreadable
+from trunkline.ingest.raw import told_suffixes, unreadable
 from trunkline.ingest.raw_files import SEALED, blocks, full, written
 from trunkline.settings.drills import point
 from trunkline.spec.dialect import CsvDialect
@@ -71,12 +71,12 @@ class ArrivingPieces(LandedPieces):
         )
         return self._settle(source, kept, record, name=path.name)
 
-    def keep(self, path: Path, *, origin: Path | None = None, csv: CsvDialect = _TOLD) -> Landed:
+    def keep(self, path: Path, *, origin: str | None = None, csv: CsvDialect = _TOLD) -> Landed:
         """Copy a file that was handed over, compressed unless it is already; the same content is kept once.
 
         Args:
             path: The file.
-            origin: What it was unpacked from; None where it is what was handed over.
+            origin: What it was unpacked from, as people name it; None where it is what was handed over.
             csv: What is said of the dialect of the file. A piece of an earlier call keeps what was said then.
 
         Returns:
@@ -112,7 +112,7 @@ class ArrivingPieces(LandedPieces):
                 file="",
                 content_sha256=content,
                 size_bytes=size,
-                origin=str(origin or path),
+                origin=origin or str(path),
                 landed_at=self._clock(),
                 position=None,
                 csv=_said(csv),
@@ -122,7 +122,7 @@ class ArrivingPieces(LandedPieces):
     def _settle(self, source: str, path: Path, record: Record, *, name: str) -> Landed:
         folder = self._folder(source)
         stem = stem_of(record.number, record.content_sha256)
-        target = folder / f"{stem}{''.join(_suffixes(name))}{SEALED if self.seals else ''}"
+        target = folder / f"{stem}{''.join(told_suffixes(name))}{SEALED if self.seals else ''}"
         record = record.model_copy(update={"file": target.name})
         point("landing.before_file")
         try:
@@ -148,8 +148,3 @@ class ArrivingPieces(LandedPieces):
 
 def _said(csv: CsvDialect) -> CsvDialect | None:
     return csv if csv.model_fields_set else None
-
-
-def _suffixes(name: str) -> list[str]:
-    """The suffixes that tell a file's form: at most two, short."""
-    return [suffix.lower() for suffix in Path(name).suffixes[-2:] if len(suffix) <= 8 and suffix[1:].isalnum()]

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from pydantic import ValidationError
 
 from trunkline.errors import InputError, SourceError, UnavailableError
+from trunkline.ingest.raw import told_suffixes
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.spec.sources import ObjectSource
 
@@ -204,7 +205,7 @@ class Objects:
         ]
         found.sort(key=lambda info: (_changed_at(info), info.path))
         for number, info in zip(count(), found):
-            path = self._fetched(store, info, folder / f"{number}{_suffix(info.path)}")
+            path = self._fetched(store, info, folder / f"{number}{''.join(told_suffixes(info.path))}")
             # a clock that runs ahead must not hide what is changed until then
             at = min(_changed_at(info), datetime.now(UTC))
             newest = max(newest, at) if newest else at
@@ -372,9 +373,3 @@ def _changed_at(info: "FileInfo") -> datetime:
 
 def _version(info: "FileInfo") -> str:
     return f"{info.mtime_ns}-{info.size}"
-
-
-def _suffix(key: str) -> str:
-    """Give the suffixes that tell an object's form."""
-    suffixes = PurePosixPath(key).suffixes[-2:]
-    return "".join(suffix.lower() for suffix in suffixes if len(suffix) <= 8 and suffix[1:].isalnum())

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Final
 
+from trunkline.ingest.archives import split_member
 from trunkline.monitor.sources.health import SourceKey
 from trunkline.spec.sources import AnySource, FolderSource
 
@@ -30,10 +31,13 @@ def source_of(
 
     >>> source_of("churn", "subscribers", source="/in/day-2026-03-01.csv", piece=None, declared={}).source
     '/in/day-*.csv'
+    >>> source_of("churn", "subscribers", source="/in/day-2026-03-01.zip#a.csv", piece=None, declared={}).source
+    '/in/day-*.zip'
     """
     name = (piece or "").partition("/")[0]
     if name and name != FILES:
         return SourceKey(usecase, dataset, name)
+    source = split_member(source)[0]  # the files of an archive come as often as it does
     path = PurePosixPath(source)
     folders = {
         PurePosixPath(one.path): known

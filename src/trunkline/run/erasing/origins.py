@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import RECEIPTS, STEPS, Receipt, StepRecord
 from trunkline.errors import TrunklineError, UnknownNameError
+from trunkline.ingest.archives import archive_of
 from trunkline.ingest.files import split_sheet
 from trunkline.ingest.landing import FILES
 from trunkline.run.erasing.theirs import Found
@@ -74,9 +75,9 @@ def sources_of(receipts: list[Receipt], found: Found) -> dict[str, str]:
 
 
 def file_of(source: str) -> str | None:
-    """Give the absolute path of a file that exists, also where one of its sheets was named; else None."""
+    """Give the absolute path of a file that exists, also where a sheet or a file in it was named; else None."""
     with suppress(OSError, ValueError):
-        path = split_sheet(Path(source))[0]
+        path = archive_of(split_sheet(Path(source))[0])[0]
         if path.is_file():
             return str(path.absolute())
     return None

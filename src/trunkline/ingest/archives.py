@@ -1,0 +1,411 @@
+"""Archives of several files: tar, packed or not, and ZIP; their members one after the other, each as a file.
+
+Takes an archive and a folder, gives each member unpacked there under a name made here, so that no name in an archive
+leads anywhere. A member that is no plain file (a link, a device, an archive again), is encrypted or damaged is given
+with its error and stops no other; an archive that breaks off, holds more than the settings allow, or goes on behind its
+end is an error after the members before it. One member is on its way at a time, block by block.
+"""
+
+import re
+import stat
+import struct
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Final, cast
+
+from trunkline.errors import SourceError, TrunklineError, UnavailableError
+from trunkline.ingest.byte_stream import PACKINGS, TAR_PACKINGS, ByteStream, Expanding, Packing
+from trunkline.ingest.raw import told_suffixes
+from trunkline.settings.ingest import IngestSettings
+
+__all__ = ["Member", "archive_of", "first_file", "is_archive", "members", "refuse_archive", "split_member"]
+
+_NESTED: Final = (*TAR_PACKINGS, ".zip", ".7z", ".rar")
+_BESIDE: Final = (".done", ".md5", ".sha1", ".sha256", ".sha512")
+_BLOCK_BYTES: Final = 1 << 20
+_HEADER_BYTES: Final = 1 << 20
+_DIRECTORY_BYTES: Final = 64 << 20
+_TAIL_BYTES: Final = (1 << 16) + 128
+_ENCRYPTED: Final = 1
+_LONGEST_NAME: Final = 400
+_LONGEST_FILE: Final = 60
+_PART: Final = re.compile(
+    r"(.+?\.(?:tar(?:\.(?:gz|bz2|xz|zst))?|tgz|tbz2|txz|tzst|zip))#(.+)", re.IGNORECASE | re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file of an archive.
+
+    Attributes:
+        name: Its path within the archive, as text that can be shown.
+        path: The file, unpacked; to be removed by who asked for it. None where it is refused.
+        error: Why it is refused.
+    """
+
+    name: str
+    path: Path | None
+    error: SourceError | None = None
+
+
+def split_member(source: str) -> tuple[str, str | None]:
+    """Take ``ARCHIVE#MEMBER`` apart.
+
+    Returns:
+        The archive, and the member's path within it; None where none is named.
+
+    >>> split_member("/in/pm.tar.gz#day/a.xml")
+    ('/in/pm.tar.gz', 'day/a.xml')
+    >>> split_member("/in/book.xlsx#March")
+    ('/in/book.xlsx#March', None)
+    """
+    found = _PART.fullmatch(source)
+    return (found[1], found[2]) if found else (source, None)
+
+
+def archive_of(path: Path) -> tuple[Path, str | None]:
+    """Take the path of a member apart, see :func:`split_member`; a file of the whole name is itself."""
+    archive, member = split_member(str(path))
+    return (path, None) if member is None or path.exists() else (Path(archive), member)
+
+
+def is_archive(path: Path) -> bool:
+    """Say whether a file is an archive of several files: a tar by its name, a ZIP by what is in it.
+
+    A ZIP of one file is that file, packed; what cannot be opened is left to the reader of files.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if _is_tar(suffixes):
+        return path.is_file()
+    if suffixes[-1:] != [".zip"] or not path.is_file():
+        return False
+    try:
+        if _directory_bytes(path) > _DIRECTORY_BYTES:
+            return True
+        with zipfile.ZipFile(path) as archive:
+            return sum(not info.is_dir() for info in archive.infolist()) > 1
+    except Exception:  # noqa: BLE001 - whatever hostile bytes do to the library, the reader of files says it
+        return False
+
+
+def refuse_archive(path: Path) -> None:
+    """Refuse to read an archive as if it were one file.
+
+    Raises:
+        SourceError: The name is that of an archive of several files.
+    """
+    if _is_tar([suffix.lower() for suffix in path.suffixes]):
+        raise SourceError(
+            "an archive of several files is no file of rows itself",
+            where=str(path),
+            next_step="take it in with `trunkline ingest`, which reads its files one by one, or unpack it",
+        )
+
+
+def members(
+    path: Path, *, folder: Path, limits: IngestSettings, only: str | None = None
+) -> Generator[Member, None, None]:
+    """Unpack the files of an archive, in its order.
+
+    Hidden files, markers and checksums are passed over.
+
+    Args:
+        path: The archive.
+        folder: An empty folder for the files.
+        limits: How many files it may hold, and how far it may unpack.
+        only: The one that is asked for; None gives all.
+
+    Yields:
+        Each file, unpacked or refused.
+
+    Raises:
+        SourceError: The archive is damaged, breaks off, holds nothing, or more than it may. What was given before
+            stands.
+        UnavailableError: The disk did not take a file.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    read = _tar_members if _is_tar(suffixes) else _zip_members
+    given = 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for member in read(ByteStream(path, _packing(suffixes), limits), folder, only):
+            given += 1
+            _refuse_many(path, given, limits)
+            yield member
+    except TrunklineError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever hostile bytes do to the libraries is the archive's fault
+        raise _damaged(path, error) from None
+    if not given:
+        raise SourceError(
+            "the archive holds no data file" if only is None else f"the archive holds no file {only[:120]!r}",
+            where=str(path),
+            next_step="see what is in it, and how it was packed",
+        )
+
+
+@contextmanager
+def first_file(path: Path, *, limits: IngestSettings) -> Iterator[tuple[Path, str]]:
+    """Lend the first file of an archive that can be read, or the one that ``ARCHIVE#MEMBER`` names.
+
+    Args:
+        path: An archive, or any other file.
+        limits: How many files it may hold, and how far it may unpack.
+
+    Yields:
+        The file, under its own name, and its path within the archive; any other file as it is, and no text.
+
+    Raises:
+        SourceError: The archive is damaged, or holds no such file.
+    """
+    archive, only = archive_of(path)
+    if only is None and not is_archive(archive):
+        yield path, ""
+        return
+    with tempfile.TemporaryDirectory(prefix="trunkline-archive-") as name, ExitStack() as stack:
+        found = members(archive, folder=Path(name), limits=limits, only=only)
+        stack.callback(found.close)
+        error: SourceError | None = None
+        for member in found:
+            if member.path is not None:
+                shown = member.path.with_name(PurePosixPath(member.name).name[-_LONGEST_FILE:])
+                yield member.path.rename(shown), member.name
+                return
+            error = error or member.error
+    assert error is not None, "an archive without a file is refused"
+    raise error
+
+
+def _tar_members(source: ByteStream, folder: Path, only: str | None) -> Iterator[Member]:
+    with source.stream() as stream:
+        forward = _Forward(stream)
+        with tarfile.TarFile(fileobj=cast("IO[bytes]", forward), mode="r", encoding="utf-8") as archive:
+            number = 0
+            while True:
+                forward.left = _HEADER_BYTES
+                info = archive.next()
+                if info is None:
+                    break
+                archive.members = []  # type: ignore[attr-defined]  # they would be kept for as long as it is read
+                name = _shown(info.name)
+                if info.isdir() or _is_left(name) or only not in (None, name):
+                    continue
+                number += 1
+                error = _refusal(source.path, name, "" if info.isreg() and not info.issparse() else _kind(info))
+                if error is not None:
+                    yield Member(name, None, error)
+                    continue
+                path = folder / f"{number}{''.join(told_suffixes(name))}"
+                _write(path, forward.content(info.size))
+                yield Member(name, path)
+        forward.refuse_rest()
+
+
+def _refuse_many(path: Path, given: int, limits: IngestSettings) -> None:
+    if given > limits.max_archive_files:
+        raise SourceError(
+            f"the archive holds more than {limits.max_archive_files:,} files",
+            where=str(path),
+            next_step="take it in in parts, or raise the setting ingest.max_archive_files",
+        )
+
+
+def _kind(info: tarfile.TarInfo) -> str:
+    return "a link" if info.issym() or info.islnk() else "a sparse file" if info.issparse() else "no plain file"
+
+
+def _zip_members(source: ByteStream, folder: Path, only: str | None) -> Iterator[Member]:
+    if _directory_bytes(source.path) > _DIRECTORY_BYTES:
+        raise SourceError(
+            f"the directory of the archive takes more than {_DIRECTORY_BYTES >> 20} MiB",
+            where=str(source.path),
+            next_step="pack its files into several archives",
+        )
+    with zipfile.ZipFile(source.path) as archive:
+        counted = Expanding(source)
+        for number, info in enumerate(archive.infolist()):
+            name = _shown(info.filename)
+            if info.is_dir() or _is_left(name) or only not in (None, name):
+                continue
+            kind = "a link" if stat.S_ISLNK(info.external_attr >> 16) else ""
+            kind = "encrypted" if info.flag_bits & _ENCRYPTED else kind
+            error = _refusal(source.path, name, kind)
+            if error is not None:
+                yield Member(name, None, error)
+                continue
+            path = folder / f"{number}{''.join(told_suffixes(name))}"
+            try:
+                with archive.open(info) as content:
+                    _write(path, _counted(content, counted))
+            except TrunklineError:
+                raise
+            except Exception as damage:  # noqa: BLE001 - whatever is wrong with one file, the others are read
+                path.unlink(missing_ok=True)
+                yield Member(name, None, _damaged(source.path, damage, name))
+            else:
+                yield Member(name, path)
+
+
+def _counted(content: IO[bytes], counted: Expanding) -> Iterator[bytes]:
+    while block := content.read(_BLOCK_BYTES):
+        counted.add(len(block))
+        yield block
+
+
+class _BrokenError(Exception):
+    """What is wrong with an archive, in words of this module."""
+
+
+class _Forward:
+    """A stream as ``tarfile`` wants one that goes forward only.
+
+    Args:
+        stream: Gives the bytes of the archive.
+
+    Attributes:
+        left: Bytes that may be read before it is set again: what stands before a file's content is held in memory.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._at = 0
+        self._last = b""
+        self.left = _HEADER_BYTES
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int) -> None:
+        if offset < self._at:
+            raise _BrokenError("a header leads backwards")
+        while self._at < offset and (block := self._stream.read(min(_BLOCK_BYTES, offset - self._at))):
+            self._at += len(block)
+
+    def read(self, size: int) -> bytes:
+        self.left -= size
+        if size < 0 or self.left < 0:
+            raise _BrokenError("a header is too long")
+        self._last = self._stream.read(size)
+        self._at += len(self._last)
+        return self._last
+
+    def content(self, size: int) -> Iterator[bytes]:
+        """Give the content of the file whose header was read last."""
+        left = size
+        while left > 0:
+            block = self._stream.read(min(_BLOCK_BYTES, left))
+            if not block:
+                raise _BrokenError("it breaks off")
+            self._at += len(block)
+            left -= len(block)
+            yield block
+
+    def refuse_rest(self) -> None:
+        """Look at what ended the archive: its end mark and nothing behind it, or a header that is none.
+
+        The library takes a damaged header, and a file that breaks off between two members, for the end.
+        """
+        if self._last != bytes(tarfile.BLOCKSIZE):
+            raise _BrokenError("it breaks off, or a header is damaged")
+        while block := self._stream.read(_BLOCK_BYTES):
+            if block.count(0) != len(block):
+                raise _BrokenError("something follows its end")
+
+
+def _write(path: Path, content: Iterable[bytes]) -> None:
+    blocks = iter(content)
+    try:
+        file = path.open("wb")
+    except OSError as error:
+        raise _full(path, error) from error
+    with file:
+        for block in blocks:
+            try:
+                file.write(block)
+            except OSError as error:
+                raise _full(path, error) from error
+
+
+def _full(path: Path, error: OSError) -> UnavailableError:
+    return UnavailableError(
+        f"the disk did not take a file of an archive: {error.strerror}",
+        where=str(path.parent),
+        next_step="make room on the disk, and take the archive in again",
+    )
+
+
+def _refusal(path: Path, name: str, kind: str) -> SourceError | None:
+    """Say why a member is not read; None where nothing speaks against it."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if not kind and (".." in parts or parts[:1] == ("/",)):
+        kind = "named as if it lay outside of the archive"
+    if not kind and name.lower().endswith(tuple(f"{one}{pack}" for one in _NESTED for pack in ("", *PACKINGS))):
+        kind = "an archive itself"
+    if not kind:
+        return None
+    return SourceError(
+        f"a file of the archive is {kind}, and is not read",
+        where=f"{path}#{name}",
+        next_step="unpack the archive where it comes from, and hand over the file itself",
+    )
+
+
+def _is_left(name: str) -> bool:
+    """Whether a member is hidden, a marker or a checksum."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return (
+        not parts
+        or any(part.startswith(".") and part != ".." for part in parts)
+        or parts[0] == "__MACOSX"
+        or name.lower().endswith(_BESIDE)
+    )
+
+
+def _shown(name: str) -> str:
+    """A member's name as text that can be written down: what is no character of a name is replaced."""
+    text = name.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
+    text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    return text.removeprefix("./")[:_LONGEST_NAME]
+
+
+def _is_tar(suffixes: list[str]) -> bool:
+    is_packed = suffixes[-1:] != [] and suffixes[-1] in PACKINGS and suffixes[-1] != ".zip"
+    return suffixes[-1:] != [] and (suffixes[-1] in TAR_PACKINGS or (is_packed and suffixes[-2:-1] == [".tar"]))
+
+
+def _packing(suffixes: list[str]) -> Packing | None:
+    return TAR_PACKINGS[suffixes[-1]] if suffixes[-1] in TAR_PACKINGS else PACKINGS[suffixes[-1]]
+
+
+def _directory_bytes(path: Path) -> int:
+    """How much the directory of a ZIP says it takes; the library holds all of it in memory.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - _TAIL_BYTES))
+        tail = stream.read()
+    large, short = tail.rfind(b"PK\x06\x06"), tail.rfind(b"PK\x05\x06")
+    told = 0
+    if short >= 0 and len(tail) >= short + 16:
+        told = struct.unpack_from("<I", tail, short + 12)[0]
+    if large >= 0 and len(tail) >= large + 48:
+        told = max(told if told != (1 << 32) - 1 else 0, struct.unpack_from("<Q", tail, large + 40)[0])
+    return int(told)
+
+
+def _damaged(path: Path, error: Exception, name: str = "") -> SourceError:
+    detail = str(error) if isinstance(error, _BrokenError) else type(error).__name__
+    return SourceError(
+        "a file of the archive is damaged" if name else "the archive is damaged, or breaks off",
+        where=f"{path}#{name} ({detail})" if name else f"{path} ({detail})",
+        next_step="let its export finish, or export it again; the files that could be read are taken in",
+    )
