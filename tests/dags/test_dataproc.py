@@ -44,7 +44,9 @@ for task in bag.dags["towers_ingest"].tasks:
         continue
     context = {
         "params": {"run_id": "", "sources": json.loads(sys.argv[2])}, "triggering_asset_events": {},
-        "dag_run": types.SimpleNamespace(run_id="manual__1", run_after=datetime.datetime(2026, 11, 22, 10, 15)),
+        "dag_run": types.SimpleNamespace(
+            dag_id="towers_ingest", run_id="manual__1", run_after=datetime.datetime(2026, 11, 22, 10, 15)
+        ),
         "ti": types.SimpleNamespace(try_number=2),
     }
     try:

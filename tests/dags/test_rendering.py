@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from trunkline.cli import main
 from trunkline.dags import render, write
+from trunkline.dags.cron_lines import airflow_line
 from trunkline.dags.literals import Value, literal
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.monitor.schedules import due_after
 from trunkline.run import Workspace
-from trunkline.run.scheduling import jobs_of
+from trunkline.run.scheduling import every_job, jobs_of
 from trunkline.settings import load_settings
 
 Rendered = Callable[..., str]
@@ -142,7 +143,8 @@ def test_no_secret_goes_into_the_file(rendered: Rendered, tmp_path: Path) -> Non
     )
     assert "hunter2" not in text
     (churn,) = plan_in(text)["usecases"]
-    assert churn["schedule"] == {"cron": ["5 4 * * *"], "zone": "Europe/Rome"}
+    (timed,) = churn["timed"]
+    assert timed["schedule"] == {"cron": "5 4 * * *", "zone": "Europe/Rome"}
 
 
 def source(name: str, **schedule: object) -> dict[str, object]:
@@ -156,35 +158,94 @@ def source(name: str, **schedule: object) -> dict[str, object]:
     }
 
 
+PULL_A, PULL_B = "churn_source.a", "churn_source.b"
+SIX = {"cron": "0 6 * * *", "zone": "UTC"}
+
+
 @pytest.mark.parametrize(
-    ("given_settings", "expected"),
+    ("given_settings", "plan", "timed"),
     [
-        pytest.param({}, None, id="nothing"),
-        pytest.param({"sources": source("a")}, None, id="source without"),
-        pytest.param({"sources": source("a", every="PT15M")}, {"every_s": 900}, id="interval"),
+        pytest.param({}, None, {}, id="nothing"),
+        pytest.param({"sources": source("a")}, None, {}, id="source without"),
         pytest.param(
-            {
-                "sources": {
-                    **source("a", cron="1 * * * *"),
-                    **source("b", cron="2 * * * *"),
-                    **source("c", cron="1 * * * *"),
-                }
-            },
-            {"cron": ["1 * * * *", "2 * * * *"], "zone": "UTC"},
-            id="cron lines of one zone",
+            {"sources": {**source("a", every="PT15M"), **source("b", cron="0 6 * * *", zone="Europe/Rome")}},
+            None,
+            {PULL_A: ({"every_s": 900}, True), PULL_B: ({"cron": "0 6 * * *", "zone": "Europe/Rome"}, True)},
+            id="each source by its own, and the plan after it",
         ),
         pytest.param(
             {"sources": source("a", every="PT15M"), "scheduler": {"runs": {"churn": {"cron": "0 6 * * *"}}}},
-            {"cron": ["0 6 * * *"], "zone": "UTC"},
-            id="the whole plan wins",
+            SIX,
+            {PULL_A: ({"every_s": 900}, False)},
+            id="the plan by its own",
+        ),
+        pytest.param(
+            {"sources": source("a"), "scheduler": {"sources": {"every": "PT15M"}}},
+            None,
+            {"churn_sources": ({"every_s": 900}, False)},
+            id="the look after sources",
+        ),
+        pytest.param(
+            {"sources": source("a", every="PT1H"), "scheduler": {"skip": ["ingest:a"]}},
+            None,
+            {PULL_A: ({"every_s": 3600}, True)},
+            id="what another scheduler leaves out",
         ),
     ],
 )
-def test_the_schedule_is_that_of_the_built_in_scheduler(
-    rendered: Rendered, given_settings: dict[str, object], expected: object
+def test_schedules_are_those_of_the_built_in_scheduler(
+    rendered: Rendered,
+    given_settings: dict[str, object],
+    plan: object,
+    timed: dict[str, object],
+    tmp_path: Path,
 ) -> None:
     (churn,) = plan_in(rendered("churn", **given_settings))["usecases"]
-    assert churn["schedule"] == expected
+    assert churn["schedule"] == plan
+    assert {one["dag_id"]: (one["schedule"], one["begins_plan"]) for one in churn["timed"]} == timed
+    with Workspace(load_settings(workspace=tmp_path / "workspace", **given_settings)) as workspace:
+        jobs = [job for job in every_job(workspace) if job.usecase in ("churn", "")]
+    assert len(jobs) == len(timed) + (plan is not None), "a DAG for each job"
+
+
+def test_the_tasks_of_a_source_are_those_of_ingestion_for_it_alone(rendered: Rendered, tmp_path: Path) -> None:
+    inbox = {"kind": "folder", "path": str(tmp_path), "schedule": {"every": "PT1H"}}
+    crm = {"kind": "objects", "url": "file:///in/*.csv", "schedule": {"every": "PT1H"}}
+    sources = {name: {"usecase": "towers", **said} for name, said in (("in box", inbox), ("crm", crm))}
+    (towers,) = plan_in(rendered("towers", sources=sources))["usecases"]
+    assert towers["arrivals"] is None, "a folder with a schedule is looked into by that"
+    watched, pulled = (one["tasks"] for one in towers["timed"])
+    assert [one["dag_id"] for one in towers["timed"]] == ["towers_source.in-box.ba7c36", "towers_source.crm"]
+    ingest = towers["pipelines"][0]["tasks"]
+    assert [task["name"] for task in pulled] == [task["name"] for task in ingest]
+    assert pulled[0]["arguments"] == ["ingest", "towers", "crm", "--refresh", "none"]
+    assert pulled[1:] == ingest[1:]
+    assert [task["arguments"] for task in watched] == [
+        ["watch", "towers", "in box", "--once"],
+        ["alarms", "towers", "--if-any"],
+    ]
+    assert [one["begins_plan"] for one in towers["timed"]] == [False, True], "watch is no part of a run"
+    assert not any(task["takes_sources"] for task in (*pulled, *watched))
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("0 6 1-31 * 1", "0 6 * * *"),
+        ("0 6 13 * */1", "0 6 13 * *"),
+        ("0 6 * * 5-7", "0 6 * * 0,5,6"),
+        ("5-5 */4 * 1,7 *", "5 */4 * 1,7 *"),
+        ("0 6 13 * 5", "0 6 13 * 5"),
+    ],
+)
+def test_a_cron_line_that_airflow_reads_otherwise_is_written_for_it(line: str, told: str) -> None:
+    assert airflow_line(line, where="here") == told
+
+
+def test_a_cron_line_that_airflow_has_none_for_is_refused(rendered: Rendered) -> None:
+    with pytest.raises(InputError, match="and not both together") as refused:
+        rendered("churn", sources=source("a", cron="0 6 */2 * 1"))
+    assert "take in a by its own schedule" in str(refused.value.where)
 
 
 def test_the_hourly_run_of_the_page_is_hourly_to_airflow_and_to_the_built_in_scheduler(
@@ -194,19 +255,13 @@ def test_the_hourly_run_of_the_page_is_hourly_to_airflow_and_to_the_built_in_sch
     (text,) = (one for one in re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL) if "scheduler" in one)
     said = tomllib.loads(text)
     (planned,) = plan_in(rendered("response_time", **said))["usecases"]
-    assert planned["schedule"] == {"cron": ["5 * * * *"], "zone": "UTC"}
+    assert planned["schedule"] == {"cron": "5 * * * *", "zone": "UTC"}
     with Workspace(load_settings(workspace=tmp_path / "workspace", **said)) as workspace:
         (job,) = jobs_of(workspace)
     assert job.command == ("run", "response_time")
     at = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # clocks in Europe change half an hour later
     due = [at := due for _ in range(4) if (due := due_after(job.schedule, at)) is not None]
     assert due == [datetime(2026, 3, 29, hour, 5, tzinfo=UTC) for hour in (1, 2, 3, 4)]
-
-
-def test_schedules_that_airflow_cannot_put_into_one_are_refused(rendered: Rendered) -> None:
-    with pytest.raises(InputError) as refused:
-        rendered("churn", sources={**source("a", every="PT15M"), **source("b", cron="1 * * * *")})
-    assert "scheduler.runs.churn" in refused.value.next_step
 
 
 def test_watched_folders_make_a_dag_that_waits_for_files(rendered: Rendered, tmp_path: Path) -> None:

@@ -8,18 +8,24 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from trunkline.dags.cron_lines import airflow_line
 from trunkline.dags.dataproc import batch_of
 from trunkline.dags.pipelines import Pipeline, PipelineTask, pipelines_of
+from trunkline.dags.timed import schedule_of, timed_of
 from trunkline.errors import InputError
 from trunkline.plan import plan_of
+from trunkline.run.scheduling import every_job
 from trunkline.settings import SETTINGS_FILE
-from trunkline.spec.sources import FolderSource, Schedule
+from trunkline.spec.sources import FolderSource
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trunkline.dags.literals import Value
     from trunkline.run import Workspace
+    from trunkline.run.scheduling import Job
     from trunkline.settings import DagsSettings
-    from trunkline.spec import UseCase
+    from trunkline.spec import Schedule, UseCase
 
 __all__ = ["content_of"]
 
@@ -35,12 +41,12 @@ def content_of(workspace: "Workspace", names: tuple[str, ...]) -> "Mapping[str, 
         names: The use cases, in this order.
 
     Raises:
-        UnknownNameError: There is no such use case.
-        InputError: The schedules of a use case cannot be put into one, or a step that does not exist has a longest
-            time.
+        UnknownNameError: There is no such use case, or a schedule is that of one.
+        InputError: A cron line cannot be read here or by Airflow, or a step that does not exist has a longest time.
     """
     settings = workspace.settings.dags
     usecases = [workspace.usecase(name) for name in names]
+    jobs = every_job(workspace)
     pipelines = {usecase.name: pipelines_of(plan_of(usecase), usecase.derived) for usecase in usecases}
     _refuse_unknown_steps(settings, pipelines)
     here = Path.cwd()
@@ -58,17 +64,27 @@ def content_of(workspace: "Workspace", names: tuple[str, ...]) -> "Mapping[str, 
         "deadline_s": None if settings.deadline is None else _seconds(settings.deadline),
         "console_url": settings.console_url.rstrip("/"),
         "mlflow_url": settings.mlflow_url.rstrip("/"),
-        "usecases": [_usecase(workspace, usecase, pipelines[usecase.name]) for usecase in usecases],
+        "usecases": [_usecase(workspace, usecase, pipelines[usecase.name], jobs) for usecase in usecases],
     }
 
 
-def _usecase(workspace: "Workspace", usecase: "UseCase", pipelines: tuple[Pipeline, ...]) -> "Mapping[str, Value]":
+def _usecase(
+    workspace: "Workspace", usecase: "UseCase", pipelines: tuple[Pipeline, ...], jobs: "Sequence[Job]"
+) -> "Mapping[str, Value]":
     prefix = workspace.settings.dags.prefix
     return {
         "name": usecase.name,
         "title": usecase.title,
-        "schedule": _schedule(workspace, usecase),
+        "schedule": _said(schedule_of(jobs, usecase.name), of=f"the run of {usecase.name}"),
         "arrivals": _arrivals(workspace, usecase),
+        "timed": [
+            {
+                **_pipeline(workspace, usecase, one.pipeline, prefix),
+                "schedule": _said(one.schedule, of=one.pipeline.title),
+                "begins_plan": one.begins_plan,
+            }
+            for one in timed_of(jobs, usecase.name, ingest=pipelines[0])
+        ],
         "pipelines": [_pipeline(workspace, usecase, pipeline, prefix) for pipeline in pipelines],
     }
 
@@ -115,6 +131,7 @@ def _task(settings: "DagsSettings", usecase: "UseCase", task: PipelineTask) -> "
         "longest_s": _seconds(longest),
         "refused": task.refused,
         "takes_sources": task.takes_sources,
+        "takes_run_id": task.takes_run_id,
         "is_awaited": task.is_awaited,
     }
     if settings.dataproc is not None and task.computes:
@@ -125,7 +142,7 @@ def _task(settings: "DagsSettings", usecase: "UseCase", task: PipelineTask) -> "
 def _ids(prefix: str, usecase: str, name: str, leaves: str) -> dict[str, "Value"]:
     return {
         "dag_id": f"{prefix}{usecase}_{name}",
-        "leaves": f"{prefix}{usecase}.{leaves}",
+        "leaves": f"{prefix}{usecase}.{leaves}" if leaves else "",
         "uri": f"trunkline://{prefix or 'workspace'}/{usecase}/{leaves}",
     }
 
@@ -142,7 +159,8 @@ def _arrivals(workspace: "Workspace", usecase: "UseCase") -> "Value":
             "done_marker": source.done_marker,
         }
         for name, source in workspace.settings.sources.items()
-        if isinstance(source, FolderSource) and source.usecase == usecase.name
+        # one with a schedule is looked into by that
+        if isinstance(source, FolderSource) and source.usecase == usecase.name and source.schedule is None
     ]
     if not folders:
         return None
@@ -162,43 +180,18 @@ def _arrivals(workspace: "Workspace", usecase: "UseCase") -> "Value":
     }
 
 
-def _schedule(workspace: "Workspace", usecase: "UseCase") -> "Value":
-    """When the whole plan is due, as the built-in scheduler takes it; else when its sources are asked."""
-    settings = workspace.settings
-    whole = settings.scheduler.runs.get(usecase.name) or usecase.schedule
-    if whole is not None:
-        return _said([whole], usecase=usecase.name)
-    return _said(
-        [
-            source.schedule
-            for source in settings.sources.values()
-            if source.usecase == usecase.name and source.schedule is not None and not isinstance(source, FolderSource)
-        ],
-        usecase=usecase.name,
-    )
-
-
-def _said(schedules: list[Schedule], *, usecase: str) -> "Value":
-    """Several schedules as one, where Airflow has a timetable for that.
+def _said(schedule: "Schedule | None", *, of: str) -> "Value":
+    """Say a schedule as the timetables of Airflow take it.
 
     Raises:
-        InputError: It has none.
+        InputError: They cannot.
     """
-    distinct = list(dict.fromkeys(schedules))
-    if not distinct:
+    if schedule is None:
         return None
-    intervals = [one.every for one in distinct if one.every is not None]
-    if len(intervals) == len(distinct) == 1:
-        return {"every_s": _seconds(intervals[0])}
-    zones = {one.zone for one in distinct}
-    if not intervals and len(zones) == 1:
-        return {"cron": [one.cron for one in distinct], "zone": zones.pop()}
-    raise InputError(
-        f"the sources of {usecase!r} have schedules that no timetable of Airflow puts into one",
-        where=f"[sources] of {SETTINGS_FILE}",
-        next_step=f"say when the whole plan is due, under [scheduler.runs.{usecase}], or give the sources cron lines "
-        "of one zone",
-    )
+    if schedule.every is not None:
+        return {"every_s": _seconds(schedule.every)}
+    assert schedule.cron is not None
+    return {"cron": airflow_line(schedule.cron, where=of), "zone": schedule.zone}
 
 
 def _refuse_unknown_steps(settings: "DagsSettings", pipelines: Mapping[str, tuple[Pipeline, ...]]) -> None:

@@ -72,6 +72,7 @@ class PipelineTask:
         takes_sources: Whether it is handed the sources of the run.
         computes: Whether the engine of the settings computes it, so that it may run where Spark is.
         is_awaited: Whether what the pipeline leaves waits for it; what a sink is owed, and alarms, stop nobody.
+        takes_run_id: Whether it is part of a run, whose id it is given.
     """
 
     name: str
@@ -84,6 +85,7 @@ class PipelineTask:
     takes_sources: bool = False
     computes: bool = False
     is_awaited: bool = True
+    takes_run_id: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,9 @@ class Pipeline:
     """Steps of a plan that Airflow runs as one DAG.
 
     Attributes:
-        name: ``ingest``, ``train``, ``evaluate``, ``predict`` or ``report``.
+        name: ``ingest``, ``train``, ``evaluate``, ``predict`` or ``report``; or what ``trunkline.dags.timed`` calls it.
         title: What it does, for people.
-        leaves: What it leaves for the next pipeline.
+        leaves: What it leaves for the next pipeline; empty for nothing.
         tasks: In an order that respects ``after``.
     """
 

@@ -5,6 +5,7 @@ numbers, lists, ranges or steps of them. Pure.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -12,9 +13,10 @@ from zoneinfo import ZoneInfo
 from trunkline.errors import InputError
 from trunkline.spec.sources import Schedule
 
-__all__ = ["due_after"]
+__all__ = ["CronLine", "due_after", "line_of"]
 
 _BOUNDS: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+_HOURS: Final = 24
 _FURTHEST_DAYS: Final = 366 * 8 + 1
 """Days after which nothing more is looked for: 29 February is at most eight years away."""
 
@@ -23,7 +25,8 @@ def due_after(schedule: Schedule, at: datetime) -> datetime | None:
     """Give the first instant after another at which a source is due.
 
     As usual for cron, day of month and day of week are alternatives when both are said. A local time that the clock
-    leaves out is not due that day; one that it shows twice is due the first time.
+    leaves out is due as much later as the clock jumps; one that it shows twice is due the second time, by a line of
+    every hour both times. Airflow's ``CronTriggerTimetable`` reads it alike.
 
     Args:
         schedule: When the source is asked.
@@ -41,28 +44,81 @@ def due_after(schedule: Schedule, at: datetime) -> datetime | None:
     if schedule.every is not None:
         return at + schedule.every
     assert schedule.cron is not None
-    fields = schedule.cron.split()
-    minutes, hours, days, months, weekdays = (
-        _values(text, low, high, line=schedule.cron) for text, (low, high) in zip(fields, _BOUNDS, strict=True)
-    )
-    weekdays = frozenset(day % 7 for day in weekdays)
+    line = line_of(schedule.cron)
     zone = ZoneInfo(schedule.zone)
-    either = not fields[2].startswith("*") and not fields[4].startswith("*")
-
-    def is_day(day: date) -> bool:
-        by_month, by_week = day.day in days, day.isoweekday() % 7 in weekdays
-        return day.month in months and ((by_month or by_week) if either else (by_month and by_week))
-
-    for day in _days(at.astimezone(zone).date()):
-        if not is_day(day):
+    shown = at.astimezone(zone).replace(tzinfo=None)
+    for day in _days(shown.date()):
+        if not line.is_day(day):
             continue
-        for hour in sorted(hours):
-            for minute in sorted(minutes):
-                found = datetime.combine(day, time(hour, minute), zone).astimezone(UTC)
-                shown = found.astimezone(zone)
-                if found > at and (shown.hour, shown.minute) == (hour, minute):
-                    return found
+        times = [datetime.combine(day, time(hour, minute)) for hour in line.hours for minute in line.minutes]
+        if line.is_hourly:
+            found = [one for local in times for one in _instants(local, zone)]
+        else:
+            found = [max(_read(local, zone)) for local in times if local > shown]
+        if found := [one for one in found if one > at]:
+            return min(found)
     return None
+
+
+@dataclass(frozen=True)
+class CronLine:
+    """What a cron line says.
+
+    Attributes:
+        minutes: 0 to 59.
+        hours: 0 to 23.
+        days: Of the month, 1 to 31.
+        months: 1 to 12.
+        weekdays: 0 to 6 from Sunday.
+        either: Whether a day has to be one of ``days`` or one of ``weekdays``; else it has to be both.
+    """
+
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    either: bool
+
+    @property
+    def is_hourly(self) -> bool:
+        """Whether it is due in every hour."""
+        return len(self.hours) == _HOURS
+
+    def is_day(self, day: date) -> bool:
+        """Say whether it is due at any time of a day."""
+        by_month, by_week = day.day in self.days, day.isoweekday() % 7 in self.weekdays
+        return day.month in self.months and ((by_month or by_week) if self.either else (by_month and by_week))
+
+
+def line_of(cron: str) -> CronLine:
+    """Read a cron line.
+
+    Args:
+        cron: Five fields.
+
+    Raises:
+        InputError: A field cannot be read.
+
+    >>> sorted(line_of("*/20 6 * * 5-7").weekdays)
+    [0, 5, 6]
+    """
+    fields = cron.split()
+    minutes, hours, days, months, weekdays = (
+        _values(text, low, high, line=cron) for text, (low, high) in zip(fields, _BOUNDS, strict=True)
+    )
+    either = not fields[2].startswith("*") and not fields[4].startswith("*")
+    return CronLine(minutes, hours, days, months, frozenset(day % 7 for day in weekdays), either)
+
+
+def _instants(local: datetime, zone: ZoneInfo) -> list[datetime]:
+    """Give when a clock shows a local time: once, twice or never."""
+    return [one for one in _read(local, zone) if one.astimezone(zone).replace(tzinfo=None) == local]
+
+
+def _read(local: datetime, zone: ZoneInfo) -> set[datetime]:
+    """Read a local time by the offset before a change of the clock, and by that after it."""
+    return {local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
 
 
 def _days(first: date) -> Iterator[date]:

@@ -18,13 +18,19 @@ from trunkline.spec.sources import WATCHED
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
 
-__all__ = ["MAINTAIN", "SOURCES", "Job", "jobs_of", "run_id_of", "said"]
+__all__ = ["INGEST", "MAINTAIN", "RUN", "SOURCES", "Job", "every_job", "jobs_of", "run_id_of", "said"]
 
 MAINTAIN: Final = "maintain"
 """Name of the job that maintains the workspace."""
 
 SOURCES: Final = "sources"
 """Name of the job that judges the declared sources."""
+
+INGEST: Final = "ingest:"
+"""What the name of a job begins with that takes one source in."""
+
+RUN: Final = "run:"
+"""What the name of a job begins with that runs a whole plan."""
 
 _LONGEST_NAME: Final = 40
 _logger = logging.getLogger(__name__)
@@ -50,7 +56,7 @@ class Job:
 
 
 def jobs_of(workspace: "Workspace") -> tuple[Job, ...]:
-    """List what runs by itself, sources first, without what the settings skip.
+    """List what the built-in scheduler runs, sources first: every job without those that the settings skip.
 
     A use case that is broken has no schedule of its own: a warning says so, and the others run.
 
@@ -58,6 +64,25 @@ def jobs_of(workspace: "Workspace") -> tuple[Job, ...]:
         InputError: A cron line cannot be read, or a use case watches nothing that raises alarms.
         UnknownNameError: A schedule names a use case that is not installed, or a job to skip that there is not.
     """
+    found, broken = _declared(workspace)
+    skipped, names = workspace.settings.scheduler.skip, [job.name for job in found]
+    if unknown := [name for name in skipped if name not in (*names, *broken)]:
+        raise UnknownNameError(f"there is no job {unknown[0][:80]!r} to skip", where="scheduler.skip", allowed=names)
+    return tuple(job for job in found if job.name not in skipped)
+
+
+def every_job(workspace: "Workspace") -> tuple[Job, ...]:
+    """List whatever has a schedule, sources first, for a scheduler that is not the built-in one.
+
+    Raises:
+        InputError: As for :func:`jobs_of`.
+        UnknownNameError: A schedule names a use case that is not installed.
+    """
+    return _declared(workspace)[0]
+
+
+def _declared(workspace: "Workspace") -> tuple[tuple[Job, ...], list[str]]:
+    """Every job, and the names that the runs of broken use cases would have."""
     settings = workspace.settings
     installed = workspace.usecases()
     found = []
@@ -68,7 +93,7 @@ def jobs_of(workspace: "Workspace") -> tuple[Job, ...]:
         # files have to be whole and are dealt with afterwards, topics are shared: that is what watch knows
         watched = isinstance(source, WATCHED)
         command = ("watch", source.usecase, name, "--once") if watched else ("ingest", source.usecase, name)
-        found.append(Job(f"ingest:{name}", source.usecase, command, source.schedule, takes_run_id=not watched))
+        found.append(Job(f"{INGEST}{name}", source.usecase, command, source.schedule, takes_run_id=not watched))
     for name in settings.scheduler.runs:
         _refuse_unknown(name, installed, where=f"scheduler.runs.{name}")
     broken = []
@@ -77,22 +102,19 @@ def jobs_of(workspace: "Workspace") -> tuple[Job, ...]:
             schedule = settings.scheduler.runs.get(name) or workspace.usecase(name).schedule
         except TrunklineError as error:
             _logger.warning("%s has no schedule: %s", name, error.what, extra={"usecase": name})
-            broken.append(f"run:{name}")
+            broken.append(f"{RUN}{name}")
             continue
         if schedule is not None:
-            found.append(Job(f"run:{name}", name, ("run", name), schedule, takes_run_id=True))
+            found.append(Job(f"{RUN}{name}", name, ("run", name), schedule, takes_run_id=True))
     for name, schedule in settings.scheduler.alarms.items():
         _refuse_unknown(name, installed, where=f"scheduler.alarms.{name}")
         if workspace.usecase(name).watched is None:
             raise InputError(f"the use case {name!r} watches no series", where=f"scheduler.alarms.{name}")
         found.append(Job(f"alarms:{name}", name, ("alarms", name), schedule, takes_run_id=False))
     found += _minders(workspace)
-    names = [job.name for job in found]
-    if unknown := [name for name in settings.scheduler.skip if name not in (*names, *broken)]:
-        raise UnknownNameError(f"there is no job {unknown[0][:80]!r} to skip", where="scheduler.skip", allowed=names)
     for job in found:
         _refuse_unreadable(job)
-    return tuple(job for job in found if job.name not in settings.scheduler.skip)
+    return tuple(found), broken
 
 
 def _minders(workspace: "Workspace") -> list[Job]:
