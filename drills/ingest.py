@@ -4,8 +4,9 @@ Each case runs the real command in a process of its own, which dies at a named p
 same command then runs to its end. The lake must hold every good row once, the quarantine every bad one, and every
 receipt must add up; a watched folder must be empty and its archive whole. Then four processes ingest, one compacts, one
 erases and two read all the while: no read may fail and no commit may be lost. What is right comes from the lists that
-the files and the database were made from. The REST server is that of ``drills/rest_pull.py``, whose points and moments
-are counted in. Prints one JSON line.
+the files and the database were made from. The REST server is that of ``drills/rest_pull.py``, the databases whose
+changes are followed are those of ``drills/change_pull.py``; their points and moments are counted in. Prints one JSON
+line.
 """
 
 import argparse
@@ -259,6 +260,12 @@ class Result:
         if lost or doubled:
             self.wrong.append(f"{what}: {lost} lost, {doubled} doubled")
 
+    def include(self, what: str, found: dict[str, int]) -> None:
+        """Add what another drill found."""
+        self.points, self.moments = self.points + found["points"], self.moments + found["moments"]
+        self.lost, self.doubled = self.lost + found["lost"], self.doubled + found["duplicated"]
+        self.wrong += [f"{what}: see above"] * (not found["passed"])
+
 
 def kill_at_points(scratch: Path, case: Case, engine: Engine, result: Result, *, points: Sequence[str]) -> None:
     """Kill at every point, go on, and once more, which must change nothing."""
@@ -406,7 +413,7 @@ def all_at_once(scratch: Path, engine: Engine, result: Result, *, seconds: float
 
 
 def drill(
-    scratch: Path, *, every: int = 1, moments: int = MOMENTS, seconds: float = SECONDS_AT_ONCE
+    scratch: Path, *, every: int = 1, moments: int = MOMENTS, seconds: float = SECONDS_AT_ONCE, changes: bool = True
 ) -> dict[str, object]:
     """Run all cases.
 
@@ -415,6 +422,7 @@ def drill(
         every: Only each so many-th point, for a short form.
         moments: Random moments per case.
         seconds: How long all work at once; 0 leaves that out.
+        changes: Whether the changes of databases are followed, for which PostgreSQL and MariaDB must be installed.
     """
     result = Result()
     with open_engine("duckdb", threads=1) as engine:
@@ -423,11 +431,13 @@ def drill(
             kill_at_moments(scratch, case, engine, result, moments=moments, seed=seed)
         if seconds:
             all_at_once(scratch, engine, result, seconds=seconds)
-    pull = runpy.run_path(str(Path(__file__).with_name("rest_pull.py")))
-    rest = pull["drill"](scratch / "rest", points=pull["POINTS"][::every], moments=moments)
-    result.points, result.moments = result.points + rest["points"], result.moments + rest["moments"]
-    result.lost, result.doubled = result.lost + rest["lost"], result.doubled + rest["duplicated"]
-    result.wrong += ["REST: see above"] * (not rest["passed"])
+    rest = runpy.run_path(str(Path(__file__).with_name("rest_pull.py")))
+    result.include("REST", rest["drill"](scratch / "rest", points=rest["POINTS"][::every], moments=moments))
+    if changes:
+        change = runpy.run_path(str(Path(__file__).with_name("change_pull.py")))
+        points, gap_points = change["POINTS"][::every], change["GAP_POINTS"][::every]
+        found = change["drill"](scratch / "changes", points=points, gap_points=gap_points, moments=moments)
+        result.include("changes", found)
     for line in result.wrong:
         print(line, file=sys.stderr)
     return {

@@ -5,7 +5,7 @@ skipped, with the command that installs it.
 """
 
 from tests.servers.certificates import make_certificates
-from tests.servers.databases import mariadb_url, postgres_url
+from tests.servers.databases import mariadb_server, mariadb_url, postgres_server, postgres_url
 from tests.servers.google import bigquery_emulator, bigquery_program, kept_bigquery, pubsub_emulator
 from tests.servers.kafka import closed_kafka, kafka_node, kafka_servers
 from tests.servers.mosquitto import mosquitto
@@ -20,10 +20,12 @@ __all__ = [
     "kafka_servers",
     "kept_bigquery",
     "make_certificates",
+    "mariadb_server",
     "mariadb_url",
     "mosquitto",
     "opensearch",
     "opensearch_url",
+    "postgres_server",
     "postgres_url",
     "pubsub_emulator",
     "rabbitmq",

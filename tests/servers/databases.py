@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -10,6 +11,20 @@ from tests.servers.processes import SECRET, free_port, lent_folder, program, run
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
+    """:func:`postgres_server` for a session."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    """:func:`mariadb_server` for a session."""
+    with mariadb_server() as url:
+        yield url
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
     """A superuser's ``postgresql://user:password@host:port/database`` of a server with logical decoding."""
     psycopg = pytest.importorskip("psycopg", reason="the extra sql is not installed")
     initdb, postgres = program("initdb", "postgresql"), program("postgres", "postgresql")
@@ -39,8 +54,8 @@ def postgres_url() -> Iterator[str]:
             yield url
 
 
-@pytest.fixture(scope="session")
-def mariadb_url() -> Iterator[str]:
+@contextmanager
+def mariadb_server() -> Iterator[str]:
     """A superuser's ``mysql://user:password@host:port/database`` of a server that writes a row binlog."""
     pymysql = pytest.importorskip("pymysql", reason="the extra sql is not installed")
     install, mariadbd = program("mariadb-install-db", "mariadb"), program("mariadbd", "mariadb")

@@ -160,16 +160,21 @@ class FileJudge:
         self._sources = (*source_of.values(), *chain.from_iterable(others.values()))
         self._blocks = BlockJudge(contract, replace(resolution, source_of=source_of, others=others))
 
+    def typed(self, block: Block) -> "pa.Table":
+        """Give the contract's columns of all rows, also of those that break it; null is also what cannot be read."""
+        return self._split(block).rows
+
+    def _split(self, block: Block) -> JudgedBlock:
+        texts = {name: _whole(block.texts.column(name)) for name in self._sources}
+        judged = self._blocks.judge(texts, rows=len(block.numbers))
+        return judged if self._protect is None else self._protect(judged)
+
     def judge(self, block: Block) -> Verdicts:
         """Judge a block."""
         import numpy as np
         import pyarrow as pa
 
-        texts = {name: _whole(block.texts.column(name)) for name in self._sources}
-        count = len(block.numbers)
-        judged = self._blocks.judge(texts, rows=count)
-        if self._protect is not None:
-            judged = self._protect(judged)
+        count, judged = len(block.numbers), self._split(block)
         reported: Counter[str] = Counter()
         if self._references is not None:
             judged, reported = _with_references(judged, self._references)

@@ -6,10 +6,12 @@ before the source is asked, so nothing is left out. Killed anywhere, the same ca
 
 A piece that cannot be taken in waits. Where rows have a key and nothing that orders their versions, the last to arrive
 wins: there it stops the source, for tried again later it would overtake what came after it. Elsewhere it blocks
-nothing, and neither does a piece whose rows are surely another dataset's.
+nothing, and neither does a piece whose rows are surely another dataset's, nor the end of a whole: what came after it
+stays.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,7 @@ from typing import Final
 from trunkline.errors import RowsRefusedError, SchemaError, SourceError, TrunklineError
 from trunkline.ingest.batch import Ingested, Target, ingest_file
 from trunkline.ingest.files import DEFAULT_LIMITS
+from trunkline.ingest.gone import ingest_end
 from trunkline.ingest.landing import Landed, Landing
 from trunkline.ingest.receipts import receipt_of_piece, taken_pieces
 from trunkline.ingest.sources.protocol import LedgerSource, Position, Pulled, Source
@@ -76,53 +79,105 @@ def pull(  # noqa: PLR0913 - what one source needs
         RowsRefusedError: More rows of a piece broke the contract than the budget allows; likewise.
         UnavailableError: The source did not answer; what landed stays.
     """
-    limits = limits.with_dialect(csv)
-    errors: list[TrunklineError] = []
-    table = target.contract.table
-    arrival_decides = bool(table.key) and table.versions_by is None
-
-    def refused(error: TrunklineError) -> None:
-        if arrival_decides:
-            raise error
-        errors.append(error)
-
-    def take(piece: Landed) -> Iterator[Ingested]:
-        try:
-            with landing.lent(piece) as path:
-                if (misfit := foreign(path)) is not None:
-                    errors.append(misfit)  # its rows are versions of no row here: nothing overtakes them
-                    return
-                taken = ingest_file(
-                    path, target, lake=lake, run_id=run_id, clock=clock, mapping=mapping, piece=piece, limits=limits
-                )
-        except RowsRefusedError as error:
-            receipt = receipt_of_piece(lake, usecase=target.usecase, dataset=target.dataset, piece=piece.piece_id)
-            if receipt is None:  # the piece went beyond its reject budget
-                refused(error)
-                return
-            taken = Ingested(receipt, known=False)
-        except (SourceError, SchemaError) as error:
-            refused(error)
-            return
-        point("pull.after_ingest")
-        yield taken
-
+    intake = _Intake(target, landing, lake, run_id, clock, mapping, limits.with_dialect(csv), foreign)
     name = f"pull-{target.table}-{source.name}"
     with held(locks / f"{name}.lock", what=f"source {source.name!r} of {target.table}", clock=clock):
         pieces = landing.pieces(source.name)
         for piece in _waiting(pieces, target, source.name, lake=lake):
-            yield from take(piece)
+            yield from intake.take(piece)
         landed = [piece.position for piece in pieces if piece.position is not None]
         with landing.drafts(source.name) as folder:
             for pulled in _parts(source, landed, folder=folder):
                 if not pulled.path.exists():
                     raise SourceError("the source gave no file", where=f"source {source.name!r}")
                 point("pull.before_piece")
-                piece = landing.land(source.name, pulled.path, origin=pulled.origin, position=pulled.position, csv=csv)
+                piece = landing.land(
+                    source.name,
+                    pulled.path,
+                    origin=pulled.origin,
+                    position=pulled.position,
+                    csv=csv,
+                    whole=pulled.whole,
+                    ends=pulled.ends,
+                )
                 point("pull.after_piece")
-                yield from take(piece)
-    if errors:
-        raise errors[0]
+                yield from intake.take(piece)
+    if intake.errors:
+        raise intake.errors[0]
+
+
+@dataclass
+class _Intake:
+    """Takes the pieces of one source in; the arguments are those of :func:`pull`.
+
+    Attributes:
+        errors: Of the pieces that were passed over.
+    """
+
+    target: Target
+    landing: Landing
+    lake: Lake
+    run_id: str
+    clock: Callable[[], datetime]
+    mapping: Mapping[str, str] | None
+    limits: IngestSettings
+    foreign: Callable[[Path], SchemaError | None]
+    errors: list[TrunklineError] = field(default_factory=list)
+
+    def take(self, piece: Landed) -> Iterator[Ingested]:
+        """Take a piece in; gives nothing where it waits."""
+        done = self._ended(piece) if piece.ends else self._ingested(piece)
+        if done is not None:
+            point("pull.after_ingest")
+            yield done
+
+    def _ended(self, piece: Landed) -> Ingested | None:
+        try:
+            return ingest_end(
+                piece,
+                self.target,
+                landing=self.landing,
+                lake=self.lake,
+                run_id=self.run_id,
+                clock=self.clock,
+                mapping=self.mapping,
+                limits=self.limits,
+            )
+        except (SourceError, SchemaError) as error:
+            self.errors.append(error)  # what comes back later is newer: nothing overtakes this
+            return None
+
+    def _ingested(self, piece: Landed) -> Ingested | None:
+        try:
+            with self.landing.lent(piece) as path:
+                if (misfit := self.foreign(path)) is not None:
+                    self.errors.append(misfit)  # its rows are versions of no row here: nothing overtakes them
+                    return None
+                return ingest_file(
+                    path,
+                    self.target,
+                    lake=self.lake,
+                    run_id=self.run_id,
+                    clock=self.clock,
+                    mapping=self.mapping,
+                    piece=piece,
+                    limits=self.limits,
+                )
+        except RowsRefusedError as error:
+            usecase, dataset = self.target.usecase, self.target.dataset
+            receipt = receipt_of_piece(self.lake, usecase=usecase, dataset=dataset, piece=piece.piece_id)
+            if receipt is not None:
+                return Ingested(receipt, known=False)
+            self._refuse(error)  # the piece went beyond its reject budget
+        except (SourceError, SchemaError) as error:
+            self._refuse(error)
+        return None
+
+    def _refuse(self, error: TrunklineError) -> None:
+        table = self.target.contract.table
+        if table.key and table.versions_by is None:  # the order of arrival decides
+            raise error
+        self.errors.append(error)
 
 
 def _waiting(pieces: Sequence[Landed], target: Target, source: str, *, lake: Lake) -> list[Landed]:

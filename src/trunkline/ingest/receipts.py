@@ -164,8 +164,8 @@ def write_receipts(lake: Lake, receipts: Sequence[tuple[Batch, Receipt]]) -> Non
 
 
 def refusal_of(receipt: Receipt) -> RowsRefusedError | None:
-    """Give the error of a batch all of whose rows were refused; None for others."""
-    if receipt.accepted or receipt.duplicates:
+    """Give the error of a batch all of whose rows were refused; None for others, also for one without rows."""
+    if receipt.accepted or receipt.duplicates or not receipt.read:
         return None
     reasons: dict[str, int] = json.loads(receipt.reasons)
     shown = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:_MOST_REASONS])

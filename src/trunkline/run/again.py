@@ -16,6 +16,8 @@ from trunkline.contracts.records import QUARANTINE, RECEIPTS, Receipt
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.ingest import Target, ingest_file
 from trunkline.ingest.derived import refresh_tables
+from trunkline.ingest.gone import ingest_end
+from trunkline.ingest.landing import Landed
 from trunkline.run.quarantine import discard_batch
 from trunkline.settings.drills import point
 
@@ -82,8 +84,7 @@ def ingest_again(
     if old.dataset not in usecase.datasets:
         raise UnknownNameError(f"{usecase.name!r} has no dataset {old.dataset!r} any more", allowed=usecase.datasets)
     target = Target(usecase.name, old.dataset, usecase.datasets[old.dataset])
-    landing = workspace.landing(target.table)
-    piece = landing.find(old.content_sha256)
+    piece = workspace.landing(target.table).find(old.content_sha256)
     told = json.loads(old.mapping) if old.mapping else {}
     mapping = told if mapping is None else mapping
     if target.contract.fingerprint == old.contract_fingerprint and dict(mapping) == told:
@@ -95,24 +96,45 @@ def ingest_again(
             where=f"batch {batch_id}",
             next_step="the batch stays as it is; hand its open rows in with `trunkline quarantine replay`",
         )
-    with landing.lent(piece) as path:
-        new = ingest_file(
-            path,
-            target,
-            lake=lake,
-            run_id=run_id,
-            clock=workspace.clock,
-            mapping=mapping,
-            piece=piece,
-            instead=batch_id,
-            limits=piece.dialect_of(piece.limits_of(workspace.settings.ingest)),
-        ).receipt
+    new = _new(workspace, target, piece, run_id=run_id, mapping=mapping, instead=batch_id)
     point("again.after_ingest")
     removed = lake.remove(target.table, "_batch_id", batch_id, metadata={"run_id": run_id, "instead": new.batch_id})
     point("again.after_removal")
     discarded = discard_batch(workspace, batch_id) if old.quarantined else 0
     refresh_tables(usecase, lake=lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock)
     return Again(batch_id=batch_id, receipt=new, unchanged=False, removed=removed, discarded=discarded)
+
+
+def _new(
+    workspace: "Workspace", target: Target, piece: Landed, *, run_id: str, mapping: Mapping[str, str], instead: str
+) -> Receipt:
+    """Take the piece in as another batch."""
+    lake, clock, limits = workspace.lake, workspace.clock, workspace.settings.ingest
+    landing = workspace.landing(target.table)
+    if piece.ends:
+        return ingest_end(
+            piece,
+            target,
+            landing=landing,
+            lake=lake,
+            run_id=run_id,
+            clock=clock,
+            mapping=mapping,
+            instead=instead,
+            limits=limits,
+        ).receipt
+    with landing.lent(piece) as path:
+        return ingest_file(
+            path,
+            target,
+            lake=lake,
+            run_id=run_id,
+            clock=clock,
+            mapping=mapping,
+            piece=piece,
+            instead=instead,
+            limits=piece.dialect_of(piece.limits_of(limits)),
+        ).receipt
 
 
 def _receipt(workspace: "Workspace", batch_id: str) -> Receipt:

@@ -53,6 +53,7 @@ class Puller:
         self.declared = {"kind": kind, "usecase": "u", "url": SecretStr(database.url), "table": "calls", **own, **said}
         self.database, self.folder = database, folder
         self.position: Position | None = None
+        self.ends: list[tuple[str | None, list[Row]]] = []
         self.pulls = 0
 
     @staticmethod
@@ -70,9 +71,14 @@ class Puller:
         }
         spec = kinds[str(self.declared["kind"])].model_validate(self.declared)
         stream = open_source("calls", spec).pull(self.position, folder=folder)
-        for number, pulled in enumerate(stream, 1):
+        number = 0
+        for pulled in stream:
             self.position = json.loads(json.dumps(pulled.position))
+            if pulled.ends:
+                self.ends.append((pulled.whole, pq.read_table(pulled.path).to_pylist()))
+                continue
             yield pq.read_table(pulled.path).to_pylist()
+            number += 1
             if number == most:
                 break
         stream.close()  # type: ignore[attr-defined]  # sources are generators

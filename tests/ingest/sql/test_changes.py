@@ -1,6 +1,7 @@
 """The logs of real servers under the same tests: every change once, in the order of the commits."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -10,6 +11,7 @@ from pydantic import SecretStr, TypeAdapter
 
 from trunkline.contracts import Contract, Flag, Integer, Table, Text
 from trunkline.contracts import field as described
+from trunkline.contracts.records import Receipt
 from trunkline.errors import SourceError
 from trunkline.ingest import Target
 from trunkline.ingest.landing import Landing
@@ -53,6 +55,9 @@ def test_the_snapshot_comes_first_and_then_every_change(calls: "Database", pulle
     calls.run("INSERT INTO calls VALUES (1, 'a'), (2, NULL)")
     first = puller.rows()
     assert puller.said(first) == [("snapshot", "1", "a"), ("snapshot", "2", None)]
+    ((whole, (end,)),) = puller.ends
+    assert (whole, end["_op"], end["_deleted"]) == ("snapshot-1", "delete", "true")
+    assert end["_commit_position"] == first[0]["_commit_position"]
     assert puller.rows() == []
     calls.run("BEGIN")
     calls.run("INSERT INTO calls VALUES (3, 'ü')")
@@ -103,6 +108,21 @@ def test_a_snapshot_that_was_cut_ends_in_the_true_state(calls: "Database", make_
     assert puller.state(given) == {"2": "new", "3": "old", "4": "old", "5": "old"}
 
 
+def test_a_snapshot_that_was_read_is_ended_without_reading_it_again(calls: "Database", puller: "Puller") -> None:
+    insert(calls, "old", 1, 3)
+    assert len(puller.rows(most=1)) == 3
+    assert puller.ends == []
+    calls.run("DELETE FROM calls WHERE call_id = 1")
+    assert [row["_op"] for row in puller.rows()] == ["delete"]
+    assert [whole for whole, _ in puller.ends] == ["snapshot-1"]
+
+
+def test_a_new_snapshot_is_newer_wherever_the_log_stands(calls: "Database", make_puller: MakePuller) -> None:
+    calls.run("INSERT INTO calls VALUES (1, 'a')")
+    places = [str(make_puller(calls, snapshot=number).rows()[0]["_commit_position"]) for number in (10, 9, 1)]
+    assert places == sorted(places, reverse=True)
+
+
 def test_a_column_that_is_added_begins_a_piece(calls: "Database", puller: "Puller") -> None:
     calls.run("INSERT INTO calls VALUES (1, 'a')")
     puller.rows()
@@ -144,24 +164,70 @@ class Call(Contract):
     position: Text = described(aliases=("_commit_position",))
 
 
-def test_the_contract_says_which_change_counts_and_what_is_gone(
-    calls: "Database", make_puller: MakePuller, tmp_path: Path, lake: Lake
-) -> None:
-    declared: AnySource = TypeAdapter(AnySource).validate_python({**make_puller(calls).declared, "piece_rows": 2})
+@dataclass
+class Site:
+    """Takes the changes of a table into a lake."""
 
-    def now() -> datetime:
-        return datetime.now(UTC)
+    declared: dict[str, object]
+    folder: Path
+    lake: Lake
+
+    def take(self, **said: object) -> list[Receipt]:
+        """Pull, with something else declared; gives the receipts."""
+
+        def now() -> datetime:
+            return datetime.now(UTC)
+
+        declared: AnySource = TypeAdapter(AnySource).validate_python({**self.declared, **said})
+        landing, locks = Landing(self.folder / "landing", clock=now), self.folder / "locks"
+        source, target = open_source("calls", declared), Target("u", "calls", Call)
+        taken = pull(source, target, landing=landing, locks=locks, lake=self.lake, run_id="r", clock=now)
+        return [one.receipt for one in taken]
+
+    def state(self) -> list[tuple[object, ...]]:
+        """What the lake holds of the table."""
+        rows = current_rows(self.lake.read("u.calls"), Call, table="u.calls")
+        kept = self.lake.engine.arrow(rows.order_by("call_id").select("call_id", "note")).to_pylist()
+        return [tuple(row.values()) for row in kept]
+
+
+@pytest.fixture
+def site(calls: "Database", make_puller: MakePuller, tmp_path: Path, lake: Lake) -> Site:
+    return Site({**make_puller(calls).declared, "piece_rows": 2}, tmp_path, lake)
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+def test_keys_that_were_deleted_while_changes_were_lost_are_gone(
+    is_emptied: bool, calls: "Database", site: Site
+) -> None:
+    insert(calls, "old", 1, 5)
+    first = site.take()
+    assert [(one.read, one.accepted) for one in first] == [(2, 2), (2, 2), (1, 1), (0, 0)]
+    calls.run("DELETE FROM calls WHERE call_id = 1")
+    site.take()
+    calls.run("TRUNCATE calls")  # names no rows
+    if not is_emptied:
+        calls.run("INSERT INTO calls VALUES (2, 'new'), (4, 'old'), (6, 'new')")
+    with pytest.raises(SourceError, match="emptied") as caught:
+        site.take()
+    assert "SNAPSHOT=2" in caught.value.next_step
+    again = site.take(snapshot=2)
+    kept = [] if is_emptied else [(2, "new"), (4, "old"), (6, "new")]
+    gone = 4 if is_emptied else 2
+    assert (again[-1].read, again[-1].accepted, again[-1].duplicates) == (gone, gone, 0)
+    assert site.state() == kept
+    assert site.take() == []  # asked for once, by a command
+    calls.run("INSERT INTO calls VALUES (3, 'back')")
+    calls.run("DELETE FROM calls WHERE call_id = 4")
+    site.take()
+    assert site.state() == sorted([(3, "back"), *(row for row in kept if row[0] != 4)])
+
+
+def test_the_contract_says_which_change_counts_and_what_is_gone(calls: "Database", site: Site) -> None:
+    state = site.state
 
     def take() -> int:
-        landing = Landing(tmp_path / "landing", clock=now)
-        source, target = open_source("calls", declared), Target("u", "calls", Call)
-        taken = pull(source, target, landing=landing, locks=tmp_path / "locks", lake=lake, run_id="r", clock=now)
-        return sum(one.receipt.accepted for one in taken)
-
-    def state() -> list[tuple[object, ...]]:
-        rows = current_rows(lake.read("u.calls"), Call, table="u.calls")
-        kept = lake.engine.arrow(rows.order_by("call_id").select("call_id", "note")).to_pylist()
-        return [tuple(row.values()) for row in kept]
+        return sum(one.accepted for one in site.take())
 
     calls.run("INSERT INTO calls VALUES (1, 'a'), (2, 'b'), (3, 'c')")
     assert take() == 3

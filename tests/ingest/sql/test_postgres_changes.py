@@ -41,6 +41,55 @@ def test_transactions_come_in_the_order_of_their_commits(calls: "Database", pull
     assert [row["call_id"] for row in puller.rows()] == ["2", "1"]
 
 
+def test_a_change_has_the_texts_of_a_snapshot(postgresql: "Database", make_puller: MakePuller) -> None:
+    postgresql.run("CREATE TYPE state AS ENUM ('open', 'it''s')")
+    postgresql.run("CREATE DOMAIN euros AS numeric(9,2); CREATE TYPE cell AS (mcc int, name text)")
+    postgresql.run(
+        "CREATE TABLE calls (call_id bigint PRIMARY KEY, a numeric, b numeric(12,3), c double precision, d real,"
+        " e boolean, f date, g timestamp, h timestamptz, i time, j timetz, k interval, l bytea, m state, n text[],"
+        " o jsonb, p json, q uuid, r inet, s bit(5), t char(5), u varchar(9), v money, w euros, x cell, y state[],"
+        " z int4range, aa oid, bb text)"
+    )
+    postgresql.run(
+        r"""INSERT INTO calls VALUES (9223372036854775807, 'NaN', -1.5, 0.1, 1e-7, true, 'infinity',
+        '2026-07-01 10:00:00.25', '2026-07-01 10:00:00.125+02', '08:15:00.5', '08:15:00+02', '1 mon 2 days -03:00',
+        '\x00ff5c', 'it''s', '{a,NULL,"b c"}', '{"a": [1, null]}', '{"b":  1}', '123e4567-e89b-42d3-a456-426655440000',
+        '10.0.0.1/8', '10101', 'ab', 'ümläut', 12.3, 4.5, '(262,"x y")', '{open,it''s}', '[1,5)', 77,
+        E'tab\t and \\ \n')"""
+    )
+    postgresql.run("INSERT INTO calls VALUES (1, 1e30, 0, '-Infinity', 'NaN', false, '0044-03-15 BC')")
+    puller = make_puller(postgresql)
+    before = puller.rows()
+    assert len(before) == 2
+    postgresql.run("CREATE TABLE copy AS SELECT * FROM calls; DELETE FROM calls")
+    postgresql.run("INSERT INTO calls SELECT * FROM copy ORDER BY call_id DESC")
+    inserted = [row for row in puller.rows() if row["_op"] == "insert"]
+    own = [name for name in before[0] if not name.startswith("_")]
+    assert len(own) == 29
+    for ours, theirs in zip(before, inserted, strict=True):
+        assert {name: ours[name] for name in own} == {name: theirs[name] for name in own}
+
+
+def test_a_change_that_is_committed_where_a_snapshot_begins_is_newer(
+    calls: "Database", make_puller: MakePuller
+) -> None:
+    import psycopg
+
+    puller = make_puller(calls)
+    calls.run("INSERT INTO calls VALUES (1, 'a'), (2, 'b')")
+    puller.rows()
+    with psycopg.connect(calls.url) as late:
+        late.execute("UPDATE calls SET note = 'late' WHERE call_id = 1")
+        calls.run("UPDATE calls SET note = 'z' WHERE call_id = 2")
+        puller.rows()
+        puller.position = None  # as where the slot was made by hand
+        (shown, _) = puller.rows(most=1)
+        late.commit()
+    (change,) = puller.rows()
+    assert (change["call_id"], change["note"]) == (shown["call_id"], "late") == ("1", "late")
+    assert str(change["_commit_position"]) > str(shown["_commit_position"])
+
+
 def test_changes_while_the_snapshot_is_read_are_not_lost(calls: "Database", make_puller: MakePuller) -> None:
     puller = make_puller(calls, piece_rows=2)
     calls.run("INSERT INTO calls SELECT n, 'old' FROM generate_series(1, 5) n")
@@ -82,6 +131,10 @@ def test_large_values_that_stay_are_told_or_refused(calls: "Database", puller: "
     calls.run("UPDATE calls SET seconds = 3")
     with pytest.raises(SourceError, match="REPLICA IDENTITY FULL"):
         puller.rows()
+    calls.run("ALTER TABLE calls REPLICA IDENTITY FULL")
+    puller.declared["snapshot"] = 2  # begins behind the update that could not be told
+    (row,) = puller.rows()
+    assert (row["_op"], row["note"], row["seconds"]) == ("snapshot", large, "3")
 
 
 def test_a_deleted_row_is_told_by_its_key(calls: "Database", puller: "Puller") -> None:

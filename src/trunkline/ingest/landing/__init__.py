@@ -15,6 +15,6 @@ them in, and ``keeping`` forgets, folds and tidies.
 
 from trunkline.ingest.landing.arriving import CRASH_POINTS
 from trunkline.ingest.landing.keeping import FOLD_POINTS, Landing
-from trunkline.ingest.landing.records import FILES, Landed
+from trunkline.ingest.landing.records import FILES, REPLAYS, Landed
 
-__all__ = ["CRASH_POINTS", "FILES", "FOLD_POINTS", "Landed", "Landing"]
+__all__ = ["CRASH_POINTS", "FILES", "FOLD_POINTS", "REPLAYS", "Landed", "Landing"]

@@ -39,7 +39,15 @@ class ArrivingPieces(LandedPieces):
             yield Path(name)
 
     def land(
-        self, source: str, path: Path, *, origin: str, position: Mapping[str, object], csv: CsvDialect = _TOLD
+        self,
+        source: str,
+        path: Path,
+        *,
+        origin: str,
+        position: Mapping[str, object],
+        csv: CsvDialect = _TOLD,
+        whole: str | None = None,
+        ends: bool = False,
     ) -> Landed:
         """Move a whole file in as the next piece of a source. One at a time per source.
 
@@ -49,6 +57,8 @@ class ArrivingPieces(LandedPieces):
             origin: Where it came from, without secrets.
             position: Where the source goes on after it.
             csv: What the source says of the dialect of its files.
+            whole: The whole that it is a part of; see :class:`~trunkline.ingest.sources.Pulled`.
+            ends: Whether the whole is complete with it.
 
         Raises:
             UnavailableError: The disk did not take it.
@@ -68,6 +78,8 @@ class ArrivingPieces(LandedPieces):
             landed_at=self._clock(),
             position=position,  # type: ignore[arg-type]  # validated by the model
             csv=_said(csv),
+            whole=whole,
+            ends=ends,
         )
         return self._settle(source, kept, record, name=path.name)
 

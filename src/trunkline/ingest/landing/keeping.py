@@ -34,7 +34,8 @@ class Landing(ArrivingPieces):
 
         Args:
             before: End of the retention.
-            taken: Pieces that have a receipt; one of a pulled source that has none is still to be taken in and stays.
+            taken: Pieces that have a receipt; one of a pulled source that has none is still to be taken in and stays,
+                and so do the parts of a whole whose end is.
             act: False only counts.
 
         Returns:
@@ -42,8 +43,12 @@ class Landing(ArrivingPieces):
         """
         freed = 0
         for source in self.sources():
-            for piece in self.pieces(source):
+            pieces = self.pieces(source)
+            ended = max((piece.number for piece in pieces if piece.ends and piece.piece_id in taken), default=0)
+            for piece in pieces:
                 if piece.landed_at >= before or (piece.number and piece.piece_id not in taken):
+                    continue
+                if piece.whole is not None and piece.number > ended:
                     continue
                 if piece.path is not None:
                     freed += piece.path.stat().st_size

@@ -14,10 +14,25 @@ from trunkline.ingest.raw_files import SEALED
 from trunkline.settings.ingest import IngestSettings
 from trunkline.spec.dialect import CsvDialect
 
-__all__ = ["FILES", "STEM", "SUFFIX", "Landed", "Record", "as_record", "landed", "read", "read_if_there", "stem_of"]
+__all__ = [
+    "FILES",
+    "REPLAYS",
+    "STEM",
+    "SUFFIX",
+    "Landed",
+    "Record",
+    "as_record",
+    "landed",
+    "read",
+    "read_if_there",
+    "stem_of",
+]
 
 FILES: Final = "files"
 """Name of the source of files that were handed over by their path."""
+
+REPLAYS: Final = "replay-"
+"""Begin of the names of sources whose pieces are rows of a batch that were handed in again; the batch follows."""
 
 SUFFIX: Final = ".piece-record"
 """Suffix of a record, which is JSON; no piece can have it."""
@@ -39,6 +54,8 @@ class Record(BaseModel, frozen=True):
     landed_at: AwareDatetime
     position: Mapping[str, str | int | float | bool | None] | None
     csv: CsvDialect | None = None
+    whole: str | None = None
+    ends: bool = False
 
 
 class Landed(BaseModel, frozen=True):
@@ -54,6 +71,8 @@ class Landed(BaseModel, frozen=True):
         landed_at: When, UTC.
         position: Where the source goes on after it; None for a file that was handed over.
         csv: What its source said of the dialect of its files when it landed; None where it said nothing.
+        whole: The whole that it is a part of; see :class:`~trunkline.ingest.sources.Pulled`.
+        ends: Whether the whole is complete with it.
     """
 
     source: str
@@ -65,6 +84,8 @@ class Landed(BaseModel, frozen=True):
     landed_at: AwareDatetime
     position: Mapping[str, str | int | float | bool | None] | None
     csv: CsvDialect | None = None
+    whole: str | None = None
+    ends: bool = False
 
     @property
     def is_packed_here(self) -> bool:
@@ -138,6 +159,8 @@ def as_record(piece: Landed) -> Record:
         origin=piece.origin,
         landed_at=piece.landed_at,
         position=piece.position,
+        whole=piece.whole,
+        ends=piece.ends,
     )
 
 
@@ -154,4 +177,6 @@ def landed(record: Record, *, folder: Path, source: str) -> Landed:
         landed_at=record.landed_at,
         position=record.position,
         csv=record.csv,
+        whole=record.whole,
+        ends=record.ends,
     )

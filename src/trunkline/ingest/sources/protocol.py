@@ -24,11 +24,18 @@ class Pulled:
         path: A whole file of a known form with at least one row, told by its suffix; it is moved away.
         origin: Where it came from, for people, without secrets.
         position: Where the source goes on once this part has landed.
+        whole: Names the whole that it is a part of, where its source tells at times all rows that it has: the parts of
+            one name together are all of them. None for what is new.
+        ends: Whether the whole is complete with it. Its file has no row of the source, but one that says what a row of
+            a key says that is gone: so much becomes of every key that came from the source before, and that no part
+            of the whole holds.
     """
 
     path: Path
     origin: str
     position: Position
+    whole: str | None = None
+    ends: bool = False
 
 
 class Source(Protocol):

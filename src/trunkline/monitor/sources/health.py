@@ -45,7 +45,6 @@ class Arrival:
         duplicates: Rows left out as repetitions.
         seconds: Time it took.
         size_bytes: Bytes as they came, where they were counted.
-        is_derived: Whether it was computed from tables of the lake.
     """
 
     run_id: str
@@ -56,7 +55,6 @@ class Arrival:
     duplicates: int
     seconds: float
     size_bytes: int = 0
-    is_derived: bool = False
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ SMALL_Z: Final = -3.5
 """Modified z-score below which an arrival is unusually small."""
 
 _LONGEST_HISTORY: Final = 60
-_DERIVED: Final = "derived from "
 _LEAST_SPREAD: Final = 0.1
 _GRACE_SHARE: Final = 0.1
 _LEAST_GRACE: Final = timedelta(minutes=1)
@@ -127,7 +126,6 @@ def _arrivals(receipts: Sequence[Receipt]) -> tuple[Arrival, ...]:
             duplicates=sum(receipt.duplicates for receipt in group),
             seconds=sum((receipt.finished_at - receipt.started_at).total_seconds() for receipt in group),
             size_bytes=sum(receipt.bytes or 0 for receipt in group),
-            is_derived=group[0].source.startswith(_DERIVED),
         )
         for group in groups.values()
     ]
@@ -244,7 +242,7 @@ def _failed(attempt: SourceAttempt) -> Finding:
 
 def _size(arrivals: Sequence[Arrival]) -> Finding | None:
     newest, earlier = arrivals[-1], arrivals[:-1][-_LONGEST_HISTORY:]
-    if newest.read == 0 and newest.is_derived:  # its inputs have not come yet, or have nothing to do with each other
+    if newest.read == 0:  # inputs of a derived table have not come yet; or nothing is gone of a table that is empty
         return None
     if newest.accepted == 0 and newest.duplicates == 0:
         return Finding("empty", f"none of its {newest.read:,} rows was taken in", 0.0, 1.0)

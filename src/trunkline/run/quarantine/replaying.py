@@ -21,7 +21,7 @@ from trunkline.errors import InputError, RowsRefusedError, SchemaError, UnknownN
 from trunkline.ingest import Target, ingest_file
 from trunkline.ingest.files import open_file
 from trunkline.ingest.judged import judge
-from trunkline.ingest.landing import Landed, Landing
+from trunkline.ingest.landing import REPLAYS, Landed, Landing
 from trunkline.ingest.receipts import receipt_of_piece
 from trunkline.ingest.references import References
 from trunkline.lake import Transaction, held
@@ -71,7 +71,7 @@ class Replayed(BaseModel):
 
 def replay_source(batch: str) -> str:
     """Name the source in the landing zone whose pieces are the replays of a batch."""
-    return f"replay-{batch}"
+    return f"{REPLAYS}{batch}"
 
 
 def origin_of(source: str) -> str | None:

@@ -58,6 +58,12 @@ class ChangePieces:
         self._number = 0
         self._piece: Piece | None = None
         self._columns: Sequence[str] = ()
+        self._whole: str | None = None
+        self._ends = False
+
+    def name(self, whole: str | None, *, ends: bool = False) -> None:
+        """Say of which whole the files are that end from now on, and whether they end it; see :class:`Pulled`."""
+        self._whole, self._ends = whole, ends
 
     def add(self, change: Change, before: Position) -> Iterator[Pulled]:
         """Add a change, and give the file that ended before it, if one did.
@@ -86,4 +92,4 @@ class ChangePieces:
         assert self._piece is not None
         piece, self._piece = self._piece, None
         piece.close()
-        return Pulled(piece.path, origin=self._origin, position=position)
+        return Pulled(piece.path, origin=self._origin, position=position, whole=self._whole, ends=self._ends)

@@ -6,7 +6,7 @@ Names of columns come from the log itself, so that a table altered later is stil
 
 import hashlib
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.errors import MissingExtraError, SourceError
 from trunkline.ingest.sources.cdc.binlog_text import texts_of
 from trunkline.ingest.sources.cdc.changes import Change, ChangePieces, Operation
-from trunkline.ingest.sources.cdc.table import FollowedTable
+from trunkline.ingest.sources.cdc.table import FollowedTable, Reading
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.sql.address import opened_address
 from trunkline.ingest.sources.sql.connecting import session
@@ -71,18 +71,15 @@ class _Place:
     file: str
     at: int
     within: int
-    snapshot: int
-    is_read: bool
+    reading: Reading
+
+    @property
+    def log(self) -> Position:
+        return {"file": self.file, "at": self.at, "within": self.within}
 
     @property
     def position(self) -> Position:
-        return {
-            "file": self.file,
-            "at": self.at,
-            "within": self.within,
-            "snapshot": self.snapshot,
-            "is_read": self.is_read,
-        }
+        return {**self.log, **self.reading.position}
 
     @property
     def sorting(self) -> str:
@@ -107,7 +104,7 @@ class MariadbReader(FollowedTable[MariadbChanges]):
                 self._demand_log(connection)
                 if place is not None:
                     self._demand_file(connection, place)
-                if place is None or not place.is_read:
+                if place is None or not place.reading.is_ended:
                     place = yield from self._rows(connection, place, pieces)
                 uuids = frozenset(row[0] for row in connection.exec_driver_sql(_UUIDS, (self._schema, self._table)))
             yield from self._changes(place, pieces, uuids)
@@ -121,8 +118,7 @@ class MariadbReader(FollowedTable[MariadbChanges]):
             str(position["file"]),
             int(position["at"] or 0),
             int(position["within"] or 0),
-            self._snapshot,
-            is_read=bool(position["is_read"]),
+            Reading.of(position, self._snapshot),
         )
 
     def _demand_log(self, connection: "Connection") -> None:
@@ -148,22 +144,29 @@ class MariadbReader(FollowedTable[MariadbChanges]):
     def _rows(
         self, connection: "Connection", begun: _Place | None, pieces: ChangePieces
     ) -> Generator[Pulled, None, _Place]:
-        """Read all rows; returns the place from which the changes follow."""
+        """Read all rows, and end them; returns the place from which the changes follow."""
+        if begun is not None and begun.reading.is_read:
+            place, is_read = begun, True
+        else:
+            shown = self._begun(connection)
+            place, is_read = begun or shown, False  # begun again: what was deleted in between is told by the log
+        yield from self._whole(connection, pieces, place=self.sorting(place, 0), rest=place.log, is_read=is_read)
+        return _Place(place.file, place.at, 0, Reading(self._snapshot))
+
+    def _begun(self, connection: "Connection") -> _Place:
+        """Begin the transaction that reads all rows; gives its place in the log."""
         for statement in database("mariadb").begin:
             connection.exec_driver_sql(statement)
         status = {
             str(name): str(value)
             for name, value in connection.exec_driver_sql("SHOW STATUS LIKE 'binlog\\_snapshot\\_%%'", ())
         }
-        shown = _Place(
-            status["Binlog_snapshot_file"], int(status["Binlog_snapshot_position"]), 0, self._snapshot, False
-        )
-        place = begun or shown  # begun a second time: what was deleted in between is told by the log
-        at = f"{place.sorting}-{0:010d}"
-        yield from self._pieces_of_rows(connection, pieces, place=at, position=place.position)
-        read = _Place(place.file, place.at, 0, place.snapshot, is_read=True)
-        yield from pieces.rest(read.position)
-        return read
+        reading = Reading(self._snapshot, is_read=False, is_ended=False)
+        return _Place(status["Binlog_snapshot_file"], int(status["Binlog_snapshot_position"]), 0, reading)
+
+    def sorting(self, place: _Place, within: int) -> str:
+        """Give a place in the log as a text that sorts as the changes happened."""
+        return self._sorting(place.sorting, within)
 
     # -- changes
 
@@ -171,7 +174,7 @@ class MariadbReader(FollowedTable[MariadbChanges]):
         import pymysql
 
         stream = self._stream(place)
-        log = _Log(place, self._schema, self._table, uuids)
+        log = _Log(place, self._schema, self._table, uuids, self.sorting)
         try:
             for event in stream:
                 if log.is_emptied(event):
@@ -238,8 +241,15 @@ class MariadbReader(FollowedTable[MariadbChanges]):
 class _Log:
     """Follows the events of a log from a place on."""
 
-    def __init__(self, place: _Place, schema: str, table: str, uuids: frozenset[str]) -> None:
-        self.place, self._uuids = place, uuids
+    def __init__(
+        self,
+        place: _Place,
+        schema: str,
+        table: str,
+        uuids: frozenset[str],
+        sorting: Callable[[_Place, int], str],
+    ) -> None:
+        self.place, self._uuids, self._sorting = place, uuids, sorting
         self._schema, self._table = schema, table
         self._skipped = place.within
         self._within = 0
@@ -266,7 +276,7 @@ class _Log:
 
         if isinstance(event, RowsEvent):
             for change in self._told(event):
-                before = _Place(self.place.file, self.place.at, self._within, self.place.snapshot, is_read=True)
+                before = _Place(self.place.file, self.place.at, self._within, self.place.reading)
                 self._within += 1
                 if self._within > self._skipped:
                     yield change, before
@@ -279,7 +289,7 @@ class _Log:
 
     def _end(self, file: str, at: int) -> None:
         if at:
-            self.place = _Place(file, at, 0, self.place.snapshot, is_read=True)
+            self.place = _Place(file, at, 0, self.place.reading)
         self._within = self._skipped = 0
 
     def _told(self, event: "RowsEvent") -> Iterator[Change]:
@@ -290,7 +300,7 @@ class _Log:
 
         def change(values: Mapping[str, object], sources: Mapping[str, object], operation: Operation) -> Change:
             row = texts_of(event.columns, values, sources, uuids=self._uuids)
-            return Change(names, row, operation, f"{self.place.sorting}-{self._within + 1:010d}", at)
+            return Change(names, row, operation, self._sorting(self.place, self._within + 1), at)
 
         key = _names(event.primary_key)
         for row in event.rows:

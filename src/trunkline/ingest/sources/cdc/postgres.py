@@ -21,7 +21,7 @@ from trunkline.ingest.sources.cdc.pgoutput import (
     Truncate,
     decoded,
 )
-from trunkline.ingest.sources.cdc.table import FETCHED_ROWS, FollowedTable
+from trunkline.ingest.sources.cdc.table import FETCHED_ROWS, FollowedTable, Reading
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.sql.address import Address, opened_address
 from trunkline.ingest.sources.sql.connecting import session
@@ -75,12 +75,15 @@ class _Place:
 
     lsn: int
     within: int
-    snapshot: int
-    is_read: bool
+    reading: Reading
+
+    @property
+    def log(self) -> Position:
+        return {"lsn": _lsn(self.lsn), "within": self.within}
 
     @property
     def position(self) -> Position:
-        return {"lsn": _lsn(self.lsn), "within": self.within, "snapshot": self.snapshot, "is_read": self.is_read}
+        return {**self.log, **self.reading.position}
 
 
 class PostgresReader(FollowedTable[PostgresChanges]):
@@ -109,9 +112,9 @@ class PostgresReader(FollowedTable[PostgresChanges]):
             oid = self._table(connection)
             place = self._place(connection, position)
             pieces = ChangePieces(folder, origin=self.origin, most_rows=self._declared.piece_rows)
-            if not place.is_read:
+            if not place.reading.is_ended:
                 yield from self._rows(connection, place, pieces)
-                place = _Place(place.lsn, 0, place.snapshot, is_read=True)
+                place = _Place(place.lsn, 0, Reading(self._snapshot))
             yield from self._changes(connection, oid, place, pieces)
 
     # -- where to go on
@@ -159,19 +162,21 @@ class PostgresReader(FollowedTable[PostgresChanges]):
         return int(str(oid))
 
     def _place(self, connection: "Connection", position: Position | None) -> _Place:
-        goes_on, number = self._goes_on(position), self._snapshot
+        goes_on = self._goes_on(position)
         found = connection.exec_driver_sql(_SLOT, (self._slot,)).first()
         if position is None or not goes_on:
-            if found is not None and found[1] == "lost":
+            is_lost = found is not None and found[1] == "lost"
+            if found is not None and not is_lost:
+                self._usable(found)
+            if is_lost or (found is not None and position is not None):
+                # of an earlier snapshot: what made a new one necessary may lie before it, and would be met again
                 connection.exec_driver_sql("SELECT pg_drop_replication_slot(%s)", (self._slot,))
                 found = None
             if found is None:
                 connection.exec_driver_sql("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (self._slot,))
                 found = connection.exec_driver_sql(_SLOT, (self._slot,)).one()
-            return _Place(self._usable(found), 0, number, is_read=False)
-        place = _Place(
-            _number(position["lsn"]), int(position["within"] or 0), number, is_read=bool(position["is_read"])
-        )
+            return _Place(self._usable(found), 0, Reading(self._snapshot, is_read=False, is_ended=False))
+        place = _Place(_number(position["lsn"]), int(position["within"] or 0), Reading.of(position, self._snapshot))
         if found is None:
             raise self.lost(f"the replication slot {self._slot!r} is gone")
         if found[1] == "lost":
@@ -199,11 +204,10 @@ class PostgresReader(FollowedTable[PostgresChanges]):
     # -- rows
 
     def _rows(self, connection: "Connection", place: _Place, pieces: ChangePieces) -> Iterator[Pulled]:
-        for statement in database("postgresql").begin:
+        is_read = place.reading.is_read
+        for statement in () if is_read else database("postgresql").begin:
             connection.exec_driver_sql(statement)
-        at = _sorting(place.lsn, 0)
-        yield from self._pieces_of_rows(connection, pieces, place=at, position=place.position)
-        yield from pieces.rest(_Place(place.lsn, 0, place.snapshot, is_read=True).position)
+        yield from self._whole(connection, pieces, place=self.sorting(place.lsn, 0), rest=place.log, is_read=is_read)
 
     # -- changes
 
@@ -241,6 +245,10 @@ class PostgresReader(FollowedTable[PostgresChanges]):
             (_lsn(lsn), self._slot, _lsn(lsn)),
         )
 
+    def sorting(self, lsn: int, within: int) -> str:
+        """Give a place in the log as a text that sorts as the changes happened."""
+        return self._sorting(f"{lsn:016X}", within)
+
     def refused(self, what: str, *, next_step: str) -> SourceError:
         """Say that a change cannot be told truly."""
         return SourceError(what, where=self.origin, next_step=next_step)
@@ -268,13 +276,13 @@ class _Log:
         elif self._begin is None:  # landed before; the slot was not moved on yet
             return
         elif isinstance(message, Commit):
-            self.place = _Place(message.end_lsn, 0, self.place.snapshot, is_read=True)
+            self.place = _Place(message.end_lsn, 0, self.place.reading)
             self._skipped = 0
         elif isinstance(message, Truncate) and self._oid in message.oids:
             raise self._reader.lost("the table was emptied by TRUNCATE, which names no rows")
         elif isinstance(message, RowChange) and message.oid == self._oid:
             for change in self._told(message, self._begin):
-                before = _Place(self.place.lsn, self._within, self.place.snapshot, is_read=True)
+                before = _Place(self.place.lsn, self._within, self.place.reading)
                 self._within += 1
                 if self._within > self._skipped:
                     self.is_new = True
@@ -291,7 +299,7 @@ class _Log:
                 relation.columns,
                 texts,
                 operation,  # type: ignore[arg-type]  # one of the three
-                _sorting(begin.commit_lsn, place),
+                self._reader.sorting(begin.commit_lsn, place + 1),  # a snapshot may sort at the very same place
                 begin.committed_at,
             )
 
@@ -321,7 +329,3 @@ def _number(text: object) -> int:
 
 def _lsn(number: int) -> str:
     return f"{number >> 32:X}/{number & 0xFFFFFFFF:X}"
-
-
-def _sorting(lsn: int, within: int) -> str:
-    return f"{lsn:016X}-{within:010d}"

@@ -1,10 +1,11 @@
 """A declared table whose log is followed: what is the same whichever server keeps the log.
 
-It has a name and an origin, its rows are read once before the changes, and it says how to begin anew when changes are
-lost.
+It has a name and an origin, its rows are read once before the changes, with an end behind them that says what becomes
+of keys that are not among them, and it says how to begin anew when changes are lost.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -20,12 +21,38 @@ from trunkline.spec.sources import MariadbChanges, PostgresChanges
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["FETCHED_ROWS", "FollowedTable"]
+__all__ = ["FETCHED_ROWS", "FollowedTable", "Reading"]
 
 FETCHED_ROWS: Final = 2_000
 """Rows that are held at once of what a server sends."""
 
 Declared = TypeVar("Declared", MariadbChanges, PostgresChanges)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How far the rows that come before the changes were read.
+
+    Attributes:
+        snapshot: Which time it is that all rows are read.
+        is_read: Whether all of them landed.
+        is_ended: Whether their end landed too, so that changes follow.
+    """
+
+    snapshot: int
+    is_read: bool = True
+    is_ended: bool = True
+
+    @classmethod
+    def of(cls, position: Position, snapshot: int) -> "Reading":
+        """Read it off a position; one of a version without ends is followed where its rows were read."""
+        is_read = bool(position["is_read"])
+        return cls(snapshot, is_read, bool(position.get("is_ended", is_read)))
+
+    @property
+    def position(self) -> Position:
+        """Its part of a position."""
+        return {"snapshot": self.snapshot, "is_read": self.is_read, "is_ended": self.is_ended}
 
 
 class FollowedTable(Generic[Declared]):
@@ -76,19 +103,42 @@ class FollowedTable(Generic[Declared]):
             f"of source {self._name!r} in the settings",
         )
 
-    def _pieces_of_rows(
-        self, connection: "Connection", pieces: ChangePieces, *, place: str, position: Position
+    def _sorting(self, place: str, within: int) -> str:
+        """Give a place as a text that sorts behind those of earlier snapshots, also where the server began anew."""
+        return f"S{self._snapshot:06d}-{place}-{within:010d}"
+
+    def _whole(
+        self, connection: "Connection", pieces: ChangePieces, *, place: str, rest: Position, is_read: bool
     ) -> Iterator[Pulled]:
-        """Read all rows in the transaction that was begun for it, and end it; the last piece stays open.
+        """Read all rows, in the transaction that was begun for it, and end them.
 
         Args:
             connection: To the server.
             pieces: Takes the rows.
             place: Place in the log that the rows sort at.
-            position: Of the pieces; it says that not all rows were read yet.
+            rest: What positions say of the place.
+            is_read: Whether all rows landed before, so that only their end is missing; no transaction was begun then.
         """
+        whole, at = f"snapshot-{self._snapshot}", datetime.now(UTC)
+
+        def position(*, is_read: bool, is_ended: bool) -> Position:
+            return {**rest, **Reading(self._snapshot, is_read, is_ended).position}
+
+        pieces.name(whole)
+        if not is_read:
+            yield from self._rows_of_table(connection, pieces, place, at, position(is_read=False, is_ended=False))
+            yield from pieces.rest(position(is_read=True, is_ended=False))
+        pieces.name(whole, ends=True)
+        ended = position(is_read=True, is_ended=True)
+        yield from pieces.add(Change((), (), "delete", place, at), ended)
+        yield from pieces.rest(ended)
+        pieces.name(None)
+
+    def _rows_of_table(
+        self, connection: "Connection", pieces: ChangePieces, place: str, at: datetime, position: Position
+    ) -> Iterator[Pulled]:
+        """Read all rows and end the transaction; the last piece stays open."""
         ways = database(self._address.database)
-        at = datetime.now(UTC)
         name = quoted_table(self._declared.table, self._address).replace("%", "%%")
         streaming = connection.execution_options(stream_results=True, max_row_buffer=FETCHED_ROWS)
         result = streaming.exec_driver_sql(f"SELECT * FROM {name}", ())  # noqa: S608 - the name is quoted
