@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from trunkline.cli import main
 from trunkline.dags import render, write
-from trunkline.dags.cron_lines import airflow_line
 from trunkline.dags.literals import Value, literal
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.monitor.schedules import due_after
@@ -228,20 +227,6 @@ def test_the_tasks_of_a_source_are_those_of_ingestion_for_it_alone(rendered: Ren
     assert not any(task["takes_sources"] for task in (*pulled, *watched))
 
 
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        ("0 6 1-31 * 1", "0 6 * * *"),
-        ("0 6 13 * */1", "0 6 13 * *"),
-        ("0 6 * * 5-7", "0 6 * * 0,5,6"),
-        ("5-5 */4 * 1,7 *", "5 */4 * 1,7 *"),
-        ("0 6 13 * 5", "0 6 13 * 5"),
-    ],
-)
-def test_a_cron_line_that_airflow_reads_otherwise_is_written_for_it(line: str, told: str) -> None:
-    assert airflow_line(line, where="here") == told
-
-
 def test_a_cron_line_that_airflow_has_none_for_is_refused(rendered: Rendered) -> None:
     with pytest.raises(InputError, match="and not both together") as refused:
         rendered("churn", sources=source("a", cron="0 6 */2 * 1"))
@@ -271,6 +256,17 @@ def test_watched_folders_make_a_dag_that_waits_for_files(rendered: Rendered, tmp
     assert (arrivals["dag_id"], arrivals["poll_s"]) == ("churn_arrivals", 20)
     (watched,) = arrivals["folders"]
     assert (watched["source"], watched["address"], watched["settle_s"]) == ("inbox", str(tmp_path), 3.0)
+
+
+def test_runs_of_dags_that_are_due_at_one_instant_are_two(rendered: Rendered) -> None:
+    (function,) = (node for node in ast.parse(rendered()).body if getattr(node, "name", "") == "run_of")
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module([function], []), "dags", "exec"), names)
+    at = datetime(2026, 3, 1, 6, tzinfo=UTC)
+    dags = ("churn_ingest", "towers_ingest", "churn_source.crm")
+    found = [names["run_of"](dag, f"scheduled__{at.isoformat()}", at) for dag in dags]
+    assert len(set(found)) == 3
+    assert all(re.fullmatch(r"20260301T060000-[0-9a-f]{6}", one) for one in found)
 
 
 def test_settings_reach_every_task(rendered: Rendered) -> None:

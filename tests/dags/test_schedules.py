@@ -225,7 +225,6 @@ def test_a_pull_a_look_into_a_folder_and_a_check_of_sources_run_by_airflow(
     ]
     assert run_id.startswith("20"), "the pull is a run, the look into the folder is none"
 
-    path.unlink()
     (tmp_path / "inbox" / "odd.csv").write_text("what,is,this\n1,2,3\n")
     failed = ask_airflow(_TEST, file, "churn_source.late", home=home)["churn_source.late"]
     assert failed["tasks"] == {"validate.ingest": "failed", "announce": "upstream_failed", "alert": "success"}

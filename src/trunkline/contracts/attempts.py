@@ -9,7 +9,10 @@ __all__ = ["SourceAttempt"]
 
 
 class SourceAttempt(Contract):
-    """One row per source and attempt to take it in, whatever came of it: nothing, rows, or a refusal."""
+    """One row per source and attempt to take it in, whatever came of it: nothing, rows, or a refusal.
+
+    An attempt is a call; of a watched topic five minutes of it.
+    """
 
     table: ClassVar[Table] = Table(key=("attempt_id",), event_at="attempted_at")
 
@@ -21,9 +24,11 @@ class SourceAttempt(Contract):
     outcome: Literal["declared", "taken", "refused"] = field(
         "declared: seen in the settings for the first time, nothing was asked; refused: some of it was, or all"
     )
-    taken: Integer = field("Files or pieces that have a receipt, those that were known included", minimum=0)
+    taken: Integer = field("Files, pieces or chunks that have a receipt, those that were known included", minimum=0)
     read: Integer = field("Rows of these", minimum=0)
-    refused: Integer = field("Files or pieces that were refused; 1 for a source that did not answer", minimum=0)
+    refused: Integer = field(
+        "Files or pieces that were refused; 1 for a source that did not answer, or a watch that failed", minimum=0
+    )
     error: Text | None = field("Class of the last error; null without one")
     refused_rows: Integer | None = field(
         "Of the last batch that was stopped over its reject budget: rows that broke the contract; null without one",

@@ -1,5 +1,7 @@
 """Attempts to take sources in: noted whatever came of them, one row per source and call, in one commit.
 
+A watched topic, whose call may last for months, is noted now and then (:mod:`trunkline.run.topic_notes`).
+
 Receipts tell of batches that were written. What they cannot tell stands in ``platform.attempts``: that a source was
 asked and had nothing new, that a file was refused or stopped over its reject budget, that a database did not answer,
 and since when a source has been declared. A call that is killed leaves no note; its receipts stand all the same.
@@ -14,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema, table_from_rows
-from trunkline.contracts.records import ATTEMPTS, SourceAttempt
+from trunkline.contracts.records import ATTEMPTS, Receipt, SourceAttempt
 from trunkline.errors import BusyError, RowsRefusedError, TrunklineError
 from trunkline.monitor import SourceKey, source_of
 
@@ -83,6 +85,25 @@ class Attempts:
             tally.error = type(outcome.error).__name__
         if isinstance(outcome.error, RowsRefusedError) and outcome.error.budget is not None:
             tally.over = outcome.error
+
+    def took(self, name: str, receipt: Receipt) -> None:
+        """Count a chunk of a declared topic."""
+        tally = self._tallies.setdefault((receipt.dataset, name), _Tally())
+        tally.taken += 1
+        tally.read += receipt.read
+
+    def failed(self, name: str, *, dataset: str, error: TrunklineError) -> bool:
+        """Count the end of a declared topic's watch by an error; one that somebody else is reading counts for nothing.
+
+        Returns:
+            Whether it counts.
+        """
+        if isinstance(error, BusyError):
+            return False
+        tally = self._tallies.setdefault((dataset, name), _Tally())
+        tally.refused += 1
+        tally.error = type(error).__name__
+        return True
 
     def answered(self, name: str, *, dataset: str | None) -> None:
         """Count a source that was asked to its end; where nothing came, and nobody else had it, that is what is noted.

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,7 @@ from trunkline.ingest.own_device import OwnDevice
 from trunkline.ingest.streams import TopicIntake, topic_of
 from trunkline.ingest.unfolding import unfolded
 from trunkline.run.resolving import dataset_of
+from trunkline.run.topic_notes import Looked
 from trunkline.settings.drills import point
 from trunkline.spec.sources import TopicSource
 
@@ -47,7 +49,14 @@ _FORGET_EVERY: Final = 60
 
 
 def watch_mqtt(
-    workspace: "Workspace", usecase: "UseCase", declared: TopicSource, *, run_id: str, stop: threading.Event, once: bool
+    workspace: "Workspace",
+    usecase: "UseCase",
+    declared: TopicSource,
+    *,
+    run_id: str,
+    stop: threading.Event,
+    once: bool,
+    looked: Looked,
 ) -> Iterator[Receipt]:
     """Take in the messages of a subscription, about once a second what is there by then.
 
@@ -58,6 +67,7 @@ def watch_mqtt(
         run_id: The run that derived tables carry.
         stop: Ends the watch when it is set, after what is durable here has been taken in.
         once: End when nothing more comes, and all has been taken in.
+        looked: Told of each turn of the one process that moves messages into the lake.
 
     Yields:
         The receipt of each chunk.
@@ -96,17 +106,20 @@ def watch_mqtt(
         closing.callback(registry.close)
         own = OwnDevice(usecase.datasets[dataset], mapping=declared.columns)
         _refuse_level(address, own)
-        lines = partial(
-            _lines, unwrap=usecase.envelopes.get(dataset), level=address.device_level, own=own, saw=registry.saw
+        unwrap = usecase.envelopes.get(dataset)
+        hop = _Hop(
+            receiver,
+            log,
+            topic,
+            lines=partial(_lines, unwrap=unwrap, level=address.device_level, own=own, saw=registry.saw),
         )
-        hop = _Hop(receiver, log, topic, lines=lines)
         receiver.start()
         closing.callback(receiver.close)
         hop.start()
         closing.callback(hop.stop)
         mine = closing.enter_context(ExitStack())
-        is_mine, turn = False, 0
-        while True:
+        is_mine = False
+        for turn in count():
             begun = monotonic()
             ending = stop.is_set() or (once and hop.is_quiet)
             if once and hop.away_s > declared.timeout_s:
@@ -130,13 +143,14 @@ def watch_mqtt(
                     clock=workspace.clock,
                 )
             hop.refuse_broken()
+            if is_mine and receiver.is_connected:
+                looked(alone=True)
             if ending:
                 return
             if not taken:
                 keep_bounded(log, now=workspace.clock())
             if turn % _FORGET_EVERY == 0:
                 log.forget(now=workspace.clock())
-            turn += 1
             stop.wait(_LOOK_S if once else max(0.0, _EVERY_S - (monotonic() - begun)))
 
 

@@ -25,6 +25,7 @@ from trunkline.ingest.chunks import MOST_RECORDS, Chunks
 from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.unfolding import Unfold
 from trunkline.run.declared_topics import opened_topic
+from trunkline.run.topic_notes import Looked
 from trunkline.settings import Settings, load_settings
 from trunkline.settings.engine import EngineSettings
 from trunkline.spec.sources import TopicSource
@@ -134,7 +135,14 @@ class SparkTask:
 
 
 def watch_by_spark(
-    workspace: "Workspace", usecase: "UseCase", declared: TopicSource, *, run_id: str, stop: Event, once: bool = False
+    workspace: "Workspace",
+    usecase: "UseCase",
+    declared: TopicSource,
+    *,
+    run_id: str,
+    stop: Event,
+    once: bool,
+    looked: Looked,
 ) -> Iterator[Receipt]:
     """Take in the records of a topic on Spark; else as :func:`~trunkline.run.topic_watch.watch_topic`.
 
@@ -197,11 +205,14 @@ def watch_by_spark(
             every_s=_EVERY_S,
         )
         for receipts in streamed_topic(workspace.engine, stream, take, stop=stop, once=once):
-            yield from receipts
+            yield from receipts or ()
             if receipts:
                 refresh_tables(
                     usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
                 )
+            looked(alone=True)
+        if once:
+            looked(alone=True)
 
 
 def _given() -> "pa.Schema":

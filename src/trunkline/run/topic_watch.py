@@ -15,6 +15,7 @@ from trunkline.ingest.streams import TopicIntakes
 from trunkline.run.declared_topics import opened_topic
 from trunkline.run.mqtt_watch import watch_mqtt
 from trunkline.run.spark_watch import watch_by_spark
+from trunkline.run.topic_notes import Looked, TopicNotes
 from trunkline.spec.sources import TopicSource
 
 if TYPE_CHECKING:
@@ -50,13 +51,27 @@ def watch_topic(
         BusyError: Another process reads the same MQTT subscription, and it is not shared; or Spark reads the topic.
         WorldError: Lake or cluster did not work; start the watch again, nothing is lost.
     """
-    _refuse_contradictions(declared)
-    if declared.url.get_secret_value().startswith(MQTT_SCHEMES):
-        yield from watch_mqtt(workspace, usecase, declared, run_id=run_id, stop=stop, once=once)
-        return
-    if declared.reader == "spark":
-        yield from watch_by_spark(workspace, usecase, declared, run_id=run_id, stop=stop, once=once)
-        return
+    with TopicNotes(workspace, usecase, declared, run_id=run_id) as notes:
+        _refuse_contradictions(declared)
+        watch = _watch_kafka if declared.reader == "process" else watch_by_spark
+        if declared.url.get_secret_value().startswith(MQTT_SCHEMES):
+            watch = watch_mqtt
+        for receipt in watch(workspace, usecase, declared, run_id=run_id, stop=stop, once=once, looked=notes.looked):
+            notes.took(receipt)
+            yield receipt
+
+
+def _watch_kafka(
+    workspace: "Workspace",
+    usecase: "UseCase",
+    declared: TopicSource,
+    *,
+    run_id: str,
+    stop: Event,
+    once: bool,
+    looked: Looked,
+) -> Iterator[Receipt]:
+    """Share the partitions of a topic of Kafka with the other processes of the group."""
     from trunkline.brokers.kafka import KafkaMembership
 
     mine: frozenset[int] = frozenset()
@@ -84,6 +99,7 @@ def watch_topic(
                         run_id=run_id,
                         clock=workspace.clock,
                     )
+                looked(alone=len(mine) == topic.broker.partitions(topic.name))
                 took_s = monotonic() - begun
                 if once and given is not None and mine == given:
                     return  # what was there when the turn began; who sends on is not waited for

@@ -141,6 +141,11 @@ def test_a_topic_is_drained_once_and_goes_on_where_it_was(topic: Topic, tmp_path
     assert sum(batch["read"] for batch in again["batches"]) == 5
     balanced(tmp_path, read=92, accepted=87)
     assert drained(tmp_path, topic.url)["batches"] == []
+    noted = sorted(table(tmp_path, "platform.attempts"), key=lambda row: str(row["attempted_at"]))
+    assert [(one["source"], one["outcome"], one["read"]) for one in noted] == [
+        ("phones", "taken", 5),
+        ("phones", "taken", 0),
+    ], "since it is declared"
 
 
 @pytest.mark.servers

@@ -81,7 +81,7 @@ class MicroBatch:
 
 def streamed_topic(
     engine: Engine, topic: StreamedTopic, work: Callable[[MicroBatch], Given], *, stop: Event, once: bool
-) -> Iterator[Given]:
+) -> Iterator[Given | None]:
     """Work on the records of a topic, micro-batch by micro-batch.
 
     Args:
@@ -93,7 +93,7 @@ def streamed_topic(
         once: End when all that is there now has been read.
 
     Yields:
-        What the work gave, of each micro-batch.
+        What the work gave, of each micro-batch; None after a look at the topic that had nothing new.
 
     Raises:
         InputError: Spark lacks the connector.
@@ -124,7 +124,7 @@ def streamed_topic(
             writer.trigger(availableNow=True) if once else writer.trigger(processingTime=f"{topic.every_s} seconds")
         )
         query = writer.start()
-    has_ended = False
+    has_ended, looked_at = False, ""
     try:
         while not has_ended and not stop.is_set():
             try:
@@ -135,6 +135,10 @@ def streamed_topic(
                 has_ended = True
             while not done.empty():
                 yield done.get()
+            progress = None if has_ended else query.lastProgress  # of a look that the cluster has answered
+            if progress is not None and progress["timestamp"] != looked_at:
+                looked_at = progress["timestamp"]
+                yield None
         query.stop()
         while not done.empty():  # what was done while it stopped
             yield done.get()

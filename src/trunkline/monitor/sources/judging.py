@@ -13,7 +13,7 @@ from trunkline.contracts.records import Receipt, SourceAttempt
 from trunkline.monitor.schedules import due_after
 from trunkline.monitor.sources.belonging import FILES, source_of
 from trunkline.monitor.sources.health import Arrival, Finding, SourceHealth, SourceKey
-from trunkline.spec.sources import AnySource, Schedule
+from trunkline.spec.sources import AnySource, Schedule, TopicSource
 
 __all__ = ["LATE_GAPS", "LEAST_GAPS", "LEAST_HISTORY", "SMALL_Z", "health_of"]
 
@@ -48,7 +48,8 @@ def health_of(
 
     A source with a schedule is late when it was due and a tenth of the interval more has passed since it was last heard
     of: since it delivered, answered that it has nothing new, or, where it never did, was first seen. One without is
-    late when three times its usual (median) gap has passed since its last batch.
+    late when three times its usual (median) gap has passed since its last batch; a topic, since somebody who consumes
+    it last said so.
 
     It is empty when nothing of its last batch was taken in, or when it answers that it has nothing: at once where at
     least half of its answers brought rows so far, else once three times its usual gap has passed.
@@ -149,6 +150,9 @@ def _judged(
     if source is not None and source.schedule is not None:
         last = heard_at or seen_at
         due_at = None if last is None else _scheduled_at(source.schedule, last)
+    elif isinstance(source, TopicSource):  # who consumes it says so now and then, whether records came or not
+        longest = _long_for([later.attempted_at - earlier.attempted_at for earlier, later in pairwise(answers)])
+        last, due_at = heard_at, None if heard_at is None or longest is None else heard_at + longest
     else:
         last, due_at = arrivals[-1].at if arrivals else None, usual_due_at
     findings: list[Finding] = []
@@ -185,10 +189,14 @@ def _usual_due_at(arrivals: Sequence[Arrival]) -> datetime | None:
     """By when the next batch is expected, judged by the gaps between those before; None where they are too few."""
     # files that one run took in together say nothing about how often they come
     gaps = [(later.at - earlier.at) for earlier, later in pairwise(arrivals) if later.run_id != earlier.run_id]
+    return arrivals[-1].at + usual if (usual := _long_for(gaps)) is not None else None
+
+
+def _long_for(gaps: Sequence[timedelta]) -> timedelta | None:
+    """From when on a gap is a long one among these; None where they are too few."""
     if len(gaps) < LEAST_GAPS:
         return None
-    usual = median(gap.total_seconds() for gap in gaps[-_LONGEST_HISTORY:])
-    return arrivals[-1].at + timedelta(seconds=LATE_GAPS * usual)
+    return timedelta(seconds=LATE_GAPS * median(gap.total_seconds() for gap in gaps[-_LONGEST_HISTORY:]))
 
 
 def _last_of(last: datetime, arrivals: Sequence[Arrival], heard_at: datetime | None) -> str:
