@@ -1,5 +1,6 @@
 """A declared source has a CSV dialect of its own, by every way its files come in."""
 
+import hashlib
 import json
 from pathlib import Path
 from textwrap import dedent
@@ -96,3 +97,85 @@ def test_dialects_that_contradict_each_other_are_refused(folder: Path, capsys: p
     declare(folder, odd='kind = "rest"\nurl = "https://example.org/calls"')
     assert main(["ingest", "calls_of_dialects", "drops"]) == 2
     assert "answer = 'file'" in capsys.readouterr().err
+
+
+def receipts(folder: Path) -> dict[str, dict[str, object]]:
+    """By the batch they are of."""
+    table = DeltaTable(folder / "workspace" / "lake" / "platform" / "receipts").to_pyarrow_table()
+    return {row["batch_id"]: row for row in table.to_pylist()}
+
+
+def test_a_batch_is_taken_in_again_in_the_dialect_it_was_read_in_whatever_the_settings_say_now(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(folder, odd='kind = "folder"\npath = "odd"')
+    assert main(["ingest", "calls_of_dialects", "drops"]) == 0
+    ((batch, receipt),) = receipts(folder).items()
+    said = {"delimiter": "~", "quote": "$", "skip_lines": 1}
+    assert json.loads(str(receipt["notes"])) == {"csv": said}
+    (folder / "trunkline.toml").unlink()
+    again = ["ingest", "calls_of_dialects", "--again", batch, "--json"]
+    capsys.readouterr()
+    assert main(again) == 0
+    assert json.loads(capsys.readouterr().out)["unchanged"]
+    (folder / "map.toml").write_text('[columns]\nseconds = "seconds"\n')
+    assert main([*again, "--map", "map.toml"]) == 0
+    assert calls(folder) == [("a", 1), ("b~c", 2)]
+
+
+def test_a_corrected_dialect_makes_another_batch_of_the_same_file(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "c.csv").write_text("call_id;seconds\n'x;y';1\nz;2\n")
+    ingest = ["ingest", "calls_of_dialects", "c.csv", "--json"]
+    monkeypatch.setenv("TRUNKLINE_INGEST__CSV__QUOTE", "")
+    assert main(ingest) == 0
+    assert json.loads(capsys.readouterr().out)["ingest"]["quarantined"] == 1
+    assert main(ingest) == 0
+    assert json.loads(capsys.readouterr().out)["ingest"]["accepted"] == 1, "what was said stays, so it is known"
+    assert len(receipts(folder)) == 1
+    monkeypatch.setenv("TRUNKLINE_INGEST__CSV__QUOTE", "'")
+    assert main(ingest) == 0
+    assert json.loads(capsys.readouterr().out)["ingest"]["accepted"] == 2
+    assert calls(folder) == [("x;y", 1), ("z", 2), ("z", 2)]
+    assert len(receipts(folder)) == 2
+
+
+def test_a_batch_takes_the_place_of_one_that_was_read_in_a_wrong_dialect(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "c.csv").write_text("call_id;seconds\n'x;y';1\nz;2\n")
+    monkeypatch.setenv("TRUNKLINE_INGEST__CSV__QUOTE", "")
+    assert main(["ingest", "calls_of_dialects", "c.csv"]) == 0
+    (batch,) = receipts(folder)
+    again = ["ingest", "calls_of_dialects", "--again", batch, "--csv", "quote='"]
+    capsys.readouterr()
+    assert main([*again, "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert (done["removed"], done["discarded"]) == (1, 1)
+    assert calls(folder) == [("x;y", 1), ("z", 2)]
+    assert json.loads(done["receipt"]["notes"]) == {"csv": {"quote": "'"}}
+    for wrong in ("quote", "letters=x", "quote=xyz"):
+        assert main([*again[:-1], wrong]) == 2
+        assert "--csv says nothing of a dialect" in capsys.readouterr().err
+    assert main(["ingest", "calls_of_dialects", "c.csv", "--csv", "quote='"]) == 2
+    assert "--csv goes with --again alone" in capsys.readouterr().err
+
+
+def test_ids_stay_where_nothing_is_said_or_nothing_said_matters(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "d.ndjson").write_text('{"call_id": "n", "seconds": 1}\n')
+    (folder / "e.csv").write_text("call_id,seconds\ne,1\n")
+    found = []
+    for quote in (None, "$"):
+        if quote is not None:
+            monkeypatch.setenv("TRUNKLINE_INGEST__CSV__QUOTE", quote)
+        capsys.readouterr()
+        assert main(["ingest", "calls_of_dialects", "d.ndjson", "e.csv", "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out)["receipts"])
+    (document, csv), (document_again, csv_again) = found
+    assert document["batch_id"] == document_again["batch_id"]
+    assert csv["batch_id"] != csv_again["batch_id"]
+    parts = [csv["content_sha256"], "calls_of_dialects.calls", csv["contract_fingerprint"], []]
+    assert csv["batch_id"] == hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

@@ -109,7 +109,9 @@ def ingest_file(  # noqa: PLR0913 - what one batch needs
     with ThreadPoolExecutor(1, thread_name_prefix="ingest-open") as meanwhile:
         # both go through the whole file before anything else can begin
         looked = meanwhile.submit(open_file, path, limits=limits) if piece is None and is_plain(path, limits) else None
-        batch = batch_of(path, target, run_id=run_id, clock=clock, mapping=mapping, piece=piece, instead=instead)
+        batch = batch_of(
+            path, target, run_id=run_id, clock=clock, mapping=mapping, piece=piece, instead=instead, limits=limits
+        )
         done = ingest_batch(path, batch, lake=lake, clock=clock, limits=limits, looked=looked)
     refusal = refusal_of(done.receipt)
     if refusal is not None:

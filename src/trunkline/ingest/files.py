@@ -26,11 +26,13 @@ __all__ = [
     "content_sha256",
     "is_plain",
     "open_file",
+    "reads_dialect",
     "split_sheet",
 ]
 
 _SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsb", ".ods")
 _DELIMITED: Final = (".csv", ".tsv", ".txt")
+_DOCUMENTS: Final = (".avro", ".xml", ".json", ".ndjson", ".jsonl")
 _NOT_PACKED: Final = (".parquet", *_SPREADSHEETS)
 _SNIFFED_BYTES: Final = 1 << 12
 DEFAULT_LIMITS: Final = IngestSettings()
@@ -72,6 +74,15 @@ def is_plain(path: Path, limits: IngestSettings) -> bool:
     try:
         source, form = _told(path, limits)
         return source.packing is None and form in _DELIMITED and source.path.is_file()
+    except SourceError:
+        return False
+
+
+def reads_dialect(path: Path, limits: IngestSettings) -> bool:
+    """Say whether a file is read as CSV, packed or not, so that a dialect that is said decides what is in it."""
+    try:
+        source, form = _told(split_sheet(path)[0], limits)
+        return form not in (*_NOT_PACKED, *_DOCUMENTS) and not _is_measurements(source)
     except SourceError:
         return False
 

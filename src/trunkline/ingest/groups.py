@@ -94,7 +94,7 @@ def ingest_files(
     def alone(path: Path) -> FileResult:
         piece = (pieces or {}).get(path)
         try:
-            batch = batch_of(path, target, run_id=run_id, clock=clock, mapping=mapping, piece=piece)
+            batch = batch_of(path, target, run_id=run_id, clock=clock, mapping=mapping, piece=piece, limits=limits)
             done = ingest_batch(path, batch, lake=lake, clock=clock, limits=limits)
         except (SourceError, SchemaError, RowsRefusedError, BatchBusyError) as error:
             return FileResult(path, None, error)
@@ -239,6 +239,7 @@ class _Group:
                     clock=self.clock,
                     mapping=self.mapping,
                     piece=self.pieces.get(path),
+                    limits=self.limits,
                 )
             except SourceError as error:
                 found[place] = FileResult(path, None, error)

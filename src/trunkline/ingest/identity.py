@@ -1,6 +1,6 @@
 """What a batch is: whose rows, from where, and the identity that follows from its content.
 
-The same content under the same contract and mapping is the same batch, however often it is handed in.
+The same content under the same contract, mapping and said dialect is the same batch, however often it is handed in.
 """
 
 import hashlib
@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trunkline.contracts import Contract
-from trunkline.ingest.files import content_sha256, split_sheet
+from trunkline.ingest.files import DEFAULT_LIMITS, content_sha256, reads_dialect, split_sheet
 from trunkline.ingest.landing import Landed
 from trunkline.lake import Transaction
+from trunkline.settings.ingest import IngestSettings
+from trunkline.spec.dialect import CsvDialect
 
 __all__ = ["Batch", "Target", "batch_of", "receipt_transaction"]
 
@@ -63,6 +65,7 @@ class Batch:
         started_at: When it was begun; also when its rows count as ingested.
         instead: The batch whose place it takes and whose rows leave the table after it; None where there is none.
         accepted_at: When the oldest of its records was accepted, for chunks of a topic; None for others.
+        csv: The dialect in which it is read, for CSV of which something is said; None for others.
     """
 
     batch_id: str
@@ -76,6 +79,7 @@ class Batch:
     started_at: datetime
     instead: str | None = None
     accepted_at: datetime | None = None
+    csv: CsvDialect | None = None
 
     @property
     def receipt_transaction(self) -> Transaction:
@@ -102,6 +106,7 @@ def batch_of(
     mapping: Mapping[str, str] | None = None,
     piece: Landed | None = None,
     instead: str | None = None,
+    limits: IngestSettings = DEFAULT_LIMITS,
 ) -> Batch:
     """Tell the batch that a file is.
 
@@ -113,13 +118,15 @@ def batch_of(
         mapping: Source column to field name, from the user.
         piece: Its piece in the landing zone.
         instead: The batch whose place this one takes.
+        limits: Under which it is read, with what is said of the dialect.
 
     Raises:
         SourceError: The file is missing or unreadable.
     """
     content = piece.content_sha256 if piece else content_sha256(path)
+    csv = limits.csv if limits.csv.said and reads_dialect(path, limits) else None
     return Batch(
-        batch_id=_batch_id(content, target, mapping or {}, piece=piece, instead=instead),
+        batch_id=_batch_id(content, target, mapping or {}, piece=piece, instead=instead, csv=csv),
         run_id=run_id,
         target=target,
         source=piece.origin if piece else str(path),
@@ -129,6 +136,7 @@ def batch_of(
         mapping=mapping,
         started_at=clock().astimezone(UTC),
         instead=instead,
+        csv=csv,
     )
 
 
@@ -139,11 +147,20 @@ def _size(path: Path) -> int | None:
 
 
 def _batch_id(
-    content: str, target: Target, mapping: Mapping[str, str], *, piece: Landed | None, instead: str | None
+    content: str,
+    target: Target,
+    mapping: Mapping[str, str],
+    *,
+    piece: Landed | None,
+    instead: str | None,
+    csv: CsvDialect | None,
 ) -> str:
     parts: list[object] = [content, target.table, target.contract.fingerprint, sorted(mapping.items())]
     if piece is not None and piece.number:
         parts.append(piece.piece_id)
+    # a piece of a pulled source comes in once, whatever is said of it when it does
+    if csv is not None and (piece is None or not piece.number or instead is not None):
+        parts.append({"csv": csv.said})
     if instead is not None:
         parts.append({"instead": instead})
     said = json.dumps(parts)

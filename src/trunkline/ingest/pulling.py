@@ -96,7 +96,7 @@ def pull(  # noqa: PLR0913 - what one source needs
                     pulled.path,
                     origin=pulled.origin,
                     position=pulled.position,
-                    csv=csv,
+                    csv=intake.limits.csv,
                     whole=pulled.whole,
                     ends=pulled.ends,
                 )

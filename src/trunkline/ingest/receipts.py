@@ -25,6 +25,9 @@ __all__ = [
 ]
 
 
+CSV: Final = "csv"
+"""Note of a batch of CSV of which something was said: the dialect in which it was read, as a JSON object."""
+
 ACCEPTED_AT: Final = "oldest_accepted_at"
 """Note of a topic's chunk: when the oldest of its records was accepted by the log or the broker."""
 
@@ -143,11 +146,20 @@ def receipt_of(  # noqa: PLR0913 - what a receipt says
         absent_columns=json.dumps(absent),
         extra_columns=json.dumps(extra),
         mapping=json.dumps(dict(mapping), sort_keys=True) if mapping else None,
-        notes=json.dumps({ACCEPTED_AT: batch.accepted_at.isoformat()}) if batch.accepted_at else None,
+        notes=_notes(batch),
         table_version=version,
         started_at=batch.started_at,
         finished_at=finished_at,
     )
+
+
+def _notes(batch: Batch) -> str | None:
+    notes: dict[str, object] = {}
+    if batch.accepted_at is not None:
+        notes[ACCEPTED_AT] = batch.accepted_at.isoformat()
+    if batch.csv is not None:
+        notes[CSV] = batch.csv.said
+    return json.dumps(notes, sort_keys=True) if notes else None
 
 
 def write_receipts(lake: Lake, receipts: Sequence[tuple[Batch, Receipt]]) -> None:

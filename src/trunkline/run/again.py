@@ -1,4 +1,4 @@
-"""A batch taken in again from its raw copy: after its contract or its mapping changed.
+"""A batch taken in again from its raw copy: after its contract, its mapping or what is said of its dialect changed.
 
 The raw file in the landing zone is judged by the contract as it is now and becomes a batch of its own; then the rows of
 the old batch leave the table, and its open rows the quarantine. Killed in between, the same call completes it: the new
@@ -18,8 +18,11 @@ from trunkline.ingest import Target, ingest_file
 from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.gone import ingest_end
 from trunkline.ingest.landing import Landed
+from trunkline.ingest.receipts import CSV
 from trunkline.run.quarantine import discard_batch
 from trunkline.settings.drills import point
+from trunkline.settings.ingest import IngestSettings
+from trunkline.spec.dialect import CsvDialect
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
@@ -36,7 +39,7 @@ class Again(BaseModel):
     Attributes:
         batch_id: The batch that was taken in again.
         receipt: Of the batch that takes its place; the old one's where nothing changed.
-        unchanged: Whether contract and mapping are as they were, so that nothing was done.
+        unchanged: Whether contract, mapping and dialect are as they were, so that nothing was done.
         removed: Rows of the old batch that left the table.
         discarded: Its rows that left the quarantine.
     """
@@ -57,6 +60,7 @@ def ingest_again(
     *,
     run_id: str,
     mapping: Mapping[str, str] | None = None,
+    csv: CsvDialect | None = None,
 ) -> Again:
     """Take a batch in again from its raw copy.
 
@@ -66,6 +70,7 @@ def ingest_again(
         batch_id: The batch.
         run_id: The run that asks for it.
         mapping: Source column to field name; None takes the mapping that the batch came with.
+        csv: What is said of the dialect now, over what was said when the batch came; None changes nothing.
 
     Returns:
         What became of it.
@@ -87,7 +92,11 @@ def ingest_again(
     piece = workspace.landing(target.table).find(old.content_sha256)
     told = json.loads(old.mapping) if old.mapping else {}
     mapping = told if mapping is None else mapping
-    if target.contract.fingerprint == old.contract_fingerprint and dict(mapping) == told:
+    limits = _dialect(old, piece, workspace.settings.ingest)
+    before = limits.csv.said
+    limits = limits if csv is None else limits.with_dialect(csv)
+    is_same = dict(mapping) == told and limits.csv.said == before
+    if target.contract.fingerprint == old.contract_fingerprint and is_same:
         return Again(batch_id=batch_id, receipt=old, unchanged=True, removed=0, discarded=0)
     if _mended(workspace, batch_id):
         raise InputError(
@@ -96,7 +105,7 @@ def ingest_again(
             where=f"batch {batch_id}",
             next_step="the batch stays as it is; hand its open rows in with `trunkline quarantine replay`",
         )
-    new = _new(workspace, target, piece, run_id=run_id, mapping=mapping, instead=batch_id)
+    new = _new(workspace, target, piece, run_id=run_id, mapping=mapping, instead=batch_id, limits=limits)
     point("again.after_ingest")
     removed = lake.remove(target.table, "_batch_id", batch_id, metadata={"run_id": run_id, "instead": new.batch_id})
     point("again.after_removal")
@@ -106,10 +115,17 @@ def ingest_again(
 
 
 def _new(
-    workspace: "Workspace", target: Target, piece: Landed, *, run_id: str, mapping: Mapping[str, str], instead: str
+    workspace: "Workspace",
+    target: Target,
+    piece: Landed,
+    *,
+    run_id: str,
+    mapping: Mapping[str, str],
+    instead: str,
+    limits: IngestSettings,
 ) -> Receipt:
     """Take the piece in as another batch."""
-    lake, clock, limits = workspace.lake, workspace.clock, workspace.settings.ingest
+    lake, clock = workspace.lake, workspace.clock
     landing = workspace.landing(target.table)
     if piece.ends:
         return ingest_end(
@@ -133,8 +149,16 @@ def _new(
             mapping=mapping,
             piece=piece,
             instead=instead,
-            limits=piece.dialect_of(piece.limits_of(limits)),
+            limits=piece.limits_of(limits),
         ).receipt
+
+
+def _dialect(old: Receipt, piece: Landed, limits: IngestSettings) -> IngestSettings:
+    """The limits under which a batch was read: in the dialect that its receipt notes, else its raw copy."""
+    noted = json.loads(old.notes or "{}").get(CSV)
+    if noted is not None:
+        return limits.model_copy(update={"csv": CsvDialect.model_validate(noted)})
+    return piece.dialect_of(limits)
 
 
 def _receipt(workspace: "Workspace", batch_id: str) -> Receipt:

@@ -106,7 +106,7 @@ def taken_files(
         if split_sheet(path)[1] is not None:  # a copy of the file would stand for another content than the sheet
             return _Copied(path, None)
         try:
-            return _Copied(path, landing.keep(path, origin=(origins or {}).get(path), csv=csv))
+            return _Copied(path, landing.keep(path, origin=(origins or {}).get(path), csv=general.csv))
         except WorldError:
             raise
         except TrunklineError as error:

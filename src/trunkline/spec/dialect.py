@@ -80,6 +80,15 @@ class CsvDialect(BaseModel, frozen=True, extra="forbid"):
             names[character] = name
         return self
 
+    @property
+    def said(self) -> dict[str, str | int]:
+        """What is said, by name; empty where the file tells all of it.
+
+        >>> CsvDialect(delimiter=";", quote=None).said
+        {'delimiter': ';'}
+        """
+        return self.model_dump(exclude_none=True)
+
     def over(self, general: "CsvDialect") -> "CsvDialect":
         """Put what is said here over what is said in general.
 

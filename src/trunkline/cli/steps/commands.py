@@ -58,6 +58,12 @@ def ingest(  # noqa: PLR0913 - the options of one command
     again: Annotated[
         str | None, Parameter(help="Take this batch in again from its raw copy, by the contract as it is now.")
     ] = None,
+    csv: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="", show_default=False, help="With --again: another dialect, KEY=VALUE; may be given again."
+        ),
+    ] = (),
     reject_budget: Annotated[
         float | None,
         Parameter(validator=Number(gte=0, lte=1), help="Stop a batch when a larger share breaks the contract; 0 to 1."),
@@ -79,7 +85,9 @@ def ingest(  # noqa: PLR0913 - the options of one command
         dataset: Dataset of the rows. By default each file goes to the dataset whose contract knows most of its
             columns, and other sources to the one that is declared, or the main one.
         map_file: TOML file with a table ``columns`` of source column = field.
-        again: Take this batch in again from its raw copy, by the contract as it is now.
+        again: Take this batch in again from its raw copy, by the contract as it is now, in the dialect it was read in.
+        csv: With --again: what is said otherwise of the dialect, in the names of the setting ingest.csv, e.g.
+            delimiter=; or encoding=cp1251.
         reject_budget: Stop a batch of which a larger share breaks the contract, and write nothing of it; 0 to 1.
         refresh: Derived tables to refresh: all, none, or one alone by its name, with nothing taken in. The name of a
             step that leads to a table computes that step and counts its rows.
@@ -88,7 +96,15 @@ def ingest(  # noqa: PLR0913 - the options of one command
         common: Options of every command.
     """
     if again is not None:
-        return taken_again(usecase, again, common, sources=sources, map_file=map_file)
+        return taken_again(usecase, again, common, sources=sources, map_file=map_file, said=csv)
+    if csv:
+        from trunkline.errors import InputError
+
+        raise InputError(
+            "--csv goes with --again alone",
+            where="the command line",
+            next_step="say the dialect of files by the settings ingest.csv, or in the declaration of their source",
+        )
     if dry_run:
         from trunkline.cli.previewing import previewed
 

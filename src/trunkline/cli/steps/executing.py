@@ -11,6 +11,7 @@ from trunkline.cli.steps.showing import show, show_published, summary
 
 if TYPE_CHECKING:
     from trunkline.plan import StepName
+    from trunkline.spec.dialect import CsvDialect
 
 __all__ = ["executed", "taken_again"]
 
@@ -88,7 +89,15 @@ def executed(  # noqa: PLR0913 - the options of the commands
     return 1 if owed and only == "publish" else 0
 
 
-def taken_again(usecase: str, batch: str, common: Common, *, sources: tuple[str, ...], map_file: Path | None) -> int:
+def taken_again(
+    usecase: str,
+    batch: str,
+    common: Common,
+    *,
+    sources: tuple[str, ...],
+    map_file: Path | None,
+    said: tuple[str, ...] = (),
+) -> int:
     """Take a batch in again from its raw copy, and tell what came of it.
 
     Args:
@@ -97,6 +106,7 @@ def taken_again(usecase: str, batch: str, common: Common, *, sources: tuple[str,
         common: Options of every command.
         sources: Must be none.
         map_file: TOML file with a table ``columns``; None keeps the mapping that the batch came with.
+        said: ``KEY=VALUE`` of the dialect; none keeps the one in which the batch was read.
 
     Returns:
         The exit code.
@@ -112,11 +122,12 @@ def taken_again(usecase: str, batch: str, common: Common, *, sources: tuple[str,
     with opened(common) as workspace, progress() as told, mapping_of(map_file) as given:
         told(f"ingest batch {batch} again", 0.0)
         mapping = None if map_file is None else given  # without a file the batch keeps the mapping it came with
-        done = ingest_again(workspace, usecase, batch, run_id=new_run_id(workspace), mapping=mapping)
+        csv = _dialect(said) if said else None
+        done = ingest_again(workspace, usecase, batch, run_id=new_run_id(workspace), mapping=mapping, csv=csv)
 
     def text() -> None:
         if done.unchanged:
-            print("contract and mapping are as they were: nothing to do")
+            print("contract, mapping and dialect are as they were: nothing to do")
             return
         new = done.receipt
         counts = f"{new.accepted} accepted, {new.quarantined} quarantined, {new.duplicates} duplicate"
@@ -125,3 +136,29 @@ def taken_again(usecase: str, batch: str, common: Common, *, sources: tuple[str,
 
     emit(done.model_dump(mode="json"), common=common, text=text)
     return 0
+
+
+def _dialect(said: tuple[str, ...]) -> "CsvDialect":
+    """What options say of the dialect of CSV files.
+
+    Raises:
+        InputError: One of them says nothing of a dialect.
+    """
+    from pydantic import ValidationError
+
+    from trunkline.errors import InputError
+    from trunkline.spec.dialect import CsvDialect
+
+    told = dict(option.partition("=")[::2] for option in said if "=" in option)
+    try:
+        if len(told) == len(said):
+            return CsvDialect.model_validate(told)
+        wrong = "each option once, KEY=VALUE"
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        wrong = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    raise InputError(
+        f"--csv says nothing of a dialect: {wrong}",
+        where="the command line",
+        allowed=[f"{name}=..." for name in CsvDialect.model_fields],
+    )

@@ -56,7 +56,7 @@ class ArrivingPieces(LandedPieces):
             path: A file on the landing zone's file system (see :meth:`drafts`).
             origin: Where it came from, without secrets.
             position: Where the source goes on after it.
-            csv: What the source says of the dialect of its files.
+            csv: What is said of the dialect of CSV files, by the source or the settings.
             whole: The whole that it is a part of; see :class:`~trunkline.ingest.sources.Pulled`.
             ends: Whether the whole is complete with it.
 
@@ -77,7 +77,7 @@ class ArrivingPieces(LandedPieces):
             origin=origin,
             landed_at=self._clock(),
             position=position,  # type: ignore[arg-type]  # validated by the model
-            csv=_said(csv),
+            csv=csv,
             whole=whole,
             ends=ends,
         )
@@ -89,7 +89,7 @@ class ArrivingPieces(LandedPieces):
         Args:
             path: The file.
             origin: What it was unpacked from, as people name it; None where it is what was handed over.
-            csv: What is said of the dialect of the file. A piece of an earlier call keeps what was said then.
+            csv: What is said of the dialect of CSV files; a piece of an earlier call notes it from now on.
 
         Returns:
             The piece, of an earlier call where the content is known.
@@ -118,7 +118,8 @@ class ArrivingPieces(LandedPieces):
             if record.exists():
                 piece = read(record, FILES)
                 if piece.content_sha256 == content and piece.path is not None:
-                    return piece
+                    is_noted = piece.csv is not None and piece.csv.said == csv.said
+                    return piece if is_noted else self._renoted(record, csv)
             told = Record(
                 number=0,
                 file="",
@@ -127,9 +128,16 @@ class ArrivingPieces(LandedPieces):
                 origin=origin or str(path),
                 landed_at=self._clock(),
                 position=None,
-                csv=_said(csv),
+                csv=csv,
             )
             return self._settle(FILES, copy, told, name=name)
+
+    def _renoted(self, path: Path, csv: CsvDialect) -> Landed:
+        """Note another dialect of a piece: an erasure reads it as it was read last."""
+        record = Record.model_validate_json(path.read_bytes()).model_copy(update={"csv": csv})
+        with replacing(path) as part:
+            part.write_text(record.model_dump_json(exclude_unset=True), encoding="utf-8")
+        return landed(record, folder=path.parent, source=FILES)
 
     def _settle(self, source: str, path: Path, record: Record, *, name: str) -> Landed:
         folder = self._folder(source)
@@ -156,7 +164,3 @@ class ArrivingPieces(LandedPieces):
             writing.bound = bound
         path.unlink()
         return sealed
-
-
-def _said(csv: CsvDialect) -> CsvDialect | None:
-    return csv if csv.model_fields_set else None

@@ -70,7 +70,9 @@ class Landed(BaseModel, frozen=True):
         origin: Where it came from.
         landed_at: When, UTC.
         position: Where the source goes on after it; None for a file that was handed over.
-        csv: What its source said of the dialect of its files when it landed; None where it said nothing.
+        csv: What was said of the dialect of CSV files when it was last handed in, by its source or the settings; None
+            in records of versions that did not note it where only the settings said something, and of pieces that
+            are gone.
         whole: The whole that it is a part of; see :class:`~trunkline.ingest.sources.Pulled`.
         ends: Whether the whole is complete with it.
     """
@@ -104,8 +106,8 @@ class Landed(BaseModel, frozen=True):
         return limits.model_copy(update={"max_expanded_ratio": _ANY_RATIO}) if self.is_packed_here else limits
 
     def dialect_of(self, limits: IngestSettings) -> IngestSettings:
-        """Limits with the dialect in which the copy is written, where its source said one."""
-        return limits if self.csv is None else limits.with_dialect(self.csv)
+        """Limits with the dialect in which the copy was read, whatever the settings say by now."""
+        return limits if self.csv is None else limits.model_copy(update={"csv": self.csv})
 
     @property
     def piece_id(self) -> str:
@@ -167,16 +169,17 @@ def as_record(piece: Landed) -> Record:
 def landed(record: Record, *, folder: Path, source: str) -> Landed:
     """The piece of a record, with its file where that is still there."""
     file = folder / record.file if record.file else None
+    path = file if file is not None and file.exists() else None
     return Landed(
         source=source,
         number=record.number,
-        path=file if file is not None and file.exists() else None,
+        path=path,
         content_sha256=record.content_sha256,
         size_bytes=record.size_bytes,
         origin=record.origin,
         landed_at=record.landed_at,
         position=record.position,
-        csv=record.csv,
+        csv=record.csv if path is not None else None,
         whole=record.whole,
         ends=record.ends,
     )
