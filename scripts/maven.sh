@@ -4,13 +4,14 @@
 #   scripts/maven.sh kafka          fills .cache/kafka (KAFKA_CACHE names another folder); does nothing when all is there
 #   scripts/maven.sh opensearch     likewise (OPENSEARCH_CACHE)
 #   scripts/maven.sh spark_kafka    likewise (SPARK_KAFKA_CACHE): what Spark reads Kafka with
+#   scripts/maven.sh spark_delta    likewise (SPARK_DELTA_CACHE): what Spark reads Delta tables with
 #
 # From $MAVEN_CENTRAL, the address of a Maven repository, where it is set (curl); else by Maven and its own settings
 # (mvn). Each archive must have the SHA-256 that the list says.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-name=${1:?name a list: kafka, opensearch, spark_kafka}
+name=${1:?name a list: kafka, opensearch, spark_kafka, spark_delta}
 list=$here/$name-jars.txt
 eval "folder=\${$(echo "$name" | tr a-z A-Z)_CACHE:-$here/../.cache/$name}"
 mkdir -p "$folder"

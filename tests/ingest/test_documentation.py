@@ -1,6 +1,10 @@
 """The pages about derived tables and about readers tell the truth: their snippets run over one lake."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +20,8 @@ from trunkline.settings.lake import LakeSettings
 from trunkline.spec import UseCase
 
 DOCS = Path(__file__).parents[2] / "docs"
+MAVEN = DOCS.parent / "scripts" / "maven.sh"
+ON_SPARK = "pyspark with delta"
 SNIPPET = re.compile(r"(?:<!-- needs: ([^>]*) -->\n)?```(python|sql)\n(.*?)```", re.DOTALL)
 
 
@@ -73,23 +79,60 @@ PRINTED = {
     "deltalake, pandas": "5 1\n",
     "polars, deltalake": "5\n",
     "duckdb, deltalake": "[(5, 230)]\n",
-    "pyspark with delta": "",
+    ON_SPARK: "5\n",
     "trunkline": "5\n",
 }
 
 
+def python_of(page: str, *, on_spark: bool) -> list[tuple[str, str]]:
+    """What each snippet needs, and its code."""
+    found = [(needs, code) for needs, language, code in snippets(page) if language == "python"]
+    return [one for one in found if (one[0] == ON_SPARK) == on_spark]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("needs", "code"), [one[::2] for one in snippets("consume.md") if one[1] == "python"])
+@pytest.mark.parametrize(("needs", "code"), python_of("consume.md", on_spark=False))
 def test_readers_find_the_current_rows(
     needs: str, code: str, busy: tuple[Lake, UseCase], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if needs == "pyspark with delta":
-        pytest.skip("Delta for Spark is a Java package from Maven, which tests do not download")
     missing = [name for name in needs.split(", ") if find_spec(name) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
     run(code, "consume.md")
     assert capsys.readouterr().out == PRINTED[needs]
+
+
+@pytest.fixture(scope="module")
+def spark_with_delta() -> list[str]:
+    """The command that submits to Spark with Delta's own package; skips the test where one of them cannot be had."""
+    pyspark = pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'trunkline[spark]'")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    fetched = subprocess.run([MAVEN, "spark_delta"], capture_output=True, text=True, check=False)
+    if fetched.returncode:
+        pytest.skip(f"Delta for Spark could not be fetched: {fetched.stderr.strip()[-300:]}")
+    folder = Path(os.environ.get("SPARK_DELTA_CACHE") or MAVEN.parents[1] / ".cache" / "spark_delta")
+    submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
+    jars = ",".join(sorted(map(str, folder.glob("*.jar"))))
+    return [str(submit), "--master", "local[1]", "--jars", jars, "--conf", "spark.ui.enabled=false"]
+
+
+@pytest.mark.spark
+def test_spark_with_its_own_delta_finds_the_current_rows(
+    busy: tuple[Lake, UseCase], spark_with_delta: list[str], tmp_path: Path
+) -> None:
+    ((_, code),) = python_of("consume.md", on_spark=True)
+    (tmp_path / "read.py").write_text(code)
+    variables = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    done = subprocess.run(
+        [*spark_with_delta, "read.py"],
+        cwd=tmp_path,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, PRINTED[ON_SPARK]), done.stderr[-3000:]
 
 
 def test_the_sql_for_other_engines_gives_the_same(busy: tuple[Lake, UseCase]) -> None:
