@@ -58,7 +58,8 @@ def ingest_end(  # noqa: PLR0913 - what one batch needs
 ) -> Ingested:
     """Write down which keys are gone.
 
-    There are none where the contract has no key or no flag that says so, nor where a later whole has ended.
+    There are none where nothing came before the whole, where the contract has no key or no flag that says so, and
+    where a later whole has ended.
 
     Args:
         end: The piece that ends a whole.
@@ -113,7 +114,9 @@ def _commit(end: Landed, batch: Batch, *, landing: Landing, lake: Lake, limits: 
     nothing = Committed(None, batch.run_id, 0)
     pieces = landing.pieces(end.source)
     later = [piece for piece in pieces if piece.number > end.number]
-    if any(piece.ends for piece in later) or not all(map(lake.exists, (table, RECEIPTS))):
+    parts = [piece for piece in pieces if piece.whole == end.whole and piece.number < end.number]
+    is_first = min((piece.number for piece in parts), default=end.number) == 1
+    if is_first or any(piece.ends for piece in later) or not all(map(lake.exists, (table, RECEIPTS))):
         return nothing
     said = _said(end, batch, landing=landing, lake=lake, limits=limits)
     if not contract.table.key or contract.table.deleted is None or said.get(contract.table.deleted) is not True:
@@ -124,10 +127,9 @@ def _commit(end: Landed, batch: Batch, *, landing: Landing, lake: Lake, limits: 
         lake.staged(table, lake_rows_schema(contract)) as gone,
     ):
         try:
-            for part in pieces:
-                if part.whole == end.whole and part.number < end.number:
-                    for rows in _typed(part, batch, landing=landing, lake=lake, limits=limits):
-                        held.write(rows.select(key).drop_null())
+            for part in parts:
+                for rows in _typed(part, batch, landing=landing, lake=lake, limits=limits):
+                    held.write(rows.select(key).drop_null())
             held.finish()
             point("gone.after_keys")
             read = {name: lake.read(name, schema=schema) for name, schema in _schemas(batch.target).items()}

@@ -118,12 +118,24 @@ def test_a_purged_log_is_told_with_what_to_do(calls: "Database", puller: "Puller
     assert puller.rows() == []
 
 
-@pytest.mark.parametrize("statement", ["TRUNCATE calls", "TRUNCATE TABLE `calls`", "DROP TABLE calls"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "TRUNCATE calls",
+        "TRUNCATE TABLE `calls`",
+        "DROP TABLE calls",
+        "ALTER TABLE calls ADD COLUMN m int, RENAME TO gone",
+        "ALTER TABLE calls TRUNCATE PARTITION low",
+    ],
+)
 def test_an_emptied_table_asks_for_a_new_snapshot(statement: str, calls: "Database", puller: "Puller") -> None:
     calls.run("CREATE TABLE recalls (n int)")
+    calls.run("ALTER TABLE calls PARTITION BY RANGE (call_id) (PARTITION low VALUES LESS THAN (9))")
     calls.run("INSERT INTO calls VALUES (1, 'a')")
     puller.rows()
     calls.run("TRUNCATE recalls")
+    calls.run("ALTER TABLE calls RENAME COLUMN note TO notes, COMMENT 'RENAME TO DROP PARTITION'")
+    calls.run("ALTER TABLE recalls RENAME TO others")
     assert puller.rows() == []
     calls.run(statement)
     with pytest.raises(SourceError, match="emptied") as caught:

@@ -1,11 +1,18 @@
 """Logical replication of a real PostgreSQL: every change once, in the order of the commits."""
 
-from collections.abc import Callable
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.servers.processes import program
 
 from trunkline.errors import SourceError
+from trunkline.ingest.sources.cdc import postgres
 
 if TYPE_CHECKING:
     from tests.ingest.sql.conftest import Database, Puller, Row
@@ -173,6 +180,28 @@ def test_a_unique_index_may_be_the_key(postgresql: "Database", make_puller: Make
     assert puller.said(puller.rows()) == [("delete", "1", None), ("update", "2", "a")]
 
 
+def test_a_key_that_was_renamed_since_its_change_is_still_the_key(calls: "Database", puller: "Puller") -> None:
+    calls.run("INSERT INTO calls VALUES (1, 'a')")
+    puller.rows()
+    calls.run("UPDATE calls SET call_id = 2")
+    calls.run("ALTER TABLE calls RENAME COLUMN call_id TO id")
+    assert puller.said(puller.rows()) == [("delete", "1", None), ("update", "2", "a")]
+
+
+def test_a_table_that_was_made_anew_asks_for_a_new_snapshot(calls: "Database", make_puller: MakePuller) -> None:
+    calls.run("CREATE PUBLICATION everything FOR ALL TABLES")
+    calls.run("INSERT INTO calls VALUES (1, 'a'), (2, 'b')")
+    puller = make_puller(calls, publication="everything")
+    puller.rows()
+    calls.run("DROP TABLE calls; CREATE TABLE calls (call_id int PRIMARY KEY, note text)")
+    calls.run("INSERT INTO calls VALUES (2, 'c')")
+    with pytest.raises(SourceError, match="made anew") as caught:
+        puller.rows()
+    assert "snapshot = 2" in caught.value.next_step
+    puller.declared["snapshot"] = 2
+    assert puller.said(puller.rows()) == [("snapshot", "2", "c")]
+
+
 def test_a_slot_that_is_gone_is_told_with_what_to_do(calls: "Database", puller: "Puller") -> None:
     calls.run("INSERT INTO calls VALUES (1, 'a')")
     puller.rows()
@@ -190,6 +219,45 @@ def test_a_slot_that_is_gone_is_told_with_what_to_do(calls: "Database", puller: 
     with pytest.raises(SourceError, match="is gone") as again:
         puller.rows()
     assert "__SNAPSHOT=3 trunkline ingest" in again.value.next_step
+
+
+@contextmanager
+def held(database: "Database", slot: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """Let another process hold a slot, and tell the server nothing that would move it on."""
+    said = ["-o", "proto_version=1", "-o", f"publication_names={slot}", "-f", os.devnull, "-s", "0", "-F", "0"]
+    command = [program("pg_recvlogical", "postgresql"), "-d", database.url, "-S", slot, "--start", *said]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 30
+        while not is_active(database, slot):
+            assert time.monotonic() < until
+            threading.Event().wait(0.05)
+        yield process
+        process.kill()
+
+
+def is_active(database: "Database", slot: str) -> bool:
+    import psycopg
+
+    with psycopg.connect(database.url) as look:
+        found = look.execute("SELECT active FROM pg_replication_slots WHERE slot_name = %s", (slot,)).fetchone()
+    return found == (True,)
+
+
+def test_a_slot_that_a_killed_pull_still_holds_is_waited_for(calls: "Database", puller: "Puller") -> None:
+    calls.run("INSERT INTO calls VALUES (1, 'a')")
+    puller.rows()
+    calls.run("INSERT INTO calls VALUES (2, 'b')")
+    with held(calls, puller.slot_of(calls)) as other:
+        threading.Timer(0.5, other.kill).start()
+        assert puller.said(puller.rows()) == [("insert", "2", "b")]
+
+
+def test_a_slot_that_stays_in_use_is_told(calls: "Database", puller: "Puller", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "_FREE_WITHIN_S", 0.2)
+    puller.rows()
+    with held(calls, puller.slot_of(calls)), pytest.raises(SourceError, match="is in use") as caught:
+        puller.rows()
+    assert "one source, one slot" in caught.value.next_step
 
 
 def test_a_slot_that_somebody_moved_on_is_told(calls: "Database", puller: "Puller") -> None:

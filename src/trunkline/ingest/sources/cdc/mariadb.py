@@ -37,9 +37,15 @@ _UUIDS: Final = (
     "SELECT column_name FROM information_schema.columns"
     " WHERE table_schema = %s AND table_name = %s AND data_type = 'uuid'"
 )
+_QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'|/\*.*?\*/", re.DOTALL)
 _EMPTIED: Final = re.compile(
-    r"^\s*(?:/\*.*?\*/\s*)*(?:TRUNCATE|DROP\s+TABLE|RENAME\s+TABLE)\b(.*)", re.IGNORECASE | re.DOTALL
+    r"^\s*(?:TRUNCATE|DROP\s+TABLE|RENAME\s+TABLE"
+    r"|ALTER\s+(?:ONLINE\s+|IGNORE\s+)*TABLE(?=.*\b(?:RENAME\s+(?!COLUMN\b|INDEX\b|KEY\b|CONSTRAINT\b)"
+    r"|(?:DROP|TRUNCATE|EXCHANGE|CONVERT)\s+PARTITION\b|(?:DISCARD|IMPORT)\s+TABLESPACE\b)))\b(.*)",
+    re.IGNORECASE | re.DOTALL,
 )
+"""Statements that may take rows and name none, without what is quoted in them."""
+
 _IDS: Final = 1 << 30
 
 
@@ -178,7 +184,7 @@ class MariadbReader(FollowedTable[MariadbChanges]):
         try:
             for event in stream:
                 if log.is_emptied(event):
-                    raise self.lost("the table was emptied, dropped or renamed, which names no rows")
+                    raise self.lost("the table, or a part of it, was emptied, dropped or renamed, which names no rows")
                 for change, before in log.changes(event, stream.log_file):
                     yield from pieces.add(change, before.position)
         except pymysql.OperationalError as error:
@@ -260,7 +266,7 @@ class _Log:
 
         if not isinstance(event, QueryEvent):
             return False
-        found = _EMPTIED.match(str(event.query))
+        found = _EMPTIED.match(_QUOTED.sub(" ", str(event.query)))
         if found is None:
             return False
         bare = re.sub(r"[`\"]", "", found[1]).lower()

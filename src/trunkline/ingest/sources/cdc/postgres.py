@@ -5,7 +5,7 @@ ahead was moved by somebody else, or made anew, and changes are missing.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +43,7 @@ _PEEK: Final = (
     "SELECT data FROM pg_logical_slot_peek_binary_changes(%s, %s::pg_lsn, %s::int,"
     " 'proto_version', '1', 'publication_names', %s)"
 )
+_FREE_WITHIN_S: Final = 30.0
 _IDENTITY: Final = "SELECT relreplident FROM pg_class WHERE oid = %s::oid"
 _KEY: Final = (
     "SELECT a.attname FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid"
@@ -76,10 +77,11 @@ class _Place:
     lsn: int
     within: int
     reading: Reading
+    oid: int
 
     @property
     def log(self) -> Position:
-        return {"lsn": _lsn(self.lsn), "within": self.within}
+        return {"lsn": _lsn(self.lsn), "within": self.within, "oid": self.oid}
 
     @property
     def position(self) -> Position:
@@ -110,12 +112,12 @@ class PostgresReader(FollowedTable[PostgresChanges]):
         with told(self._address, where=self._declared.table), session(self._address) as connection:
             self._demand_log(connection)
             oid = self._table(connection)
-            place = self._place(connection, position)
+            place = self._place(connection, position, oid)
             pieces = ChangePieces(folder, origin=self.origin, most_rows=self._declared.piece_rows)
             if not place.reading.is_ended:
                 yield from self._rows(connection, place, pieces)
-                place = _Place(place.lsn, 0, Reading(self._snapshot))
-            yield from self._changes(connection, oid, place, pieces)
+                place = _Place(place.lsn, 0, Reading(self._snapshot), oid)
+            yield from self._changes(connection, place, pieces)
 
     # -- where to go on
 
@@ -161,9 +163,8 @@ class PostgresReader(FollowedTable[PostgresChanges]):
             )
         return int(str(oid))
 
-    def _place(self, connection: "Connection", position: Position | None) -> _Place:
-        goes_on = self._goes_on(position)
-        found = connection.exec_driver_sql(_SLOT, (self._slot,)).first()
+    def _place(self, connection: "Connection", position: Position | None, oid: int) -> _Place:
+        goes_on, found = self._goes_on(position), self._free_slot(connection)
         if position is None or not goes_on:
             is_lost = found is not None and found[1] == "lost"
             if found is not None and not is_lost:
@@ -174,9 +175,12 @@ class PostgresReader(FollowedTable[PostgresChanges]):
                 found = None
             if found is None:
                 connection.exec_driver_sql("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (self._slot,))
-                found = connection.exec_driver_sql(_SLOT, (self._slot,)).one()
-            return _Place(self._usable(found), 0, Reading(self._snapshot, is_read=False, is_ended=False))
-        place = _Place(_number(position["lsn"]), int(position["within"] or 0), Reading.of(position, self._snapshot))
+                found = self._free_slot(connection)
+            return _Place(self._usable(found), 0, Reading(self._snapshot, is_read=False, is_ended=False), oid)
+        reading = Reading.of(position, self._snapshot)
+        place = _Place(_number(position["lsn"]), int(position["within"] or 0), reading, oid)
+        if position.get("oid", oid) != oid:
+            raise self.lost("the table was dropped and made anew, which names no rows")
         if found is None:
             raise self.lost(f"the replication slot {self._slot!r} is gone")
         if found[1] == "lost":
@@ -184,6 +188,22 @@ class PostgresReader(FollowedTable[PostgresChanges]):
         if self._usable(found) > place.lsn:
             raise self.lost(f"the replication slot {self._slot!r} was made anew, or moved on by somebody else")
         return place
+
+    def _free_slot(self, connection: "Connection") -> tuple[object, ...] | None:
+        """Look the slot up; while the server decodes for a pull that was killed, that one holds it: wait for it."""
+        from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+        def look() -> tuple[object, ...] | None:
+            found = connection.exec_driver_sql(_SLOT, (self._slot,)).first()
+            return None if found is None else tuple(found)
+
+        tries = Retrying(
+            retry=retry_if_result(lambda found: found is not None and found[2] == "t"),
+            stop=stop_after_delay(_FREE_WITHIN_S),
+            wait=wait_fixed(0.1),
+            retry_error_callback=lambda _: look(),
+        )
+        return tries(look)
 
     def _usable(self, found: "Mapping[int, object] | object") -> int:
         lsn, _, active, plugin = found  # type: ignore[misc]  # a row of four columns
@@ -211,13 +231,13 @@ class PostgresReader(FollowedTable[PostgresChanges]):
 
     # -- changes
 
-    def _changes(self, connection: "Connection", oid: int, place: _Place, pieces: ChangePieces) -> Iterator[Pulled]:
+    def _changes(self, connection: "Connection", place: _Place, pieces: ChangePieces) -> Iterator[Pulled]:
         end = str(connection.exec_driver_sql("SELECT pg_current_wal_flush_lsn()").scalar_one())
-        key = frozenset(row[0] for row in connection.exec_driver_sql(_KEY, (str(oid),)))
+        key = frozenset(row[0] for row in connection.exec_driver_sql(_KEY, (str(place.oid),)))
         most: int | None = self._declared.piece_rows
         while True:
             self._move_on(connection, place.lsn)
-            log = _Log(oid, key, place, self)
+            log = _Log(key, place, self)
             connection.exec_driver_sql("BEGIN")
             streaming = connection.execution_options(stream_results=True, max_row_buffer=FETCHED_ROWS)
             result = streaming.exec_driver_sql(_PEEK, (self._slot, end, most, f'"{self._publication}"'))
@@ -257,8 +277,8 @@ class PostgresReader(FollowedTable[PostgresChanges]):
 class _Log:
     """Follows the messages of a slot from a place on."""
 
-    def __init__(self, oid: int, key: frozenset[str], place: _Place, reader: PostgresReader) -> None:
-        self._oid, self._key, self._reader = oid, key, reader
+    def __init__(self, key: frozenset[str], place: _Place, reader: PostgresReader) -> None:
+        self._oid, self._key, self._reader = place.oid, key, reader
         self.place = place
         self.is_new = False
         self._skipped = place.within
@@ -276,13 +296,13 @@ class _Log:
         elif self._begin is None:  # landed before; the slot was not moved on yet
             return
         elif isinstance(message, Commit):
-            self.place = _Place(message.end_lsn, 0, self.place.reading)
+            self.place = replace(self.place, lsn=message.end_lsn, within=0)
             self._skipped = 0
         elif isinstance(message, Truncate) and self._oid in message.oids:
             raise self._reader.lost("the table was emptied by TRUNCATE, which names no rows")
         elif isinstance(message, RowChange) and message.oid == self._oid:
             for change in self._told(message, self._begin):
-                before = _Place(self.place.lsn, self._within, self.place.reading)
+                before = replace(self.place, within=self._within)
                 self._within += 1
                 if self._within > self._skipped:
                     self.is_new = True
@@ -316,7 +336,10 @@ class _Log:
                 next_step=f"ALTER TABLE ... REPLICA IDENTITY FULL, then a new snapshot ({self._reader.name})",
             )
         if old is not None and any(
-            before != after for name, before, after in zip(relation.columns, old, new, strict=True) if name in self._key
+            before != after
+            for name, before, after in zip(relation.columns, old, new, strict=True)
+            # a row that is not whole is its key, by whatever names the log has for it
+            if (name in self._key if message.is_whole else before is not None)
         ):
             yield change(old, "delete", self._within)
         yield change(new, message.operation, self._within)
