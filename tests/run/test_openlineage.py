@@ -13,6 +13,11 @@ import pytest
 
 pytest.importorskip("openlineage.client", reason="the extra `lineage` is not installed")
 
+from trunkline.contracts.records import Receipt
+from trunkline.run import Workspace
+from trunkline.run.watch_events import watch_events
+from trunkline.settings import Settings
+
 Trunkline = Callable[..., tuple[int, str, str]]
 
 
@@ -208,3 +213,87 @@ def test_nothing_is_told_unasked(
 ) -> None:
     monkeypatch.setattr("trunkline.run.openlineage._transports", lambda _settings: pytest.fail("asked for"))
     assert ingested(trunkline, source, tmp_path / "w")[0] == 0
+
+
+def test_each_turn_of_a_watch_is_told_as_an_ingest_step(
+    trunkline: Trunkline, source: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_LINEAGE__OPENLINEAGE_URL", server.url)
+    monkeypatch.setattr("trunkline.ingest.watching._MOST_AT_ONCE", 1)  # each file is a turn of its own
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    path = spoiled(source, inbox / "a.csv")
+    (inbox / "broken.csv").write_text("subscriber,other\n1,2\n")
+    watch = ["watch", "leavers", inbox, "--once", "--settle", "0", "--workspace", tmp_path / "w", "--json"]
+    code, out, err = trunkline(*watch)
+    assert code == 2, err
+    for event in server.events:
+        assert_valid(event)
+        assert event["job"]["name"] == "leavers.ingest"
+    assert [event["eventType"] for event in server.events] == ["START", "COMPLETE", "START", "FAIL"]
+    runs = [event["run"]["runId"] for event in server.events]
+    assert runs[0] == runs[1] != runs[2] == runs[3]
+    assert len({json.dumps(event["run"]["facets"]["parent"]["run"]) for event in server.events}) == 1
+    (taken,) = server.events[1]["inputs"]
+    assert taken["name"] == str(path)
+    (receipt,) = [one["receipt"] for one in json.loads(out)["files"] if one["receipt"]]
+    assert taken["inputFacets"]["dataQualityMetrics"]["rowCount"] == receipt["read"] == 501
+    assert {one["name"] for one in server.events[1]["outputs"]} == {"leavers.subscribers", "platform.quarantine"}
+    assert server.events[3]["run"]["facets"]["errorMessage"]["message"].startswith("SchemaError: the source lacks")
+
+
+def test_a_watch_leaves_a_server_alone_that_fails(
+    trunkline: Trunkline, source: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.status = 500
+    monkeypatch.setenv("TRUNKLINE_LINEAGE__OPENLINEAGE_URL", server.url)
+    monkeypatch.setattr("trunkline.ingest.watching._MOST_AT_ONCE", 1)
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    for name in ("a.csv", "b.csv", "c.csv"):
+        (inbox / name).write_bytes(source.read_bytes())
+    code, _, err = trunkline("watch", "leavers", inbox, "--once", "--settle", "0", "--workspace", tmp_path / "w")
+    assert code == 0, err
+    assert len(server.events) == 1
+
+
+def test_the_chunks_of_a_watched_topic_are_told_together(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, environment: None
+) -> None:
+    seconds = 0.0
+    monkeypatch.setattr("trunkline.run.watch_events.monotonic", lambda: seconds)
+    settings = Settings.model_validate({"workspace": tmp_path / "w", "lineage": {"openlineage_url": server.url}})
+    with Workspace(settings) as workspace:
+        usecase = workspace.usecase("leavers")
+        receipt = Receipt.model_construct(
+            usecase="leavers",
+            dataset="subscribers",
+            source="kafka://broker:9092/calls",
+            reasons="{}",
+            read=2,
+            accepted=2,
+            quarantined=0,
+            duplicates=0,
+            table_version=1,
+        )
+        with watch_events(workspace, usecase, run_id="r") as events:
+            events.took(receipt)
+            events.took(receipt)
+            seconds = 59.0
+            events.end(after_s=60.0)
+            assert [event["eventType"] for event in server.events] == ["START"]
+            seconds = 61.0
+            events.end(after_s=60.0)
+            events.took(receipt)
+
+        def lost() -> None:
+            with watch_events(workspace, usecase, run_id="r") as events:
+                events.took(receipt)
+                raise ValueError("lost")
+
+        with pytest.raises(ValueError, match="lost"):
+            lost()
+    assert [event["eventType"] for event in server.events] == ["START", "COMPLETE"] * 2 + ["START", "FAIL"]
+    inputs, outputs = server.events[1]["inputs"], server.events[1]["outputs"]
+    assert [(one["namespace"], one["name"]) for one in inputs] == [("kafka://broker:9092", "calls")] * 2
+    assert [one["outputFacets"]["outputStatistics"]["rowCount"] for one in outputs] == [4]

@@ -19,6 +19,7 @@ from trunkline.run.notifying import announce
 from trunkline.run.resolving import Handed, file_dataset
 from trunkline.run.source_health import look_after_sources
 from trunkline.run.taking import take
+from trunkline.run.watch_events import watch_events
 from trunkline.run.windowing import refresh_windows
 from trunkline.spec.sources import FolderSource
 
@@ -75,6 +76,7 @@ def watch_folder(
     Raises:
         SourceError: The folder is not there.
         InputError: The archive is the folder itself.
+        MissingExtraError: The settings want OpenLineage events, and the client is not installed.
         UnknownNameError: There is no such dataset.
         BusyError: Another process watches the folder for the same use case.
         WorldError: The lake did not take the rows; start the watch again, nothing is lost.
@@ -109,12 +111,14 @@ def watch_folder(
         archives = {path for path in paths if is_archive(path)}
         nonlocal came
         came = True
+        events.begin()
         try:
             for outcome in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):
                 assert outcome.handed.path is not None, "a folder has nothing but files"
                 path = left[outcome.handed.path]
                 receipt = None if outcome.ingested is None else outcome.ingested.receipt
                 arrived.setdefault(path, []).append(Arrived(path, receipt, outcome.error, outcome.member))
+                events.took(receipt, outcome.error)
                 if path not in archives:
                     del left[outcome.handed.path]
                     yield _taken(path, arrived[path])
@@ -122,6 +126,7 @@ def watch_folder(
             for path in left.values():
                 arrived.setdefault(path, []).append(Arrived(path, None, error))
         yield from (_taken(path, arrived[path]) for path in left.values())
+        events.end()
         refresh_tables(
             usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
         )
@@ -132,7 +137,10 @@ def watch_folder(
 
     digest = hashlib.sha256(str(declared.path.resolve()).encode()).hexdigest()[:_DIGITS]
     lock = workspace.folder("locks") / f"watch-{usecase.name}-{digest}.lock"
-    with held(lock, what=f"watch of {declared.path} for {usecase.name!r}", clock=workspace.clock):
+    with (
+        held(lock, what=f"watch of {declared.path} for {usecase.name!r}", clock=workspace.clock),
+        watch_events(workspace, usecase, run_id=run_id) as events,
+    ):
         for taken in watch(declared, take_files, stop=stop, clock=workspace.clock, once=once):
             yield from arrived.pop(taken.path)
         if once and not came:

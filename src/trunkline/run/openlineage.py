@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from openlineage.client.generated.base import DatasetFacet, RunFacet
     from openlineage.client.transport import Transport
 
-    from trunkline.run.steps import StepContext
+    from trunkline.run.workspace import Workspace
+    from trunkline.spec import UseCase
 
 __all__ = ["StepEvents", "run_uuid", "step_events"]
 
@@ -46,24 +47,30 @@ def run_uuid(*parts: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, "/".join(("trunkline", *parts))))
 
 
-def step_events(context: "StepContext") -> "StepEvents | None":
+def step_events(workspace: "Workspace", usecase: "UseCase", *, run_id: str, part: str = "") -> "StepEvents | None":
     """Open what sends the events of a run; None where the settings want none.
+
+    Args:
+        workspace: Its settings say where to.
+        usecase: The use case of the run.
+        run_id: The run.
+        part: Which turn of a run that repeats its step; empty where it has one of each.
 
     Raises:
         MissingExtraError: The settings want events, and the client is not installed.
     """
-    settings = context.workspace.settings.lineage
+    settings = workspace.settings.lineage
     if not settings.openlineage_url and settings.openlineage_file is None:
         return None
-    usecase = context.usecase
     tables = {usecase.table_name(name): contract for name, contract in usecase.datasets.items()}
     return StepEvents(
         settings,
-        run_id=context.run_id,
+        run_id=run_id,
+        part=part,
         usecase=usecase.name,
-        lake=context.workspace.lake.root,
+        lake=workspace.lake.root,
         contracts={**RECORDS, **tables},
-        clock=context.workspace.clock,
+        clock=workspace.clock,
     )
 
 
@@ -73,6 +80,7 @@ class StepEvents:
     Args:
         settings: Where to.
         run_id: The run.
+        part: Which turn of a run that repeats its step; empty where it has one of each.
         usecase: Its use case.
         lake: The lake's root.
         contracts: Lake table to contract, for the schemas.
@@ -87,6 +95,7 @@ class StepEvents:
         settings: LineageSettings,
         *,
         run_id: str,
+        part: str,
         usecase: str,
         lake: str,
         contracts: Mapping[str, type[Contract]],
@@ -94,9 +103,14 @@ class StepEvents:
     ) -> None:
         self._transports = _transports(settings)
         self._namespace = settings.openlineage_namespace
-        self._run_id, self._usecase, self._lake = run_id, usecase, lake
+        self._run_id, self._part, self._usecase, self._lake = run_id, part, usecase, lake
         self._contracts, self._clock = contracts, clock
         self._step: str | None = None
+
+    @property
+    def is_silenced(self) -> bool:
+        """Whether all that it sent by has failed, so that it sends no more."""
+        return not self._transports
 
     def started(self, step: str) -> None:
         """Tell that a step begins."""
@@ -169,7 +183,7 @@ class StepEvents:
         from openlineage.client.generated.processing_engine_run import ProcessingEngineRunFacet
 
         run: Run = Run(
-            run_uuid(self._run_id, step),
+            run_uuid(self._run_id, step, *([self._part] if self._part else [])),
             facets={
                 "parent": ParentRunFacet(
                     ParentRun(run_uuid(self._run_id)), ParentJob(self._namespace, self._usecase), producer=_PRODUCER

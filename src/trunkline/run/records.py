@@ -159,7 +159,7 @@ class Recorder:
         self._arguments = arguments
         self._silent = silent
         self._started = False
-        self._events = step_events(context)
+        self._events = step_events(context.workspace, context.usecase, run_id=context.run_id)
 
     def start(self, step: "StepName") -> None:
         """Write once that the run has been started, or gone on with, and tell that a step begins."""

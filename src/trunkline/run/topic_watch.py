@@ -16,6 +16,7 @@ from trunkline.run.declared_topics import opened_topic
 from trunkline.run.mqtt_watch import watch_mqtt
 from trunkline.run.spark_watch import watch_by_spark
 from trunkline.run.topic_notes import Looked, TopicNotes
+from trunkline.run.watch_events import TOPIC_EVERY_S, watch_events
 from trunkline.spec.sources import TopicSource
 
 if TYPE_CHECKING:
@@ -47,17 +48,26 @@ def watch_topic(
     Raises:
         InputError: The address is malformed or names no topic, or the cluster refuses this client.
         UnknownNameError: There is no such topic or dataset.
-        MissingExtraError: The extra ``kafka`` or ``mqtt`` is not installed.
+        MissingExtraError: The extra ``kafka``, ``mqtt`` or, for lineage events, ``lineage`` is not installed.
         BusyError: Another process reads the same MQTT subscription, and it is not shared; or Spark reads the topic.
         WorldError: Lake or cluster did not work; start the watch again, nothing is lost.
     """
-    with TopicNotes(workspace, usecase, declared, run_id=run_id) as notes:
+    with (
+        TopicNotes(workspace, usecase, declared, run_id=run_id) as notes,
+        watch_events(workspace, usecase, run_id=run_id) as events,
+    ):
+
+        def looked(*, alone: bool) -> None:
+            notes.looked(alone=alone)
+            events.end(after_s=TOPIC_EVERY_S)
+
         _refuse_contradictions(declared)
         watch = _watch_kafka if declared.reader == "process" else watch_by_spark
         if declared.url.get_secret_value().startswith(MQTT_SCHEMES):
             watch = watch_mqtt
-        for receipt in watch(workspace, usecase, declared, run_id=run_id, stop=stop, once=once, looked=notes.looked):
+        for receipt in watch(workspace, usecase, declared, run_id=run_id, stop=stop, once=once, looked=looked):
             notes.took(receipt)
+            events.took(receipt)
             yield receipt
 
 
