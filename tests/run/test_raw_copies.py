@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import tarfile
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -38,13 +39,26 @@ def looked(folder: Path, name: str, content: bytes, wanted: str, csv: CsvDialect
         (drafts / name).write_bytes(content)
         landing.land("crm", drafts / name, origin="crm", position={"at": 1}, csv=csv)
     sought = Sought(wanted, Call.columns)
-    return [is_there for _, is_there in pieces_with(landing, sought, limits=IngestSettings())]
+    found = pieces_with(landing, sought, limits=IngestSettings(), folder=folder / "unpacked")
+    return [is_there for _, is_there in found]
+
+
+def tar(name: str, content: bytes) -> bytes:
+    """An archive of a file that holds nobody, and of another."""
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w:gz") as archive:
+        for each, inside in (("other.csv", b"a,b\n1,2\n"), (name, content)):
+            info = tarfile.TarInfo(each)
+            info.size = len(inside)
+            archive.addfile(info, io.BytesIO(inside))
+    return sink.getvalue()
 
 
 HELD: dict[str, tuple[str, bytes]] = {
     "white space around a cell": ("a.csv", f"a,b\n1, {WANTED} \n".encode()),
     "another encoding": ("a.csv", f"a,b\n1,{WANTED}\n".encode("utf-16")),
     "packed": ("a.csv.gz", gzip.compress(f"a,b\n1,{WANTED}\n".encode())),
+    "a packed file of an archive": ("a.tgz", tar("deep/a.csv.gz", gzip.compress(f"a,b\n1,{WANTED}\n".encode()))),
     "a line that is no row": ("a.csv", f"a,b\n1,2\n1,x{WANTED}x,3\n".encode()),
     "a header where a row was meant": ("a.csv", f"1,{WANTED}\n1,2\n".encode()),
     "a quotation mark that is never closed": ("a.csv", f'a,b\n1,"{WANTED}\n'.encode()),
@@ -73,6 +87,13 @@ def test_a_number_is_found_however_it_is_spelled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [f"a,b\n1,{WANTED}0\n", f"a,b\n1,x {WANTED}\n"])
 def test_another_identifier_is_left_alone(tmp_path: Path, content: str) -> None:
     assert looked(tmp_path, "a.csv", content.encode(), WANTED) == []
+
+
+def test_what_an_archive_hides_or_holds_of_others(tmp_path: Path) -> None:
+    whole = tar("a.csv", b"a,b\n1,2\n")
+    assert looked(tmp_path / "clear", "a.tgz", whole, WANTED) == []
+    assert looked(tmp_path / "cut", "a.tgz", whole[:-20], WANTED) == [False]
+    assert looked(tmp_path / "nested", "a.tgz", tar("b.zip", b"PK"), WANTED) == [False]
 
 
 def parquet(folder: Path, table: pa.Table) -> bytes:

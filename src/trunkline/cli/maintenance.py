@@ -119,7 +119,7 @@ def _erase(said: str, common: Common) -> int:
         found = erase_person(workspace, kind, value, progress=told)
 
     def text() -> None:
-        if not (found.tables or found.log_records or found.raw_files or found.sources or found.unread):
+        if not any((found.tables, found.log_records, found.raw_files, found.sources, found.unread, found.archived)):
             print(f"nobody was found by that {kind}; nothing was erased")
             return
         gone = [[name, rows] for name, rows in found.tables.items()]
@@ -128,6 +128,8 @@ def _erase(said: str, common: Common) -> int:
             ["where", "rows"],
             [*gone, ["durable log, records", found.log_records], ["landing zone, raw files", found.raw_files]],
         )
+        if found.archived:
+            print(f"removed from the archives of watched folders: {', '.join(found.archived)}")
         for title, left in (
             ("models that learned from these rows", found.models),
             ("files as handed over", found.files),

@@ -188,6 +188,7 @@ def watch(
     clock: Callable[[], datetime],
     rescan_s: float = 30.0,
     once: bool = False,
+    archiving: Callable[[Path, Path], None] = lambda _path, _target: None,
 ) -> Iterator[Taken]:
     """Take in what is in a folder and what comes.
 
@@ -198,6 +199,7 @@ def watch(
         clock: Gives the current instant, for the day in the archive.
         rescan_s: Longest time between two looks at the folder, in seconds.
         once: End when everything that is there has been taken in, rather than wait for more.
+        archiving: Told, before a file is moved into the archive, where it lies and where it will lie.
 
     Yields:
         Each file that was handed to ``take``; one that is done was put away by then, where that is wanted.
@@ -219,7 +221,7 @@ def watch(
                     if taken.again:
                         arrivals.give_again(taken.path)
                     elif taken.is_done and arrivals.is_as_given(taken.path):  # what came in its place stays
-                        _put_away(taken.path, declared, clock=clock)
+                        _put_away(taken.path, declared, clock=clock, archiving=archiving)
                     yield taken
                 continue
             due = arrivals.due_in(monotonic())
@@ -270,20 +272,19 @@ def _wait(notices: "queue.SimpleQueue[None]", *, stop: Event, seconds: float) ->
         return
 
 
-def _put_away(path: Path, declared: FolderSource, *, clock: Callable[[], datetime]) -> None:
+def _put_away(
+    path: Path, declared: FolderSource, *, clock: Callable[[], datetime], archiving: Callable[[Path, Path], None]
+) -> None:
     """Archive or remove a file that was taken in, and its marker; doing it again does no harm."""
     point("watch.before_move")
     if declared.afterwards == "archive" and declared.archive is not None:
         day = declared.archive / f"{clock():%Y-%m-%d}"
         day.mkdir(parents=True, exist_ok=True)
         target = day / path.name
-        if target.exists():
-            if _digest(target) == _digest(path):
-                path.unlink()
-            else:
-                _move(path, day / f"{path.stem}-{_digest(path)[:12]}{path.suffix}")
-        else:
-            _move(path, target)
+        if target.exists() and _digest(target) != _digest(path):
+            target = day / f"{path.stem}-{_digest(path)[:12]}{path.suffix}"
+        archiving(path, target)
+        _move(path, target)
     elif declared.afterwards == "delete":
         path.unlink(missing_ok=True)
     if declared.afterwards != "keep" and declared.done_marker:

@@ -14,6 +14,7 @@ from trunkline.ingest.archives import is_archive
 from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.watching import Taken, watch
 from trunkline.lake.locks import held
+from trunkline.run.archived import ArchivedFiles
 from trunkline.run.attempts import Attempts
 from trunkline.run.notifying import announce
 from trunkline.run.resolving import Handed, file_dataset
@@ -135,13 +136,20 @@ def watch_folder(
         )
         look_after()
 
+    archived = ArchivedFiles(workspace.root)
+
+    def archiving(path: Path, target: Path) -> None:
+        tables = {f"{one.receipt.usecase}.{one.receipt.dataset}" for one in arrived[path] if one.receipt is not None}
+        csv = workspace.settings.ingest.with_dialect(declared.csv).csv
+        archived.note(path, target, tables=tables, csv=csv)
+
     digest = hashlib.sha256(str(declared.path.resolve()).encode()).hexdigest()[:_DIGITS]
     lock = workspace.folder("locks") / f"watch-{usecase.name}-{digest}.lock"
     with (
         held(lock, what=f"watch of {declared.path} for {usecase.name!r}", clock=workspace.clock),
         watch_events(workspace, usecase, run_id=run_id) as events,
     ):
-        for taken in watch(declared, take_files, stop=stop, clock=workspace.clock, once=once):
+        for taken in watch(declared, take_files, stop=stop, clock=workspace.clock, once=once, archiving=archiving):
             yield from arrived.pop(taken.path)
         if once and not came:
             _note_nothing(workspace, usecase, declared, dataset=dataset, run_id=run_id)

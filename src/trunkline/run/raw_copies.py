@@ -21,6 +21,7 @@ from trunkline.contracts.kinds import Malformed
 from trunkline.contracts.privacy import Form, canonical
 from trunkline.errors import InputError, SourceError, TrunklineError
 from trunkline.ingest import open_file
+from trunkline.ingest.archives import is_archive, members
 from trunkline.ingest.byte_stream import PACKINGS, ByteStream
 from trunkline.ingest.landing import Landed, Landing
 from trunkline.ingest.raw import RawFile
@@ -29,10 +30,11 @@ from trunkline.settings.ingest import IngestSettings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Sought", "pieces_with"]
+__all__ = ["Sought", "is_in_file", "pieces_with"]
 
 _TOLD_DIGITS: Final = 7
-_ANY_RATIO: Final = 1 << 40
+_ANY: Final = 1 << 40
+_AS_LARGE_AS_IT_IS: Final = {"max_expanded_ratio": _ANY, "max_expanded_gb": _ANY, "max_archive_files": _ANY}
 _BLOCK_BYTES: Final = 1 << 20
 _SPREADSHEETS: Final = (".xlsx", ".xls", ".xlsb", ".ods")
 _OPAQUE: Final = (".parquet", ".avro", *_SPREADSHEETS)
@@ -108,13 +110,16 @@ class Sought:
         )
 
 
-def pieces_with(landing: Landing, sought: Sought, *, limits: IngestSettings) -> Iterator[tuple[Landed, bool]]:
+def pieces_with(
+    landing: Landing, sought: Sought, *, limits: IngestSettings, folder: Path
+) -> Iterator[tuple[Landed, bool]]:
     """Look through every piece of a landing zone that has its file, of all sources, taken in or not.
 
     Args:
         landing: The landing zone of a dataset.
         sought: The identifier.
         limits: How long and wide a file may be to be read by its form; how far it unpacks is not limited here.
+        folder: Where the files of archives are unpacked, one by one.
 
     Yields:
         A piece, and True where the identifier is in it. False: the piece cannot be seen into (encrypted, damaged, or
@@ -123,34 +128,64 @@ def pieces_with(landing: Landing, sought: Sought, *, limits: IngestSettings) -> 
     Raises:
         TamperedError: A record of the landing zone is damaged.
     """
-    limits = limits.model_copy(update={"max_expanded_ratio": _ANY_RATIO, "max_expanded_gb": _ANY_RATIO})
     for source in landing.sources():
         for piece in landing.pieces(source):
             if piece.path is None:
                 continue
-            found = _is_in_piece(landing, piece, sought, limits)
+            found = _is_in_piece(landing, piece, sought, limits, folder)
             if found is not False:
                 yield piece, found is True
 
 
-def _is_in_piece(landing: Landing, piece: Landed, sought: Sought, limits: IngestSettings) -> bool | None:
+def _is_in_piece(landing: Landing, piece: Landed, sought: Sought, limits: IngestSettings, folder: Path) -> bool | None:
     """Read a piece, decrypted where need be; None where nobody can see into it."""
     with ExitStack() as stack:
         try:
             path = stack.enter_context(landing.lent(piece))
         except InputError:  # its key is lost, or it was changed
             return None
-        return _is_in_file(path, sought, piece.dialect_of(limits))
+        return is_in_file(path, sought, limits=piece.dialect_of(limits), folder=folder)
 
 
-def _is_in_file(path: Path, sought: Sought, limits: IngestSettings) -> bool | None:
-    """Read a file by its form, else as bytes; None where neither shows what is in it."""
+def is_in_file(path: Path, sought: Sought, *, limits: IngestSettings, folder: Path) -> bool | None:
+    """Say whether the identifier is in a file, read by its form, else as bytes; of an archive in any of its files.
+
+    Args:
+        path: The file.
+        sought: The identifier.
+        limits: How long and wide it may be to be read by its form.
+        folder: Where the files of an archive are unpacked, one by one.
+
+    Returns:
+        None where neither its form nor its bytes show what is in it.
+    """
+    limits = limits.model_copy(update=_AS_LARGE_AS_IT_IS)
+    if is_archive(path):
+        return _is_in_archive(path, sought, limits, folder)
     try:
         if any(_is_in_opened(open_file(each, limits=limits), sought) for each in _parts(path, limits)):
             return True
         return _is_in_nested(path, sought)
     except TrunklineError:
         return _is_in_bytes(path, sought, limits)
+
+
+def _is_in_archive(path: Path, sought: Sought, limits: IngestSettings, folder: Path) -> bool | None:
+    is_clear = True
+    try:
+        with closing(members(path, folder=folder, limits=limits)) as found:
+            for member in found:
+                if member.path is None:
+                    is_clear = False
+                    continue
+                is_there = is_in_file(member.path, sought, limits=limits, folder=folder)
+                member.path.unlink()
+                if is_there:
+                    return True
+                is_clear = is_clear and is_there is not None
+    except SourceError:  # it breaks off: what is behind that nobody sees
+        is_clear = False
+    return False if is_clear else None
 
 
 def _parts(path: Path, limits: IngestSettings) -> list[Path]:

@@ -1,6 +1,7 @@
 """Settings of the landing zone: whether raw files are kept, and for how long."""
 
 from datetime import timedelta
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -20,4 +21,9 @@ class LandingSettings(BaseModel, frozen=True, extra="forbid"):
         ge=timedelta(0),
         description="Time for which raw files are kept (days); none keeps them for ever. `trunkline maintain` removes "
         "older ones.",
+    )
+    archived_files: Literal["remove", "list"] = Field(
+        "remove",
+        description="What an erasure does with a file that holds the person and that a watched folder moved into its "
+        "archive: `remove` it as a whole, like a raw copy, or `list` it, where a law demands that the file stays.",
     )

@@ -12,24 +12,62 @@ from trunkline.errors import TrunklineError, UnknownNameError
 from trunkline.ingest.archives import archive_of
 from trunkline.ingest.files import split_sheet
 from trunkline.ingest.landing import FILES
+from trunkline.run.archived import ArchivedFiles
 from trunkline.run.erasing.theirs import Found
-from trunkline.run.raw_copies import Sought, pieces_with
+from trunkline.run.raw_copies import Sought, is_in_file, pieces_with
+from trunkline.run.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
 
-__all__ = ["erase_copies", "erase_raw", "file_of", "look_through", "models_of", "receipts_of", "sources_of"]
+__all__ = [
+    "erase_archived_files",
+    "erase_copies",
+    "erase_raw",
+    "file_of",
+    "look_through",
+    "look_through_archived",
+    "models_of",
+    "receipts_of",
+    "sources_of",
+]
 
 
 def look_through(workspace: "Workspace", table: str, sought: Sought, found: Found) -> None:
     """Find the raw copies of a dataset that hold the person, whether or not a row of theirs is anywhere."""
     landing = workspace.landing(table)
     landing.tidy(older_than=workspace.settings.lake.vacuum_grace)  # copies that a killed process left
-    for piece, is_there in pieces_with(landing, sought, limits=workspace.settings.ingest):
-        if is_there:
-            found.pieces.append((table, piece))
-        else:
-            found.unread.append(str(piece.path))
+    limits = workspace.settings.ingest
+    with scratch_folder(workspace.folder("tmp"), purpose="erasing") as folder:
+        for piece, is_there in pieces_with(landing, sought, limits=limits, folder=folder):
+            if is_there:
+                found.pieces.append((table, piece))
+            else:
+                found.unread.append(str(piece.path))
+
+
+def look_through_archived(workspace: "Workspace", table: str, sought: Sought, found: Found) -> None:
+    """Find the files that hold the person among those that watched folders moved into their archives."""
+    with scratch_folder(workspace.folder("tmp"), purpose="erasing") as folder:
+        for one in ArchivedFiles(workspace.root).of(table):
+            limits = workspace.settings.ingest.model_copy(update={"csv": one.csv})
+            is_there = is_in_file(one.path, sought, limits=limits, folder=folder)
+            if is_there:
+                found.archived[one.path] = one
+            elif is_there is None:
+                found.unread.append(str(one.path))
+
+
+def erase_archived_files(workspace: "Workspace", found: Found) -> None:
+    """Remove the archived files that hold the person; one that is no longer what was moved there stays."""
+    if workspace.settings.landing.archived_files == "list":
+        return
+    for one in found.archived.values():
+        with suppress(FileNotFoundError):
+            if one.is_as_moved:
+                one.path.unlink()
+                ArchivedFiles(workspace.root).forget(one.path)
+                found.archived_gone.append(str(one.path))
 
 
 def receipts_of(workspace: "Workspace", found: Found) -> list[Receipt]:

@@ -12,10 +12,12 @@ from trunkline.publish import Outbox
 from trunkline.run.erasing.archives import erase_archives
 from trunkline.run.erasing.log import erase_log
 from trunkline.run.erasing.origins import (
+    erase_archived_files,
     erase_copies,
     erase_raw,
     file_of,
     look_through,
+    look_through_archived,
     models_of,
     receipts_of,
     sources_of,
@@ -87,10 +89,12 @@ def _erased(
     for table, columns in _columns_by_table(marked).items():
         progress(f"landing zone of {table}", 0.0)
         look_through(workspace, table, Sought(wanted.text, columns), found)
+        look_through_archived(workspace, table, Sought(wanted.text, columns), found)
     receipts = receipts_of(workspace, found)
     # The rows go last: they say which raw files held the person, also to a second call after the first was killed.
     progress("landing zone", 0.1)
     erase_raw(workspace, receipts, found)
+    erase_archived_files(workspace, found)
     point("erase.after_raw")
     progress("durable log", 0.2)
     keyed = {usecase.name: at for usecase in usecases if (at := key_part(usecase, kind)) is not None}
@@ -124,11 +128,12 @@ def _erased(
         log_records=found.log_records,
         raw_files=found.raw_files,
         models=models,
-        files=tuple(sorted({path for path in map(file_of, sources.values()) if path is not None})),
+        files=tuple(sorted({path for path in map(file_of, [*sources.values(), *map(str, found.archived)]) if path})),
         sources=tuple(sorted(sources)),
         unread=tuple(sorted([path for path in found.unread if Path(path).exists()] + found.archives_unread)),
         brokers=brokers_of(workspace.settings),
         sinks=Outbox(workspace.root / "publish" / "outbox.db").sinks(),
+        archived=tuple(sorted(found.archived_gone)),
     )
 
 

@@ -1,6 +1,7 @@
 """What is a person's: where a key holds an identifier, which records have it, and what an erasure found."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from trunkline.contracts.keys import key_parts
 from trunkline.contracts.kinds import Scalar
 from trunkline.ingest.landing import Landed
+from trunkline.run.archived import Archived
 from trunkline.run.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ class Erased(BaseModel):
         log_records: Records of the durable log that went.
         raw_files: Raw copies in the landing zone that went, because the person was in them.
         models: Versions that learned from batches with the person, as ``usecase/version``; retrain to let them forget.
-        files: Absolute paths of files that were handed over, held the person, and still exist where they were.
+        archived: Absolute paths of files that watched folders had moved into their archives, held the person, and went.
+        files: Absolute paths of files that were handed over, held the person, and still exist where they were, or in
+            the archive of a watched folder, where they are not to be removed or were changed since.
         sources: Every source that had brought the person, as text: a path as it was handed over (absolute where the
             file still exists), or ``NAME: ORIGIN`` of a source that was pulled. Archives and systems behind them may
             hold the person still.
@@ -50,6 +54,7 @@ class Erased(BaseModel):
     unread: tuple[str, ...]
     brokers: tuple[str, ...] = ()
     sinks: tuple[str, ...] = ()
+    archived: tuple[str, ...] = ()
 
 
 @dataclass
@@ -62,7 +67,9 @@ class Found:
         log_records: Records of the durable log that went.
         raw_files: Raw copies that went.
         pieces: Raw copies that hold the person, each with its table.
-        unread: Paths of raw copies into which nobody can see.
+        unread: Paths of raw copies and archived files into which nobody can see.
+        archived: Archived files of watched folders that hold the person.
+        archived_gone: Paths of those of them that went.
         archives_unread: Archives that cannot be looked into.
         values: What is the person's in a column of a table, in any of its versions.
     """
@@ -74,6 +81,8 @@ class Found:
     pieces: list[tuple[str, Landed]] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     archives_unread: list[str] = field(default_factory=list)
+    archived: dict[Path, Archived] = field(default_factory=dict)
+    archived_gone: list[str] = field(default_factory=list)
     values: dict[tuple[str, str], list[Scalar]] = field(default_factory=dict)
 
     def count(self, table: str, rows: int) -> None:
