@@ -283,30 +283,35 @@ def real_files() -> None:
 
 
 def memory(folder: Path) -> None:
-    """Peak memory of a process that ingests one file, for growing files in which keys repeat."""
-    peaks = {}
+    """Peak memory of a process that ingests one file, for growing files in which keys repeat.
+
+    Once as the default settings have it, which leave the engine's memory to the engine, and once with it limited.
+    """
+    peaks: dict[int, dict[int, int]] = {0: {}, 300: {}}
     for megabytes in (500, 1000, 2000):
         path = folder / "large.csv"
         made(path, rows=megabytes * 6_350)
-        scratch = folder / f"memory{megabytes}"
-        scratch.mkdir()
-        code = (
-            "import sys; from pathlib import Path; from runpy import run_path\n"
-            "run_path(sys.argv[1])['bounded'](Path(sys.argv[2]), Path(sys.argv[3]))"
-        )
-        command = [sys.executable, "-c", code, __file__, str(path), str(scratch)]
-        peaks[path.stat().st_size >> 20] = peak_mb(command, cwd=folder)
+        for limit_mb, peak in peaks.items():
+            scratch = folder / f"memory{megabytes}"
+            scratch.mkdir()
+            code = (
+                "import sys; from pathlib import Path; from runpy import run_path\n"
+                "run_path(sys.argv[1])['bounded'](Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))"
+            )
+            command = [sys.executable, "-c", code, __file__, str(path), str(scratch), str(limit_mb)]
+            peak[path.stat().st_size >> 20] = peak_mb(command, cwd=folder)
+            shutil.rmtree(scratch)
         path.unlink()
-        shutil.rmtree(scratch)
-    sizes = sorted(peaks)
-    slope = (peaks[sizes[-1]] - peaks[sizes[0]]) / (sizes[-1] - sizes[0])
-    told = {"bench": "ingest", "case": "peak memory in MiB by MiB of file", "peak": peaks, "slope": round(slope, 3)}
-    print(json.dumps(told), flush=True)
+    for limit_mb, peak in peaks.items():
+        sizes = sorted(peak)
+        slope = (peak[sizes[-1]] - peak[sizes[0]]) / (sizes[-1] - sizes[0])
+        case = "peak memory in MiB by MiB of file" + (f", engine limited to {limit_mb} MiB" if limit_mb else "")
+        print(json.dumps({"bench": "ingest", "case": case, "peak": peak, "slope": round(slope, 3)}), flush=True)
 
 
-def bounded(path: Path, scratch: Path) -> None:
-    """Ingest with the engine's memory limited: what the child of :func:`memory` does."""
-    with open_engine("duckdb", threads=THREADS, memory_limit_mb=300, temp_dir=scratch / "tmp") as engine:
+def bounded(path: Path, scratch: Path, limit_mb: int) -> None:
+    """Ingest with the engine's memory limited, or not by 0: what the child of :func:`memory` does."""
+    with open_engine("duckdb", threads=THREADS, memory_limit_mb=limit_mb or None, temp_dir=scratch / "tmp") as engine:
         lake = opened(scratch / "lake", engine)
         ingest_file(path, Target("bench", "rows", Usage), lake=lake, run_id="bench", clock=clock)
 
