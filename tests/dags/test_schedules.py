@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from trunkline.dags.cron_lines import airflow_line
 from trunkline.errors import InputError
-from trunkline.monitor.schedules import due_after, line_of
+from trunkline.monitor.schedules import due_after
 from trunkline.run import Workspace
 from trunkline.settings import load_settings
 from trunkline.spec import Schedule
+from trunkline.spec.cron import cron_line
 
 pytestmark = pytest.mark.airflow
 
@@ -135,7 +136,7 @@ def test_airflow_is_due_when_the_built_in_scheduler_is(
         assert due is not None
         expected.append(due)
     # Airflow counts the hours of such a line as if no clock had changed since its last day
-    assume(zone in ("UTC", "Asia/Kolkata") or not line_of(cron).is_hourly or line.split()[2:] == ["*"] * 3)
+    assume(zone in ("UTC", "Asia/Kolkata") or not cron_line(cron).is_hourly or line.split()[2:] == ["*"] * 3)
     assert airflow_due(line, zone, at) == expected
 
 

@@ -168,6 +168,26 @@ def test_quiet_silent_and_failing_sources(here: Path, capsys: pytest.CaptureFixt
     assert {state.health.key.source: state.errors for state in states} == {"calls": 0, "never": 2}
 
 
+def test_a_declared_folder_that_is_gone_is_failing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inbox = here / "inbox"
+    (here / "trunkline.toml").write_text(
+        f'[sources.inbox]\nkind = "folder"\nusecase = "sensors"\npath = "{inbox}"\nschedule = {{ every = "PT1H" }}\n'
+    )
+    assert main(["watch", "sensors", "inbox", "--once"]) == 2
+    assert raised(here) == ["failing"]
+    inbox.mkdir()
+    assert main(["watch", "sensors", "inbox", "--once"]) == 0
+    assert checked(capsys) == {"inbox": ["empty"]}, "it is there, and has never had a file"
+
+
+def test_a_source_of_no_use_case_is_refused_by_the_check(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "trunkline.toml").write_text(
+        DECLARED.format(name="calls", path=here / "calls.db").replace('"churn"', '"chrn"')
+    )
+    assert main(["sources", "check", "--json"]) == 2
+    assert "the source 'calls' names the use case 'chrn'" in json.loads(capsys.readouterr().out)["error"]["what"]
+
+
 def test_a_source_that_somebody_else_takes_in_has_not_answered(here: Path) -> None:
     with Workspace(Settings.model_validate({"workspace": here / "workspace"})) as workspace:
         attempts = Attempts(workspace.usecase("churn"), declared={}, run_id="r")

@@ -104,10 +104,10 @@ def watch(  # noqa: PLR0913 - the options of one command
     arrived: list[Arrived] = []
     refused = False
     with opened(common) as workspace, until_told() as stop:
-        topic = _declared_topic(workspace, declared)
+        topic = _declared_topic(workspace, source, said=declared)
         if topic is not None:
             return _consume(workspace, usecase, topic, stop=stop, once=once, common=common)
-        declared = _declared(workspace, declared)
+        declared = _declared(workspace, source, said=declared)
         found = workspace.usecase(usecase)
         run_id = new_run_id(workspace)
         with publishing_beside(workspace.settings, {usecase: found}, run_id=run_id):
@@ -172,14 +172,13 @@ def _consume(
     return 0
 
 
-def _declared_topic(workspace: "Workspace", said: "FolderSource") -> "TopicSource | None":
+def _declared_topic(workspace: "Workspace", name: str, *, said: "FolderSource") -> "TopicSource | None":
     """The topic that the settings declare under a name; None where no topic is meant."""
     from trunkline.errors import InputError
     from trunkline.spec.sources import FolderSource, TopicSource
 
-    name = str(said.path)
     declared = workspace.settings.sources.get(name)
-    if not isinstance(declared, TopicSource) or said.path.is_dir():
+    if not isinstance(declared, TopicSource):
         return None
     if declared.usecase != said.usecase or said != FolderSource(kind="folder", usecase=said.usecase, path=said.path):
         raise InputError(
@@ -190,20 +189,19 @@ def _declared_topic(workspace: "Workspace", said: "FolderSource") -> "TopicSourc
     return declared
 
 
-def _declared(workspace: "Workspace", said: "FolderSource") -> "FolderSource":
-    """Take what the settings declare of a folder where one of its name is meant, with all that is said of it there."""
+def _declared(workspace: "Workspace", name: str, *, said: "FolderSource") -> "FolderSource":
+    """Take what the settings declare of a folder where one of this name is, as `ingest` does: `./NAME` is a path."""
     from trunkline.errors import InputError
     from trunkline.spec.sources import FolderSource
 
-    name = str(said.path)
     declared = workspace.settings.sources.get(name)
-    if not isinstance(declared, FolderSource) or said.path.is_dir():
+    if not isinstance(declared, FolderSource):
         return said
     if said != FolderSource(kind="folder", usecase=declared.usecase, path=said.path):
         raise InputError(
             f"{name!r} is declared in the settings, for {declared.usecase!r}, and takes no other options",
             where="the command line",
-            next_step="change the declaration, or name the folder itself",
+            next_step=f"change the declaration, or name the folder itself, e.g. ./{name}",
         )
     return declared
 

@@ -9,6 +9,8 @@ from trunkline.cli.output import Common, emit, opened, table
 from trunkline.cli.stopping import until_told
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from trunkline.run.scheduling import JobRecord, JobState
 
 app = App(name="schedule", help="Run what is due by its schedule, or list it.")
@@ -46,7 +48,7 @@ def run(
             ended = run_due(workspace, again=again, stop=stop, told=lambda record: _tell(record, common))
         else:
             ended = run_scheduler(workspace, again=again, stop=stop, begun=lambda jobs: begun(list(jobs)))
-    emit({"ended": ended}, common=common, text=lambda: None)
+    emit({"ended": ended}, common=common, text=lambda: _show_ended(ended, once=once))
     return _FAILED if once and ended.get("failed") else 0
 
 
@@ -64,6 +66,11 @@ def list_jobs(*, common: Common = Common()) -> int:  # noqa: B008 - a frozen val
     document = {"running": runs, "jobs": [state.model_dump(mode="json") for state in states]}
     emit(document, common=common, text=lambda: _show(states, runs=runs))
     return 0
+
+
+def _show_ended(ended: "Mapping[str, int]", *, once: bool) -> None:
+    if once and not ended:
+        print("nothing is due; `trunkline schedule list` says when that will be")
 
 
 def _tell(record: "JobRecord", common: Common) -> None:

@@ -42,7 +42,7 @@ def content_of(workspace: "Workspace", names: tuple[str, ...]) -> "Mapping[str, 
 
     Raises:
         UnknownNameError: There is no such use case, or a schedule is that of one.
-        InputError: A cron line cannot be read here or by Airflow, or a step that does not exist has a longest time.
+        InputError: Airflow has no timetable for a schedule, or a step that does not exist has a longest time.
     """
     settings = workspace.settings.dags
     usecases = [workspace.usecase(name) for name in names]

@@ -4,7 +4,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from trunkline.errors import InputError
-from trunkline.monitor.schedules import line_of
+from trunkline.spec.cron import cron_line
 
 __all__ = ["airflow_line"]
 
@@ -19,16 +19,16 @@ def airflow_line(cron: str, *, where: str) -> str:
     scheduler only where neither begins with ``*``.
 
     Args:
-        cron: Five fields.
+        cron: Five fields that can be read.
         where: Whose line it is.
 
     Raises:
-        InputError: It cannot be read, or Airflow has no line for it.
+        InputError: Airflow has no line for it.
 
     >>> airflow_line("0 6 */1 * 1-5", where="crm"), airflow_line("0 6 1-31 * 1", where="crm")
     ('0 6 * * 1,2,3,4,5', '0 6 * * *')
     """
-    line = line_of(cron)
+    line = cron_line(cron)
     minute, hour, day, month, weekday = cron.split()
     is_any_day, is_any_weekday = len(line.days) == _ALL_DAYS, len(line.weekdays) == _ALL_WEEKDAYS
     if line.either and (is_any_day or is_any_weekday):

@@ -92,8 +92,8 @@ class Attempts:
         tally.taken += 1
         tally.read += receipt.read
 
-    def failed(self, name: str, *, dataset: str, error: TrunklineError) -> bool:
-        """Count the end of a declared topic's watch by an error; one that somebody else is reading counts for nothing.
+    def failed(self, name: str, *, dataset: str | None, error: TrunklineError) -> bool:
+        """Count the end of a declared source's watch by an error; one that somebody else watches counts for nothing.
 
         Returns:
             Whether it counts.

@@ -83,7 +83,7 @@ def watch_folder(
         WorldError: The lake did not take the rows; start the watch again, nothing is lost.
     """
     if not declared.path.is_dir():
-        raise InputError("there is no such folder", where=str(declared.path), next_step="make it, or check the path")
+        raise _gone(workspace, usecase, declared, run_id=run_id)
     arrived: dict[Path, list[Arrived]] = {}
     dataset = file_dataset(usecase, declared.dataset)
     came = False
@@ -152,7 +152,7 @@ def watch_folder(
         for taken in watch(declared, take_files, stop=stop, clock=workspace.clock, once=once, archiving=archiving):
             yield from arrived.pop(taken.path)
         if once and not came:
-            _note_nothing(workspace, usecase, declared, dataset=dataset, run_id=run_id)
+            _note(workspace, usecase, declared, dataset=dataset, run_id=run_id)
         look_after(at_once=True)
 
 
@@ -164,12 +164,30 @@ def _taken(path: Path, arrived: Sequence[Arrived]) -> Taken:
     return Taken(path, is_done=not left, error=errors[0] if errors else None, again=is_busy)
 
 
-def _note_nothing(
-    workspace: "Workspace", usecase: "UseCase", declared: FolderSource, *, dataset: str | None, run_id: str
+def _gone(workspace: "Workspace", usecase: "UseCase", declared: FolderSource, *, run_id: str) -> InputError:
+    """Note and tell that a declared folder is not there."""
+    error = InputError("there is no such folder", where=str(declared.path), next_step="make it, or check the path")
+    _note(workspace, usecase, declared, dataset=declared.dataset, run_id=run_id, error=error)
+    look_after_sources(workspace, usecase, run_id=run_id)
+    announce(workspace)
+    return error
+
+
+def _note(
+    workspace: "Workspace",
+    usecase: "UseCase",
+    declared: FolderSource,
+    *,
+    dataset: str | None,
+    run_id: str,
+    error: InputError | None = None,
 ) -> None:
-    """Note that a declared folder was looked at and had no file; of any other folder nobody expects one."""
+    """Note that a declared folder had no file, or could not be looked into; of any other folder nobody expects one."""
     attempts = Attempts(usecase, declared=workspace.settings.sources, run_id=run_id)
     for name, one in workspace.settings.sources.items():
-        if one == declared:
-            attempts.answered(name, dataset=dataset)
+        if one != declared:
+            continue
+        if error is not None:
+            attempts.failed(name, dataset=dataset, error=error)
+        attempts.answered(name, dataset=dataset)
     attempts.note(workspace.lake, clock=workspace.clock)

@@ -54,11 +54,13 @@ def checked_sources(workspace: "Workspace", usecases: "Iterable[str]") -> tuple[
         usecases: Their names.
 
     Raises:
-        UnknownNameError: There is no such use case, or a source names a dataset that its use case has not.
-        InputError: The cron line of a declared source cannot be read.
+        UnknownNameError: There is no such use case, or a source names one that is not installed, or a dataset that its
+            use case has not.
         BusyError: A writer held a table for too long.
     """
     found: list[SourceHealth] = []
+    for source, declared in workspace.settings.sources.items():
+        refuse_misdeclared(workspace, source, declared, usecase="")
     for name in usecases:
         try:
             usecase = workspace.usecase(name)
@@ -87,7 +89,6 @@ def check_sources(workspace: "Workspace", usecase: "UseCase", *, run_id: str) ->
         How they stand.
 
     Raises:
-        InputError: The cron line of a declared source cannot be read.
         BusyError: A writer held a table for too long.
     """
     now = workspace.clock()
@@ -120,8 +121,6 @@ def source_health(workspace: "Workspace", usecase: "UseCase", *, now: datetime) 
         usecase: The use case.
         now: UTC.
 
-    Raises:
-        InputError: The cron line of a declared source cannot be read.
     """
     settings = workspace.settings
     return health_of(

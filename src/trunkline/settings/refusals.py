@@ -42,6 +42,9 @@ def refusal(error: ValidationError, tree: type[BaseModel], *, prefix: str, file:
     elif first["type"] == "extra_forbidden":
         allowed = _keys(holder, path[-1])
         message = "there is no such key"
+    elif first["type"] in ("time_delta_type", "time_delta_parsing"):
+        message = "it is no duration"
+        allowed = ("PT30S", "PT15M", "PT6H", "P1D", "a number of seconds")
     where = f"{prefix}{'__'.join(path).upper()} or {file}"
     if path[0] == "sources" and len(path) > 1:
         where = f"[{'.'.join(path[: 2 if len(path) < 4 else -1])}] of {file}"

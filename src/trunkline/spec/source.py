@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from trunkline.spec.cron import cron_line
 from trunkline.spec.dialect import CsvDialect
 
 __all__ = ["DocumentMode", "FileSpec", "RowMode", "Schedule", "SourceSpec", "refuse_loose_cursor"]
@@ -44,9 +45,14 @@ class Schedule(BaseModel, frozen=True, extra="forbid"):
     def _one(self) -> "Schedule":
         if (self.every is None) == (self.cron is None):
             raise ValueError("say either `every` or `cron`")
-        if self.cron is not None and len(self.cron.split()) != 5:
-            raise ValueError("a cron line has five fields: minute, hour, day of month, month, day of week")
         return self
+
+    @field_validator("cron")
+    @classmethod
+    def _readable(cls, cron: str | None) -> str | None:
+        if cron is not None:
+            cron_line(cron)
+        return cron
 
     @field_validator("zone")
     @classmethod

@@ -20,4 +20,4 @@ def test_every_declaration_of_the_page_opens(repository: Path) -> None:
                 continue
             assert open_source(name, declared).name == name
             kinds.add(declared.kind)
-    assert kinds == {"rest", "objects", "mongodb", "dynamodb", "bigquery"}
+    assert kinds == {"sql", "rest", "objects", "mongodb", "dynamodb", "bigquery"}

@@ -56,6 +56,9 @@ def test_ids_of_runs_are_ids_that_the_command_takes() -> None:
     assert run_id_of(job, NOON) != run_id_of(job, NOON + timedelta(milliseconds=1))
 
 
+CRM = '[sources.crm]\nkind = "folder"\nusecase = "leavers"\npath = "drop"\n'
+
+
 @pytest.fixture
 def listed(environment: None, tmp_path: Path, trunkline: Trunkline, monkeypatch: pytest.MonkeyPatch) -> Trunkline:
     """List the jobs that settings give; gives the exit code, the document and stderr."""
@@ -99,10 +102,12 @@ def test_sources_plans_and_maintenance_have_their_jobs(listed: Trunkline) -> Non
         ('[scheduler.alarms.leavers]\nevery = "PT1H"', "watches no series"),
         ('[scheduler.runs.leavers]\ncron = "0 0 30 2 *"', "a day that never comes"),
         ('[scheduler.runs.leavers]\ncron = "61 * * * *"', "'61' of a cron line cannot be read"),
+        (CRM + 'schedule = { cron = "5 4 * * MON" }', "sources.crm.schedule.cron is not allowed: the field 'MON'"),
+        (CRM + 'schedule = { every = "15 minutes" }', "sources.crm.schedule.every is not allowed: it is no duration"),
         ('[scheduler]\nskip = ["run:leavers"]', "no job 'run:leavers' to skip"),
         ('[scheduler]\nmaintain = { every = "PT1H", cron = "5 * * * *" }', "scheduler.maintain is not allowed"),
     ],
-    ids=["use case", "watches nothing", "never", "cron", "skip", "both"],
+    ids=["use case", "watches nothing", "never", "cron", "whose cron", "duration", "skip", "both"],
 )
 def test_schedules_that_mean_nothing_are_refused(listed: Trunkline, settings: str, what: str) -> None:
     code, _, err = listed(settings)

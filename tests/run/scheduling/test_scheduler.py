@@ -88,7 +88,7 @@ def test_what_was_missed_is_made_up_for_once(site: Site, inbox: Path) -> None:
     # a record of before, written now, is the newest
     again = site.run("schedule", "run", "--once", "--json")
     assert json.loads(again.stdout) == {"ended": {"finished": 1}}, again.stderr
-    assert json.loads(site.run("schedule", "run", "--once", "--json").stdout) == {"ended": {}}
+    assert site.run("schedule", "run", "--once").stdout.startswith("nothing is due")
 
 
 def runner(book: JobBook, site: Site, *, stop: threading.Event | None = None, **settings: object) -> JobRunner:

@@ -74,8 +74,6 @@ def health_of(
     Returns:
         One record per source, sorted by use case, dataset and source.
 
-    Raises:
-        InputError: The cron line of a declared source cannot be read.
     """
     found: dict[SourceKey, list[Receipt]] = defaultdict(list)
     for receipt in receipts:

@@ -61,7 +61,7 @@ def jobs_of(workspace: "Workspace") -> tuple[Job, ...]:
     A use case that is broken has no schedule of its own: a warning says so, and the others run.
 
     Raises:
-        InputError: A cron line cannot be read, or a use case watches nothing that raises alarms.
+        InputError: A cron line names a day that never comes, or a use case watches nothing that raises alarms.
         UnknownNameError: A schedule names a use case that is not installed, or a job to skip that there is not.
     """
     found, broken = _declared(workspace)
@@ -160,7 +160,7 @@ def _refuse_unreadable(job: Job) -> None:
     """Refuse a schedule that names no time, before anything waits for it.
 
     Raises:
-        InputError: Its cron line cannot be read, or names a day that never comes.
+        InputError: Its cron line names a day that never comes.
     """
     if due_after(job.schedule, datetime.fromisoformat("2024-01-01T00:00:00+00:00")) is None:
         raise InputError("the cron line names a day that never comes", where=f"{job.name}, {said(job.schedule)}")
