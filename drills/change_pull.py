@@ -390,19 +390,24 @@ def told_by(piece: Landed) -> list[Told]:
 
 
 class Result:
-    """Adds up what is found."""
+    """Adds up what is found, and tells at once what is wrong: the drill takes long."""
 
     def __init__(self) -> None:
-        self.lost = self.doubled = self.points = self.moments = 0
-        self.wrong: list[str] = []
+        self.lost = self.doubled = self.points = self.moments = self.wrong = 0
+
+    def refute(self, what: str) -> None:
+        """Tell what is wrong."""
+        self.wrong += 1
+        print(what, file=sys.stderr, flush=True)
 
     def add(self, what: str, found: tuple[int, int, list[str]]) -> None:
         """Add a comparison."""
         lost, doubled, wrong = found
         self.lost, self.doubled = self.lost + lost, self.doubled + doubled
-        self.wrong += [f"{what}: {one}" for one in wrong]
+        for one in wrong:
+            self.refute(f"{what}: {one}")
         if lost or doubled:
-            self.wrong.append(f"{what}: {lost} lost, {doubled} doubled")
+            self.refute(f"{what}: {lost} lost, {doubled} doubled")
 
 
 def killed(child: "subprocess.Popen[bytes]", after_s: float | None) -> bool:
@@ -445,7 +450,7 @@ class Story:
     def pulled(self, what: str, *, snapshot: int = 1) -> None:
         """Let a child go to its end."""
         if code := self.child(snapshot=snapshot).wait():
-            self.result.wrong.append(f"{what}: a run failed with code {code}")
+            self.result.refute(f"{what}: a run failed with code {code}")
 
     def followed(self, *, point: str = "", after_s: float | None = None) -> tuple[bool, float]:
         """Kill a child while the table changes; gives whether it was killed, and how long it lived, in seconds."""
@@ -534,7 +539,8 @@ def drill(
                 for way, point in at_points:
                     is_killed, _ = way(story(), point=point)
                     result.points += 1
-                    result.wrong += [f"{server}, {way.__name__}: never came to {point}"] * (not is_killed)
+                    if not is_killed:
+                        result.refute(f"{server}, {way.__name__}: never came to {point}")
                 for way in (Story.followed, Story.lost):
                     _, whole_s = way(story()) if moments else (False, 0.0)
                     done = 0
@@ -544,9 +550,7 @@ def drill(
                         done += way(story(), after_s=whole_s * draw.uniform(0.3, 0.95))[0]
                     result.moments += done
                     if done < moments:
-                        result.wrong.append(f"{server}, {way.__name__}: only {done} of {moments} moments came in time")
-    for line in result.wrong:
-        print(line, file=sys.stderr)
+                        result.refute(f"{server}, {way.__name__}: only {done} of {moments} moments came in time")
     return {
         "drill": "change_pull",
         "points": result.points,

@@ -455,8 +455,15 @@ if __name__ == "__main__":
     parser.add_argument("--every", type=int, default=1, help="only each so many-th point")
     parser.add_argument("--moments", type=int, default=MOMENTS, help="random moments per case")
     parser.add_argument("--seconds", type=float, default=SECONDS_AT_ONCE, help="how long all work at once")
+    parser.add_argument("--without-changes", action="store_true", help="where PostgreSQL or MariaDB is not installed")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        done = drill(Path(folder), every=arguments.every, moments=arguments.moments, seconds=arguments.seconds)
+        done = drill(
+            Path(folder),
+            every=arguments.every,
+            moments=arguments.moments,
+            seconds=arguments.seconds,
+            changes=not arguments.without_changes,
+        )
     print(json.dumps(done))
     sys.exit(not done["passed"])

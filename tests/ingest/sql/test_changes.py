@@ -98,6 +98,25 @@ def test_pieces_are_bounded_and_a_restart_goes_on_within_a_transaction(
     assert [row["call_id"] for row in given] == [str(number) for number in range(10, 25)]
 
 
+def test_a_transaction_with_savepoints_is_followed_from_any_change_of_it(
+    calls: "Database", make_puller: MakePuller
+) -> None:
+    puller = make_puller(calls, piece_rows=1)
+    insert(calls, "first", 1, 1)
+    puller.rows()
+    calls.run("BEGIN")
+    for number, after in ((2, "SAVEPOINT a"), (3, "ROLLBACK TO SAVEPOINT a"), (4, "SAVEPOINT b"), (5, "COMMIT")):
+        insert(calls, "one transaction", number, number)
+        insert(calls, "one transaction", 10 * number, 10 * number + 1)
+        calls.run(after)
+    given: list[Row] = []
+    while rows := puller.rows(most=1):
+        given += rows
+    assert [row["call_id"] for row in given] == ["2", "20", "21", "4", "40", "41", "5", "50", "51"]
+    places = [str(row["_commit_position"]) for row in given]
+    assert places == sorted(set(places))
+
+
 def test_a_snapshot_that_was_cut_ends_in_the_true_state(calls: "Database", make_puller: MakePuller) -> None:
     puller = make_puller(calls, piece_rows=2)
     insert(calls, "old", 1, 5)

@@ -118,6 +118,29 @@ def test_a_purged_log_is_told_with_what_to_do(calls: "Database", puller: "Puller
     assert puller.rows() == []
 
 
+@pytest.mark.parametrize("rows", [1, 60])
+def test_a_log_that_was_begun_anew_is_told_and_the_new_snapshot_is_newer(
+    rows: int, calls: "Database", puller: "Puller"
+) -> None:
+    calls.run("FLUSH BINARY LOGS")
+    calls.run("RESET MASTER")
+    calls.run("INSERT INTO calls SELECT seq, 'old' FROM seq_1_to_20")
+    calls.run("UPDATE calls SET note = 'older' WHERE call_id > 1")
+    before = puller.rows()
+    calls.run("UPDATE calls SET note = 'last' WHERE call_id = 1")
+    before += puller.rows()
+    calls.run("RESET MASTER")
+    for number in range(rows):  # its file has the name of the one before, and is shorter, or longer
+        calls.run(f"INSERT INTO calls VALUES ({100 + number}, 'new')")
+    with pytest.raises(SourceError, match="no longer holds") as caught:
+        puller.rows()
+    assert "snapshot = 2" in caught.value.next_step
+    puller.declared["snapshot"] = 2
+    after = puller.rows()
+    assert len(after) == 20 + rows
+    assert min(str(row["_commit_position"]) for row in after) > max(str(row["_commit_position"]) for row in before)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
