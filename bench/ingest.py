@@ -296,6 +296,7 @@ def memory(folder: Path) -> None:
             scratch.mkdir()
             code = (
                 "import sys; from pathlib import Path; from runpy import run_path\n"
+                "sys.path.insert(0, str(Path(sys.argv[1]).parent))\n"
                 "run_path(sys.argv[1])['bounded'](Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))"
             )
             command = [sys.executable, "-c", code, __file__, str(path), str(scratch), str(limit_mb)]

@@ -1,6 +1,8 @@
 """A pulled source: what landed is taken in once, whatever happens in between, and nothing is asked for twice."""
 
+import io
 import json
+import tarfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import ClassVar
 import pytest
 
 from trunkline.contracts import Contract, Instant, Integer, Table, Text, field
-from trunkline.errors import BusyError, RowsRefusedError, SchemaError, UnavailableError
+from trunkline.errors import BusyError, RowsRefusedError, SchemaError, SourceError, UnavailableError
 from trunkline.ingest import Ingested, Target
 from trunkline.ingest.landing import Landing
 from trunkline.ingest.pulling import pull
@@ -185,3 +187,84 @@ def test_a_source_without_an_order_is_told_all_that_landed(lake: Lake, tmp_path:
 def test_one_pull_of_a_source_at_a_time(lake: Lake, tmp_path: Path) -> None:
     with held(tmp_path / "locks" / "pull-calls.calls-pages.lock", what="test"), pytest.raises(BusyError):
         take(Pages([page(0)]), lake, tmp_path)
+
+
+class Drops(Pages):
+    """A source of archives: each page is a file of rows, all of them in one archive."""
+
+    name = "drops"
+
+    def __init__(self, files: dict[str, bytes], *, name: str = "a.tgz") -> None:
+        super().__init__([[]])
+        self.files, self.archive = files, name
+
+    def pull(self, position: Position | None, *, folder: Path) -> Iterator[Pulled]:
+        if position is not None and position["archive"] == self.archive:
+            return
+        path = folder / self.archive
+        with tarfile.open(path, "w:gz") as archive:
+            for name, content in self.files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+        self.asked.append(len(self.asked))
+        yield Pulled(path, origin=f"s3://{self.archive}", position={"archive": self.archive})
+
+
+def drop(number: int) -> bytes:
+    return f"call_id,seconds\nd{number},{number}\n".encode()
+
+
+def test_the_files_of_a_pulled_archive_are_pieces_of_their_own(lake: Lake, tmp_path: Path) -> None:
+    source = Drops({f"{n}.csv": drop(n) for n in range(3)})
+    taken = take(source, lake, tmp_path)
+    assert [one.receipt.source for one in taken] == [f"s3://a.tgz#{n}.csv" for n in range(3)]
+    assert [one.receipt.piece for one in taken] == ["drops/1", "drops/2", "drops/3"]
+    assert take(source, lake, tmp_path) == []
+    assert len(source.asked) == 1, "the position has moved on"
+    source.archive = "b.tgz"
+    assert [one.receipt.piece for one in take(source, lake, tmp_path)] == ["drops/4", "drops/5", "drops/6"]
+    assert not list((tmp_path / "landing").rglob("*.tgz")), "the archive itself is not kept"
+
+
+def test_a_pull_that_was_killed_in_an_archive_goes_on_in_it(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for begun in (1, 2):  # before anything landed, and after a whole archive
+        source = Drops({f"{begun}-{n}.csv": drop(10 * begun + n) for n in range(4)}, name=f"{begun}.tgz")
+        land, left = Landing.land, [2]
+
+        def killed(*args: object, land: object = land, left: list[int] = left, **named: object) -> object:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            assert callable(land)
+            return land(*args, **named)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Landing, "land", killed)
+            with pytest.raises(KeyboardInterrupt):
+                take(source, lake, tmp_path)
+        taken = take(source, lake, tmp_path)
+        assert [one.receipt.source for one in taken] == [f"s3://{begun}.tgz#{begun}-{n}.csv" for n in (2, 3)]
+        assert take(source, lake, tmp_path) == []
+    keys = sorted(lake.arrow("calls.calls").column("call_id").to_pylist())
+    assert keys == sorted(f"d{10 * begun + n}" for begun in (1, 2) for n in range(4))
+
+
+def test_a_pulled_archive_with_a_file_that_cannot_be_read_waits_behind_the_others(lake: Lake, tmp_path: Path) -> None:
+    target = Target("calls", "lines", Line)  # nothing overtakes anything
+    source = Drops({"0.csv": drop(0), "inner.zip": b"PK", "2.csv": drop(2)})
+    taken: list[Ingested] = []
+    landing = Landing(tmp_path / "landing", clock=now)
+    told = []
+    for _ in range(2):
+        pulled = pull(source, target, landing=landing, locks=tmp_path / "locks", lake=lake, run_id="r1", clock=now)
+        with pytest.raises(SourceError) as refused:
+            taken.extend(pulled)
+        told.append(str(refused.value))
+    assert [one.receipt.source for one in taken] == ["s3://a.tgz#0.csv", "s3://a.tgz#2.csv"]
+    assert len(source.asked) == 1
+    assert all("an archive itself" in text for text in told), "it is told until somebody sees to it"
+    kept = [piece.path.suffix for piece in landing.pieces("drops") if piece.path is not None]
+    assert kept == [".csv", ".csv", ".tgz"]

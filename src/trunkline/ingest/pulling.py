@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from trunkline.errors import RowsRefusedError, SchemaError, SourceError, TrunklineError
+from trunkline.ingest.archives import is_archive
 from trunkline.ingest.batch import Ingested, Target, ingest_file
 from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.ingest.gone import ingest_end
 from trunkline.ingest.landing import Landed, Landing
+from trunkline.ingest.pulled_archives import archive_fault, unpacked
 from trunkline.ingest.receipts import receipt_of_piece, taken_pieces
 from trunkline.ingest.sources.protocol import LedgerSource, Position, Pulled, Source
 from trunkline.lake import Lake, held
@@ -90,18 +92,20 @@ def pull(  # noqa: PLR0913 - what one source needs
             for pulled in _parts(source, landed, folder=folder):
                 if not pulled.path.exists():
                     raise SourceError("the source gave no file", where=f"source {source.name!r}")
-                point("pull.before_piece")
-                piece = landing.land(
-                    source.name,
-                    pulled.path,
-                    origin=pulled.origin,
-                    position=pulled.position,
-                    csv=intake.limits.csv,
-                    whole=pulled.whole,
-                    ends=pulled.ends,
-                )
-                point("pull.after_piece")
-                yield from intake.take(piece)
+                before = landing.pieces(source.name) if is_archive(pulled.path) else ()
+                for part in unpacked(pulled, landed=before, folder=folder / "unpacked", limits=intake.limits):
+                    point("pull.before_piece")
+                    piece = landing.land(
+                        source.name,
+                        part.path,
+                        origin=part.origin,
+                        position=part.position,
+                        csv=intake.limits.csv,
+                        whole=pulled.whole,
+                        ends=pulled.ends,
+                    )
+                    point("pull.after_piece")
+                    yield from intake.take(piece)
     if intake.errors:
         raise intake.errors[0]
 
@@ -150,6 +154,10 @@ class _Intake:
     def _ingested(self, piece: Landed) -> Ingested | None:
         try:
             with self.landing.lent(piece) as path:
+                if is_archive(path):
+                    with self.landing.drafts(piece.source) as folder:
+                        self._refuse(archive_fault(path, folder=folder, limits=self.limits))
+                    return None
                 if (misfit := self.foreign(path)) is not None:
                     self.errors.append(misfit)  # its rows are versions of no row here: nothing overtakes them
                     return None

@@ -44,7 +44,7 @@ class ArrivingPieces(LandedPieces):
         path: Path,
         *,
         origin: str,
-        position: Mapping[str, object],
+        position: Mapping[str, object] | None,
         csv: CsvDialect = _TOLD,
         whole: str | None = None,
         ends: bool = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from trunkline.errors import InputError, SourceError, UnavailableError
-from trunkline.ingest.byte_stream import PACKINGS
+from trunkline.ingest.byte_stream import PACKINGS, TAR_PACKINGS
 from trunkline.ingest.raw import FILE_SUFFIXES
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.rest.calling import Caller
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["RestFile", "file_suffix"]
 
 _PACKED: Final = tuple(PACKINGS)
+_PACKED_TARS: Final = tuple(suffix for suffix, packing in TAR_PACKINGS.items() if packing is not None)
 _GIB: Final = 1 << 30
 
 
@@ -88,7 +89,8 @@ class RestFile:
             if said.isascii() and said.isdigit() and int(said[:18]) > declared.max_file_gib * _GIB:
                 raise self._too_large()
             digest = hashlib.sha256()
-            packed = self._suffix.endswith(_PACKED)  # such a file is itself what the header calls encoded
+            # such a file is itself what the header calls encoded
+            packed = self._suffix.endswith((*_PACKED, *_PACKED_TARS))
             self._timed(response)
             # parts as they come: a block that fills slowly would hide how much came, and for how long
             parts = response.iter_raw() if packed else response.iter_bytes()
