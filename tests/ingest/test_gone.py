@@ -239,6 +239,9 @@ def test_an_end_whose_part_is_gone_is_told_and_the_next_whole_mends_it(site: Sit
     site.take(shop.part("2", "2-0", a=1))
     site.landing.remove(site.landing.pieces("shop")[-1])  # as an erasure does
     shop.end("2", "2-0").part(None, "2-1", e=5)
+    with pytest.raises(SourceError, match="raw copy of a part is gone"):
+        site.take(shop)
+    site.landing.fold(before=now() + timedelta(days=1), remembers=lambda newest: newest.landed_at)
     with pytest.raises(SourceError, match="raw copy of a part is gone") as caught:
         site.take(shop)
     assert "snapshot" in caught.value.next_step

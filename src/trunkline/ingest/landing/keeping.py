@@ -63,7 +63,8 @@ class Landing(ArrivingPieces):
     def fold(self, *, before: datetime, remembers: Callable[[Landed], datetime | None]) -> int:
         """Put the records of pieces whose raw files are gone into one file per source, and drop those nobody needs.
 
-        The newest record of a source stays as it is. A killed fold leaves records in both places, which changes
+        The newest record of a source stays as it is, and so do those of its newest whole: its end must not take a whole
+        for complete of which a part was erased. A killed fold leaves records in both places, which changes
         nothing; the next one completes it.
 
         Args:
@@ -86,7 +87,12 @@ class Landing(ArrivingPieces):
 
     def _fold(self, source: str, before: datetime, remembers: Callable[[Landed], datetime | None]) -> int:
         folder, pieces = self._folder(source), self.pieces(source)
-        old = [piece for piece in pieces[:-1] if piece.path is None and piece.landed_at < before]
+        whole = next((piece.whole for piece in reversed(pieces) if piece.whole is not None), None)
+        old = [
+            piece
+            for piece in pieces[:-1]
+            if piece.path is None and piece.landed_at < before and (whole is None or piece.whole != whole)
+        ]
         since = remembers(pieces[-1]) if pieces else None
         needed = [piece for piece in old if since is None or piece.landed_at >= since]
         single = {piece.number: path for piece in old if (path := self._record_path(piece)).exists()}
