@@ -9,7 +9,7 @@ import pytest
 from trunkline.tasks.forecasting import Forecasting, Panel
 from trunkline.tasks.forecasting.effort import effort_of
 from trunkline.tasks.forecasting.panel import Floats, Grid
-from trunkline.tasks.forecasting.rolling import learned_design, pairs, truths
+from trunkline.tasks.forecasting.rolling import learned_design, learned_from, pairs, truths
 from trunkline.tasks.forecasting.scaling import Scales, capped, seasonal_scale
 
 HOURS = 400
@@ -110,6 +110,24 @@ def test_pairs_have_a_known_truth(made: tuple[Floats, Floats, Floats]) -> None:
     assert len(series) == 100
     assert (hour + 4 <= 350).all()
     assert np.isfinite(values[series, hour + 4]).all()
+
+
+def test_an_hour_counts_half_as_much_as_one_a_half_life_later(made: tuple[Floats, Floats, Floats]) -> None:
+    values, load, planned = made
+    given = panel(values, load, planned).only(np.array([0]))
+    design = learned_design(TASK, given, until=350, effort=EFFORT)
+
+    def weights(half_life_days: float | None) -> Floats | None:
+        drawn = learned_from(
+            design, horizon=2, until=350, most=10_000, half_life_days=half_life_days, seed=1, usual=0.0
+        )
+        return drawn.weight
+
+    weight = weights(3.0)
+    assert weight is not None
+    np.testing.assert_allclose(weight[72:] / weight[:-72], 2.0)
+    assert weight.mean() == pytest.approx(1.0)
+    assert weights(None) is None
 
 
 def test_truths_beyond_the_grid_are_unknown(made: tuple[Floats, Floats, Floats]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import lightgbm
     import xgboost
 
-__all__ = ["Booster", "Library", "fit"]
+__all__ = ["Booster", "Examples", "Library", "fit"]
 
 Library = Literal["xgboost", "lightgbm"]
 """Which library learns."""
@@ -28,6 +28,25 @@ Library = Literal["xgboost", "lightgbm"]
 _BINS: Final = 64
 _CHUNK_ROWS: Final = 500_000
 _FEW_ROWS: Final = 512
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a booster is fitted to, or judged by.
+
+    Attributes:
+        matrix: Shape (rows, columns); NaN where unknown.
+        target: Shape (rows,), in scale.
+        weight: How much each counts, 1 on average, shape (rows,); None: all count alike.
+    """
+
+    matrix: Inputs
+    target: Floats
+    weight: Floats | None = None
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.target)
 
 
 @dataclass(frozen=True)
@@ -87,12 +106,11 @@ class Booster:
         return lightgbm.Booster(model_str=self.text)
 
 
-def fit(matrix: Inputs, target: Floats, *, library: Library, parameters: Mapping[str, Parameter], seed: int) -> Booster:
+def fit(examples: Examples, *, library: Library, parameters: Mapping[str, Parameter], seed: int) -> Booster:
     """Fit a booster to absolute errors, in one thread.
 
     Args:
-        matrix: Shape (rows, columns); NaN where unknown.
-        target: Shape (rows,), in scale.
+        examples: What to fit to.
         library: Which.
         parameters: ``rounds`` and what the library understands.
         seed: Seed of sampling.
@@ -119,7 +137,9 @@ def fit(matrix: Inputs, target: Floats, *, library: Library, parameters: Mapping
             "verbose": -1,
             **given,
         }
-        data = lightgbm.Dataset(matrix, target, params={"max_bin": _BINS, "verbose": -1})
+        data = lightgbm.Dataset(
+            examples.matrix, examples.target, weight=examples.weight, params={"max_bin": _BINS, "verbose": -1}
+        )
         return Booster("lightgbm", lightgbm.train(told, data, rounds).model_to_string())
     import xgboost
 
@@ -132,6 +152,6 @@ def fit(matrix: Inputs, target: Floats, *, library: Library, parameters: Mapping
         "verbosity": 0,
         **given,
     }
-    binned = xgboost.QuantileDMatrix(matrix, target, max_bin=_BINS, nthread=1)
+    binned = xgboost.QuantileDMatrix(examples.matrix, examples.target, weight=examples.weight, max_bin=_BINS, nthread=1)
     booster = xgboost.train(told, binned, rounds)
     return Booster("xgboost", bytes(booster.save_raw("json")).decode())

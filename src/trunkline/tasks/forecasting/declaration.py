@@ -54,6 +54,7 @@ class Forecasting(BaseModel):
         tuning_rows: Most rows of one fit while searching.
         most_rows: Most rows of one fit; drawn evenly.
         most_rows_of_many: The same where a model serves more than 64 series.
+        half_life_days: Days after which an hour counts half as much in a fit; None: all count alike.
         refit_hours: Hours of a block of the rolling evaluation, for which models are fitted anew.
         evaluation_days: Days over which the rolling evaluation judges.
         warm_up_days: Days before them from which the intervals learn.
@@ -91,6 +92,7 @@ class Forecasting(BaseModel):
     tuning_rows: int = Field(default=5_000, ge=500)
     most_rows: int = Field(default=200_000, ge=1_000)
     most_rows_of_many: int = Field(default=40_000, ge=1_000)
+    half_life_days: float | None = Field(default=45.0, gt=0)
     refit_hours: int = Field(default=168, ge=24)
     evaluation_days: int = Field(default=28, ge=2)
     warm_up_days: int = Field(default=14, ge=1)

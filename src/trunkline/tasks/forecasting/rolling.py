@@ -12,10 +12,10 @@ from typing import TypeVar
 import numpy as np
 
 from trunkline.tasks.forecasting.blending import Blend, anchor_share, shares_of, usual_share
-from trunkline.tasks.forecasting.boosting import Booster, fit
+from trunkline.tasks.forecasting.boosting import Booster, Examples, fit
 from trunkline.tasks.forecasting.calendars import Calendar
 from trunkline.tasks.forecasting.declaration import Forecasting
-from trunkline.tasks.forecasting.design import Design, Inputs, arrange
+from trunkline.tasks.forecasting.design import Design, arrange
 from trunkline.tasks.forecasting.effort import Effort
 from trunkline.tasks.forecasting.panel import Floats, Panel, Places
 from trunkline.tasks.forecasting.scaling import learn_scales
@@ -144,15 +144,16 @@ def fit_all(
 
     def one(number: int) -> Booster:
         place, view = counted[number]
-        matrix, target = learned_from(
+        examples = learned_from(
             design,
             horizon=place + 1,
             until=until,
             most=effort.most_rows,
+            half_life_days=task.half_life_days,
             seed=seed,
             usual=anchor_share(view, usual[place]),
         )
-        return fit(matrix, target, library=task.booster, parameters=parameters[place], seed=seed)
+        return fit(examples, library=task.booster, parameters=parameters[place], seed=seed)
 
     fitted = dict(zip(counted, in_threads(one, range(len(counted)), threads=threads), strict=True))
     return tuple(
@@ -170,16 +171,33 @@ def in_threads(work: Callable[[int], T], places: Sequence[int], *, threads: int)
 
 
 def learned_from(
-    design: Design, *, horizon: int, until: int, most: int, seed: int, usual: float
-) -> tuple[Inputs, Floats]:
-    """Inputs and targets, in scale, of a fit."""
+    design: Design, *, horizon: int, until: int, most: int, half_life_days: float | None, seed: int, usual: float
+) -> Examples:
+    """Draw what is fitted to: inputs, targets, and how much each counts.
+
+    Older hours count less, by discounted least squares' exponential weights (Brown 1963, "Smoothing, Forecasting and
+    Prediction of Discrete Time Series"), here of absolute errors: servers change.
+
+    Args:
+        design: Inputs.
+        horizon: Hours ahead, at least 1.
+        until: Newest known hour.
+        most: Most examples; drawn evenly.
+        half_life_days: Days after which an hour counts half as much; None: all count alike.
+        seed: Of the draw.
+        usual: Share of the usual value in what differences are taken from.
+    """
     series, hour = pairs(design.panel, horizon=horizon, until=until, most=most, seed=seed)
     scale = design.scales.scale
     target = design.panel.targets.values[series, hour + horizon] / scale[series]
     target = target - design.anchor(series, hour, horizon=horizon, usual=usual)
     known = np.isfinite(target)
     series, hour = series[known], hour[known]
-    return design.matrix(series, hour, horizon=horizon, usual=usual), target[known]
+    matrix = design.matrix(series, hour, horizon=horizon, usual=usual)
+    if half_life_days is None or not len(hour):
+        return Examples(matrix, target[known])
+    weight = 0.5 ** ((until - hour) / (24 * half_life_days))
+    return Examples(matrix, target[known], weight / weight.mean())
 
 
 def medians(design: Design, blends: Sequence[Blend], origins: Places, *, threads: int) -> Floats:

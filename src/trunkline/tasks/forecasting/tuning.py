@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trunkline.tasks.forecasting.boosting import fit
+from trunkline.tasks.forecasting.boosting import Examples, fit
 from trunkline.tasks.forecasting.declaration import Forecasting
-from trunkline.tasks.forecasting.design import Inputs
 from trunkline.tasks.forecasting.effort import Effort
-from trunkline.tasks.forecasting.panel import Floats, Panel
+from trunkline.tasks.forecasting.panel import Panel
 from trunkline.tasks.forecasting.report import HorizonTuning
 from trunkline.tasks.forecasting.rolling import Span, in_threads, learned_design, learned_from, pairs
 from trunkline.tasks.learners import Parameter, SearchRange
@@ -62,7 +61,15 @@ def tune(
     def one(place: int) -> tuple[dict[str, Parameter], HorizonTuning]:
         folds = []
         for until, design in designs:
-            learn = learned_from(design, horizon=place + 1, until=until, most=task.tuning_rows, seed=seed, usual=0.0)
+            learn = learned_from(
+                design,
+                horizon=place + 1,
+                until=until,
+                most=task.tuning_rows,
+                half_life_days=task.half_life_days,
+                seed=seed,
+                usual=0.0,
+            )
             series, hour = pairs(
                 panel, horizon=place + 1, until=until + length, most=task.tuning_rows, seed=seed, since=until
             )
@@ -70,7 +77,7 @@ def tune(
             target = target - design.anchor(series, hour, horizon=place + 1, usual=0.0)
             known = np.isfinite(target)
             judge = design.matrix(series[known], hour[known], horizon=place + 1, usual=0.0)
-            folds.append((learn, (judge, target[known])))
+            folds.append((learn, Examples(judge, target[known])))
         trials = _search(task, folds, seed=seed + place)
         best = max(trials, key=lambda trial: (trial.score, -trial.number))
         if best.score < trials[0].score * (1 - _BETTER):  # within chance: scores are negative errors of two weeks
@@ -83,7 +90,8 @@ def tune(
     return tuple(parameters for parameters, _ in found), tuple(history for _, history in found)
 
 
-_Fold = tuple[tuple[Inputs, Floats], tuple[Inputs, Floats]]
+_Fold = tuple[Examples, Examples]
+"""What is learned from, and what judges."""
 
 
 def _search(task: Forecasting, folds: list[_Fold], *, seed: int) -> tuple[Trial, ...]:
@@ -95,11 +103,11 @@ def _search(task: Forecasting, folds: list[_Fold], *, seed: int) -> tuple[Trial,
 
     def judge(changed: Mapping[str, Parameter]) -> float:
         errors = []
-        for (matrix, target), (unseen, truth) in folds:
-            if not len(target) or not len(truth):
+        for learn, unseen in folds:
+            if not len(learn) or not len(unseen):
                 continue
-            booster = fit(matrix, target, library=task.booster, parameters={**declared, **changed}, seed=seed)
-            errors.append(float(np.abs(booster.predict(unseen) - truth).mean()))
+            booster = fit(learn, library=task.booster, parameters={**declared, **changed}, seed=seed)
+            errors.append(float(np.abs(booster.predict(unseen.matrix) - unseen.target).mean()))
         return -float(np.mean(errors)) if errors else 0.0
 
     def attempt(trial: "optuna.Trial") -> float:
