@@ -135,7 +135,7 @@ def test_airflow_is_due_when_the_built_in_scheduler_is(
         assume(due is not None)
         assert due is not None
         expected.append(due)
-    # Airflow counts the hours of such a line as if no clock had changed since its last day
+    # the first of such a line's days after a change of the clock begins an hour off in Airflow
     assume(zone in ("UTC", "Asia/Kolkata") or not cron_line(cron).is_hourly or line.split()[2:] == ["*"] * 3)
     assert airflow_due(line, zone, at) == expected
 
