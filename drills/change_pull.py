@@ -376,7 +376,10 @@ def compare(root: Path, lake: Lake, reference: Reference) -> tuple[int, int, lis
     )
     more += sum(times - 1 for times in places.values())
     gone = {key for key, place in places if str(place).endswith(f"-{0:010d}")}
-    wrong += [f"{len(gone)} keys were made gone, not {len(reference.gone)}"] * (gone != reference.gone)
+    # where a child died before anything of the new snapshot landed, what was deleted after it is in the gap too
+    kept = {row[0] for row in reference.rows}
+    wrong += [f"{len(reference.gone - gone)} keys were not made gone"] * (not reference.gone <= gone)
+    wrong += [f"{len(gone & kept)} keys were made gone that are there"] * bool(gone & kept)
     return lost, more, wrong
 
 
@@ -547,7 +550,9 @@ def drill(
                     for _ in range(3 * moments):  # on a busy machine some end before their moment
                         if done == moments:
                             break
-                        done += way(story(), after_s=whole_s * draw.uniform(0.3, 0.95))[0]
+                        is_killed, lived_s = way(story(), after_s=whole_s * draw.uniform(0.3, 0.95))
+                        done += is_killed
+                        whole_s = whole_s if is_killed else lived_s  # it is quicker by now
                     result.moments += done
                     if done < moments:
                         result.refute(f"{server}, {way.__name__}: only {done} of {moments} moments came in time")
