@@ -21,6 +21,7 @@ from typing import IO, Final, cast
 from trunkline.errors import SourceError, TrunklineError, UnavailableError
 from trunkline.ingest.byte_stream import PACKINGS, TAR_PACKINGS, ByteStream, Expanding, Packing
 from trunkline.ingest.raw import told_suffixes
+from trunkline.ingest.tar_stream import BrokenArchiveError, TarStream
 from trunkline.settings.ingest import IngestSettings
 
 __all__ = ["Member", "archive_of", "first_file", "is_archive", "members", "refuse_archive", "split_member"]
@@ -28,7 +29,6 @@ __all__ = ["Member", "archive_of", "first_file", "is_archive", "members", "refus
 _NESTED: Final = (*TAR_PACKINGS, ".zip", ".7z", ".rar")
 _BESIDE: Final = (".done", ".md5", ".sha1", ".sha256", ".sha512")
 _BLOCK_BYTES: Final = 1 << 20
-_HEADER_BYTES: Final = 1 << 20
 _DIRECTORY_BYTES: Final = 64 << 20
 _TAIL_BYTES: Final = (1 << 16) + 128
 _ENCRYPTED: Final = 1
@@ -184,11 +184,11 @@ def first_file(path: Path, *, limits: IngestSettings) -> Iterator[tuple[Path, st
 
 def _tar_members(source: ByteStream, folder: Path, only: str | None) -> Iterator[Member]:
     with source.stream() as stream:
-        forward = _Forward(stream)
+        forward = TarStream(stream)
         with tarfile.TarFile(fileobj=cast("IO[bytes]", forward), mode="r", encoding="utf-8") as archive:
             number = 0
             while True:
-                forward.left = _HEADER_BYTES
+                forward.begin_header()
                 info = archive.next()
                 if info is None:
                     break
@@ -256,66 +256,6 @@ def _counted(content: IO[bytes], counted: Expanding) -> Iterator[bytes]:
     while block := content.read(_BLOCK_BYTES):
         counted.add(len(block))
         yield block
-
-
-class _BrokenError(Exception):
-    """What is wrong with an archive, in words of this module."""
-
-
-class _Forward:
-    """A stream as ``tarfile`` wants one that goes forward only.
-
-    Args:
-        stream: Gives the bytes of the archive.
-
-    Attributes:
-        left: Bytes that may be read before it is set again: what stands before a file's content is held in memory.
-    """
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._at = 0
-        self._last = b""
-        self.left = _HEADER_BYTES
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int) -> None:
-        if offset < self._at:
-            raise _BrokenError("a header leads backwards")
-        while self._at < offset and (block := self._stream.read(min(_BLOCK_BYTES, offset - self._at))):
-            self._at += len(block)
-
-    def read(self, size: int) -> bytes:
-        self.left -= size
-        if size < 0 or self.left < 0:
-            raise _BrokenError("a header is too long")
-        self._last = self._stream.read(size)
-        self._at += len(self._last)
-        return self._last
-
-    def content(self, size: int) -> Iterator[bytes]:
-        """Give the content of the file whose header was read last."""
-        left = size
-        while left > 0:
-            block = self._stream.read(min(_BLOCK_BYTES, left))
-            if not block:
-                raise _BrokenError("it breaks off")
-            self._at += len(block)
-            left -= len(block)
-            yield block
-
-    def refuse_rest(self) -> None:
-        """Look at what ended the archive: its end mark and nothing behind it, or a header that is none.
-
-        The library takes a damaged header, and a file that breaks off between two members, for the end.
-        """
-        if self._last != bytes(tarfile.BLOCKSIZE):
-            raise _BrokenError("it breaks off, or a header is damaged")
-        while block := self._stream.read(_BLOCK_BYTES):
-            if block.count(0) != len(block):
-                raise _BrokenError("something follows its end")
 
 
 def _write(path: Path, content: Iterable[bytes]) -> None:
@@ -403,7 +343,7 @@ def _directory_bytes(path: Path) -> int:
 
 
 def _damaged(path: Path, error: Exception, name: str = "") -> SourceError:
-    detail = str(error) if isinstance(error, _BrokenError) else type(error).__name__
+    detail = str(error) if isinstance(error, BrokenArchiveError) else type(error).__name__
     return SourceError(
         "a file of the archive is damaged" if name else "the archive is damaged, or breaks off",
         where=f"{path}#{name} ({detail})" if name else f"{path} ({detail})",
