@@ -149,6 +149,11 @@ def test_a_log_that_was_begun_anew_is_told_and_the_new_snapshot_is_newer(
         "DROP TABLE calls",
         "ALTER TABLE calls ADD COLUMN m int, RENAME TO gone",
         "ALTER TABLE calls TRUNCATE PARTITION low",
+        "CREATE OR REPLACE TABLE calls (call_id int PRIMARY KEY)",
+        "RENAME TABLES calls TO gone",
+        "# nightly\nTRUNCATE TABLE calls",
+        "/*M!100000 TRUNCATE TABLE calls */",
+        "SET STATEMENT lock_wait_timeout = 9 FOR DROP TABLES calls",
     ],
 )
 def test_an_emptied_table_asks_for_a_new_snapshot(statement: str, calls: "Database", puller: "Puller") -> None:
@@ -158,6 +163,7 @@ def test_an_emptied_table_asks_for_a_new_snapshot(statement: str, calls: "Databa
     puller.rows()
     calls.run("TRUNCATE recalls")
     calls.run("ALTER TABLE calls RENAME COLUMN note TO notes, COMMENT 'RENAME TO DROP PARTITION'")
+    calls.run("ALTER TABLE calls RENAME  COLUMN notes TO note")
     calls.run("ALTER TABLE recalls RENAME TO others")
     assert puller.rows() == []
     calls.run(statement)

@@ -5,7 +5,6 @@ Names of columns come from the log itself, so that a table altered later is stil
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.errors import MissingExtraError, SourceError
 from trunkline.ingest.sources.cdc.binlog_text import texts_of
 from trunkline.ingest.sources.cdc.changes import Change, ChangePieces, Operation
+from trunkline.ingest.sources.cdc.mariadb_statements import takes_rows
 from trunkline.ingest.sources.cdc.table import FollowedTable, Reading
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.sql.address import opened_address
@@ -37,15 +37,6 @@ _UUIDS: Final = (
     "SELECT column_name FROM information_schema.columns"
     " WHERE table_schema = %s AND table_name = %s AND data_type = 'uuid'"
 )
-_QUOTED: Final = re.compile(r"'(?:[^'\\]|\\.|'')*'|/\*.*?\*/", re.DOTALL)
-_EMPTIED: Final = re.compile(
-    r"^\s*(?:TRUNCATE|DROP\s+TABLE|RENAME\s+TABLE"
-    r"|ALTER\s+(?:ONLINE\s+|IGNORE\s+)*TABLE(?=.*\b(?:RENAME\s+(?!COLUMN\b|INDEX\b|KEY\b|CONSTRAINT\b)"
-    r"|(?:DROP|TRUNCATE|EXCHANGE|CONVERT)\s+PARTITION\b|(?:DISCARD|IMPORT)\s+TABLESPACE\b)))\b(.*)",
-    re.IGNORECASE | re.DOTALL,
-)
-"""Statements that may take rows and name none, without what is quoted in them."""
-
 _IDS: Final = 1 << 30
 
 
@@ -266,14 +257,8 @@ class _Log:
 
         if not isinstance(event, QueryEvent):
             return False
-        found = _EMPTIED.match(_QUOTED.sub(" ", str(event.query)))
-        if found is None:
-            return False
-        bare = re.sub(r"[`\"]", "", found[1]).lower()
-        own = self._table.lower()
-        schema = event.schema.decode() if isinstance(event.schema, bytes) else str(event.schema)
-        named = re.search(rf"(?<![\w.]){re.escape(own)}(?!\w)", bare) and schema == self._schema
-        return bool(named or f"{self._schema.lower()}.{own}" in bare)
+        used = event.schema.decode() if isinstance(event.schema, bytes) else str(event.schema)
+        return takes_rows(str(event.query), table=self._table, schema=self._schema, used=used)
 
     def changes(self, event: object, file: str) -> Iterator[tuple[Change, _Place]]:
         """Take an event; gives the changes of the table, each with the place that comes to it next."""
