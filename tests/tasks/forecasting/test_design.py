@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from trunkline.tasks.forecasting import Forecasting, Panel
+from trunkline.tasks.forecasting.design import LOOKBACK, Design, arrange
 from trunkline.tasks.forecasting.effort import effort_of
 from trunkline.tasks.forecasting.panel import Floats, Grid
-from trunkline.tasks.forecasting.rolling import learned_design, learned_from, pairs, truths
+from trunkline.tasks.forecasting.rolling import calendar_of, learned_design, learned_from, pairs, truths
 from trunkline.tasks.forecasting.scaling import Scales, capped, seasonal_scale
 
 HOURS = 400
@@ -102,6 +103,29 @@ def test_the_usual_value_is_the_mean_of_the_hour_over_seven_days(made: tuple[Flo
     told = dict(zip(design.names, matrix, strict=True))
     assert told["lag_1"] == pytest.approx(values[0, 299] - usual, abs=1e-4)
     assert told["target_hour_7_days"] == pytest.approx(usual - values[0, 300], abs=1e-4), "how far the views lie apart"
+
+
+@pytest.mark.parametrize("silent", [LOOKBACK - 1, LOOKBACK, LOOKBACK + 1, LOOKBACK + 200])
+def test_inputs_look_no_further_back_than_they_say(silent: int) -> None:
+    hours = 2 * LOOKBACK
+    drawn = np.random.default_rng(5)
+    values = drawn.normal(50, 5, (2, hours))
+    origin = hours - 1
+    values[1, origin - silent + 1 :] = np.nan
+    whole = panel(values, drawn.normal(100, 5, hours), np.zeros(hours))
+    first = origin - LOOKBACK
+    series, hour = np.arange(2), np.full(2, origin)
+    scales = learned_design(TASK, whole, until=origin, effort=EFFORT).scales
+    slots = arrange(whole, known_ahead=("planned",), most=8, until=origin)
+    for horizon in (1, 6):
+        for usual in (0.0, 0.5):
+            found = [
+                Design(seen, scales, calendar_of(TASK, seen), slots).matrix(
+                    series, hour - start, horizon=horizon, usual=usual
+                )
+                for seen, start in ((whole, 0), (whole.since(first), first))
+            ]
+            np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-5)
 
 
 def test_pairs_have_a_known_truth(made: tuple[Floats, Floats, Floats]) -> None:

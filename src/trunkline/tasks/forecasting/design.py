@@ -232,9 +232,9 @@ class _Series:
         return _at(self._values, row, hour)
 
     def age(self, row: Places, hour: Places) -> Floats:
-        """Hours since the newest value."""
+        """Hours since the newest value; NaN where it lies further back than inputs look."""
         found = self._newest[row, np.minimum(hour, self._newest.shape[1] - 1)]
-        return np.where(found >= 0, hour - found, np.nan).astype(np.float64)
+        return np.where((found >= 0) & (hour - found <= LOOKBACK), hour - found, np.nan).astype(np.float64)
 
     def newest(self, row: Places, hour: Places) -> Floats:
         found = self._newest[row, np.minimum(hour, self._newest.shape[1] - 1)]
