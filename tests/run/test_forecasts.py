@@ -92,6 +92,7 @@ def test_the_first_run_learns_and_says_how_well(told: dict[str, Any]) -> None:
 
 def test_the_next_hour_is_forecast_by_the_kept_champion(told: dict[str, Any]) -> None:
     assert told["hour"]["model"]["unchanged"] is True
+    assert told["hour"]["model"]["kept"] is True
     assert told["hour"]["metrics"] == told["first"]["metrics"]
     assert (told["hour"]["predictions"]["rows"], told["hour"]["predictions"]["hours"]) == (48, 1)
     assert told["hour"]["monitor"]["outcomes"] == 8, "the hour ahead has come"

@@ -47,11 +47,13 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
         trained = parts["train"]["report"]
         champion = trained["champion"]
         registered = parts.get("register", {})
-        document["model"] = {
+        model: dict[str, object] = {
             "name": champion["name"],
             "version": registered.get("version"),
             "alias": parts.get("rollout", {}).get("alias"),
-        } | ({"unchanged": True} if registered.get("unchanged") else {})
+        }
+        model |= {"unchanged": True} if registered.get("unchanged") else {}
+        document["model"] = model | ({"kept": True} if parts["train"].get("kept") else {})
         document["metrics"] = trained["metrics"]
         document["test_metrics"] = trained["test_metrics"]
     if "evaluate" in parts:
@@ -125,9 +127,7 @@ def show(document: dict[str, object]) -> None:
                     print(f"         {name.replace('_', ' ')}: {value}")
     model = document.get("model")
     if isinstance(model, dict):
-        version = f"version {model['version']} is {model['alias']}" if model["alias"] else "not released"
-        version += ", unchanged: the same rows, recipe and code made it again" if model.get("unchanged") else ""
-        print(f"model    {model['name']}, {version}")
+        print(f"model    {model['name']}, {_what_became_of(model)}")
         show_metrics("out of fold, 95 % interval", document)
     gates = document.get("gates")
     if isinstance(gates, list):
@@ -190,6 +190,18 @@ def _show_audience(addressed: object) -> None:
     )
     print(f"         {addressed['note']}")
     print(f"         {addressed['path']}")
+
+
+def _what_became_of(model: dict[str, object]) -> str:
+    """Say which version a candidate is.
+
+    >>> _what_became_of({"version": "2", "alias": "champion", "unchanged": True, "kept": True})
+    'version 2 is champion, and was not due to learn anew: figures and gates are those of its training'
+    """
+    said = f"version {model['version']} is {model['alias']}" if model["alias"] else "not released"
+    if model.get("kept"):
+        return f"{said}, and was not due to learn anew: figures and gates are those of its training"
+    return f"{said}, unchanged: the same rows, recipe and code made it again" if model.get("unchanged") else said
 
 
 def show_metrics(title: str, document: dict[str, object]) -> None:
