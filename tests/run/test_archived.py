@@ -86,7 +86,42 @@ def test_what_is_no_longer_what_was_moved_there_is_listed(trunkline: Trunkline, 
     assert str(archive / "both.tgz") in found["unread"]
 
 
-def test_what_others_took_away_is_forgotten(trunkline: Trunkline, archive: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_seen_is_told_and_found_when_it_is_back(
+    trunkline: Trunkline, archive: Path, tmp_path: Path
+) -> None:
+    share, away = tmp_path / "archive", tmp_path / "away"
+    inside = sorted(map(str, archive.iterdir()))
+    share.rename(away)
+    found = erased(trunkline, tmp_path)
+    assert (found["archived"], found["files"], found["unread"]) == ([], [], inside)
+    archive.mkdir(parents=True)  # what is left of a share that is not mounted, written to by a watch
+    assert erased(trunkline, tmp_path)["unread"] == inside
+    archive.rmdir()
+    share.rmdir()
+    away.rename(share)
+    found = erased(trunkline, tmp_path)
+    assert (found["archived"], found["unread"]) == ([str(archive / "both.tgz"), str(archive / "theirs.csv")], [])
+
+
+def test_a_file_on_its_way_is_told_and_found_when_it_has_arrived(
+    trunkline: Trunkline, archive: Path, tmp_path: Path
+) -> None:
+    path, target = tmp_path / "in" / "late.csv", archive / "late.csv"
+    (archive / "theirs.csv").rename(path)
+    with Workspace(load_settings(workspace=tmp_path / "w")) as workspace:
+        files = ArchivedFiles(workspace.root)
+        with files.moving(
+            path, target, archive=archive.parent, tables=["leavers.subscribers"], csv=workspace.settings.ingest.csv
+        ):
+            assert str(target) in erased(trunkline, tmp_path)["unread"]
+            path.rename(target)
+    found = erased(trunkline, tmp_path)
+    assert (found["archived"], found["unread"]) == ([str(target)], [])
+
+
+def test_what_others_took_out_of_an_archive_that_is_there_is_forgotten(
+    trunkline: Trunkline, archive: Path, tmp_path: Path
+) -> None:
     (archive / "theirs.csv").rename(tmp_path / "elsewhere.csv")
     assert erased(trunkline, tmp_path)["archived"] == [str(archive / "both.tgz")]
     with Workspace(load_settings(workspace=tmp_path / "w")) as workspace:

@@ -134,7 +134,7 @@ def _erase(said: str, common: Common) -> int:
             ("models that learned from these rows", found.models),
             ("files as handed over", found.files),
             ("sources that had brought the person", found.sources),
-            ("raw copies that cannot be read", found.unread),
+            ("raw copies and archived files that cannot be read, or are not there now", found.unread),
             ("topics of the broker, until its own retention", found.brokers),
             ("sinks of published rows by key, added rows and messages", found.sinks),
         ):

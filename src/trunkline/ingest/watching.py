@@ -14,7 +14,7 @@ import os
 import queue
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -188,7 +188,7 @@ def watch(
     clock: Callable[[], datetime],
     rescan_s: float = 30.0,
     once: bool = False,
-    archiving: Callable[[Path, Path], None] = lambda _path, _target: None,
+    archiving: Callable[[Path, Path], AbstractContextManager[None]] = lambda _path, _target: nullcontext(),
 ) -> Iterator[Taken]:
     """Take in what is in a folder and what comes.
 
@@ -199,7 +199,7 @@ def watch(
         clock: Gives the current instant, for the day in the archive.
         rescan_s: Longest time between two looks at the folder, in seconds.
         once: End when everything that is there has been taken in, rather than wait for more.
-        archiving: Told, before a file is moved into the archive, where it lies and where it will lie.
+        archiving: Told where a file lies and where it will lie in the archive; it is moved within what this gives.
 
     Yields:
         Each file that was handed to ``take``; one that is done was put away by then, where that is wanted.
@@ -273,7 +273,11 @@ def _wait(notices: "queue.SimpleQueue[None]", *, stop: Event, seconds: float) ->
 
 
 def _put_away(
-    path: Path, declared: FolderSource, *, clock: Callable[[], datetime], archiving: Callable[[Path, Path], None]
+    path: Path,
+    declared: FolderSource,
+    *,
+    clock: Callable[[], datetime],
+    archiving: Callable[[Path, Path], AbstractContextManager[None]],
 ) -> None:
     """Archive or remove a file that was taken in, and its marker; doing it again does no harm."""
     point("watch.before_move")
@@ -283,8 +287,8 @@ def _put_away(
         target = day / path.name
         if target.exists() and _digest(target) != _digest(path):
             target = day / f"{path.stem}-{_digest(path)[:12]}{path.suffix}"
-        archiving(path, target)
-        _move(path, target)
+        with archiving(path, target):
+            _move(path, target)
     elif declared.afterwards == "delete":
         path.unlink(missing_ok=True)
     if declared.afterwards != "keep" and declared.done_marker:

@@ -1,16 +1,19 @@
 """Where the files lie that watched folders moved into their archives, so that an erasure finds them.
 
 One SQLite file of the workspace: a row per archived file and table that took of it, written before the file is moved.
-Whoever moves or packs it afterwards tells nobody; then its row goes at the next erasure.
+A file that is not there may come back with its share, so its row goes only where the archive is there without it: the
+same folder that it was moved into, told by its inode, and no move under way.
 """
 
 import sqlite3
 from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from trunkline.errors import BusyError
+from trunkline.lake.locks import held, shared
 from trunkline.spec.dialect import CsvDialect
 
 __all__ = ["ARCHIVED", "Archived", "ArchivedFiles"]
@@ -19,9 +22,11 @@ ARCHIVED: Final = Path("watch", "archived.db")
 """The file, below the workspace."""
 
 _PATIENCE_S: Final = 60.0
+_MOVES: Final = "moves into archives"
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS archived (
     path TEXT NOT NULL, dataset TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, csv TEXT NOT NULL,
+    archive TEXT NOT NULL, archive_inode INTEGER NOT NULL,
     PRIMARY KEY (path, dataset)
 )
 """
@@ -36,18 +41,27 @@ class Archived:
         size: Bytes.
         mtime_ns: When it was last changed before that, nanoseconds since 1970.
         csv: What was said of its dialect.
+        archive: The folder that it was moved into or below, absolute.
+        archive_inode: Of that folder, then: a folder where a share is not mounted has another.
     """
 
     path: Path
     size: int
     mtime_ns: int
     csv: CsvDialect
+    archive: Path
+    archive_inode: int
 
     @property
     def is_as_moved(self) -> bool:
         """Whether what lies there is the file that was moved there."""
         status = self.path.stat()
         return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its archive is there, and it is not."""
+        return self.archive.stat().st_ino == self.archive_inode and not self.path.exists()
 
 
 class ArchivedFiles:
@@ -59,37 +73,62 @@ class ArchivedFiles:
 
     def __init__(self, root: Path) -> None:
         self._path = root / ARCHIVED
+        self._moves = self._path.with_suffix(".lock")
 
-    def note(self, path: Path, target: Path, *, tables: Collection[str], csv: CsvDialect) -> None:
-        """Write down that a file is about to be moved.
+    @contextmanager
+    def moving(
+        self, path: Path, target: Path, *, archive: Path, tables: Collection[str], csv: CsvDialect
+    ) -> Iterator[None]:
+        """Write down that a file is about to be moved, and keep it from being forgotten until it has been.
 
         Args:
             path: Where it lies.
             target: Where it will lie.
+            archive: The folder for it, which is there.
             tables: Lake tables that took of it.
             csv: What is said of its dialect.
+
+        Raises:
+            BusyError: Another process was looking for files that are gone, all the time.
         """
+        with shared(self._moves, what=_MOVES, timeout_s=_PATIENCE_S):
+            self._note(path, target, archive=archive, tables=tables, csv=csv)
+            yield
+
+    def _note(self, path: Path, target: Path, *, archive: Path, tables: Collection[str], csv: CsvDialect) -> None:
         status = path.stat()
         said = csv.model_dump_json(exclude_none=True)
-        rows = [(str(target.absolute()), table, status.st_size, status.st_mtime_ns, said) for table in sorted(tables)]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        folder = (str(archive.absolute()), archive.stat().st_ino)
+        known = (status.st_size, status.st_mtime_ns, said, *folder)
+        rows = [(str(target.absolute()), table, *known) for table in sorted(tables)]
         with self._opened() as database:
             database.execute(_TABLE)
-            database.executemany("INSERT OR REPLACE INTO archived VALUES (?, ?, ?, ?, ?)", rows)
+            database.executemany("INSERT OR REPLACE INTO archived VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def of(self, table: str) -> tuple[Archived, ...]:
-        """List the archived files of which a table took, as far as they are still there."""
+        """List the archived files of which a table took, whether or not they can be seen now."""
         if not self._path.exists():
             return ()
         with self._opened() as database:
             rows = database.execute(
-                "SELECT path, size, mtime_ns, csv FROM archived WHERE dataset = ? ORDER BY path", (table,)
+                "SELECT path, size, mtime_ns, csv, archive, archive_inode FROM archived WHERE dataset = ?", (table,)
             ).fetchall()
-        found = [Archived(Path(row[0]), row[1], row[2], CsvDialect.model_validate_json(row[3])) for row in rows]
-        for one in found:
-            if not one.path.exists():
+        return tuple(
+            Archived(Path(path), size, mtime_ns, CsvDialect.model_validate_json(csv), Path(archive), inode)
+            for path, size, mtime_ns, csv, archive, inode in sorted(rows)
+        )
+
+    def forget_gone(self, one: Archived) -> bool:
+        """Drop what is known of a file that others took out of its archive.
+
+        Returns:
+            Whether it was dropped; not where the archive is not there, and not while files are moved into one.
+        """
+        with suppress(BusyError, OSError), held(self._moves, what=_MOVES):
+            if one.is_gone:
                 self.forget(one.path)
-        return tuple(one for one in found if one.path.exists())
+                return True
+        return False
 
     def forget(self, path: Path) -> None:
         """Drop what is known of a file that is gone."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -138,10 +139,11 @@ def watch_folder(
 
     archived = ArchivedFiles(workspace.root)
 
-    def archiving(path: Path, target: Path) -> None:
+    def archiving(path: Path, target: Path) -> AbstractContextManager[None]:
         tables = {f"{one.receipt.usecase}.{one.receipt.dataset}" for one in arrived[path] if one.receipt is not None}
         csv = workspace.settings.ingest.with_dialect(declared.csv).csv
-        archived.note(path, target, tables=tables, csv=csv)
+        assert declared.archive is not None, "a file is moved into an archive"
+        return archived.moving(path, target, archive=declared.archive, tables=tables, csv=csv)
 
     digest = hashlib.sha256(str(declared.path.resolve()).encode()).hexdigest()[:_DIGITS]
     lock = workspace.folder("locks") / f"watch-{usecase.name}-{digest}.lock"

@@ -49,13 +49,18 @@ def look_through(workspace: "Workspace", table: str, sought: Sought, found: Foun
 def look_through_archived(workspace: "Workspace", table: str, sought: Sought, found: Found) -> None:
     """Find the files that hold the person among those that watched folders moved into their archives."""
     with scratch_folder(workspace.folder("tmp"), purpose="erasing") as folder:
-        for one in ArchivedFiles(workspace.root).of(table):
+        files = ArchivedFiles(workspace.root)
+        for one in files.of(table):
+            if files.forget_gone(one):
+                continue
             limits = workspace.settings.ingest.model_copy(update={"csv": one.csv})
-            is_there = is_in_file(one.path, sought, limits=limits, folder=folder)
+            is_there = None
+            with suppress(OSError):  # a share that does not answer
+                is_there = is_in_file(one.path, sought, limits=limits, folder=folder)
             if is_there:
                 found.archived[one.path] = one
             elif is_there is None:
-                found.unread.append(str(one.path))
+                found.archived_unread.add(str(one.path))
 
 
 def erase_archived_files(workspace: "Workspace", found: Found) -> None:
@@ -63,11 +68,13 @@ def erase_archived_files(workspace: "Workspace", found: Found) -> None:
     if workspace.settings.landing.archived_files == "list":
         return
     for one in found.archived.values():
-        with suppress(FileNotFoundError):
+        try:
             if one.is_as_moved:
                 one.path.unlink()
                 ArchivedFiles(workspace.root).forget(one.path)
                 found.archived_gone.append(str(one.path))
+        except FileNotFoundError:  # out of sight since it was looked into
+            found.archived_unread.add(str(one.path))
 
 
 def receipts_of(workspace: "Workspace", found: Found) -> list[Receipt]:

@@ -122,6 +122,8 @@ def _erased(
     erase_archives(workspace, marked, keyed, wanted, found)
     if wanted.pseudonyms and workspace.lake.exists(VAULT):
         found.count(VAULT, workspace.lake.erase(VAULT, "pseudonym", list(wanted.pseudonyms)).rows)
+    copies_unread = [path for path in found.unread if Path(path).exists()]  # others went with their batches
+    files_unread = found.archived_unread.difference(found.archived_gone)
     return Erased(
         kind=kind,
         tables=found.tables,
@@ -130,7 +132,7 @@ def _erased(
         models=models,
         files=tuple(sorted({path for path in map(file_of, [*sources.values(), *map(str, found.archived)]) if path})),
         sources=tuple(sorted(sources)),
-        unread=tuple(sorted([path for path in found.unread if Path(path).exists()] + found.archives_unread)),
+        unread=tuple(sorted([*copies_unread, *files_unread, *found.archives_unread])),
         brokers=brokers_of(workspace.settings),
         sinks=Outbox(workspace.root / "publish" / "outbox.db").sinks(),
         archived=tuple(sorted(found.archived_gone)),

@@ -34,7 +34,8 @@ class Erased(BaseModel):
             file still exists), or ``NAME: ORIGIN`` of a source that was pulled. Archives and systems behind them may
             hold the person still.
         unread: Archives that cannot be looked into now, and raw copies that stay because nobody can see into them:
-            encrypted, damaged, or of a form whose reader is not installed.
+            encrypted, damaged, or of a form whose reader is not installed. Files that watched folders had moved into
+            their archives, too, where they cannot be looked into, or are not there together with their archive.
         brokers: Brokers, and dead-letter topics, that hold records by themselves, e.g. Kafka: nothing is taken out of
             their topics, and what they hold of the person goes with their own retention.
         sinks: Sinks that rows were published to. Tables that are replaced as a whole lose the person with the next
@@ -67,9 +68,10 @@ class Found:
         log_records: Records of the durable log that went.
         raw_files: Raw copies that went.
         pieces: Raw copies that hold the person, each with its table.
-        unread: Paths of raw copies and archived files into which nobody can see.
+        unread: Paths of raw copies into which nobody can see.
         archived: Archived files of watched folders that hold the person.
         archived_gone: Paths of those of them that went.
+        archived_unread: Paths of archived files into which nobody can see, there or not.
         archives_unread: Archives that cannot be looked into.
         values: What is the person's in a column of a table, in any of its versions.
     """
@@ -83,6 +85,7 @@ class Found:
     archives_unread: list[str] = field(default_factory=list)
     archived: dict[Path, Archived] = field(default_factory=dict)
     archived_gone: list[str] = field(default_factory=list)
+    archived_unread: set[str] = field(default_factory=set)
     values: dict[tuple[str, str], list[Scalar]] = field(default_factory=dict)
 
     def count(self, table: str, rows: int) -> None:
