@@ -114,6 +114,7 @@ def test_files_of_all_days_are_one_source() -> None:
         ("/tree/2026/x.csv", None, "tree"),
         ("/tree/near/x.csv", None, "near"),
         ("/drop/below/x.csv", None, "/drop/below/x.csv"),
+        pytest.param(f"{Path.cwd()}/here/x.zip#y.csv", None, "here", id="relative"),
         ("s3 without a path", None, "s* without a path"),
     ],
 )
@@ -122,6 +123,7 @@ def test_names_of_sources(source: str, piece: str | None, name: str) -> None:
         "drop": FolderSource(kind="folder", usecase="leaving", path=Path("/drop")),
         "tree": FolderSource(kind="folder", usecase="leaving", path=Path("/tree"), recursive=True),
         "near": FolderSource(kind="folder", usecase="leaving", path=Path("/tree/near")),
+        "here": FolderSource(kind="folder", usecase="leaving", path=Path("here")),
         "elsewhere": FolderSource(kind="folder", usecase="other", path=Path("/in")),
     }
     assert source_of("leaving", "customers", source=source, piece=piece, declared=declared).source == name

@@ -1,11 +1,16 @@
 """Declared sources against the use cases that there are, and an ingestion that has nothing to ingest."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 from trunkline.cli import main
+from trunkline.run import Workspace
+from trunkline.run.attempts import recent_attempts
+from trunkline.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +84,30 @@ def test_a_dry_run_takes_nothing_in(folder: Path, capsys: pytest.CaptureFixture[
     assert main(["ingest", "churn", "sqlite:///crm.db?table=t", "--dry-run", "--workspace", "w"]) == 0
     assert "not told" in capsys.readouterr().out
     assert main(["ingest", "churn", "--dry-run", "--workspace", "w"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["watch", "ingest"])
+def test_what_a_declared_folder_delivers_counts_for_it(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "trunkline.toml").write_text(
+        '[sources.crm]\nkind = "folder"\nusecase = "churn"\npath = "in"\nrecursive = true\nsettle_s = 0\n'
+        'afterwards = "archive"\narchive = "done"\nschedule = { every = "PT2S" }\n'
+    )
+    below = folder / "in" / "below"
+    below.mkdir(parents=True)
+    (folder / "in" / "part-1.csv").write_text("customerID,tenure,MonthlyCharges\na,1,2\n")
+    with ZipFile(below / "clean.zip", "w") as archive:
+        archive.writestr("b.csv", "customerID,tenure,MonthlyCharges\nb,1,2\n")
+    once = ["--once"] if command == "watch" else []
+    for _ in range(2):  # the second time a watch has put the files away
+        assert main([command, "churn", "crm", *once, "--workspace", "w"]) == 0
+    with Workspace(Settings.model_validate({"workspace": "w"})) as workspace:
+        noted = recent_attempts(workspace.lake, since=datetime(2020, 1, 1, tzinfo=UTC))
+    assert [attempt.source for attempt in noted] == ["crm", "crm"], "one attempt per source and call"
+    capsys.readouterr()
+    assert main(["sources", "check", "churn", "--workspace", "w", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["sources"]
+    assert (found["source"], found["problems"]) == ("crm", [])
+    assert found["last_batch_at"] is not None

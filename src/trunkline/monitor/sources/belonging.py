@@ -27,7 +27,7 @@ def source_of(
         dataset: As in the receipt.
         source: As in the receipt.
         piece: As in the receipt.
-        declared: Declared sources by name.
+        declared: Declared sources by name; the path of a folder begins at the working directory where it is relative.
 
     >>> source_of("churn", "subscribers", source="/in/day-2026-03-01.csv", piece=None, declared={}).source
     '/in/day-*.csv'
@@ -39,13 +39,12 @@ def source_of(
         return SourceKey(usecase, dataset, name)
     source = split_member(source)[0]  # the files of an archive come as often as it does
     path = PurePosixPath(source)
-    folders = {
-        PurePosixPath(one.path): known
-        for known, one in declared.items()
-        if isinstance(one, FolderSource)
-        and one.usecase == usecase
-        and (path.parent == PurePosixPath(one.path) or (one.recursive and path.is_relative_to(one.path)))
-    }
+    folders: dict[PurePosixPath, str] = {}
+    for known, one in declared.items():
+        if isinstance(one, FolderSource) and one.usecase == usecase:
+            folder = PurePosixPath(one.path.absolute())  # receipts name files so
+            if path.parent == folder or (one.recursive and path.is_relative_to(folder)):
+                folders[folder] = known
     if folders:  # one below another is the nearer one
         return SourceKey(usecase, dataset, folders[max(folders, key=lambda folder: len(folder.parts))])
     stem, dot, suffix = path.name.partition(".")
