@@ -324,6 +324,12 @@ def test_text_that_is_nearly_new_in_each_row_is_no_category(write: Write) -> Non
     assert found == {"name": "text", "plan": "category"}
 
 
+def test_a_text_of_one_value_is_no_category(write: Write) -> None:
+    rows = [f"Rome {place % 2},Italy" for place in range(8)]
+    found = {guess.source: guess.kind for guess in guesses(write("\n".join(["site,country", *rows]) + "\n"))}
+    assert found == {"site": "category", "country": "text"}
+
+
 def test_numbers_that_reach_a_person_are_text(write: Callable[[str], Path]) -> None:
     rows = [f"4917{n:08d},{n}" for n in range(40)]
     found = {guess.source: guess.kind for guess in guesses(write("\n".join(["msisdn,calls", *rows]) + "\n"))}

@@ -142,7 +142,7 @@ def _guess(column: str, values: Sequence[str | None], taken: set[str]) -> Guess:
         kind == "text"
         and not personal
         and not unsure
-        and 0 < len(distinct) <= _MOST_CATEGORIES
+        and 1 < len(distinct) <= _MOST_CATEGORIES  # of one value nobody knows the others
         and len(distinct) < len(present)
         and (len(distinct) <= 3 or len(distinct) < _MOST_NEW_VALUES * len(present))
         and NUL not in "".join(distinct)
