@@ -194,21 +194,22 @@ class Drops(Pages):
 
     name = "drops"
 
-    def __init__(self, files: dict[str, bytes], *, name: str = "a.tgz") -> None:
+    def __init__(self, files: dict[str, bytes] | list[tuple[str, bytes]], *, name: str = "a.tgz") -> None:
         super().__init__([[]])
-        self.files, self.archive = files, name
+        self.files, self.archive, self.version = files, name, 1
 
     def pull(self, position: Position | None, *, folder: Path) -> Iterator[Pulled]:
-        if position is not None and position["archive"] == self.archive:
+        given: Position = {"archive": self.archive, "version": self.version}
+        if position == given:
             return
         path = folder / self.archive
         with tarfile.open(path, "w:gz") as archive:
-            for name, content in self.files.items():
+            for name, content in self.files.items() if isinstance(self.files, dict) else self.files:
                 info = tarfile.TarInfo(name)
                 info.size = len(content)
                 archive.addfile(info, io.BytesIO(content))
         self.asked.append(len(self.asked))
-        yield Pulled(path, origin=f"s3://{self.archive}", position={"archive": self.archive})
+        yield Pulled(path, origin=f"s3://{self.archive}", position=given)
 
 
 def drop(number: int) -> bytes:
@@ -227,29 +228,97 @@ def test_the_files_of_a_pulled_archive_are_pieces_of_their_own(lake: Lake, tmp_p
     assert not list((tmp_path / "landing").rglob("*.tgz")), "the archive itself is not kept"
 
 
+def die(source: Drops, lake: Lake, folder: Path, monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """Pull, and be killed when so many pieces have landed."""
+    land, left = Landing.land, [after]
+
+    def killed(*args: object, **named: object) -> object:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return land(*args, **named)  # type: ignore[arg-type]  # what it was called with
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Landing, "land", killed)
+        with pytest.raises(KeyboardInterrupt):
+            take(source, lake, folder)
+
+
 def test_a_pull_that_was_killed_in_an_archive_goes_on_in_it(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for begun in (1, 2):  # before anything landed, and after a whole archive
         source = Drops({f"{begun}-{n}.csv": drop(10 * begun + n) for n in range(4)}, name=f"{begun}.tgz")
-        land, left = Landing.land, [2]
-
-        def killed(*args: object, land: object = land, left: list[int] = left, **named: object) -> object:
-            left[0] -= 1
-            if left[0] < 0:
-                raise KeyboardInterrupt
-            assert callable(land)
-            return land(*args, **named)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Landing, "land", killed)
-            with pytest.raises(KeyboardInterrupt):
-                take(source, lake, tmp_path)
+        die(source, lake, tmp_path, monkeypatch, after=2)
         taken = take(source, lake, tmp_path)
         assert [one.receipt.source for one in taken] == [f"s3://{begun}.tgz#{begun}-{n}.csv" for n in (2, 3)]
         assert take(source, lake, tmp_path) == []
     keys = sorted(lake.arrow("calls.calls").column("call_id").to_pylist())
     assert keys == sorted(f"d{10 * begun + n}" for begun in (1, 2) for n in range(4))
+
+
+def seconds(lake: Lake, key: str) -> list[int]:
+    """What the lake says of a key, oldest first."""
+    rows = lake.arrow("calls.calls").sort_by("_ingested_at").to_pylist()
+    return [row["seconds"] for row in rows if row["call_id"] == key]
+
+
+def said(key: str, value: int) -> bytes:
+    return f"call_id,seconds\n{key},{value}\n".encode()
+
+
+def test_a_new_version_of_a_pulled_archive_is_taken_in_whole(lake: Lake, tmp_path: Path) -> None:
+    source = Drops({"a.csv": said("k", 1), "b.csv": said("k", 2)})
+    take(source, lake, tmp_path)
+    source.version, source.files = 2, {"a.csv": said("k", 3), "b.csv": said("k", 2)}
+    take(source, lake, tmp_path)
+    assert seconds(lake, "k") == [1, 2, 3, 2], "the last file decides, though it is as before"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_pulled_archive_that_is_published_again_as_it_was_is_fetched_once(
+    lake: Lake, tmp_path: Path, count: int
+) -> None:
+    source = Drops({f"{n}.csv": drop(n) for n in range(count)})
+    take(source, lake, tmp_path)
+    source.version = 2
+    take(source, lake, tmp_path)
+    take(source, lake, tmp_path)
+    assert len(source.asked) == 2
+
+
+def test_a_killed_pull_of_an_archive_that_changes_meanwhile_takes_it_in_whole(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Drops({"a.csv": said("k", 1), "b.csv": said("k", 2), "c.csv": drop(0)})
+    die(source, lake, tmp_path, monkeypatch, after=2)
+    source.version, source.files = 2, {"a.csv": said("k", 3), "b.csv": said("k", 2), "c.csv": drop(0)}
+    die(source, lake, tmp_path, monkeypatch, after=1)
+    take(source, lake, tmp_path)
+    assert seconds(lake, "k") == [1, 2, 3, 2]
+
+
+def test_a_file_that_an_archive_holds_twice_lands_twice_after_a_kill(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Drops([("a.csv", said("k", 1)), ("b.csv", said("k", 2)), ("a.csv", said("k", 1))])
+    die(source, lake, tmp_path, monkeypatch, after=2)
+    take(source, lake, tmp_path)
+    take(source, lake, tmp_path)
+    assert seconds(lake, "k") == [1, 2, 1]
+    assert len(source.asked) == 2
+
+
+def test_what_lands_between_two_pulls_of_a_killed_archive_doubles_nothing(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Drops({f"{n}.csv": drop(n) for n in range(3)})
+    die(source, lake, tmp_path, monkeypatch, after=2)
+    other = Drops({"x.csv": drop(7), "y.csv": drop(8)}, name="b.tgz")
+    take(other, lake, tmp_path)
+    take(source, lake, tmp_path)
+    keys = sorted(lake.arrow("calls.calls").column("call_id").to_pylist())
+    assert keys == ["d0", "d1", "d2", "d7", "d8"]
 
 
 def test_a_pulled_archive_with_a_file_that_cannot_be_read_waits_behind_the_others(lake: Lake, tmp_path: Path) -> None:

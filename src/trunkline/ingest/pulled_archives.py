@@ -1,14 +1,16 @@
 """Archives that a pulled source gives: their files land as pieces of their own, one after the other.
 
 The position of the source moves with the last of them. Killed before that, the source gives the archive again, and
-what has landed of it is left out. Where a file of it cannot be read, the archive itself lands behind the others: it
-waits, and its error is told at each pull, until somebody sees to it.
+what has landed of it is left out: its files from the first on, as long as they are the same in the same order. Where
+a file of it cannot be read, the archive itself lands behind the others: it waits, and its error is told at each pull,
+until somebody sees to it.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 from trunkline.errors import SourceError
@@ -28,11 +30,13 @@ class Part:
         path: A whole file; it is moved away.
         origin: Where it came from, for people, without secrets.
         position: Where the source goes on once it has landed; None where that is still its beginning.
+        so_far_sha256: The files of its archive up to it, where more is to come; see :class:`Landed`.
     """
 
     path: Path
     origin: str
     position: Position | None
+    so_far_sha256: str | None = None
 
 
 def unpacked(pulled: Pulled, *, landed: Sequence[Landed], folder: Path, limits: IngestSettings) -> Iterator[Part]:
@@ -54,7 +58,8 @@ def unpacked(pulled: Pulled, *, landed: Sequence[Landed], folder: Path, limits: 
         yield Part(pulled.path, pulled.origin, pulled.position)
         return
     before = landed[-1].position if landed else None
-    known = {(one.origin, one.content_sha256) for one in landed if one.position == before}
+    known = _begun(pulled, landed)
+    so_far = ""
     last: Part | None = None
     is_whole = True
     try:
@@ -62,17 +67,16 @@ def unpacked(pulled: Pulled, *, landed: Sequence[Landed], folder: Path, limits: 
             if member.path is None:
                 is_whole = False
                 continue
-            part = Part(member.path, f"{pulled.origin}#{member.name}", before)
-            if (part.origin, _digest(part.path)) in known:
-                part.path.unlink()
-                continue
             if last is not None:
-                yield last
-            last = part
+                yield from _unless_landed(last, known)
+            so_far = hashlib.sha256(f"{so_far} {_digest(member.path)} {member.name}".encode()).hexdigest()
+            last = Part(member.path, f"{pulled.origin}#{member.name}", before, so_far)
     except SourceError:
         is_whole = False
-    if last is not None:
-        yield last if not is_whole else replace(last, position=pulled.position)
+    if last is not None and is_whole:
+        yield replace(last, position=pulled.position, so_far_sha256=None)
+    elif last is not None:
+        yield from _unless_landed(last, known)
     if not is_whole:
         yield Part(pulled.path, pulled.origin, pulled.position)
 
@@ -97,6 +101,19 @@ def archive_fault(path: Path, *, folder: Path, limits: IngestSettings) -> Source
     return SourceError(
         "the archive landed as a whole", where=str(path), next_step="hand it over: trunkline ingest USECASE FILE"
     )
+
+
+def _begun(pulled: Pulled, landed: Sequence[Landed]) -> set[str | None]:
+    """What has landed of an archive since the source last gave something whole under its name."""
+    own = (one for one in reversed(landed) if one.origin == pulled.origin or one.origin.startswith(f"{pulled.origin}#"))
+    return {one.so_far_sha256 for one in takewhile(lambda one: one.so_far_sha256 is not None, own)}
+
+
+def _unless_landed(part: Part, known: set[str | None]) -> Iterator[Part]:
+    if part.so_far_sha256 in known:
+        part.path.unlink()
+    else:
+        yield part
 
 
 def _digest(path: Path) -> str:

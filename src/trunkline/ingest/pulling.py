@@ -103,6 +103,7 @@ def pull(  # noqa: PLR0913 - what one source needs
                         csv=intake.limits.csv,
                         whole=pulled.whole,
                         ends=pulled.ends,
+                        so_far_sha256=part.so_far_sha256,
                     )
                     point("pull.after_piece")
                     yield from intake.take(piece)

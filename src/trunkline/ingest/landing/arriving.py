@@ -48,6 +48,7 @@ class ArrivingPieces(LandedPieces):
         csv: CsvDialect = _TOLD,
         whole: str | None = None,
         ends: bool = False,
+        so_far_sha256: str | None = None,
     ) -> Landed:
         """Move a whole file in as the next piece of a source. One at a time per source.
 
@@ -59,6 +60,7 @@ class ArrivingPieces(LandedPieces):
             csv: What is said of the dialect of CSV files, by the source or the settings.
             whole: The whole that it is a part of; see :class:`~trunkline.ingest.sources.Pulled`.
             ends: Whether the whole is complete with it.
+            so_far_sha256: The files of its archive up to it, where more is to come; see :class:`Landed`.
 
         Raises:
             UnavailableError: The disk did not take it.
@@ -80,6 +82,7 @@ class ArrivingPieces(LandedPieces):
             csv=csv,
             whole=whole,
             ends=ends,
+            so_far_sha256=so_far_sha256,
         )
         return self._settle(source, kept, record, name=path.name)
 

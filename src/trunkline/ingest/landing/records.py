@@ -56,6 +56,7 @@ class Record(BaseModel, frozen=True):
     csv: CsvDialect | None = None
     whole: str | None = None
     ends: bool = False
+    so_far_sha256: str | None = None
 
 
 class Landed(BaseModel, frozen=True):
@@ -75,6 +76,8 @@ class Landed(BaseModel, frozen=True):
             are gone.
         whole: The whole that it is a part of; see :class:`~trunkline.ingest.sources.Pulled`.
         ends: Whether the whole is complete with it.
+        so_far_sha256: Of a file of an archive: names and content of its files up to this one, hashed, where more of
+            what the source gave was to come; else None.
     """
 
     source: str
@@ -88,6 +91,7 @@ class Landed(BaseModel, frozen=True):
     csv: CsvDialect | None = None
     whole: str | None = None
     ends: bool = False
+    so_far_sha256: str | None = None
 
     @property
     def is_packed_here(self) -> bool:
@@ -163,6 +167,7 @@ def as_record(piece: Landed) -> Record:
         position=piece.position,
         whole=piece.whole,
         ends=piece.ends,
+        so_far_sha256=piece.so_far_sha256,
     )
 
 
@@ -182,4 +187,5 @@ def landed(record: Record, *, folder: Path, source: str) -> Landed:
         csv=record.csv if path is not None else None,
         whole=record.whole,
         ends=record.ends,
+        so_far_sha256=record.so_far_sha256,
     )
