@@ -337,3 +337,15 @@ def test_a_pulled_archive_with_a_file_that_cannot_be_read_waits_behind_the_other
     assert all("an archive itself" in text for text in told), "it is told until somebody sees to it"
     kept = [piece.path.suffix for piece in landing.pieces("drops") if piece.path is not None]
     assert kept == [".csv", ".csv", ".tgz"]
+
+
+def test_a_pulled_archive_that_waits_does_not_stop_a_source_whose_rows_are_ordered_by_arrival(
+    lake: Lake, tmp_path: Path
+) -> None:
+    source = Drops({"0.csv": said("k", 1), "inner.zip": b"PK", "2.csv": said("k", 2)})
+    with pytest.raises(SourceError, match="an archive itself"):
+        take(source, lake, tmp_path)
+    source.version, source.files = 2, {"0.csv": said("k", 3), "1.csv": said("k", 4)}
+    with pytest.raises(SourceError, match="an archive itself"):
+        take(source, lake, tmp_path)
+    assert seconds(lake, "k") == [1, 2, 3, 4]

@@ -6,8 +6,8 @@ before the source is asked, so nothing is left out. Killed anywhere, the same ca
 
 A piece that cannot be taken in waits. Where rows have a key and nothing that orders their versions, the last to arrive
 wins: there it stops the source, for tried again later it would overtake what came after it. Elsewhere it blocks
-nothing, and neither does a piece whose rows are surely another dataset's, nor the end of a whole: what came after it
-stays.
+nothing, and neither does a piece whose rows are surely another dataset's, nor an archive whose files that can be read
+went in, nor the end of a whole: what came after it stays.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -157,7 +157,8 @@ class _Intake:
             with self.landing.lent(piece) as path:
                 if is_archive(path):
                     with self.landing.drafts(piece.source) as folder:
-                        self._refuse(archive_fault(path, folder=folder, limits=self.limits))
+                        fault = archive_fault(path, folder=folder, limits=self.limits)
+                    self.errors.append(fault)  # the files that can be read went in before it: it overtakes nothing
                     return None
                 if (misfit := self.foreign(path)) is not None:
                     self.errors.append(misfit)  # its rows are versions of no row here: nothing overtakes them
