@@ -4,9 +4,11 @@ import bz2
 import gzip
 import io
 import lzma
+import random
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -191,6 +193,49 @@ def test_an_archive_that_breaks_off_says_so_wherever_it_does(tmp_path: Path) -> 
     path = tmp_path / "a.tgz"
     path.write_bytes(gzip.compress(whole)[:-40])
     assert unpacked(path)[2]
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst"])
+def test_each_file_before_a_cut_of_a_packed_archive_is_given(suffix: str, tmp_path: Path) -> None:
+    drawn = random.Random(3)
+    files = {f"{size}.csv": drawn.randbytes(size // 2).hex().encode() for size in (1_000, 137_190, 400_000, 2_000)}
+    packed = [
+        FORMS[suffix](tar({name: content})[: 512 + -(-len(content) // 512) * 512]) for name, content in files.items()
+    ]
+    path = tmp_path / f"pm{suffix}"
+    whole = b"".join(packed)
+    for number in range(1, len(files)):
+        before = sum(map(len, packed[:number]))
+        for cut in (before + 10, before + len(packed[number]) // 2):
+            path.write_bytes(whole[:cut])
+            found, refused, error = unpacked(path)
+            assert list(found.items()) == list(files.items())[:number], cut
+            assert not refused
+            assert "damaged, or breaks off" in error
+
+
+@pytest.mark.parametrize(
+    ("suffix", "oracle"),
+    [
+        (".tar.gz", lambda data: zlib.decompressobj(31).decompress(data)),
+        (".tar.bz2", lambda data: bz2.BZ2Decompressor().decompress(data)),
+        (".tar.xz", lambda data: lzma.LZMADecompressor().decompress(data)),
+    ],
+)
+def test_each_file_before_a_cut_of_one_packed_stream_is_given(
+    suffix: str, oracle: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    drawn = random.Random(4)
+    files = {f"{number}.csv": drawn.randbytes(70_000).hex().encode() for number in range(20)}
+    packed = FORMS[suffix](tar(files))
+    path = tmp_path / f"pm{suffix}"
+    for share in (0.4, 0.75):
+        cut = packed[: int(len(packed) * share)]
+        path.write_bytes(cut)
+        found, _, error = unpacked(path)
+        whole = (len(oracle(cut)) + -140_000 % 512) // (512 + 140_000 + -140_000 % 512)
+        assert list(found.items()) == list(files.items())[:whole], share
+        assert "damaged, or breaks off" in error
 
 
 def test_what_an_archive_may_hold_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """A file as a stream of unpacked bytes: plain, gzip, bzip2, xz, Zstandard, or a ZIP archive of one file.
 
 What a packed file gives is counted while it is read, so that a small file that unpacks to terabytes is refused after a
-bounded part of it. Every fault of a packed stream is an ``OSError`` to its reader, as for a plain one.
+bounded part of it. Every fault of a packed stream is an ``OSError`` to its reader, as for a plain one; all bytes that
+can be unpacked before the fault are given first.
 """
 
 import io
@@ -10,7 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal, cast
@@ -146,6 +147,8 @@ class _Unpacked(io.RawIOBase):
     def __init__(self, source: ByteStream, packed: io.BufferedReader) -> None:
         self._source, self._counted = source, Expanding(source)
         self._inner = _opened(source, packed)
+        self._given = 0
+        self._fault: OSError | None = None
 
     def readable(self) -> bool:
         return True
@@ -162,10 +165,17 @@ class _Unpacked(io.RawIOBase):
         super().close()
 
     def read(self, size: int = -1) -> bytes:
+        if self._fault is not None:
+            raise self._fault
+        most = min(size, _BUFFER_BYTES) if size >= 0 else _BUFFER_BYTES
         try:
-            data = bytes(self._inner.read(size if size >= 0 else _RATIO_FREE_BYTES))
-        except _FAULTS as error:
-            raise OSError(f"{self._source.packing}: {type(error).__name__}") from None
+            data = bytes(self._inner.read(most))
+        except (OSError, *_FAULTS) as error:
+            self._fault = OSError(f"{self._source.packing}: {type(error).__name__}")
+            data = _before_fault(self._source, self._given, most)
+            if not data:
+                raise self._fault from None
+        self._given += len(data)
         self._counted.add(len(data))
         return data
 
@@ -212,6 +222,21 @@ def _opened(source: ByteStream, packed: io.BufferedReader) -> IO[bytes]:
         return archive.open(_only(source.path, archive))
     except _FAULTS as error:
         raise _no_archive(source.path, type(error).__name__) from None
+
+
+def _before_fault(source: ByteStream, given: int, most: int) -> bytes:
+    """Unpack once more what lies between the bytes that were given and a fault.
+
+    A library drops what it has unpacked in the read that meets the fault, so this part is read byte by byte.
+    """
+    found = bytearray()
+    with suppress(OSError, *_FAULTS), source.path.open("rb", buffering=_BUFFER_BYTES) as packed:
+        inner = _opened(source, cast("io.BufferedReader", packed))
+        while given and (block := inner.read(min(given, _BUFFER_BYTES))):
+            given -= len(block)
+        while not given and len(found) < most and (byte := inner.read(1)):
+            found += byte
+    return bytes(found)
 
 
 def _only(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:

@@ -64,6 +64,19 @@ def test_archives_that_are_refused(read: Read, write: Write) -> None:
             read(write("f.zip", content))
 
 
+def test_a_packed_file_that_breaks_off_is_refused_wherever_it_does(read: Read, write: Write) -> None:
+    text = ("a,b\n" + "".join(f"{number},{number * 7919 % 10_007}\n" for number in range(60_000))).encode()
+    for suffix, packed in (
+        (".gz", gzip.compress(text, mtime=0)),
+        (".bz2", bz2.compress(text)),
+        (".xz", lzma.compress(text)),
+        (".zst", bytes(pa.Codec("zstd").compress(text, asbytes=True))),
+    ):
+        for cut in (len(packed) // 3, len(packed) * 3 // 4, len(packed) - 1):
+            with pytest.raises(SourceError, match="truncated"):
+                read(write(f"cut.csv{suffix}", packed[:cut]))
+
+
 @pytest.mark.slow
 def test_bombs_are_refused(read: Read, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trunkline.ingest.byte_stream._RATIO_FREE_BYTES", 1 << 20)
