@@ -1,6 +1,7 @@
 """Files of several datasets in one folder: each goes where its columns belong, by hand, when watched, from a store."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,27 @@ def test_a_folder_of_several_datasets(inbox: Path, capsys: pytest.CaptureFixture
     assert "--dataset" in said
     assert main(["ingest", "sorted_cells", "foreign.csv", "--dataset", "cells", "--workspace", "w"]) == 0, (
         "as it is told"
+    )
+
+
+def test_one_content_that_comes_twice_is_counted_once(inbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (inbox / "b_foreign.csv").unlink()
+    with tarfile.open(inbox / "d.tar.gz", "w:gz") as archive:
+        for content in ("a_hours.csv", "c_cells.csv"):
+            archive.add(inbox / content, content)
+    said = ["ingest", "sorted_cells", "in", "--workspace", "w"]
+    assert main([*said, "--json"]) == 0
+    counted = json.loads(capsys.readouterr().out)["ingest"]
+    assert (counted["read"], counted["accepted"], counted["quarantined"]) == (4, 3, 1)
+    assert len(set(counted["batches"])) == len(counted["batches"]) == 2
+    assert (counted["known"], counted["known_files"]) == ([], 2)
+    assert main([*said, "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)["ingest"]
+    assert (again["read"], again["known"], again["known_files"]) == (4, again["batches"], 4)
+    assert sorted(again["batches"]) == sorted(counted["batches"])
+    assert main(said) == 0
+    assert "4 read = 3 accepted + 1 quarantined + 0 duplicates (files that were taken in before: 4)" in (
+        capsys.readouterr().out
     )
 
 

@@ -37,6 +37,7 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
         } | {
             "batches": [receipt["batch_id"] for receipt in receipts],
             "known": parts["ingest"]["known"],
+            "known_files": parts["ingest"].get("known_files", 0),
             "unreachable": parts["ingest"].get("unreachable", []),
             "simulated": parts["ingest"].get("simulated", False),
         }
@@ -109,7 +110,7 @@ def show(document: dict[str, object]) -> None:
     print(f"{document['usecase']}  run {document['run_id']}  {document['seconds']} s")
     taken = document.get("ingest")
     if isinstance(taken, dict):
-        known = " (known: these files were taken in before)" if taken["known"] else ""
+        known = f" (files that were taken in before: {taken['known_files']})" if taken["known_files"] else ""
         print(
             f"ingest   {taken['read']} read = {taken['accepted']} accepted + {taken['quarantined']} quarantined"
             f" + {taken['duplicates']} duplicates{known}"

@@ -15,8 +15,9 @@ class IngestDocument(_Document):
     """What was taken in.
 
     Attributes:
-        receipts: One per file.
+        receipts: One per batch; files of the same content are one batch.
         known: Batches of those that had been ingested by an earlier run.
+        known_files: Files whose content had been ingested before, by an earlier run or under another name in this one.
         batches: Batches of the main dataset, in the order of the files.
         derived: One per derived table that was refreshed.
         simulated: Whether the rows come from the simulator.
@@ -27,6 +28,7 @@ class IngestDocument(_Document):
     receipts: tuple[Receipt, ...]
     known: tuple[str, ...]
     batches: tuple[str, ...]
+    known_files: int = 0
     derived: tuple[Receipt, ...] = ()
     simulated: bool = False
     best_score: float | None = None

@@ -51,7 +51,9 @@ def ingest(context: StepContext) -> IngestDocument:
             usecase, rows=usecase.simulated_rows, seed=workspace.settings.seed, out=workspace.folder(SIMULATED)
         )
         handed = [Handed(path.name, path, None, name) for name, path in files.items()]
-    receipts, known, batches = [], [], []
+    receipts: dict[str, Receipt] = {}
+    known: list[str] = []
+    known_files = 0
     errors: list[TrunklineError] = []
     unreachable: list[str] = []
     keep_files = False if simulated else None
@@ -65,11 +67,12 @@ def ingest(context: StepContext) -> IngestDocument:
             unreachable.append(outcome.handed.name)
         elif outcome.ingested is not None:
             receipt = outcome.ingested.receipt
-            receipts.append(receipt)
+            known_files += outcome.ingested.known
+            if receipt.batch_id in receipts:  # the same content, under another name
+                continue
+            receipts[receipt.batch_id] = receipt
             if outcome.ingested.known:
                 known.append(receipt.batch_id)
-            if receipt.dataset == usecase.main and receipt.accepted:
-                batches.append(receipt.batch_id)
     derived = _refreshed(context)
     look_after_sources(workspace, usecase, run_id=context.run_id)
     # what rests on history goes on with what is there, and says so, while its own sources are out of reach
@@ -77,9 +80,10 @@ def ingest(context: StepContext) -> IngestDocument:
     if errors and not goes_on:  # all others were taken in; the same command, once this is mended, finds them known
         raise errors[0]
     return IngestDocument(
-        receipts=tuple(receipts),
+        receipts=tuple(receipts.values()),
         known=tuple(known),
-        batches=tuple(batches),
+        known_files=known_files,
+        batches=tuple(one.batch_id for one in receipts.values() if one.dataset == usecase.main and one.accepted),
         derived=derived,
         simulated=simulated,
         best_score=best_score,
