@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from trunkline.contracts.records import Receipt, SourceAttempt
 from trunkline.monitor import SourceHealth, Window, health_of, source_alerts, source_of, source_readings
 from trunkline.monitor.schedules import due_after
-from trunkline.spec.sources import AnySource, FolderSource, RestSource, Schedule
+from trunkline.spec.sources import AnySource, FolderSource, RestSource, Schedule, TopicSource
 
 START = datetime(2026, 3, 1, 6, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -398,3 +398,26 @@ def test_what_is_due_lies_ahead_and_fits_the_line(seconds: int, zone: str) -> No
     local = due.astimezone(ZoneInfo(zone))
     assert timedelta(0) < due - at <= timedelta(days=3, hours=1)
     assert (local.hour in (3, 15), local.minute % 20, local.isoweekday() <= 5) == (True, 0, True)
+
+
+def topic_problems(notes: Sequence[tuple[float, str, int]], *, now: float) -> list[str]:
+    """What is wrong with a topic at a minute, by notes: at which minute, of which watch, how many records."""
+    source = TopicSource.model_validate({"kind": "topic", "usecase": "leaving", "url": "kafka://k:9092/calls"})
+    minute = timedelta(minutes=1)
+    attempts = [attempt(START + at * minute, source="calls", run_id=run, read=read) for at, run, read in notes]
+    (found,) = health([], attempts=attempts, declared={"calls": source}, now=START + now * minute)
+    return problems(found)
+
+
+@pytest.mark.parametrize("watches", [1, 2, 4])
+def test_a_topic_is_late_when_all_its_watches_are_silent_for_three_notes(watches: int) -> None:
+    notes = [(5 * turn + watch, f"w{watch}", 9) for turn in range(8) for watch in range(watches)]
+    last = notes[-1][0]
+    assert topic_problems(notes, now=last + 14.9) == []
+    assert topic_problems(notes, now=last + 15.1) == ["late"]
+
+
+def test_a_watch_of_a_shared_topic_that_has_nothing_says_nothing_of_the_others() -> None:
+    shared = [note for turn in range(6) for note in ((5.0 * turn, "taking", 9), (5.0 * turn + 2, "leading", 0))]
+    assert topic_problems(shared, now=28) == []
+    assert topic_problems([*shared, (32.0, "leading", 0)], now=33) == ["empty"]

@@ -144,7 +144,7 @@ def watch_mqtt(
                 )
             hop.refuse_broken()
             if is_mine and receiver.is_connected:
-                looked(alone=True)
+                looked(leads=True)
             if ending:
                 return
             if not taken:

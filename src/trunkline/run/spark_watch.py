@@ -210,9 +210,9 @@ def watch_by_spark(
                 refresh_tables(
                     usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
                 )
-            looked(alone=True)
+            looked(leads=True)
         if once:
-            looked(alone=True)
+            looked(leads=True)
 
 
 def _given() -> "pa.Schema":

@@ -7,10 +7,11 @@ never started again, goes unnoticed. Only topics that the settings declare are n
 
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from trunkline.contracts.records import Receipt
 from trunkline.errors import TrunklineError
+from trunkline.monitor.sources.judging import NOTED_EVERY_S
 from trunkline.run.attempts import Attempts
 from trunkline.run.notifying import announce
 from trunkline.run.resolving import dataset_of
@@ -23,16 +24,13 @@ if TYPE_CHECKING:
     from trunkline.spec import UseCase
     from trunkline.spec.sources import TopicSource
 
-__all__ = ["EVERY_S", "Looked", "TopicNotes"]
-
-EVERY_S: Final = 300.0
-"""Time between two notes of one watch, in seconds."""
+__all__ = ["Looked", "TopicNotes"]
 
 
 class Looked(Protocol):
     """Told by a watch that all that was there has been taken in."""
 
-    def __call__(self, *, alone: bool) -> None:
+    def __call__(self, *, leads: bool) -> None:
         """As :meth:`TopicNotes.looked`."""
         ...
 
@@ -67,7 +65,7 @@ class TopicNotes:
         self._run_id = run_id
         self._attempts = Attempts(usecase, declared=workspace.settings.sources, run_id=run_id)
         self._timer = timer
-        self._noted_s = -EVERY_S
+        self._noted_s = -NOTED_EVERY_S
         self._counts = False
 
     def took(self, receipt: Receipt) -> None:
@@ -76,14 +74,14 @@ class TopicNotes:
             self._attempts.took(name, receipt)
         self._counts = True
 
-    def looked(self, *, alone: bool) -> None:
+    def looked(self, *, leads: bool) -> None:
         """Note, when it is time to, that all that was there has been taken in.
 
         Args:
-            alone: Whether nobody else may have taken records of the topic in; else this process having none means
-                nothing.
+            leads: Whether this process, of those that share the topic, is the one that notes it even when it has
+                taken nothing.
         """
-        if self._timer() - self._noted_s >= EVERY_S and (alone or self._counts):
+        if self._timer() - self._noted_s >= NOTED_EVERY_S and (leads or self._counts):
             self._note()
 
     def __enter__(self) -> Self:

@@ -57,8 +57,8 @@ def watch_topic(
         watch_events(workspace, usecase, run_id=run_id) as events,
     ):
 
-        def looked(*, alone: bool) -> None:
-            notes.looked(alone=alone)
+        def looked(*, leads: bool) -> None:
+            notes.looked(leads=leads)
             events.end(after_s=TOPIC_EVERY_S)
 
         _refuse_contradictions(declared)
@@ -109,7 +109,7 @@ def _watch_kafka(
                         run_id=run_id,
                         clock=workspace.clock,
                     )
-                looked(alone=len(mine) == topic.broker.partitions(topic.name))
+                looked(leads=0 in mine)  # the first partition is always somebody's
                 took_s = monotonic() - begun
                 if once and given is not None and mine == given:
                     return  # what was there when the turn began; who sends on is not waited for

@@ -15,7 +15,7 @@ from trunkline.monitor.sources.belonging import FILES, source_of
 from trunkline.monitor.sources.health import Arrival, Finding, SourceHealth, SourceKey
 from trunkline.spec.sources import AnySource, Schedule, TopicSource
 
-__all__ = ["LATE_GAPS", "LEAST_GAPS", "LEAST_HISTORY", "SMALL_Z", "health_of"]
+__all__ = ["LATE_GAPS", "LEAST_GAPS", "LEAST_HISTORY", "NOTED_EVERY_S", "SMALL_Z", "health_of"]
 
 LEAST_HISTORY: Final = 8
 """Earlier arrivals from which a source has a usual size."""
@@ -26,6 +26,9 @@ LEAST_GAPS: Final = 3
 LATE_GAPS: Final = 3.0
 """Usual gaps after which a source without a schedule is late."""
 
+NOTED_EVERY_S: Final = 300.0
+"""Time between two notes of one watch of a topic, in seconds."""
+
 SMALL_Z: Final = -3.5
 """Modified z-score below which an arrival is unusually small."""
 
@@ -33,6 +36,7 @@ _LONGEST_HISTORY: Final = 60
 _LEAST_SPREAD: Final = 0.1
 _GRACE_SHARE: Final = 0.1
 _LEAST_GRACE: Final = timedelta(minutes=1)
+_NOTED_EVERY: Final = timedelta(seconds=NOTED_EVERY_S)
 
 
 def health_of(
@@ -49,7 +53,7 @@ def health_of(
     A source with a schedule is late when it was due and a tenth of the interval more has passed since it was last heard
     of: since it delivered, answered that it has nothing new, or, where it never did, was first seen. One without is
     late when three times its usual (median) gap has passed since its last batch; a topic, since somebody who consumes
-    it last said so.
+    it last said so, and three times as long as one of them may be silent at least: several note more often than one.
 
     It is empty when nothing of its last batch was taken in, or when it answers that it has nothing: at once where at
     least half of its answers brought rows so far, else once three times its usual gap has passed.
@@ -150,14 +154,16 @@ def _judged(
         due_at = None if last is None else _scheduled_at(source.schedule, last)
     elif isinstance(source, TopicSource):  # who consumes it says so now and then, whether records came or not
         longest = _long_for([later.attempted_at - earlier.attempted_at for earlier, later in pairwise(answers)])
-        last, due_at = heard_at, None if heard_at is None or longest is None else heard_at + longest
+        allowed = None if longest is None else max(longest, LATE_GAPS * _NOTED_EVERY)
+        last, due_at = heard_at, None if heard_at is None or allowed is None else heard_at + allowed
     else:
         last, due_at = arrivals[-1].at if arrivals else None, usual_due_at
     findings: list[Finding] = []
     if last is not None and due_at is not None and now > due_at:
         late = _late(last, due_at, now, said=_last_of(last, arrivals, heard_at))
         findings.append(replace(late, since=heard_at))
-    size = _quiet(arrivals, answers, usual_due_at) or (_size(arrivals) if arrivals else None)
+    told = _of_whole_topic(answers) if isinstance(source, TopicSource) else answers
+    size = _quiet(arrivals, told, usual_due_at) or (_size(arrivals) if arrivals else None)
     if size is not None:
         findings.append(size)
     newest = attempts[-1] if attempts else None
@@ -195,6 +201,21 @@ def _long_for(gaps: Sequence[timedelta]) -> timedelta | None:
     if len(gaps) < LEAST_GAPS:
         return None
     return timedelta(seconds=LATE_GAPS * median(gap.total_seconds() for gap in gaps[-_LONGEST_HISTORY:]))
+
+
+def _of_whole_topic(answers: Sequence[SourceAttempt]) -> Sequence[SourceAttempt]:
+    """Leave out that one watch of a shared topic had nothing while another, which noted next to it, had records."""
+
+    def is_beside(one: SourceAttempt, other: SourceAttempt) -> bool:
+        between = abs(one.attempted_at - other.attempted_at)
+        return other.read > 0 and other.run_id != one.run_id and between < 2 * _NOTED_EVERY
+
+    return [
+        one
+        for at, one in enumerate(answers)
+        if one.read
+        or not any(is_beside(one, other) for other in (*answers[max(0, at - 1) : at], *answers[at + 1 : at + 2]))
+    ]
 
 
 def _last_of(last: datetime, arrivals: Sequence[Arrival], heard_at: datetime | None) -> str:
