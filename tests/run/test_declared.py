@@ -38,6 +38,27 @@ def test_nothing_to_ingest_is_bad_input(folder: Path, capsys: pytest.CaptureFixt
     assert not (folder / "w").exists()
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_watched_sources_are_named_where_nothing_else_is_declared(
+    options: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(folder)
+    assert main(["ingest", "churn", *options, "--workspace", "w"]) == 2
+    said = capsys.readouterr().err
+    assert "1 watched source is declared (crm)" in said
+    assert "trunkline watch churn crm --once, or trunkline ingest churn crm" in said
+    (folder / "trunkline.toml").write_text(
+        '[sources.calls]\nkind = "topic"\nusecase = "churn"\nurl = "kafka://h:1/calls"\n'
+        '[sources.crm]\nkind = "folder"\nusecase = "churn"\npath = "in"\n'
+        '[sources.masts]\nkind = "folder"\nusecase = "towers"\npath = "masts"\n'
+    )
+    assert main(["ingest", "churn", *options, "--workspace", "w"]) == 2
+    said = capsys.readouterr().err
+    assert "2 watched sources are declared (calls, crm)" in said
+    assert "trunkline watch churn calls --once, or trunkline ingest churn crm" in said
+    assert "none is declared" not in said
+
+
 @pytest.mark.slow
 def test_without_a_source_derived_tables_are_refreshed_and_nothing_is_simulated(
     folder: Path, capsys: pytest.CaptureFixture[str]

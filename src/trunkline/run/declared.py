@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.settings import SETTINGS_FILE
-from trunkline.spec.sources import WATCHED, AnySource
+from trunkline.spec.sources import WATCHED, AnySource, FolderSource
 
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
@@ -28,13 +28,8 @@ def declared_names(workspace: "Workspace", usecase: str, *, dataset: str | None 
     sources = workspace.settings.sources
     for name, declared in sources.items():
         refuse_misdeclared(workspace, name, declared, usecase=usecase)
-    return tuple(
-        name
-        for name, declared in sources.items()
-        if declared.usecase == usecase
-        and not isinstance(declared, WATCHED)
-        and (dataset is None or declared.dataset in (None, dataset))
-    )
+    names = _names(workspace, usecase, dataset=dataset)
+    return tuple(name for name in names if not isinstance(sources[name], WATCHED))
 
 
 def refuse_misdeclared(workspace: "Workspace", name: str, declared: AnySource, *, usecase: str | None = None) -> None:
@@ -91,9 +86,28 @@ def refuse_nothing_to_ingest(workspace: "Workspace", usecase: str, *, dataset: s
     lake = workspace.lake
     if found.derived and any(lake.exists(found.table_name(name)) for name in found.datasets):
         return
+    sources = workspace.settings.sources
+    watched = [name for name in _names(workspace, usecase, dataset=dataset) if isinstance(sources[name], WATCHED)]
+    if not watched:
+        standing = "none is declared"
+        next_step = f"trunkline ingest {usecase} FILE|FOLDER|URL, or declare a source (docs/sources.md); "
+        next_step += f"trunkline run {usecase} simulates rows"
+    else:
+        several = "watched sources are" if len(watched) > 1 else "watched source is"
+        standing = f"{len(watched)} {several} declared ({', '.join(watched)})"
+        next_step = f"trunkline watch {usecase} {watched[0]} --once"
+        folder = next((name for name in watched if isinstance(sources[name], FolderSource)), None)
+        next_step += f", or trunkline ingest {usecase} {folder}" if folder else ""
     raise InputError(
-        f"there is nothing to ingest for {usecase!r}: no source is given, and none is declared",
+        f"there is nothing to ingest for {usecase!r}: no source is given, and {standing}",
         where=f"the command line, and [sources] of {SETTINGS_FILE}",
-        next_step=f"trunkline ingest {usecase} FILE|FOLDER|URL, or declare a source (docs/sources.md); "
-        f"trunkline run {usecase} simulates rows",
+        next_step=next_step,
+    )
+
+
+def _names(workspace: "Workspace", usecase: str, *, dataset: str | None) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name, declared in workspace.settings.sources.items()
+        if declared.usecase == usecase and (dataset is None or declared.dataset in (None, dataset))
     )
