@@ -245,6 +245,19 @@ def test_a_use_case_is_drafted_from_a_file_of_an_archive(
         assert expected in (tmp_path / "own" / name / "contracts.py").read_text()
 
 
+def test_what_a_draft_is_made_from_is_unpacked_in_the_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_PLUGIN_DIR", str(tmp_path / "own"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))  # the system's folder is not asked for
+    archive = packed(tmp_path / "day.tgz", {"a.csv": calls(1, rows=20)})
+    left = tmp_path / "w" / "tmp" / "drafting-killed"
+    left.mkdir(parents=True)
+    said = ["new", "drafted", "--from-data", str(archive), "--no-label", "--workspace", str(tmp_path / "w")]
+    assert main(said) == 0
+    assert list(left.parent.iterdir()) == []
+
+
 def test_the_recordings_of_a_use_case_go_first(tmp_path: Path) -> None:
     metadata = "device id,recording epoch time\np1,1700000000000\n"
     battery = "time,seconds_elapsed,batteryLevel\n1700000000000000000,0.0,0.5\n"

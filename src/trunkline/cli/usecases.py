@@ -1,5 +1,6 @@
 """``usecases``, ``new`` and ``simulate``."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -71,6 +72,7 @@ def new(
         common: Options of every command.
     """
     from trunkline.plugins.scaffold import copy_usecase, infer_usecase
+    from trunkline.run.scratch import scratch_folder
     from trunkline.settings import load_settings
 
     if from_data is not None and copy_of is not None:
@@ -84,9 +86,19 @@ def new(
         )
     settings = load_settings(workspace=common.workspace)
     if from_data is not None:
-        made = infer_usecase(
-            name, source=from_data, into=settings.plugin_dir, label=label, key=key, predicts=not no_label
-        )
+        with ExitStack() as stack:
+            scratch = None
+            if settings.workspace.exists():
+                scratch = stack.enter_context(scratch_folder(settings.workspace / "tmp", purpose="drafting"))
+            made = infer_usecase(
+                name,
+                source=from_data,
+                into=settings.plugin_dir,
+                label=label,
+                key=key,
+                predicts=not no_label,
+                scratch=scratch,
+            )
     else:
         made = copy_usecase(name, copy_of=copy_of or "house_prices", into=settings.plugin_dir)
 

@@ -151,12 +151,13 @@ def members(
 
 
 @contextmanager
-def first_file(path: Path, *, limits: IngestSettings) -> Iterator[tuple[Path, str]]:
+def first_file(path: Path, *, limits: IngestSettings, folder: Path | None = None) -> Iterator[tuple[Path, str]]:
     """Lend the first file of an archive that can be read, or the one that ``ARCHIVE#MEMBER`` names.
 
     Args:
         path: An archive, or any other file.
         limits: How many files it may hold, and how far it may unpack.
+        folder: Where it is unpacked; None takes the system's folder for what is temporary.
 
     Yields:
         The file, under its own name, and its path within the archive; any other file as it is, and no text.
@@ -168,7 +169,7 @@ def first_file(path: Path, *, limits: IngestSettings) -> Iterator[tuple[Path, st
     if only is None and not is_archive(archive):
         yield path, ""
         return
-    with tempfile.TemporaryDirectory(prefix="trunkline-archive-") as name, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="trunkline-archive-", dir=folder) as name, ExitStack() as stack:
         found = members(archive, folder=Path(name), limits=limits, only=only)
         stack.callback(found.close)
         error: SourceError | None = None

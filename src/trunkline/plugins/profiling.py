@@ -90,13 +90,16 @@ class _Counts:
     longest: int
 
 
-def profile_columns(source: Path, found: Sequence[Guess], *, threads: int | None = None) -> Profiled:
+def profile_columns(
+    source: Path, found: Sequence[Guess], *, threads: int | None = None, scratch: Path | None = None
+) -> Profiled:
     """Look at all rows of a file.
 
     Args:
         source: A file of a known form.
         found: Guesses of its columns, in its order.
         threads: Threads of the engine; None takes all cores.
+        scratch: Where the engine puts what does not fit in memory; None takes the system's folder for such files.
 
     Raises:
         SourceError: The file cannot be read whole.
@@ -111,7 +114,7 @@ def profile_columns(source: Path, found: Sequence[Guess], *, threads: int | None
     names = [f"c{number}" for number in range(len(found))]
     schema = pa.schema([("_row", pa.int64()), *((name, pa.string()) for name in names)])
     with (
-        tempfile.TemporaryDirectory(prefix="trunkline-profile-") as folder,
+        tempfile.TemporaryDirectory(prefix="trunkline-profile-", dir=scratch) as folder,
         open_engine("duckdb", memory_limit_mb=_MEMORY_MB, threads=threads, temp_dir=Path(folder)) as engine,
     ):
         kept = engine.table(pa.RecordBatchReader.from_batches(schema, _numbered(opened, schema)))

@@ -97,6 +97,7 @@ def infer_usecase(
     label: str | None = None,
     key: str | None = None,
     predicts: bool = True,
+    scratch: Path | None = None,
 ) -> Scaffolded:
     """Draft a use case from a file: contract, features and task, for its author to edit, and a page of what it holds.
 
@@ -110,6 +111,8 @@ def infer_usecase(
         label: Column to predict; None guesses by name.
         key: Column that identifies a row; None takes the first without nulls or repetitions.
         predicts: Whether something is to be predicted; otherwise a use case of pure ingestion is drafted.
+        scratch: Where the file of an archive is unpacked, and the engine puts what does not fit in memory; None takes
+            the system's folder for what is temporary.
 
     Raises:
         ContractError: The JSON Schema demands what a contract cannot say.
@@ -120,8 +123,8 @@ def infer_usecase(
     from trunkline.ingest.files import DEFAULT_LIMITS
 
     target = _target(name, into)
-    with first_file(source, limits=DEFAULT_LIMITS) as (file, member):
-        files, notes = _inferred(name, file, label=label, key=key, predicts=predicts)
+    with first_file(source, limits=DEFAULT_LIMITS, folder=scratch) as (file, member):
+        files, notes = _inferred(name, file, label=label, key=key, predicts=predicts, scratch=scratch)
     if member:
         notes.append(f"told from {member!r}, one file of the archive: name another one with {source.name}#FILE")
 
@@ -134,7 +137,7 @@ def infer_usecase(
 
 
 def _inferred(
-    name: str, source: Path, *, label: str | None, key: str | None, predicts: bool
+    name: str, source: Path, *, label: str | None, key: str | None, predicts: bool, scratch: Path | None
 ) -> tuple[dict[str, str], list[str]]:
     """The files of a draft, and what its author should know."""
     schema = schema_of(source)
@@ -163,7 +166,9 @@ def _inferred(
     files = dict(drafted(name, found, identity=identity, label=chosen, source=source.name, null_tokens=nulls))
     notes = _notes(found, identity, chosen, is_told=label is not None)
     if schema is None:
-        files[PROFILE_PAGE], more = _profiled(source, found, identity, chosen, contract=files["contracts.py"])
+        files[PROFILE_PAGE], more = _profiled(
+            source, found, identity, chosen, contract=files["contracts.py"], scratch=scratch
+        )
         notes += more
     else:
         notes.append('texts are what they are: for CSV files say null_tokens=("",) in the contract')
@@ -171,10 +176,16 @@ def _inferred(
 
 
 def _profiled(
-    source: Path, found: Sequence[Guess], identity: Guess | None, label: Guess | None, *, contract: str
+    source: Path,
+    found: Sequence[Guess],
+    identity: Guess | None,
+    label: Guess | None,
+    *,
+    contract: str,
+    scratch: Path | None,
 ) -> tuple[str, list[str]]:
     """The page of a file, and what its author should know of its further rows."""
-    profiled = profile_columns(source, found)
+    profiled = profile_columns(source, found, scratch=scratch)
     page = render_profile(
         SourceProfile(
             source=source.name,
