@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -151,3 +152,35 @@ def test_a_batch_with_replayed_rows_stays(tmp_path: Path, contract: Callable[...
     code, document = run(tmp_path, "ingest", "calls", "--again", batch)
     assert (code, "handed in again from the quarantine" in str(document["error"])) == (2, True)
     assert table(tmp_path) == Counter("ab")
+
+
+@pytest.mark.slow
+def test_a_batch_that_was_replaced_is_refused_by_the_name_of_the_newest(
+    tmp_path: Path, contract: Callable[..., None]
+) -> None:
+    contract(minimum=10)
+    (tmp_path / "calls.csv").write_text("call_id,seconds\n" + "".join(f"c{n},{n}\n" for n in range(20)))
+    assert run(tmp_path, "ingest", "calls", "calls.csv")[0] == 0
+    first = first_batch(tmp_path)
+    contract(minimum=30)  # no row is good: the batch takes no place
+    assert run(tmp_path, "ingest", "calls", "--again", first)[0] == 2
+    contract(minimum=8)
+    assert run(tmp_path, "ingest", "calls", "--again", first, crash_at="again.after_ingest")[0] == -signal.SIGKILL
+    contract(minimum=5)
+    code, document = run(tmp_path, "ingest", "calls", "--again", first)
+    assert (code, "was replaced by" in str(document)) == (2, True), document
+    (second,) = re.findall(r"--again (\w+)", str(document))
+    code, document = run(tmp_path, "ingest", "calls", "--again", second)
+    assert code == 0
+    assert table(tmp_path) == Counter(f"c{n}" for n in range(5, 20))
+    receipt = document["receipt"]
+    assert isinstance(receipt, dict)
+    for minimum in (10, 8, 5, 3):
+        contract(minimum=minimum)
+        code, document = run(tmp_path, "ingest", "calls", "--again", first)
+        assert (code, f"--again {receipt['batch_id']}" in str(document)) == (2, True)
+    assert table(tmp_path) == Counter(f"c{n}" for n in range(5, 20))
+    code, document = run(tmp_path, "lineage")
+    assert f"replaced by {receipt['batch_id']}" in str(document)
+    code, document = run(tmp_path, "lineage", first)
+    assert receipt["batch_id"] in str(document)

@@ -73,7 +73,8 @@ class Receipt(Contract):
     mapping: Text | None = field("JSON object: source column to field, from the user; null without", max_length=_LONG)
     notes: Text | None = field(
         "JSON object: what a derived table tells of its rows, e.g. how many its joins lost; when the oldest record of "
-        "a topic's chunk was accepted; in which dialect CSV was read of which something was said; null for others",
+        "a topic's chunk was accepted; in which dialect CSV was read of which something was said; "
+        "whose place a batch that was taken in again takes; null for others",
         max_length=_LONG,
     )
     table_version: Integer | None = field("Version of the dataset's table that holds the rows; null when none were")

@@ -14,6 +14,7 @@ from trunkline.lake import Lake
 
 __all__ = [
     "ACCEPTED_AT",
+    "INSTEAD",
     "add_receipt",
     "has_receipt",
     "known_receipts",
@@ -30,6 +31,9 @@ CSV: Final = "csv"
 
 ACCEPTED_AT: Final = "oldest_accepted_at"
 """Note of a topic's chunk: when the oldest of its records was accepted by the log or the broker."""
+
+INSTEAD: Final = "instead"
+"""Note of a batch that was taken in again: the batch whose place it takes."""
 
 _MOST_REASONS: Final = 6
 
@@ -159,6 +163,8 @@ def _notes(batch: Batch) -> str | None:
         notes[ACCEPTED_AT] = batch.accepted_at.isoformat()
     if batch.csv is not None:
         notes[CSV] = batch.csv.said
+    if batch.instead is not None:
+        notes[INSTEAD] = batch.instead
     return json.dumps(notes, sort_keys=True) if notes else None
 
 

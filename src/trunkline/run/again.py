@@ -2,11 +2,13 @@
 
 The raw file in the landing zone is judged by the contract as it is now and becomes a batch of its own; then the rows of
 the old batch leave the table, and its open rows the quarantine. Killed in between, the same call completes it: the new
-batch is known by its content and by the batch whose place it takes, and removing what is gone changes nothing.
+batch is known by its content and by the batch whose place it takes, and removing what is gone changes nothing. Any
+other call for a batch that was replaced is refused: its rows would come once more beside those of the newer one.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -16,10 +18,13 @@ from trunkline.contracts.records import QUARANTINE, RECEIPTS, Receipt
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.ingest import Target, ingest_file
 from trunkline.ingest.derived import refresh_tables
+from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.ingest.gone import ingest_end
+from trunkline.ingest.identity import batch_of
 from trunkline.ingest.landing import Landed
 from trunkline.ingest.receipts import CSV
 from trunkline.run.quarantine import discard_batch
+from trunkline.run.replaced import Replacements
 from trunkline.settings.drills import point
 from trunkline.settings.ingest import IngestSettings
 from trunkline.spec.dialect import CsvDialect
@@ -77,7 +82,8 @@ def ingest_again(
 
     Raises:
         UnknownNameError: There is no such batch, its dataset is gone, or no raw copy was kept.
-        InputError: Rows of the batch were replayed from the quarantine: they would be there twice, or unmended again.
+        InputError: Another batch took its place already; or rows of it were replayed from the quarantine: they would be
+            there twice, or unmended again.
         SchemaError: The columns do not fit the contract any more; nothing is changed.
         RowsRefusedError: No row is good now; the old rows stay.
     """
@@ -96,7 +102,9 @@ def ingest_again(
     before = limits.csv.said
     limits = limits if csv is None else limits.with_dialect(csv)
     is_same = dict(mapping) == told and limits.csv.said == before
-    if target.contract.fingerprint == old.contract_fingerprint and is_same:
+    replacements = Replacements(lake)
+    newest = replacements.newest(batch_id)
+    if newest is None and target.contract.fingerprint == old.contract_fingerprint and is_same:
         return Again(batch_id=batch_id, receipt=old, unchanged=True, removed=0, discarded=0)
     if _mended(workspace, batch_id):
         raise InputError(
@@ -105,11 +113,14 @@ def ingest_again(
             where=f"batch {batch_id}",
             next_step="the batch stays as it is; hand its open rows in with `trunkline quarantine replay`",
         )
-    new = _new(workspace, target, piece, run_id=run_id, mapping=mapping, instead=batch_id, limits=limits)
+    new = _new(workspace, target, piece, run_id=run_id, mapping=mapping, instead=batch_id, limits=limits, newest=newest)
     point("again.after_ingest")
-    removed = lake.remove(target.table, "_batch_id", batch_id, metadata={"run_id": run_id, "instead": new.batch_id})
+    metadata = {"run_id": run_id, "instead": new.batch_id}
+    # those before it, too: the call that put this batch in their place may have been killed before they left
+    gone = (batch_id, *replacements.before(batch_id))
+    removed = sum(lake.remove(target.table, "_batch_id", one, metadata=metadata) for one in gone)
     point("again.after_removal")
-    discarded = discard_batch(workspace, batch_id) if old.quarantined else 0
+    discarded = sum(discard_batch(workspace, one) for one in _in_quarantine(workspace, gone))
     refresh_tables(usecase, lake=lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock)
     return Again(batch_id=batch_id, receipt=new, unchanged=False, removed=removed, discarded=discarded)
 
@@ -123,11 +134,25 @@ def _new(
     mapping: Mapping[str, str],
     instead: str,
     limits: IngestSettings,
+    newest: str | None,
 ) -> Receipt:
-    """Take the piece in as another batch."""
+    """Take the piece in as another batch; where one took the place already, as that one or not at all."""
     lake, clock = workspace.lake, workspace.clock
     landing = workspace.landing(target.table)
+
+    def refuse_another(path: Path, limits: IngestSettings) -> None:
+        batch = batch_of(
+            path, target, run_id=run_id, clock=clock, mapping=mapping, piece=piece, instead=instead, limits=limits
+        )
+        if newest not in (None, batch.batch_id):
+            raise InputError(
+                f"batch {instead} was replaced by {newest}",
+                where=f"batch {instead}",
+                next_step=f"trunkline ingest {target.usecase} --again {newest}",
+            )
+
     if piece.ends:
+        refuse_another(Path(), DEFAULT_LIMITS)
         return ingest_end(
             piece,
             target,
@@ -140,6 +165,8 @@ def _new(
             limits=limits,
         ).receipt
     with landing.lent(piece) as path:
+        limits = piece.limits_of(limits)
+        refuse_another(path, limits)
         return ingest_file(
             path,
             target,
@@ -149,7 +176,7 @@ def _new(
             mapping=mapping,
             piece=piece,
             instead=instead,
-            limits=piece.limits_of(limits),
+            limits=limits,
         ).receipt
 
 
@@ -174,6 +201,16 @@ def _receipt(workspace: "Workspace", batch_id: str) -> Receipt:
             f"there is no batch {batch_id[:60]!r}", where=str(workspace.root), next_step="see the receipts of a run"
         )
     return Receipt(**found[0])
+
+
+def _in_quarantine(workspace: "Workspace", batch_ids: Sequence[str]) -> list[str]:
+    """Those of some batches of which the quarantine holds rows."""
+    if not workspace.lake.exists(QUARANTINE):
+        return []
+    found = workspace.lake.arrow(
+        QUARANTINE, columns=["batch_id"], where=lambda table: table["batch_id"].isin(batch_ids)
+    )
+    return sorted(found.column("batch_id").unique().to_pylist())
 
 
 def _mended(workspace: "Workspace", batch_id: str) -> bool:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from trunkline.contracts.records import RECEIPTS
 from trunkline.run.records import PastRun, newest_states
+from trunkline.run.replaced import Replacements
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -72,6 +73,11 @@ def _batches(workspace: "Workspace", limit: int) -> list[Recent]:
     def newest(table: "ir.Table") -> "ir.Table":
         return table.order_by(table["finished_at"].desc(), "batch_id").limit(limit)
 
+    def replaced(batch_id: str) -> str:
+        after = replacements.newest(batch_id)
+        return "" if after is None else f"; replaced by {after}"
+
+    replacements = Replacements(workspace.lake)
     return [
         Recent(
             kind="batch",
@@ -79,7 +85,8 @@ def _batches(workspace: "Workspace", limit: int) -> list[Recent]:
             usecase=row["usecase"],
             at=row["finished_at"],
             about=f"{row['dataset']}: {row['read']} read = {row['accepted']} accepted"
-            f" + {row['quarantined']} quarantined + {row['duplicates']} duplicates, from {row['source']}",
+            f" + {row['quarantined']} quarantined + {row['duplicates']} duplicates, from {row['source']}"
+            f"{replaced(row['batch_id'])}",
         )
         for row in workspace.lake.collect(newest, RECEIPTS).to_pylist()
     ]

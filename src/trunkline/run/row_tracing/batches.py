@@ -8,6 +8,7 @@ from trunkline.checks import arrow_schema
 from trunkline.contracts import Contract
 from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.run.links import Link
+from trunkline.run.replaced import Replacements
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -29,6 +30,9 @@ def batch_link(workspace: "Workspace", receipt: Receipt) -> Link:
     counts = ("read", "accepted", "quarantined", "duplicates", "table_version", "run_id")
     facts = {name: str(getattr(receipt, name)) for name in names + counts if getattr(receipt, name) is not None}
     facts["finished_at"] = receipt.finished_at.isoformat()
+    newest = Replacements(workspace.lake).newest(receipt.batch_id)
+    if newest is not None:
+        facts["replaced by"] = newest
     facts["raw file"] = _raw_file(workspace, receipt)
     return Link(kind="batch", identity=receipt.batch_id, facts=facts)
 
