@@ -154,10 +154,24 @@ def test_a_batch_takes_the_place_of_one_that_was_read_in_a_wrong_dialect(
     done = json.loads(capsys.readouterr().out)
     assert (done["removed"], done["discarded"]) == (1, 1)
     assert calls(folder) == [("x;y", 1), ("z", 2)]
-    assert json.loads(done["receipt"]["notes"]) == {"csv": {"quote": "'"}}
-    for wrong in ("quote", "letters=x", "quote=xyz"):
+    assert json.loads(done["receipt"]["notes"]) == {"csv": {"quote": "'"}, "instead": batch}
+    for wrong, why in (
+        ("quote", "each option once"),
+        ("letters=x", "letters: there is no such key"),
+        ("quote=xyz", "quote: it must be one ASCII character, or empty"),
+        ("delimiter=", "delimiter: it must be one ASCII character\n"),
+        ("encoding=x", "encoding: no encoding"),
+    ):
         assert main([*again[:-1], wrong]) == 2
-        assert "--csv says nothing of a dialect" in capsys.readouterr().err
+        assert f"--csv says nothing of a dialect: {why}" in capsys.readouterr().err
+    assert main([*again[:3], done["receipt"]["batch_id"], "--csv", "delimiter='"]) == 2
+    said = capsys.readouterr().err
+    assert "`delimiter` and `quote` are the same character" in said
+    assert "--csv 'delimiter=;'" in said
+    monkeypatch.setenv("TRUNKLINE_INGEST__CSV__DELIMITER", "~~")
+    assert main(["ingest", "calls_of_dialects", "c.csv"]) == 2
+    assert "ingest.csv.delimiter is not allowed: it must be one ASCII character\n" in capsys.readouterr().err
+    monkeypatch.delenv("TRUNKLINE_INGEST__CSV__DELIMITER")
     assert main(["ingest", "calls_of_dialects", "c.csv", "--csv", "quote='"]) == 2
     assert "--csv goes with --again alone" in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import QUARANTINE, RECEIPTS, Receipt
@@ -27,6 +27,7 @@ from trunkline.run.quarantine import discard_batch
 from trunkline.run.replaced import Replacements
 from trunkline.settings.drills import point
 from trunkline.settings.ingest import IngestSettings
+from trunkline.settings.refusals import dialect_refusal
 from trunkline.spec.dialect import CsvDialect
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def ingest_again(
     Raises:
         UnknownNameError: There is no such batch, its dataset is gone, or no raw copy was kept.
         InputError: Another batch took its place already; or rows of it were replayed from the quarantine: they would be
-            there twice, or unmended again.
+            there twice, or unmended again. Or two characters of the dialect are the same.
         SchemaError: The columns do not fit the contract any more; nothing is changed.
         RowsRefusedError: No row is good now; the old rows stay.
     """
@@ -100,7 +101,15 @@ def ingest_again(
     mapping = told if mapping is None else mapping
     limits = _dialect(old, piece, workspace.settings.ingest)
     before = limits.csv.said
-    limits = limits if csv is None else limits.with_dialect(csv)
+    try:
+        limits = limits if csv is None else limits.with_dialect(csv)
+    except ValidationError as error:
+        raise dialect_refusal(
+            error,
+            "what is said of the dialect does not go with what was said when the batch came",
+            where=f"batch {batch_id}",
+            next_step="say both anew, e.g. --csv 'delimiter=;' --csv 'quote=~'",
+        ) from None
     is_same = dict(mapping) == told and limits.csv.said == before
     replacements = Replacements(lake)
     newest = replacements.newest(batch_id)

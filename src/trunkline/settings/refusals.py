@@ -11,8 +11,9 @@ from typing import Annotated, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from trunkline.errors import InputError
+from trunkline.spec.dialect import CsvDialect
 
-__all__ = ["refusal"]
+__all__ = ["dialect_refusal", "refusal"]
 
 _KIND: Final = "kind"
 
@@ -53,6 +54,27 @@ def refusal(error: ValidationError, tree: type[BaseModel], *, prefix: str, file:
         where=where,
         allowed=allowed,
         next_step="see docs/settings.md for every setting, its unit and its default",
+    )
+
+
+def dialect_refusal(error: ValidationError, what: str, *, where: str, next_step: str) -> InputError:
+    """Make the error of a dialect of CSV files that does not fit.
+
+    Args:
+        error: Of its validation.
+        what: What is wrong as a whole.
+        where: Who said it.
+        next_step: What to do about it.
+    """
+    (first, *_) = error.errors(include_input=False, include_url=False)
+    name = ".".join(map(str, first["loc"]))
+    is_unknown = first["type"] == "extra_forbidden"
+    message = "there is no such key" if is_unknown else first["msg"].removeprefix("Value error, ")
+    return InputError(
+        f"{what}: {name}{': ' if name else ''}{message}",
+        where=where,
+        allowed=[f"{key}=..." for key in _keys(CsvDialect, name)] if is_unknown else (),
+        next_step=next_step,
     )
 
 

@@ -1,13 +1,10 @@
 """What is said of the dialect of CSV files: of all of them in the settings, and of those of one source."""
 
 import codecs
-from typing import Final
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 __all__ = ["CsvDialect"]
-
-_CHARACTER: Final = r"^[\x01-\x7f]\z"
 
 
 class CsvDialect(BaseModel, frozen=True, extra="forbid"):
@@ -21,25 +18,21 @@ class CsvDialect(BaseModel, frozen=True, extra="forbid"):
     )
     delimiter: str | None = Field(
         None,
-        pattern=_CHARACTER,
         description="Character between two fields. None takes comma, semicolon, tab or bar, or what `sep=` in "
         "the first line names.",
     )
     quote: str | None = Field(
         None,
-        pattern=r"^[\x01-\x7f]?\z",
         description="Character around fields; empty where nothing quotes. None takes double quotes, or single ones "
         "where they alone make sense of the file.",
     )
     escape: str | None = Field(
         None,
-        pattern=_CHARACTER,
         description="Character before a quotation mark that ends no field. None takes the doubled mark, and a "
         "backslash where the file has it.",
     )
     comment: str | None = Field(
         None,
-        pattern=_CHARACTER,
         description="Lines that begin with this character are passed over, wherever they stand. None passes over lines "
         "with `#` before the header alone.",
     )
@@ -60,6 +53,17 @@ class CsvDialect(BaseModel, frozen=True, extra="forbid"):
         except LookupError:
             raise ValueError("no encoding of text has this name") from None
         return codecs.lookup(encoding).name
+
+    @field_validator("delimiter", "quote", "escape", "comment")
+    @classmethod
+    def _is_a_character(cls, said: str | None, info: ValidationInfo) -> str | None:
+        if said is None or (len(said) == 1 and "\x01" <= said <= "\x7f"):
+            return said
+        if info.field_name != "quote":
+            raise ValueError("it must be one ASCII character")
+        if said:
+            raise ValueError("it must be one ASCII character, or empty")
+        return said
 
     @model_validator(mode="after")
     def _each_its_own(self) -> "CsvDialect":

@@ -147,18 +147,16 @@ def _dialect(said: tuple[str, ...]) -> "CsvDialect":
     from pydantic import ValidationError
 
     from trunkline.errors import InputError
+    from trunkline.settings.refusals import dialect_refusal
     from trunkline.spec.dialect import CsvDialect
 
+    what, where = "--csv says nothing of a dialect", "the command line"
     told = dict(option.partition("=")[::2] for option in said if "=" in option)
+    if len(told) != len(said):
+        allowed = [f"{name}=..." for name in CsvDialect.model_fields]
+        raise InputError(f"{what}: each option once, KEY=VALUE", where=where, allowed=allowed)
     try:
-        if len(told) == len(said):
-            return CsvDialect.model_validate(told)
-        wrong = "each option once, KEY=VALUE"
+        return CsvDialect.model_validate(told)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        wrong = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    raise InputError(
-        f"--csv says nothing of a dialect: {wrong}",
-        where="the command line",
-        allowed=[f"{name}=..." for name in CsvDialect.model_fields],
-    )
+        next_step = "see `ingest.csv` in docs/settings.md for what each key takes"
+        raise dialect_refusal(error, what, where=where, next_step=next_step) from None
