@@ -269,10 +269,10 @@ def test_the_chunks_of_a_watched_topic_are_told_together(
             usecase="leavers",
             dataset="subscribers",
             source="kafka://broker:9092/calls",
-            reasons="{}",
-            read=2,
+            reasons='{"age.above": 1}',
+            read=3,
             accepted=2,
-            quarantined=0,
+            quarantined=1,
             duplicates=0,
             table_version=1,
         )
@@ -295,5 +295,9 @@ def test_the_chunks_of_a_watched_topic_are_told_together(
             lost()
     assert [event["eventType"] for event in server.events] == ["START", "COMPLETE"] * 2 + ["START", "FAIL"]
     inputs, outputs = server.events[1]["inputs"], server.events[1]["outputs"]
-    assert [(one["namespace"], one["name"]) for one in inputs] == [("kafka://broker:9092", "calls")] * 2
-    assert [one["outputFacets"]["outputStatistics"]["rowCount"] for one in outputs] == [4]
+    assert [(one["namespace"], one["name"]) for one in inputs] == [("kafka://broker:9092", "calls")]
+    facets = inputs[0]["inputFacets"]
+    assert facets["dataQualityMetrics"]["rowCount"] == 6
+    told = {one["name"]: int(one["actual"]) for one in facets["dataQualityAssertions"]["assertions"]}
+    assert told == {"accepted": 4, "quarantined": 2, "duplicates": 0, "age.above": 2}
+    assert [one["outputFacets"]["outputStatistics"]["rowCount"] for one in outputs] == [4, 2]

@@ -9,6 +9,7 @@ https://openlineage.io/spec/2-0-2/OpenLineage.json.
 import json
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -230,7 +231,7 @@ class _Datasets:
         model = f"models/{usecase}/{version}"
         if step == "ingest":
             receipts = [row for row in _listed(document.get("receipts")) if isinstance(row, dict)]
-            return [self._source(row) for row in receipts], self._taken(receipts)
+            return self._sources(receipts), self._taken(receipts)
         if step == "train":
             versions = document.get("table_versions")
             tables = versions.items() if isinstance(versions, dict) else ()
@@ -258,8 +259,15 @@ class _Datasets:
             )
         return [], [OutputDataset("file", str(document["path"]))] if "path" in document else []
 
-    def _source(self, receipt: Mapping[str, object]) -> "InputDataset":
-        """A source, with the counts of its receipt and the reasons for which rows of it were refused."""
+    def _sources(self, receipts: Sequence[Mapping[str, object]]) -> "list[InputDataset]":
+        """The sources that were read, each once, with all its receipts."""
+        found: dict[tuple[str, str], list[Mapping[str, object]]] = {}
+        for receipt in receipts:
+            found.setdefault(_source_name(str(receipt["source"]), self._namespace), []).append(receipt)
+        return [self._source(namespace, name, rows) for (namespace, name), rows in found.items()]
+
+    def _source(self, namespace: str, name: str, receipts: Sequence[Mapping[str, object]]) -> "InputDataset":
+        """A source, with the counts of its receipts and the reasons for which rows of it were refused."""
         from openlineage.client.event_v2 import InputDataset
         from openlineage.client.generated.data_quality_assertions_dataset import (
             Assertion,
@@ -267,14 +275,17 @@ class _Datasets:
         )
         from openlineage.client.generated.data_quality_metrics_input_dataset import DataQualityMetricsInputDatasetFacet
 
-        reasons: dict[str, int] = json.loads(str(receipt["reasons"]))
-        counts = {name: int(str(receipt[name])) for name in ("accepted", "quarantined", "duplicates")}
-        metrics = DataQualityMetricsInputDatasetFacet({}, rowCount=int(str(receipt["read"])), producer=_PRODUCER)
+        reasons: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
+        for receipt in receipts:
+            reasons.update(json.loads(str(receipt["reasons"])))
+            counts.update({what: int(str(receipt[what])) for what in ("read", "accepted", "quarantined", "duplicates")})
+        metrics = DataQualityMetricsInputDatasetFacet({}, rowCount=counts.pop("read"), producer=_PRODUCER)
         assertions = [
             Assertion(
-                assertion=f"{name}={count}", success=name == "accepted" or not count, name=name, actual=str(count)
+                assertion=f"{what}={count}", success=what == "accepted" or not count, name=what, actual=str(count)
             )
-            for name, count in counts.items()
+            for what, count in counts.items()
         ]
         assertions += [
             Assertion(
@@ -286,7 +297,6 @@ class _Datasets:
             )
             for reason, count in reasons.items()
         ]
-        namespace, name = _source_name(str(receipt["source"]), self._namespace)
         return InputDataset(
             namespace,
             name,
