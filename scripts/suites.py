@@ -76,10 +76,10 @@ UNTOUCHED_BY_TIME_ZONES = (
 )
 
 SUITES = {
-    "fast": Suite(220, workers=2),
+    "fast": Suite(240, workers=2),
     # The same answers wherever the machine stands: a naive local time anywhere shows here.
     "fast-tokyo": Suite(
-        120,
+        150,
         workers=2,
         variables={"TZ": "Asia/Tokyo"},
         folders=TOUCHED_BY_TIME_ZONES,
@@ -94,7 +94,7 @@ SUITES = {
         system=("postgresql", "mariadb", "java", "mosquitto", "rabbitmq"),
     ),
     "spark": Suite(550, mark="spark", extras=("spark", "kafka"), system=("java",)),
-    "airflow": Suite(450, mark="airflow", workers=2),  # its tests make .venv-airflow: scripts/airflow.sh
+    "airflow": Suite(400, mark="airflow", workers=2),  # its tests make .venv-airflow: scripts/airflow.sh
     "browser": Suite(130, mark="browser", system=("chromium",)),
 }
 MARKS = [suite.mark for suite in SUITES.values() if suite.mark]
