@@ -86,15 +86,15 @@ SUITES = {
         left_out=UNTOUCHED_BY_TIME_ZONES,
     ),
     "properties": Suite(150, workers=2, variables={"HYPOTHESIS_PROFILE": "thorough"}, narrowed_to="hypothesis"),
-    "slow": Suite(1070, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "brief"}),
+    "slow": Suite(1170, mark="slow", workers=2, variables={"HYPOTHESIS_PROFILE": "brief"}),
     "servers": Suite(
         900,
         mark="servers",
         extras=("sql", "kafka", "mqtt", "rabbitmq"),
         system=("postgresql", "mariadb", "java", "mosquitto", "rabbitmq"),
     ),
-    "spark": Suite(550, mark="spark", extras=("spark", "kafka"), system=("java",)),
-    "airflow": Suite(400, mark="airflow", workers=2),  # its tests make .venv-airflow: scripts/airflow.sh
+    "spark": Suite(500, mark="spark", extras=("spark", "kafka"), system=("java",)),
+    "airflow": Suite(350, mark="airflow", workers=2),  # its tests make .venv-airflow: scripts/airflow.sh
     "browser": Suite(130, mark="browser", system=("chromium",)),
 }
 MARKS = [suite.mark for suite in SUITES.values() if suite.mark]

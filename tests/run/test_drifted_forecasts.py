@@ -74,7 +74,9 @@ def test_errors_and_data_beyond_their_limits_are_told_and_learning_is_offered(to
     offered = [one["text"] for one in told["drifted"]["monitor"]["alerts"] if "retrain_on_drift" in one["text"]]
     assert offered
     assert all("trunkline train response_time" in text for text in offered)
-    assert told["drifted"]["model"] == {**told["first"]["model"], "unchanged": True}, "nothing is learned unasked"
+    assert told["drifted"]["model"] == {**told["first"]["model"], "unchanged": True, "kept": True}, (
+        "nothing is learned unasked"
+    )
 
 
 def test_the_commands_that_are_offered_lead_through_the_gates(told: dict[str, Any]) -> None:
