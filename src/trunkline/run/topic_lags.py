@@ -45,7 +45,7 @@ class TopicLag:
         usecase: The use case that takes it in.
         dataset: The dataset.
         waiting: Records that the lake does not hold yet; None where nobody has answered yet.
-        asked_at: When that was answered, UTC.
+        asked_at: When that was asked, UTC; what came since may not be counted.
         problem: Why the last question was not answered; empty where it was.
     """
 
@@ -108,7 +108,8 @@ class TopicLags:
         try:
             if name not in self._counts:
                 self._counts[name] = self._opened(name)
-            said = replace(said, waiting=self._counts[name][1](), asked_at=self._workspace.clock())
+            asked_at = self._workspace.clock()
+            said = replace(said, waiting=self._counts[name][1](), asked_at=asked_at)
         except TrunklineError as error:
             said = replace(said, problem=error.what)
         except Exception as error:  # whatever it is, it is shown and logged, and asked again
