@@ -171,9 +171,17 @@ def in_threads(work: Callable[[int], T], places: Sequence[int], *, threads: int)
 
 
 def learned_from(
-    design: Design, *, horizon: int, until: int, most: int, half_life_days: float | None, seed: int, usual: float
+    design: Design,
+    *,
+    horizon: int,
+    until: int,
+    most: int,
+    half_life_days: float | None,
+    seed: int,
+    usual: float,
+    since: int = _LEAST_HISTORY,
 ) -> Examples:
-    """Draw what is fitted to: inputs, targets, and how much each counts.
+    """Draw what is fitted to, or judged by: inputs, targets, and how much each counts.
 
     Older hours count less, by discounted least squares' exponential weights (Brown 1963, "Smoothing, Forecasting and
     Prediction of Discrete Time Series"), here of absolute errors: servers change.
@@ -186,8 +194,9 @@ def learned_from(
         half_life_days: Days after which an hour counts half as much; None: all count alike.
         seed: Of the draw.
         usual: Share of the usual value in what differences are taken from.
+        since: First hour at which forecasts are made.
     """
-    series, hour = pairs(design.panel, horizon=horizon, until=until, most=most, seed=seed)
+    series, hour = pairs(design.panel, horizon=horizon, until=until, most=most, seed=seed, since=since)
     scale = design.scales.scale
     target = design.panel.targets.values[series, hour + horizon] / scale[series]
     target = target - design.anchor(series, hour, horizon=horizon, usual=usual)

@@ -1,6 +1,7 @@
 """The search of each hour ahead: seeded, a fixed number of tries, judged by rolling origins before the evaluation."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from trunkline.tasks.forecasting.declaration import Forecasting
 from trunkline.tasks.forecasting.effort import Effort
 from trunkline.tasks.forecasting.panel import Panel
 from trunkline.tasks.forecasting.report import HorizonTuning
-from trunkline.tasks.forecasting.rolling import Span, in_threads, learned_design, learned_from, pairs
+from trunkline.tasks.forecasting.rolling import Span, in_threads, learned_design, learned_from
 from trunkline.tasks.learners import Parameter, SearchRange
 from trunkline.tasks.report import Trial
 
@@ -61,23 +62,10 @@ def tune(
     def one(place: int) -> tuple[dict[str, Parameter], HorizonTuning]:
         folds = []
         for until, design in designs:
-            learn = learned_from(
-                design,
-                horizon=place + 1,
-                until=until,
-                most=task.tuning_rows,
-                half_life_days=task.half_life_days,
-                seed=seed,
-                usual=0.0,
-            )
-            series, hour = pairs(
-                panel, horizon=place + 1, until=until + length, most=task.tuning_rows, seed=seed, since=until
-            )
-            target = panel.targets.values[series, hour + place + 1] / design.scales.scale[series]
-            target = target - design.anchor(series, hour, horizon=place + 1, usual=0.0)
-            known = np.isfinite(target)
-            judge = design.matrix(series[known], hour[known], horizon=place + 1, usual=0.0)
-            folds.append((learn, Examples(judge, target[known])))
+            drawn = partial(learned_from, design, horizon=place + 1, most=task.tuning_rows, seed=seed, usual=0.0)
+            learn = drawn(half_life_days=task.half_life_days, until=until)
+            judge = drawn(half_life_days=None, since=until, until=until + length)
+            folds.append((learn, judge))
         trials = _search(task, folds, seed=seed + place)
         best = max(trials, key=lambda trial: (trial.score, -trial.number))
         if best.score < trials[0].score * (1 - _BETTER):  # within chance: scores are negative errors of two weeks
