@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.damage import damaged
 
 from trunkline.errors import SourceError
 from trunkline.ingest.archives import first_file, is_archive, members
@@ -287,26 +288,6 @@ def test_the_first_file_that_can_be_read_stands_for_all(tmp_path: Path) -> None:
         pass
 
 
-@st.composite
-def damaged(draw: st.DrawFn, seed: bytes) -> bytes:
-    """A good archive with some bytes changed, taken out, put in, repeated, or cut off."""
-    data = bytearray(seed)
-    for _ in range(draw(st.integers(0, 6))):
-        at = draw(st.integers(0, max(len(data) - 1, 0)))
-        act = draw(st.sampled_from(["change", "take", "put", "cut", "repeat"]))
-        if act == "change" and data:
-            data[at] = draw(st.integers(0, 255))
-        elif act == "take":
-            del data[at : at + draw(st.integers(1, 600))]
-        elif act == "put":
-            data[at:at] = draw(st.binary(max_size=9))
-        elif act == "cut":
-            del data[at:]
-        else:
-            data[at:at] = data[at : at + draw(st.integers(1, 1200))]
-    return bytes(data)
-
-
 @pytest.mark.parametrize("suffix", [".tar", ".tgz", ".zip"])
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 @pytest.mark.slow
@@ -317,7 +298,7 @@ def test_damaged_archives_are_read_or_refused(suffix: str, form: int, tmp_path: 
     path = tmp_path / f"f{suffix}"
 
     @fuzzed
-    @given(data=damaged(seed))
+    @given(data=damaged(seed, most_taken=600, most_repeated=1200))
     def holds(data: bytes) -> None:
         path.write_bytes(data)
         found, refused, error = unpacked(path)

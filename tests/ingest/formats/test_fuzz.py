@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.damage import damaged
 
 from trunkline.errors import SourceError
 from trunkline.ingest.raw import MalformedLine
@@ -80,26 +81,6 @@ SEEDS: dict[str, Callable[[], bytes]] = {
 }
 
 
-@st.composite
-def damaged(draw: st.DrawFn, seed: bytes) -> bytes:
-    """A good file with some bytes changed, taken out, put in, or cut off."""
-    data = bytearray(seed)
-    for _ in range(draw(st.integers(0, 6))):
-        at = draw(st.integers(0, max(len(data) - 1, 0)))
-        act = draw(st.sampled_from(["change", "take", "put", "cut", "repeat"]))
-        if act == "change" and data:
-            data[at] = draw(st.integers(0, 255))
-        elif act == "take":
-            del data[at : at + draw(st.integers(1, 9))]
-        elif act == "put":
-            data[at:at] = draw(st.binary(max_size=9))
-        elif act == "cut":
-            del data[at:]
-        else:
-            data[at:at] = data[at : at + draw(st.integers(1, 40))]
-    return bytes(data)
-
-
 def kept(read: Read, path: Path, data: bytes) -> Taken | None:
     """Read a file; None where it is refused."""
     path.write_bytes(data)
@@ -119,7 +100,7 @@ def test_damaged_files_are_read_or_refused(suffix: str, read: Read, tmp_path: Pa
     assert kept(read, tmp_path / f"good{suffix}", seed) is not None
 
     @fuzzed
-    @given(data=damaged(seed))
+    @given(data=damaged(seed, most_taken=9, most_repeated=40))
     def holds(data: bytes) -> None:
         kept(read, tmp_path / f"f{suffix}", data)
 
