@@ -119,10 +119,13 @@ class Expanding:
 
     Args:
         source: The file, with its limits.
+
+    Attributes:
+        given: Bytes so far.
     """
 
     def __init__(self, source: ByteStream) -> None:
-        self._source, self._given = source, 0
+        self._source, self.given = source, 0
         self._size = source.path.stat().st_size
 
     def add(self, size: int) -> None:
@@ -131,13 +134,13 @@ class Expanding:
         Raises:
             SourceError: They are more than the settings allow.
         """
-        self._given += size
+        self.given += size
         limits = self._source.limits
-        if self._given > _RATIO_FREE_BYTES and self._given > self._size * limits.max_expanded_ratio:
+        if self.given > _RATIO_FREE_BYTES and self.given > self._size * limits.max_expanded_ratio:
             raise _too_large(
                 self._source, f"more than {limits.max_expanded_ratio} times its size", "max_expanded_ratio"
             )
-        if self._given > limits.max_expanded_gb << 30:
+        if self.given > limits.max_expanded_gb << 30:
             raise _too_large(self._source, f"more than {limits.max_expanded_gb} GiB", "max_expanded_gb")
 
 
@@ -147,7 +150,6 @@ class _Unpacked(io.RawIOBase):
     def __init__(self, source: ByteStream, packed: io.BufferedReader) -> None:
         self._source, self._counted = source, Expanding(source)
         self._inner = _opened(source, packed)
-        self._given = 0
         self._fault: OSError | None = None
 
     def readable(self) -> bool:
@@ -172,10 +174,9 @@ class _Unpacked(io.RawIOBase):
             data = bytes(self._inner.read(most))
         except (OSError, *_FAULTS) as error:
             self._fault = OSError(f"{self._source.packing}: {type(error).__name__}")
-            data = _before_fault(self._source, self._given, most)
+            data = _before_fault(self._source, self._counted.given, most)
             if not data:
                 raise self._fault from None
-        self._given += len(data)
         self._counted.add(len(data))
         return data
 
