@@ -15,7 +15,7 @@ from trunkline.engine import open_engine
 from trunkline.errors import ContractError, InputError, SourceError, UnknownNameError
 from trunkline.ingest.held_file import judged_file
 from trunkline.plugins import load_usecase, usecase_names
-from trunkline.plugins.guessing import guesses
+from trunkline.plugins.guessing import first_rows, guesses
 from trunkline.plugins.scaffold import copy_usecase, infer_usecase
 
 Write = Callable[[str], Path]
@@ -126,7 +126,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def test_what_columns_look_like(write: Write) -> None:
-    found = {guess.source: guess for guess in guesses(write(SOURCE))}
+    found = {guess.source: guess for guess in guesses(first_rows(write(SOURCE)))}
     assert {source: (guess.name, guess.kind, guess.nullable) for source, guess in found.items()} == {
         "Customer No": ("customer_no", "text", False),
         "Zip": ("zip", "text", False),
@@ -182,7 +182,7 @@ FORMS: list[tuple[list[str], str, dict[str, object]]] = [
 
 @pytest.mark.parametrize(("values", "kind", "said"), FORMS, ids=[f"{one[0][0]} {one[0][1]}" for one in FORMS])
 def test_other_forms_are_recognised(values: list[str], kind: str, said: dict[str, object], write: Write) -> None:
-    (guess,) = [guess for guess in guesses(formed(values, write)) if guess.source == "seen_at"]
+    (guess,) = [guess for guess in guesses(first_rows(formed(values, write))) if guess.source == "seen_at"]
     found = {name: getattr(guess, name) for name in ("written", "decimal", "thousands", "unsure", "is_local")}
     assert guess.kind == kind
     assert {name: value for name, value in found.items() if value} == said
@@ -202,7 +202,7 @@ def test_other_forms_are_drafted(
     values: list[str], kind: str, said: dict[str, object], write: Write, tmp_path: Path
 ) -> None:
     source = formed(values, write)
-    (guess,) = [guess for guess in guesses(source) if guess.source == "seen_at"]
+    (guess,) = [guess for guess in guesses(first_rows(source)) if guess.source == "seen_at"]
     made = infer_usecase("formed", source=source, into=tmp_path / "p", label="churn")
     notes = [note for note in made.notes if note.startswith("'seen_at' is written") or "may be written" in note]
     assert len(notes) == (said != {})
@@ -220,9 +220,68 @@ def test_other_forms_are_drafted(
 def test_numbers_in_the_range_of_counts_are_no_instants_by_that_alone(write: Write) -> None:
     rows = [f"{1_600_000_000 + n},{1_600_000_000 + n},{1_600_000_000 + n}" for n in range(40)]
     found = {
-        guess.source: guess.written for guess in guesses(write("\n".join(["order,phone,createdAt", *rows]) + "\n"))
+        guess.source: guess.written
+        for guess in guesses(first_rows(write("\n".join(["order,phone,createdAt", *rows]) + "\n")))
     }
     assert found == {"order": None, "phone": None, "createdAt": "epoch_s"}
+
+
+def a_day_of_cells(cells: int, *, more: str = "") -> str:
+    lines = (
+        f"2026-11-22T{hour:02}:00:00Z,c{cell},v{cell % 3},{(hour * cell) % 7},{hour / 7:.3f}"
+        for hour in range(24)
+        for cell in range(cells)
+    )
+    return "\n".join(["begin,cell,vendor,calls,load", *lines]) + "\n" + more
+
+
+def test_a_row_per_cell_and_hour_is_identified_by_both(write: Write, tmp_path: Path) -> None:
+    made = infer_usecase("mine", source=write(a_day_of_cells(40)), into=tmp_path / "p", predicts=False)
+    assert load_usecase("mine", plugin_dir=tmp_path / "p").entity_key == ("begin", "cell")
+    said = "a row is identified by 'begin' and 'cell', told from the values: check it, or name others with --key"
+    assert said in made.notes
+    assert "one row per `begin` and `cell`" in (made.folder / "README.md").read_text()
+    assert "begin and cell" in (made.folder / "profile.html").read_text()
+
+
+def test_a_key_that_repeats_further_on_is_told(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trunkline.plugins.guessing.SAMPLE_ROWS", 24 * 40)
+    more = "2026-11-22T05:00:00Z,c7,v1,3,0.5\n2026-11-22T05:00:00Z,,v1,3,0.5\n"
+    source = write(a_day_of_cells(40, more=more))
+    made = infer_usecase("mine", source=source, into=tmp_path / "p", predicts=False)
+    assert (
+        "'begin' and 'cell' identifies the first rows, but 2 of all rows repeat it or lack a part of it" in made.notes
+    )
+    assert "no column identifies a row" in (made.folder / "profile.html").read_text()
+
+
+def test_values_that_are_measured_are_no_part_of_a_key(write: Write, tmp_path: Path) -> None:
+    lines = [
+        f"2026-11-22T{n % 24:02}:00:00Z,{n},{n * 7 % 1000}.5" for n in (*range(500), 499)
+    ]  # no two hours and calls
+    made = infer_usecase(
+        "mine", source=write("\n".join(["at,calls,load", *lines]) + "\n"), into=tmp_path / "p", predicts=False
+    )
+    assert "no column identifies a row" in made.notes
+
+
+def test_an_hourly_series_is_identified_by_its_hour(write: Write, tmp_path: Path) -> None:
+    lines = [f"2026-11-{1 + n // 24:02}T{n % 24:02}:00:00Z,{n % 9}.5" for n in range(200)]
+    infer_usecase("mine", source=write("\n".join(["hour,load", *lines]) + "\n"), into=tmp_path / "p", predicts=False)
+    assert load_usecase("mine", plugin_dir=tmp_path / "p").entity_key == ("hour",)
+
+
+def test_a_running_number_of_the_file_is_no_key(write: Write, tmp_path: Path) -> None:
+    lines = [f"{n},{n % 50},{n % 9}.5" for n in range(200)]
+    source = write("\n".join(["Unnamed: 0,cell_id,load", *lines]) + "\n")
+    made = infer_usecase("mine", source=source, into=tmp_path / "p", predicts=False)
+    assert "no column identifies a row" in made.notes
+
+
+def test_columns_of_a_key_can_be_told(write: Write, tmp_path: Path) -> None:
+    source = write(a_day_of_cells(3))
+    infer_usecase("mine", source=source, into=tmp_path / "p", predicts=False, key=("cell", "vendor", "begin"))
+    assert load_usecase("mine", plugin_dir=tmp_path / "p").entity_key == ("cell", "vendor", "begin")
 
 
 def test_pure_ingestion_is_drafted(write: Write, tmp_path: Path) -> None:
@@ -280,7 +339,7 @@ SCHEMA = {
 def test_a_json_schema_is_drafted(file: str, tmp_path: Path) -> None:
     source = tmp_path / file
     source.write_text(json.dumps(SCHEMA))
-    made = infer_usecase("cells", source=source, into=tmp_path / "p", label="is_down", key="cell_id")
+    made = infer_usecase("cells", source=source, into=tmp_path / "p", label="is_down", key=("cell_id",))
     usecase = load_usecase("cells", plugin_dir=tmp_path / "p")
     assert usecase.entity_key == ("cell_id",)
     assert type(usecase.task).__name__ == "Classification"
@@ -320,19 +379,23 @@ def test_schemas_that_cannot_be_drafted(tmp_path: Path) -> None:
 def test_text_that_is_nearly_new_in_each_row_is_no_category(write: Write) -> None:
     names = ["Ann", "Bo", "Cy", "Di", "Ed", "Fay", "Gus", "Ann"]
     rows = [f"{name},{('gold', 'tin')[place % 2]}" for place, name in enumerate(names)]
-    found = {guess.source: guess.kind for guess in guesses(write("\n".join(["name,plan", *rows]) + "\n"))}
+    found = {guess.source: guess.kind for guess in guesses(first_rows(write("\n".join(["name,plan", *rows]) + "\n")))}
     assert found == {"name": "text", "plan": "category"}
 
 
 def test_a_text_of_one_value_is_no_category(write: Write) -> None:
     rows = [f"Rome {place % 2},Italy" for place in range(8)]
-    found = {guess.source: guess.kind for guess in guesses(write("\n".join(["site,country", *rows]) + "\n"))}
+    found = {
+        guess.source: guess.kind for guess in guesses(first_rows(write("\n".join(["site,country", *rows]) + "\n")))
+    }
     assert found == {"site": "category", "country": "text"}
 
 
 def test_numbers_that_reach_a_person_are_text(write: Callable[[str], Path]) -> None:
     rows = [f"4917{n:08d},{n}" for n in range(40)]
-    found = {guess.source: guess.kind for guess in guesses(write("\n".join(["msisdn,calls", *rows]) + "\n"))}
+    found = {
+        guess.source: guess.kind for guess in guesses(first_rows(write("\n".join(["msisdn,calls", *rows]) + "\n")))
+    }
     assert found == {"msisdn": "text", "calls": "integer"}
 
 
@@ -365,18 +428,18 @@ def verdicts(source: Path, contract: type[Contract]) -> tuple[int, int, dict[str
 @pytest.mark.parametrize(
     ("folder", "file", "label", "key", "task"),
     [
-        ("ibm_telco", "WA_Fn-UseC_-Telco-Customer-Churn.csv", None, "customer_id", "Classification"),
-        ("cell2cell", "holdout_batch_1.csv", "MonthlyRevenue", "customer_id", "Regression"),
-        ("housing", "kc_house_data.csv", None, None, "Regression"),
+        ("ibm_telco", "WA_Fn-UseC_-Telco-Customer-Churn.csv", None, ("customer_id",), "Classification"),
+        ("cell2cell", "holdout_batch_1.csv", "MonthlyRevenue", ("customer_id",), "Regression"),
+        ("housing", "kc_house_data.csv", None, ("id", "date"), "Regression"),
     ],
 )
 def test_real_tables(
-    folder: str, file: str, label: str | None, key: str | None, task: str, data_dir: Path, tmp_path: Path
+    folder: str, file: str, label: str | None, key: tuple[str, ...], task: str, data_dir: Path, tmp_path: Path
 ) -> None:
     source = data_dir / folder / file
     infer_usecase("mine", source=source, into=tmp_path, label=label)
     usecase = load_usecase("mine", plugin_dir=tmp_path)
-    assert usecase.entity_key == ((key,) if key else ())
+    assert usecase.entity_key == key
     assert type(usecase.task).__name__ == task
     read, accepted, _ = verdicts(source, usecase.contract)
     assert accepted >= 0.999 * read
@@ -388,14 +451,14 @@ def test_what_cannot_be_inferred(write: Write, tmp_path: Path) -> None:
         infer_usecase("mine", source=write("a,b\n1,2\n"), into=into)
     assert caught.value.allowed == ("a", "b")
     assert "--label" in caught.value.next_step
-    for options, says in (
-        ({"label": "gone"}, "has no column 'gone'"),
-        ({"label": "Plan"}, "neither a yes/no nor a number"),
-        ({"key": "Months"}, "has nulls"),
-        ({"key": "Churn"}, "both the label and the key"),
+    for label, key, says in (
+        ("gone", (), "has no column 'gone'"),
+        ("Plan", (), "neither a yes/no nor a number"),
+        (None, ("Months",), "has nulls"),
+        (None, ("Churn",), "both the label and the key"),
     ):
         with pytest.raises(InputError, match=says):
-            infer_usecase("mine", source=write(SOURCE), into=into, label=options.get("label"), key=options.get("key"))
+            infer_usecase("mine", source=write(SOURCE), into=into, label=label, key=key)
     with pytest.raises(SourceError, match="no rows"):
         infer_usecase("mine", source=write("a,churn\n"), into=into)
     with pytest.raises(SourceError, match="does not exist"):

@@ -53,8 +53,13 @@ def new(
         str | None, Parameter(help="Column to predict, with --from-data; guessed by its name otherwise.")
     ] = None,
     key: Annotated[
-        str | None, Parameter(help="Column that identifies a row, with --from-data; guessed otherwise.")
-    ] = None,
+        tuple[str, ...],
+        Parameter(
+            help="Column that identifies a row, with --from-data; may be given again for several together. Guessed"
+            " otherwise.",
+            negative="",
+        ),
+    ] = (),
     no_label: Annotated[
         bool, Parameter(help="Predict nothing, with --from-data: a use case of pure ingestion.", negative="")
     ] = False,
@@ -67,7 +72,7 @@ def new(
         copy_of: Use case to copy, shipped or your own; house_prices by default.
         from_data: File to infer the contract from: rows, or a JSON Schema.
         label: Column to predict, with --from-data; guessed by its name otherwise.
-        key: Column that identifies a row, with --from-data; guessed otherwise.
+        key: Columns that identify a row together, with --from-data; guessed otherwise.
         no_label: Predict nothing, with --from-data: a use case of pure ingestion.
         common: Options of every command.
     """

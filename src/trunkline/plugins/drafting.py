@@ -24,7 +24,7 @@ def drafted(
     name: str,
     found: Sequence[Guess],
     *,
-    identity: Guess | None,
+    identity: Sequence[Guess],
     label: Guess | None,
     source: str,
     null_tokens: Sequence[str] | None = None,
@@ -34,7 +34,7 @@ def drafted(
     Args:
         name: Its name.
         found: One guess per column.
-        identity: The column that identifies a row; None where none does.
+        identity: The columns that identify a row together; none where none do.
         label: The column to predict: a flag, or a number; None for pure ingestion.
         source: Name of the file it was inferred from.
         null_tokens: Texts that mean null; None for those that every table has.
@@ -51,7 +51,7 @@ def drafted(
 
 def _contracts(
     found: Sequence[Guess],
-    identity: Guess | None,
+    identity: Sequence[Guess],
     label: Guess | None,
     source: str,
     null_tokens: Sequence[str] | None,
@@ -71,7 +71,7 @@ def _contracts(
         "class Row(Contract):",
         '    """One row of the table."""',
         "",
-        f"    table: ClassVar[Table] = Table(key={(identity.name,) if identity else ()!r}{nulls})",
+        f"    table: ClassVar[Table] = Table(key={tuple(guess.name for guess in identity)!r}{nulls})",
         "",
     ]
     for guess in found:
@@ -150,7 +150,8 @@ usecase = UseCase(
 '''
 
 
-def _readme(name: str, label: Guess | None, identity: Guess | None, source: str) -> str:
+def _readme(name: str, label: Guess | None, identity: Sequence[Guess], source: str) -> str:
+    grain = " and ".join(f"`{guess.source}`" for guess in identity) or "?"
     if label is None:
         return f"""# {name}
 
@@ -158,7 +159,7 @@ Drafted from `{source}` by `trunkline new {name} --from-data`: its rows are take
 before anybody relies on it:
 
 - Question: who reads the rows, and what for?
-- Grain: one row per {f"`{identity.source}`" if identity else "?"}.
+- Grain: one row per {grain}.
 - Categories are closed: a value that the first rows did not have is quarantined until the contract names it.
 """
     return f"""# {name}
@@ -166,7 +167,7 @@ before anybody relies on it:
 Drafted from `{source}` by `trunkline new {name} --from-data`. Fill in before anybody relies on it:
 
 - Question and decision: what is decided by the prediction, and by whom?
-- Grain: one row per {f"`{identity.source}`" if identity else "?"}.
+- Grain: one row per {grain}.
 - Label: `{label.source}`. When is it known, and what does it mean exactly?
 - Columns that may be known only after the moment of prediction: leave them out of the features.
 - Categories are closed: a value that the first rows did not have is quarantined until the contract names it.

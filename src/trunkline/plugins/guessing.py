@@ -18,7 +18,7 @@ from trunkline.errors import SourceError
 from trunkline.plugins.personal import looks_personal
 from trunkline.plugins.recognising import counted_since_1970, recognised
 
-__all__ = ["SAMPLE_ROWS", "Guess", "guesses"]
+__all__ = ["SAMPLE_ROWS", "Guess", "first_rows", "guesses"]
 
 SAMPLE_ROWS: Final = 20_000
 """How many rows are looked at."""
@@ -93,8 +93,8 @@ class Guess:
         return self.written or (f"like {found.example}" if (found := form_of(self.column)) else "")
 
 
-def guesses(source: Path) -> list[Guess]:
-    """Look at the first rows of a file.
+def first_rows(source: Path) -> dict[str, list[str | None]]:
+    """Read the first rows of a file: column to its texts.
 
     Raises:
         SourceError: The file cannot be read, or has no rows.
@@ -115,6 +115,11 @@ def guesses(source: Path) -> list[Guess]:
         raise SourceError(
             "the source has a header but no rows", where=str(source), next_step="check its export; nothing was made"
         )
+    return texts
+
+
+def guesses(texts: Mapping[str, Sequence[str | None]]) -> list[Guess]:
+    """Tell what columns look like by the texts of their first rows, in the order of the file."""
     taken: set[str] = set()
     return [_guess(column, values, taken) for column, values in texts.items()]
 

@@ -19,6 +19,7 @@ from trunkline.contracts.contract import NULL_TOKENS
 from trunkline.contracts.judging import value_of
 from trunkline.contracts.kinds import GRAMMAR, WHITE_SPACE, KindName, Malformed
 from trunkline.plugins.guessing import Guess
+from trunkline.plugins.keys import IDENTIFIER
 from trunkline.report.profile import ColumnProfile
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ _FORMS: Final = (
     ("2026/11/22", re.compile(r"\d{4}/\d{2}/\d{2}([T ].*)?")),
     ("22-Nov-2026", re.compile(r"\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}([T ].*)?")),
 )
-_IDENTIFIER: Final = re.compile(r"(^|_)(id|key|uuid|guid|ref)_*$")
 _COMMA: Final = re.compile(r"[+-]?\d{1,3}(\.\d{3})*,\d+|[+-]?\d+,\d+")
 _NUMBER: Final = re.compile(GRAMMAR["number"])
 
@@ -66,6 +66,7 @@ class Profiled:
         sampled: Rows of the sample.
         columns: One profile per guess.
         keys: Columns without a null or a repetition in all rows.
+        unidentified: Rows that repeat the key that was asked about, or lack a part of it.
     """
 
     rows: int
@@ -73,6 +74,7 @@ class Profiled:
     sampled: int
     columns: tuple[ColumnProfile, ...]
     keys: tuple[str, ...]
+    unidentified: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,19 @@ class _Counts:
 
 
 def profile_columns(
-    source: Path, found: Sequence[Guess], *, threads: int | None = None, scratch: Path | None = None
+    source: Path,
+    found: Sequence[Guess],
+    *,
+    key: Sequence[Guess] = (),
+    threads: int | None = None,
+    scratch: Path | None = None,
 ) -> Profiled:
     """Look at all rows of a file.
 
     Args:
         source: A file of a known form.
         found: Guesses of its columns, in its order.
+        key: Those of them that are to identify a row together.
         threads: Threads of the engine; None takes all cores.
         scratch: Where the engine puts what does not fit in memory; None takes the system's folder for such files.
 
@@ -128,6 +136,8 @@ def profile_columns(
             some = list(zip(names, found, strict=True))[begin : begin + _COLUMNS_AT_ONCE]
             (row,) = engine.arrow(kept.aggregate(**_questions(kept, some))).to_pylist()
             counts += [_counts(row, name, guess) for name, guess in some]
+        parts = [name for name, guess in zip(names, found, strict=True) if guess in key]
+        unidentified = rows - int(engine.arrow(_identified(kept, parts)).column("rows")[0].as_py()) if parts else 0
     columns = tuple(
         _column(guess, counted, sample.column(name).to_pylist(), rows)
         for name, guess, counted in zip(names, found, counts, strict=True)
@@ -137,7 +147,7 @@ def profile_columns(
         for guess, counted in zip(found, counts, strict=True)
         if guess.unique and counted.is_exact and counted.nulls == 0 and counted.distinct == rows
     )
-    return Profiled(rows, len(opened.malformed), sample.num_rows, columns, keys)
+    return Profiled(rows, len(opened.malformed), sample.num_rows, columns, keys, unidentified)
 
 
 def _numbered(opened: "RawFile", schema: "pa.Schema") -> "Iterator[pa.RecordBatch]":
@@ -152,13 +162,23 @@ def _numbered(opened: "RawFile", schema: "pa.Schema") -> "Iterator[pa.RecordBatc
         )
 
 
+def _identified(rows: "ir.Table", parts: Sequence[str]) -> "ir.Table":
+    """Count the different keys that have all their parts."""
+    whole = rows.select(**{name: _present(rows, name) for name in parts}).drop_null().distinct()
+    return whole.aggregate(rows=whole.count())
+
+
+def _present(rows: "ir.Table", name: str) -> "ir.StringValue":
+    """A text without white space around it; null where it means null."""
+    text = rows[name].strip()
+    return (rows[name].isnull() | text.isin(list(NULL_TOKENS))).ifelse(None, text)
+
+
 def _questions(rows: "ir.Table", some: Sequence[tuple[str, Guess]]) -> "dict[str, ir.Scalar]":
     asked: dict[str, ir.Scalar] = {}
     for name, guess in some:
-        text = rows[name].strip()
-        is_null = rows[name].isnull() | text.isin(list(NULL_TOKENS))
-        present = is_null.ifelse(None, text)
-        asked[f"{name}_nulls"] = is_null.sum()
+        present = _present(rows, name)
+        asked[f"{name}_nulls"] = present.isnull().sum()
         asked[f"{name}_distinct"] = present.nunique() if guess.unique else present.approx_nunique()
         asked[f"{name}_shortest"] = present.length().min()
         asked[f"{name}_longest"] = present.length().max()
@@ -203,7 +223,7 @@ def _column(guess: Guess, counts: _Counts, sample: Sequence[str | None], rows: i
     present = [value for value in trimmed if value not in NULL_TOKENS]
     different = set(present)
     is_whole = len(sample) == rows  # the sample is all rows: what is counted in it is exact
-    personal = guess.personal or ("identifier" if guess.unique or _IDENTIFIER.search(guess.name) else "")
+    personal = guess.personal or ("identifier" if guess.unique or IDENTIFIER.search(guess.name) else "")
     shows = not personal
     numbers = _numbers(guess, present) if shows else []
     top: tuple[tuple[str, int], ...] = ()

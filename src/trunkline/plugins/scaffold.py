@@ -19,7 +19,8 @@ from typing import Final
 from trunkline.errors import InputError, UnknownNameError
 from trunkline.plugins import SHIPPED, usecase_names
 from trunkline.plugins.drafting import drafted
-from trunkline.plugins.guessing import SAMPLE_ROWS, Guess, guesses
+from trunkline.plugins.guessing import SAMPLE_ROWS, Guess, first_rows, guesses
+from trunkline.plugins.keys import guessed_key
 from trunkline.plugins.profiling import profile_columns
 from trunkline.plugins.schemas import members, schema_of
 from trunkline.report.profile import SourceProfile, render_profile
@@ -95,7 +96,7 @@ def infer_usecase(
     source: Path,
     into: Path,
     label: str | None = None,
-    key: str | None = None,
+    key: Sequence[str] = (),
     predicts: bool = True,
     scratch: Path | None = None,
 ) -> Scaffolded:
@@ -109,7 +110,8 @@ def infer_usecase(
             archive the first file, or the one that ``ARCHIVE#FILE`` names.
         into: Folder of plug-ins; made if absent.
         label: Column to predict; None guesses by name.
-        key: Column that identifies a row; None takes the first without nulls or repetitions.
+        key: Columns that identify a row together; none takes the first without nulls or repetitions, or an instant and
+            the columns that say whose it is.
         predicts: Whether something is to be predicted; otherwise a use case of pure ingestion is drafted.
         scratch: Where the file of an archive is unpacked, and the engine puts what does not fit in memory; None takes
             the system's folder for what is temporary.
@@ -137,24 +139,19 @@ def infer_usecase(
 
 
 def _inferred(
-    name: str, source: Path, *, label: str | None, key: str | None, predicts: bool, scratch: Path | None
+    name: str, source: Path, *, label: str | None, key: Sequence[str], predicts: bool, scratch: Path | None
 ) -> tuple[dict[str, str], list[str]]:
     """The files of a draft, and what its author should know."""
     schema = schema_of(source)
-    found = guesses(source) if schema is None else members(schema, source=source)
+    texts = first_rows(source) if schema is None else {}
+    found = guesses(texts) if schema is None else members(schema, source=source)
     chosen = None
     if predicts:
         chosen = _find(found, label, source) if label else _guessed_label(found, source)
-    identity = _find(found, key, source) if key else _guessed_key(found, chosen)
-    if identity is not None and identity is chosen:
-        raise InputError(f"{chosen.source!r} cannot be both the label and the key", where=str(source))
-    if identity is not None and identity.nullable:
-        raise InputError(
-            f"the column {identity.source!r} has nulls, so it cannot identify a row",
-            where=str(source),
-            allowed=[guess.source for guess in found if guess.unique],
-            next_step="name another one with --key COLUMN",
-        )
+    identity = tuple(_find(found, column, source) for column in key)
+    if not identity and texts:
+        identity = guessed_key(found, list(texts.values()), label=chosen)
+    _refuse_as_key(identity, found, chosen, source)
     if chosen is not None and chosen.kind not in ("flag", "number", "integer"):
         raise InputError(
             f"the column {chosen.source!r} is neither a yes/no nor a number, so it cannot be predicted",
@@ -175,17 +172,34 @@ def _inferred(
     return files, notes
 
 
+def _refuse_as_key(identity: Sequence[Guess], found: Sequence[Guess], label: Guess | None, source: Path) -> None:
+    for guess in identity:
+        if guess is label:
+            raise InputError(f"{guess.source!r} cannot be both the label and the key", where=str(source))
+        if guess.nullable:
+            raise InputError(
+                f"the column {guess.source!r} has nulls, so it cannot identify a row",
+                where=str(source),
+                allowed=[guess.source for guess in found if guess.unique],
+                next_step="name another one with --key COLUMN",
+            )
+
+
+def _together(identity: Sequence[Guess]) -> str:
+    return " and ".join(repr(guess.source) for guess in identity)
+
+
 def _profiled(
     source: Path,
     found: Sequence[Guess],
-    identity: Guess | None,
+    identity: Sequence[Guess],
     label: Guess | None,
     *,
     contract: str,
     scratch: Path | None,
 ) -> tuple[str, list[str]]:
     """The page of a file, and what its author should know of its further rows."""
-    profiled = profile_columns(source, found, scratch=scratch)
+    profiled = profile_columns(source, found, key=identity, scratch=scratch)
     page = render_profile(
         SourceProfile(
             source=source.name,
@@ -195,26 +209,31 @@ def _profiled(
             guessed=min(profiled.rows, SAMPLE_ROWS),
             columns=profiled.columns,
             keys=profiled.keys,
+            identity=() if profiled.unidentified else tuple(guess.source for guess in identity),
             label=label.source if label else "nothing",
             contract=contract,
         )
     )
     notes = []
-    if identity is not None and identity.source not in profiled.keys:
-        notes.append(f"{identity.source!r} identifies the first rows, but repeats or lacks values further on")
+    if identity and profiled.unidentified:
+        notes.append(
+            f"{_together(identity)} identifies the first rows, but {profiled.unidentified:,} of all rows repeat it or"
+            " lack a part of it"
+        )
     notes.append(f"check every field: kinds and nulls are inferred from the first {SAMPLE_ROWS:,} rows")
     notes.append(f"see {PROFILE_PAGE} for what all {profiled.rows:,} rows hold")
     return page, notes
 
 
-def _notes(found: Sequence[Guess], identity: Guess | None, label: Guess | None, *, is_told: bool) -> list[str]:
+def _notes(found: Sequence[Guess], identity: Sequence[Guess], label: Guess | None, *, is_told: bool) -> list[str]:
     """What was decided, and on what ground."""
     notes = ["takes rows in, and predicts nothing"]
     if label is not None:
         task = "classification" if label.kind == "flag" else "regression"
         how = "" if is_told else ", guessed by its name; --label COLUMN names another"
         notes = [f"predicts {label.source!r} ({task}){how}"]
-    notes.append(f"a row is identified by {identity.source!r}" if identity else "no column identifies a row")
+    check = ", told from the values: check it, or name others with --key" if len(identity) > 1 else ""
+    notes.append(f"a row is identified by {_together(identity)}{check}" if identity else "no column identifies a row")
     notes += [f"{guess.source!r} looks personal ({guess.personal}): marked as pii" for guess in found if guess.personal]
     notes += [f"{guess.source!r} states no time zone; UTC is assumed" for guess in found if guess.is_local]
     notes += [
@@ -335,7 +354,3 @@ def _guessed_label(found: Sequence[Guess], source: Path) -> Guess:
         allowed=[guess.source for guess in found],
         next_step="name it with --label COLUMN, or say --no-label to take the rows in and predict nothing",
     )
-
-
-def _guessed_key(found: Sequence[Guess], label: Guess | None) -> Guess | None:
-    return next((guess for guess in found if guess.unique and guess is not label), None)

@@ -72,7 +72,8 @@ class SourceProfile:
         sampled: Rows of the sample.
         guessed: Rows from which kinds were told.
         columns: In the order of the file.
-        keys: Columns that identify a row.
+        keys: Columns that identify a row, each alone.
+        identity: Columns of the drafted key, where it holds for all rows.
         label: The column to predict.
         contract: The drafted contract, as code.
     """
@@ -84,6 +85,7 @@ class SourceProfile:
     guessed: int
     columns: tuple[ColumnProfile, ...]
     keys: tuple[str, ...]
+    identity: tuple[str, ...]
     label: str
     contract: str
 
