@@ -365,6 +365,9 @@ def test_the_order_of_receipts_means_nothing(sizes: list[int], random: object) -
         ("0 0 1 * *", "UTC", "2026-03-01T00:00:00", "2026-04-01T00:00:00"),
         ("0 0 29 2 *", "UTC", "2026-03-01T00:00:00", "2028-02-29T00:00:00"),
         ("0 12 13 * 5", "UTC", "2026-03-01T00:00:00", "2026-03-06T12:00:00"),
+        ("0 12 */13 * 5", "UTC", "2026-03-01T00:00:00", "2026-03-27T12:00:00"),
+        ("0 12 31 2 5", "UTC", "2026-03-01T00:00:00", "2027-02-05T12:00:00"),
+        ("0 0 29 2 */7", "UTC", "2088-03-01T00:00:00", "2128-02-29T00:00:00"),
         ("0 12 * * 0,7", "UTC", "2026-03-02T00:00:00", "2026-03-08T12:00:00"),
         ("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00", "2026-03-29T01:30:00"),
         ("30 2 * * *", "Europe/Berlin", "2026-03-29T01:30:00", "2026-03-30T00:30:00"),
@@ -380,8 +383,10 @@ def test_the_next_time_of_a_cron_line(cron: str, zone: str, at: str, due: str) -
     assert found == datetime.fromisoformat(due).replace(tzinfo=UTC)
 
 
-def test_a_day_that_never_comes_is_never_due() -> None:
-    assert due_after(Schedule(cron="0 0 31 2 *"), START) is None
+@pytest.mark.parametrize("cron", ["0 0 31 2 *", "0 6 30,31 2 */2", "* * 31 4,6,9,11 *"])
+def test_a_day_that_never_comes_is_refused_when_it_is_declared(cron: str) -> None:
+    with pytest.raises(ValueError, match="a day that never comes: say a day of the month that one of its months has"):
+        Schedule(cron=cron)
 
 
 @pytest.mark.parametrize("cron", ["60 * * * *", "* 24 * * *", "* * 0 * *", "5-1 * * * *", "*/0 * * * *", "a * * * *"])
@@ -394,7 +399,6 @@ def test_cron_lines_that_cannot_be_read(cron: str) -> None:
 def test_what_is_due_lies_ahead_and_fits_the_line(seconds: int, zone: str) -> None:
     at = START + timedelta(seconds=seconds)
     due = due_after(Schedule(cron="*/20 3,15 * * 1-5", zone=zone), at)
-    assert due is not None
     local = due.astimezone(ZoneInfo(zone))
     assert timedelta(0) < due - at <= timedelta(days=3, hours=1)
     assert (local.hour in (3, 15), local.minute % 20, local.isoweekday() <= 5) == (True, 0, True)

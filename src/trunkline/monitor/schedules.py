@@ -13,23 +13,24 @@ from trunkline.spec.sources import Schedule
 
 __all__ = ["due_after"]
 
-_FURTHEST_DAYS: Final = 366 * 8 + 1
-"""Days after which nothing more is looked for: 29 February is at most eight years away."""
+_FURTHEST_DAYS: Final = 366 * 40 + 1
+"""Days within which every line is due: 29 February falls on each day of the week once in 40 years at least."""
 
 
-def due_after(schedule: Schedule, at: datetime) -> datetime | None:
+def due_after(schedule: Schedule, at: datetime) -> datetime:
     """Give the first instant after another at which a source is due.
 
-    As usual for cron, day of month and day of week are alternatives when both are said. A local time that the clock
-    leaves out is due as much later as the clock jumps; one that it shows twice is due the second time, by a line of
-    every hour both times. Airflow's ``CronTriggerTimetable`` reads it alike.
+    As usual for cron, day of month and day of week are alternatives when neither begins with ``*``, and else a day has
+    to be both. A local time that the clock leaves out is due as much later as the clock jumps; one that it shows twice
+    is due the second time, by a line of every hour both times. Airflow's ``CronTriggerTimetable`` reads it alike, given
+    the line that ``dags`` writes for it.
 
     Args:
         schedule: When the source is asked.
         at: UTC.
 
     Returns:
-        UTC; None when the cron line names a day that never comes.
+        UTC.
 
     >>> due_after(Schedule(cron="30 6 * * 1-5"), datetime(2026, 3, 6, 7, tzinfo=UTC)).isoformat()
     '2026-03-09T06:30:00+00:00'
@@ -50,7 +51,7 @@ def due_after(schedule: Schedule, at: datetime) -> datetime | None:
             found = [max(_read(local, zone)) for local in times if local > shown]
         if found := [one for one in found if one > at]:
             return min(found)
-    return None
+    raise AssertionError(f"{schedule.cron!r} names a day that never comes, which cron_line refuses")
 
 
 def _instants(local: datetime, zone: ZoneInfo) -> list[datetime]:

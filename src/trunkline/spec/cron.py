@@ -9,6 +9,7 @@ __all__ = ["CronLine", "cron_line"]
 _BOUNDS: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _ALLOWED: Final = "minute 0-59, hour 0-23, day of month 1-31, month 1-12, day of week 0-7"
 _HOURS: Final = 24
+_MONTH_DAYS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class CronLine:
         days: Of the month, 1 to 31.
         months: 1 to 12.
         weekdays: 0 to 6 from Sunday.
-        either: Whether a day has to be one of ``days`` or one of ``weekdays``; else it has to be both.
+        either: Whether a day has to be one of ``days`` or one of ``weekdays``, as where neither field begins with
+            ``*``; else it has to be both.
     """
 
     minutes: frozenset[int]
@@ -49,7 +51,7 @@ def cron_line(text: str) -> CronLine:
         text: Five fields; 0 and 7 are Sunday.
 
     Raises:
-        ValueError: There are not five, or one of them cannot be read.
+        ValueError: There are not five, one of them cannot be read, or its months have none of its days.
 
     >>> sorted(cron_line("*/20 6 * * 5-7").weekdays)
     [0, 5, 6]
@@ -61,6 +63,11 @@ def cron_line(text: str) -> CronLine:
         _values(field, low, high) for field, (low, high) in zip(fields, _BOUNDS, strict=True)
     )
     either = not fields[2].startswith("*") and not fields[4].startswith("*")
+    if not either and all(min(days) > _MONTH_DAYS[month - 1] for month in months):
+        raise ValueError(
+            f"the cron line {' '.join(fields)[:60]!r} names a day that never comes: say a day of the month that one of "
+            "its months has (29 is the last of February, 30 of April, June, September and November)"
+        )
     return CronLine(minutes, hours, days, months, frozenset(day % 7 for day in weekdays), either)
 
 

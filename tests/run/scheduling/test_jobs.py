@@ -100,14 +100,18 @@ def test_sources_plans_and_maintenance_have_their_jobs(listed: Trunkline) -> Non
     [
         ('[scheduler.runs.nothing]\nevery = "PT1H"', "no use case 'nothing'"),
         ('[scheduler.alarms.leavers]\nevery = "PT1H"', "watches no series"),
-        ('[scheduler.runs.leavers]\ncron = "0 0 30 2 *"', "a day that never comes"),
+        ('[scheduler.runs.leavers]\ncron = "0 0 30 2 *"', "scheduler.runs.leavers.cron is not allowed: the cron line"),
+        ('[scheduler]\nmaintain = { cron = "0 0 31 4,6 *" }', "scheduler.maintain.cron is not allowed: the cron line"),
+        ('[scheduler]\nsources = { cron = "0 0 31 11 *" }', "a day that never comes"),
+        ('[scheduler.alarms.towers]\ncron = "0 0 30 2 *"', "a day that never comes"),
+        (CRM + 'schedule = { cron = "0 6 31 2 *" }', "sources.crm.schedule.cron is not allowed: the cron line"),
         ('[scheduler.runs.leavers]\ncron = "61 * * * *"', "'61' of a cron line cannot be read"),
         (CRM + 'schedule = { cron = "5 4 * * MON" }', "sources.crm.schedule.cron is not allowed: the field 'MON'"),
         (CRM + 'schedule = { every = "15 minutes" }', "sources.crm.schedule.every is not allowed: it is no duration"),
         ('[scheduler]\nskip = ["run:leavers"]', "no job 'run:leavers' to skip"),
         ('[scheduler]\nmaintain = { every = "PT1H", cron = "5 * * * *" }', "scheduler.maintain is not allowed"),
     ],
-    ids=["use case", "watches nothing", "never", "cron", "whose cron", "duration", "skip", "both"],
+    ids=["use case", "watches nothing", "never", "maintain", "check", "alarms", "source", "cron", "whose cron", "duration", "skip", "both"],
 )
 def test_schedules_that_mean_nothing_are_refused(listed: Trunkline, settings: str, what: str) -> None:
     code, _, err = listed(settings)

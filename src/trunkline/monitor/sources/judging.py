@@ -180,13 +180,10 @@ def _judged(
     )
 
 
-def _scheduled_at(schedule: Schedule, last: datetime) -> datetime | None:
+def _scheduled_at(schedule: Schedule, last: datetime) -> datetime:
     """By when a source is expected to be heard of by its schedule, grace included."""
     due = due_after(schedule, last)
-    following = None if due is None else due_after(schedule, due)
-    if due is None or following is None:
-        return due
-    return due + max(_LEAST_GRACE, (following - due) * _GRACE_SHARE)
+    return due + max(_LEAST_GRACE, (due_after(schedule, due) - due) * _GRACE_SHARE)
 
 
 def _usual_due_at(arrivals: Sequence[Arrival]) -> datetime | None:

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import InputError, TrunklineError, UnknownNameError
-from trunkline.monitor.schedules import due_after
 from trunkline.spec import Schedule
 from trunkline.spec.sources import WATCHED
 
@@ -61,7 +60,7 @@ def jobs_of(workspace: "Workspace") -> tuple[Job, ...]:
     A use case that is broken has no schedule of its own: a warning says so, and the others run.
 
     Raises:
-        InputError: A cron line names a day that never comes, or a use case watches nothing that raises alarms.
+        InputError: A use case watches nothing that raises alarms.
         UnknownNameError: A schedule names a use case that is not installed, or a job to skip that there is not.
     """
     found, broken = _declared(workspace)
@@ -112,8 +111,6 @@ def _declared(workspace: "Workspace") -> tuple[tuple[Job, ...], list[str]]:
             raise InputError(f"the use case {name!r} watches no series", where=f"scheduler.alarms.{name}")
         found.append(Job(f"alarms:{name}", name, ("alarms", name), schedule, takes_run_id=False))
     found += _minders(workspace)
-    for job in found:
-        _refuse_unreadable(job)
     return tuple(found), broken
 
 
@@ -155,12 +152,3 @@ def _refuse_unknown(usecase: str, installed: tuple[str, ...], *, where: str) -> 
     if usecase not in installed:
         raise UnknownNameError(f"there is no use case {usecase[:40]!r}", where=where, allowed=installed)
 
-
-def _refuse_unreadable(job: Job) -> None:
-    """Refuse a schedule that names no time, before anything waits for it.
-
-    Raises:
-        InputError: Its cron line names a day that never comes.
-    """
-    if due_after(job.schedule, datetime.fromisoformat("2024-01-01T00:00:00+00:00")) is None:
-        raise InputError("the cron line names a day that never comes", where=f"{job.name}, {said(job.schedule)}")
