@@ -122,6 +122,7 @@ def attempt(source: str, *, refused: int, dataset: str | None) -> dict[str, obje
         "read": 1,
         "refused": refused,
         "error": "SchemaError" if refused else None,
+        "said": None,
         "refused_rows": None,
         "refused_read": None,
         "budget": None,

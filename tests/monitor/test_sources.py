@@ -57,6 +57,7 @@ def attempt(at: datetime, **more: object) -> SourceAttempt:
         "read": 0,
         "refused": 0,
         "error": None,
+        "said": None,
         "refused_rows": None,
         "refused_read": None,
         "budget": None,
@@ -251,6 +252,9 @@ def test_a_refusal_is_failing_until_something_comes() -> None:
     (found,) = health([receipt(START)], attempts=[refused], now=START + DAY)
     assert problems(found) == ["failed"]
     assert found.findings[0].text == "2 of 5 files or pieces of the last attempt ended with SchemaError"
+    gone = attempt(START + 2 * DAY, **REFUSED, error="InputError", said="the folder of 'drop' is not there")
+    (told,) = health([], attempts=[gone], now=START + 2 * DAY)
+    assert told.findings[0].text == "the last attempt ended with InputError: the folder of 'drop' is not there"
     again = attempt(START + 2 * DAY, taken=1, read=10)
     assert problems(health([receipt(START)], attempts=[again, refused], now=START + 2 * DAY)[0]) == []
 
@@ -404,9 +408,9 @@ def test_what_is_due_lies_ahead_and_fits_the_line(seconds: int, zone: str) -> No
     assert (local.hour in (3, 15), local.minute % 20, local.isoweekday() <= 5) == (True, 0, True)
 
 
-def topic_problems(notes: Sequence[tuple[float, str, int]], *, now: float) -> list[str]:
+def topic_problems(notes: Sequence[tuple[float, str, int]], *, now: float, **said: object) -> list[str]:
     """What is wrong with a topic at a minute, by notes: at which minute, of which watch, how many records."""
-    source = TopicSource.model_validate({"kind": "topic", "usecase": "leaving", "url": "kafka://k:9092/calls"})
+    source = TopicSource.model_validate({"kind": "topic", "usecase": "leaving", "url": "kafka://k:9092/calls", **said})
     minute = timedelta(minutes=1)
     attempts = [attempt(START + at * minute, source="calls", run_id=run, read=read) for at, run, read in notes]
     (found,) = health([], attempts=attempts, declared={"calls": source}, now=START + now * minute)
@@ -419,6 +423,15 @@ def test_a_topic_is_late_when_all_its_watches_are_silent_for_three_notes(watches
     last = notes[-1][0]
     assert topic_problems(notes, now=last + 14.9) == []
     assert topic_problems(notes, now=last + 15.1) == ["late"]
+
+
+def test_a_topic_of_which_nothing_has_come_yet_is_empty_by_its_schedule_alone() -> None:
+    listening = [(5.0 * turn, "w", 0) for turn in range(30)]
+    assert topic_problems(listening[:1], now=1) == []
+    assert topic_problems(listening, now=146) == []
+    assert topic_problems(listening[:12], now=56, schedule=Schedule(every=timedelta(hours=1))) == []
+    assert topic_problems(listening[:15], now=71, schedule=Schedule(every=timedelta(hours=1))) == ["empty"]
+    assert topic_problems([*listening, (150.0, "w", 9)], now=151) == []
 
 
 def test_a_watch_of_a_shared_topic_that_has_nothing_says_nothing_of_the_others() -> None:

@@ -94,6 +94,31 @@ def test_a_misspelt_name_in_a_declaration_is_refused(
     assert allowed in said
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("watch", "churn", "nope"), ("neither a folder nor a declared source of 'churn'", "allowed: inbox, calls\n")),
+        (("watch", "churn", "./nope"), ("neither a folder", "allowed: inbox, calls\n")),
+        (("watch", "churn", "in/nope"), ("there is no such folder", "make it")),
+        (("watch", "towers", "nope"), ("there is no such folder", "make it")),
+        (("watch", "churn", "crm"), ("'crm' is pulled and not watched", "trunkline ingest churn crm")),
+        (("watch", "churn", "inbox"), ("the folder of the source 'inbox' is not there: in", "[sources.inbox]")),
+        (("ingest", "churn", "inbox"), ("the folder of the source 'inbox' is not there: in", "[sources.inbox]")),
+    ],
+)
+def test_a_folder_that_is_not_there_is_told_with_what_is_declared(
+    command: tuple[str, ...], told: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "trunkline.toml").write_text(
+        '[sources.inbox]\nkind = "folder"\nusecase = "churn"\npath = "in"\n'
+        '[sources.crm]\nkind = "sql"\nusecase = "churn"\nurl = "sqlite:///crm.db"\ntable = "t"\n'
+        '[sources.calls]\nkind = "topic"\nusecase = "churn"\nurl = "mqtt://127.0.0.1:1/calls"\n'
+    )
+    assert main([*command, "--workspace", "w"]) == 2
+    said = capsys.readouterr().err
+    assert [words for words in told if words not in said] == []
+
+
 def test_a_dry_run_takes_nothing_in(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "in").mkdir()
     (folder / "in" / "a.csv").write_text("x\n1\n")

@@ -175,6 +175,13 @@ def test_a_declared_folder_that_is_gone_is_failing(here: Path, capsys: pytest.Ca
     )
     assert main(["watch", "sensors", "inbox", "--once"]) == 2
     assert raised(here) == ["failing"]
+    capsys.readouterr()
+    assert main(["sources", "check", "--json"]) == 0
+    ((told,),) = (source["problems"] for source in json.loads(capsys.readouterr().out)["sources"])
+    assert (
+        told["text"]
+        == f"the last attempt ended with InputError: the folder of the source 'inbox' is not there: {inbox}"
+    )
     inbox.mkdir()
     assert main(["watch", "sensors", "inbox", "--once"]) == 0
     assert checked(capsys) == {"inbox": ["empty"]}, "it is there, and has never had a file"

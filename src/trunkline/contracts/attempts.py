@@ -30,6 +30,7 @@ class SourceAttempt(Contract):
         "Files or pieces that were refused; 1 for a source that did not answer, or a watch that failed", minimum=0
     )
     error: Text | None = field("Class of the last error; null without one")
+    said: Text | None = field("What that error says happened, up to 200 characters; null without one")
     refused_rows: Integer | None = field(
         "Of the last batch that was stopped over its reject budget: rows that broke the contract; null without one",
         minimum=0,

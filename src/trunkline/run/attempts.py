@@ -34,6 +34,7 @@ __all__ = ["MOST_ATTEMPTS", "Attempts", "note_declared", "recent_attempts"]
 MOST_ATTEMPTS: Final = 20_000
 """The newest attempts that are looked at."""
 
+_LONGEST_SAID: Final = 200
 _logger = logging.getLogger(__name__)
 
 
@@ -44,7 +45,7 @@ class _Tally:
     taken: int = 0
     read: int = 0
     refused: int = 0
-    error: str | None = None
+    error: TrunklineError | None = None
     over: RowsRefusedError | None = None
 
 
@@ -82,7 +83,7 @@ class Attempts:
             tally.read += outcome.ingested.receipt.read
         if outcome.error is not None:
             tally.refused += 1
-            tally.error = type(outcome.error).__name__
+            tally.error = outcome.error
         if isinstance(outcome.error, RowsRefusedError) and outcome.error.budget is not None:
             tally.over = outcome.error
 
@@ -102,7 +103,7 @@ class Attempts:
             return False
         tally = self._tallies.setdefault((dataset, name), _Tally())
         tally.refused += 1
-        tally.error = type(error).__name__
+        tally.error = error
         return True
 
     def answered(self, name: str, *, dataset: str | None) -> None:
@@ -132,7 +133,8 @@ class Attempts:
                 taken=tally.taken,
                 read=tally.read,
                 refused=tally.refused,
-                error=tally.error,
+                error=tally.error and type(tally.error).__name__,
+                said=tally.error and tally.error.what[:_LONGEST_SAID],
                 refused_rows=tally.over and tally.over.broken,
                 refused_read=tally.over and tally.over.read,
                 budget=tally.over and tally.over.budget,
@@ -183,7 +185,7 @@ def recent_attempts(lake: "Lake", *, since: datetime, usecase: str | None = None
 
 def _row(key: SourceKey, *, run_id: str, at: datetime, outcome: str, **counted: object) -> dict[str, object]:
     named = json.dumps([run_id, key.usecase, key.dataset, key.source, at.isoformat(), outcome])
-    nothing = {"taken": 0, "read": 0, "refused": 0, "error": None}
+    nothing = {"taken": 0, "read": 0, "refused": 0, "error": None, "said": None}
     return {
         "attempt_id": hashlib.sha256(named.encode()).hexdigest()[:24],
         "run_id": run_id,

@@ -9,7 +9,7 @@ from trunkline.spec.sources import WATCHED, AnySource, FolderSource
 if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
 
-__all__ = ["declared_names", "refuse_misdeclared", "refuse_nothing_to_ingest"]
+__all__ = ["declared_names", "missing_folder", "refuse_misdeclared", "refuse_nothing_to_ingest"]
 
 _NEXT: Final = f"mend the name in {SETTINGS_FILE}"
 
@@ -102,6 +102,39 @@ def refuse_nothing_to_ingest(workspace: "Workspace", usecase: str, *, dataset: s
         f"there is nothing to ingest for {usecase!r}: no source is given, and {standing}",
         where=f"the command line, and [sources] of {SETTINGS_FILE}",
         next_step=next_step,
+    )
+
+
+def missing_folder(workspace: "Workspace", said: FolderSource) -> InputError:
+    """Say that a folder to watch is not there: as its declaration, or with the names that are declared.
+
+    Args:
+        workspace: Its settings hold the declarations.
+        said: The folder, declared or named on the command line.
+    """
+    sources = workspace.settings.sources
+    name = next((name for name, one in sources.items() if one == said), None)
+    if name is not None:
+        return InputError(
+            f"the folder of the source {name!r} is not there: {said.path}",
+            where=f"[sources.{name}] of {SETTINGS_FILE}",
+            next_step="make it, or mend its `path`",
+        )
+    text = str(said.path)
+    if text in sources:
+        return InputError(
+            f"the source {text!r} is pulled and not watched",
+            where=f"[sources.{text}] of {SETTINGS_FILE}",
+            next_step=f"trunkline ingest {sources[text].usecase} {text}, or ./{text} for a folder of that name",
+        )
+    watched = [one for one in _names(workspace, said.usecase, dataset=None) if isinstance(sources[one], WATCHED)]
+    if said.path.name != text or not watched:
+        return InputError("there is no such folder", where=text, next_step="make it, or check the path")
+    return InputError(
+        f"there is neither a folder nor a declared source of {said.usecase!r} of that name",
+        where=text,
+        allowed=watched,
+        next_step=f"check the path, or declare the folder under [sources] of {SETTINGS_FILE}",
     )
 
 

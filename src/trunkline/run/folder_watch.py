@@ -17,6 +17,7 @@ from trunkline.ingest.watching import Taken, watch
 from trunkline.lake.locks import held
 from trunkline.run.archived import ArchivedFiles
 from trunkline.run.attempts import Attempts
+from trunkline.run.declared import missing_folder
 from trunkline.run.notifying import announce
 from trunkline.run.resolving import Handed, file_dataset
 from trunkline.run.source_health import look_after_sources
@@ -168,7 +169,7 @@ def _taken(path: Path, arrived: Sequence[Arrived]) -> Taken:
 
 def _gone(workspace: "Workspace", usecase: "UseCase", declared: FolderSource, *, run_id: str) -> InputError:
     """Note and tell that a declared folder is not there."""
-    error = InputError("there is no such folder", where=str(declared.path), next_step="make it, or check the path")
+    error = missing_folder(workspace, declared)
     _note(workspace, usecase, declared, dataset=declared.dataset, run_id=run_id, error=error)
     look_after_sources(workspace, usecase, run_id=run_id)
     announce(workspace)

@@ -20,7 +20,7 @@ from trunkline.ingest.archives import archive_of
 from trunkline.ingest.files import split_sheet
 from trunkline.ingest.sources import declared_from_url
 from trunkline.ingest.watching import Arrivals
-from trunkline.run.declared import declared_names, refuse_misdeclared
+from trunkline.run.declared import declared_names, missing_folder, refuse_misdeclared
 from trunkline.settings.ingest import IngestSettings
 from trunkline.spec.dialect import CsvDialect
 from trunkline.spec.source import FileSpec
@@ -175,6 +175,8 @@ def resolve(
                 next_step=f"trunkline watch {usecase.name} {name} --once",
             )
         if isinstance(declared, FolderSource):
+            if not declared.path.exists():
+                raise missing_folder(workspace, declared)
             target = file_dataset(usecase, told)
             below = tuple(Arrivals(declared).present()) if declared.recursive else ()
             files = below or source_files((str(declared.path),))

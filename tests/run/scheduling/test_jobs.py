@@ -111,7 +111,20 @@ def test_sources_plans_and_maintenance_have_their_jobs(listed: Trunkline) -> Non
         ('[scheduler]\nskip = ["run:leavers"]', "no job 'run:leavers' to skip"),
         ('[scheduler]\nmaintain = { every = "PT1H", cron = "5 * * * *" }', "scheduler.maintain is not allowed"),
     ],
-    ids=["use case", "watches nothing", "never", "maintain", "check", "alarms", "source", "cron", "whose cron", "duration", "skip", "both"],
+    ids=[
+        "use case",
+        "watches nothing",
+        "never",
+        "maintain",
+        "check",
+        "alarms",
+        "source",
+        "cron",
+        "whose cron",
+        "duration",
+        "skip",
+        "both",
+    ],
 )
 def test_schedules_that_mean_nothing_are_refused(listed: Trunkline, settings: str, what: str) -> None:
     code, _, err = listed(settings)

@@ -56,7 +56,8 @@ def health_of(
     it last said so, and three times as long as one of them may be silent at least: several note more often than one.
 
     It is empty when nothing of its last batch was taken in, or when it answers that it has nothing: at once where at
-    least half of its answers brought rows so far, else once three times its usual gap has passed.
+    least half of its answers brought rows so far, else once three times its usual gap has passed. A topic of which
+    nothing has come yet is not, but by its schedule: that somebody listens does not say that somebody has sent.
 
     An arrival is unusually small when the modified z-score
     (Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers", ASQC Quality Press) of the logarithm of its
@@ -163,7 +164,11 @@ def _judged(
         late = _late(last, due_at, now, said=_last_of(last, arrivals, heard_at))
         findings.append(replace(late, since=heard_at))
     told = _of_whole_topic(answers) if isinstance(source, TopicSource) else answers
-    size = _quiet(arrivals, told, usual_due_at) or (_size(arrivals) if arrivals else None)
+    if isinstance(source, TopicSource) and not arrivals:
+        quiet = _quiet(None, told, _awaited_until(source, seen_at), is_expected=False)
+    else:
+        quiet = _quiet(arrivals[-1].at if arrivals else None, told, usual_due_at, is_expected=not arrivals)
+    size = quiet or (_size(arrivals) if arrivals else None)
     if size is not None:
         findings.append(size)
     newest = attempts[-1] if attempts else None
@@ -231,19 +236,34 @@ def _late(last: datetime, due_at: datetime, now: datetime, *, said: str) -> Find
     )
 
 
+def _awaited_until(source: TopicSource, seen_at: datetime | None) -> datetime | None:
+    """By when the first record of a topic is expected; None where its declaration does not say."""
+    return None if source.schedule is None or seen_at is None else _scheduled_at(source.schedule, seen_at)
+
+
 def _quiet(
-    arrivals: Sequence[Arrival], answers: Sequence[SourceAttempt], usual_due_at: datetime | None
+    last_at: datetime | None,
+    answers: Sequence[SourceAttempt],
+    expected_at: datetime | None,
+    *,
+    is_expected: bool,
 ) -> Finding | None:
-    """Look whether a source that answers has nothing, although it should."""
-    last_at = arrivals[-1].at if arrivals else None
+    """Look whether a source that answers has nothing, although it should.
+
+    Args:
+        last_at: When its last batch came; None where none did.
+        answers: Its answers, oldest first.
+        expected_at: From when on rows are missed of one that often has none; None where that is not known.
+        is_expected: Whether rows are missed from the first answer on.
+    """
     is_quiet = [one.read == 0 and (last_at is None or one.attempted_at > last_at) for one in answers]
     since = list(takewhile(bool, reversed(is_quiet)))
     if not since:
         return None
     before = answers[: -len(since)][-_LONGEST_HISTORY:]
-    is_known = last_at is None or len(before) >= LEAST_GAPS
+    is_known = is_expected or len(before) >= LEAST_GAPS
     is_usual = not is_known or 2 * sum(one.read > 0 for one in before) < len(before)
-    if is_usual and (usual_due_at is None or answers[-1].attempted_at <= usual_due_at):
+    if is_usual and (expected_at is None or answers[-1].attempted_at <= expected_at):
         return None
     times = "answered" if len(since) == 1 else f"answered {len(since):,} times"
     return Finding("empty", f"it {times} and had no new row", 0.0, 1.0)
@@ -261,7 +281,8 @@ def _stopped(attempt: SourceAttempt) -> Finding | None:
 def _failed(attempt: SourceAttempt) -> Finding:
     whole = attempt.taken + attempt.refused
     of = "the last attempt" if whole == 1 else f"{attempt.refused:,} of {whole:,} files or pieces of the last attempt"
-    return Finding("failed", f"{of} ended with {attempt.error}", float(attempt.refused), 0.0)
+    said = f"{attempt.error}: {attempt.said}" if attempt.said else attempt.error
+    return Finding("failed", f"{of} ended with {said}", float(attempt.refused), 0.0)
 
 
 def _size(arrivals: Sequence[Arrival]) -> Finding | None:

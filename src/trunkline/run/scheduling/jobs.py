@@ -151,4 +151,3 @@ def said(schedule: Schedule) -> str:
 def _refuse_unknown(usecase: str, installed: tuple[str, ...], *, where: str) -> None:
     if usecase not in installed:
         raise UnknownNameError(f"there is no use case {usecase[:40]!r}", where=where, allowed=installed)
-
