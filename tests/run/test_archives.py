@@ -160,6 +160,18 @@ def test_an_archive_that_breaks_off_gives_what_it_can(workspace: Workspace, tmp_
     assert rows(workspace) == ["1-0", "3-0"]
 
 
+def test_nothing_of_a_damaged_archive_is_taken_in(workspace: Workspace, tmp_path: Path) -> None:
+    archive = packed(tmp_path / "day.tgz", {f"{number}.csv": calls(number, rows=200) for number in range(6)})
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= 4
+    archive.write_bytes(data)
+    (tmp_path / "c.csv").write_text(calls(9))
+    outcomes = taken(workspace, archive, tmp_path / "c.csv", dataset="calls")
+    (error,) = [one.error for one in outcomes if one.error]
+    assert error.what == "the archive is damaged"
+    assert rows(workspace) == ["9-0"]
+
+
 def test_windows_bound_what_lies_unpacked(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,15 +3,14 @@
 Takes an archive and a folder, gives each member unpacked there under a name made here, so that no name in an archive
 leads anywhere. A member that is no plain file (a link, a device, an archive again), is encrypted or damaged is given
 with its error and stops no other; an archive that breaks off, holds more than the settings allow, or goes on behind its
-end is an error after the members before it. One member is on its way at a time, block by block.
+end is an error after the members before it. A packed tar is unpacked to its end before that: checksums stand behind
+what they are of, so where one does not fit nothing is given. One member is on its way at a time, block by block.
 """
 
 import re
 import stat
-import struct
 import tarfile
 import tempfile
-import zipfile
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from trunkline.errors import SourceError, TrunklineError, UnavailableError
 from trunkline.ingest.byte_stream import PACKINGS, TAR_PACKINGS, ByteStream, Expanding, Packing
 from trunkline.ingest.raw import told_suffixes
 from trunkline.ingest.tar_stream import BrokenArchiveError, TarStream
+from trunkline.ingest.zip_directory import DIRECTORY_BYTES, directory_bytes, opened_zip
 from trunkline.settings.ingest import IngestSettings
 
 __all__ = ["Member", "archive_of", "first_file", "is_archive", "members", "refuse_archive", "split_member"]
@@ -29,8 +29,6 @@ __all__ = ["Member", "archive_of", "first_file", "is_archive", "members", "refus
 _NESTED: Final = (*TAR_PACKINGS, ".zip", ".7z", ".rar")
 _BESIDE: Final = (".done", ".md5", ".sha1", ".sha256", ".sha512")
 _BLOCK_BYTES: Final = 1 << 20
-_DIRECTORY_BYTES: Final = 64 << 20
-_TAIL_BYTES: Final = (1 << 16) + 128
 _ENCRYPTED: Final = 1
 _LONGEST_NAME: Final = 400
 _LONGEST_FILE: Final = 60
@@ -86,9 +84,9 @@ def is_archive(path: Path) -> bool:
     if suffixes[-1:] != [".zip"] or not path.is_file():
         return False
     try:
-        if _directory_bytes(path) > _DIRECTORY_BYTES:
+        if directory_bytes(path) > DIRECTORY_BYTES:
             return True
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             return sum(not info.is_dir() for info in archive.infolist()) > 1
     except Exception:  # noqa: BLE001 - whatever hostile bytes do to the library, the reader of files says it
         return False
@@ -184,16 +182,39 @@ def first_file(path: Path, *, limits: IngestSettings, folder: Path | None = None
 
 
 def _tar_members(source: ByteStream, folder: Path, only: str | None) -> Iterator[Member]:
+    soundness = "whole" if source.packing is None else source.soundness()
+    if soundness == "damaged":
+        raise SourceError(
+            "the archive is damaged",
+            where=f"{source.path} (its bytes are not those that were packed)",
+            next_step="export it again; nothing of it was taken in",
+        )
     with source.stream() as stream:
         forward = TarStream(stream)
+        yield from _files_of_tar(source, forward, folder, only, is_whole=soundness == "whole")
+        forward.refuse_rest()
+
+
+def _files_of_tar(
+    source: ByteStream, forward: TarStream, folder: Path, only: str | None, *, is_whole: bool
+) -> Iterator[Member]:
+    """Give the files of a tar; where its stream breaks off, each once the header behind it has been read.
+
+    Damage may look as if the stream broke off: rubbish runs from there to the end, and no header is in it.
+    """
+    held: Member | None = None
+    number = 0
+    try:
         with tarfile.TarFile(fileobj=cast("IO[bytes]", forward), mode="r", encoding="utf-8") as archive:
-            number = 0
             while True:
                 forward.begin_header()
                 info = archive.next()
                 if info is None:
                     break
                 archive.members = []  # type: ignore[attr-defined]  # they would be kept for as long as it is read
+                before, held = held, None
+                if before is not None:
+                    yield before
                 name = _shown(info.name)
                 if info.isdir() or _is_left(name) or only not in (None, name):
                     continue
@@ -204,8 +225,14 @@ def _tar_members(source: ByteStream, folder: Path, only: str | None) -> Iterator
                     continue
                 path = folder / f"{number}{''.join(told_suffixes(name))}"
                 _write(path, forward.content(info.size))
-                yield Member(name, path)
-        forward.refuse_rest()
+                member = Member(name, path)
+                if is_whole:
+                    yield member
+                else:
+                    held = member
+    finally:
+        if held is not None and held.path is not None:
+            held.path.unlink()
 
 
 def _refuse_many(path: Path, given: int, limits: IngestSettings) -> None:
@@ -222,13 +249,13 @@ def _kind(info: tarfile.TarInfo) -> str:
 
 
 def _zip_members(source: ByteStream, folder: Path, only: str | None) -> Iterator[Member]:
-    if _directory_bytes(source.path) > _DIRECTORY_BYTES:
+    if directory_bytes(source.path) > DIRECTORY_BYTES:
         raise SourceError(
-            f"the directory of the archive takes more than {_DIRECTORY_BYTES >> 20} MiB",
+            f"the directory of the archive takes more than {DIRECTORY_BYTES >> 20} MiB",
             where=str(source.path),
             next_step="pack its files into several archives",
         )
-    with zipfile.ZipFile(source.path) as archive:
+    with opened_zip(source.path) as archive:
         counted = Expanding(source)
         for number, info in enumerate(archive.infolist()):
             name = _shown(info.filename)
@@ -322,25 +349,6 @@ def _is_tar(suffixes: list[str]) -> bool:
 
 def _packing(suffixes: list[str]) -> Packing | None:
     return TAR_PACKINGS[suffixes[-1]] if suffixes[-1] in TAR_PACKINGS else PACKINGS[suffixes[-1]]
-
-
-def _directory_bytes(path: Path) -> int:
-    """How much the directory of a ZIP says it takes; the library holds all of it in memory.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    with path.open("rb") as stream:
-        size = stream.seek(0, 2)
-        stream.seek(max(0, size - _TAIL_BYTES))
-        tail = stream.read()
-    large, short = tail.rfind(b"PK\x06\x06"), tail.rfind(b"PK\x05\x06")
-    told = 0
-    if short >= 0 and len(tail) >= short + 16:
-        told = struct.unpack_from("<I", tail, short + 12)[0]
-    if large >= 0 and len(tail) >= large + 48:
-        told = max(told if told != (1 << 32) - 1 else 0, struct.unpack_from("<Q", tail, large + 40)[0])
-    return int(told)
 
 
 def _damaged(path: Path, error: Exception, name: str = "") -> SourceError:

@@ -20,6 +20,8 @@ from typing_extensions import Buffer
 
 from trunkline.errors import SourceError
 from trunkline.ingest.raw import unreadable
+from trunkline.ingest.xz_stream import XzStream
+from trunkline.ingest.zip_directory import opened_zip
 from trunkline.settings.ingest import IngestSettings
 
 __all__ = ["PACKINGS", "TAR_PACKINGS", "ByteStream", "Expanding", "Packing", "inner_name", "refuse_width"]
@@ -48,6 +50,7 @@ _MARKS: Final[dict[Packing, bytes]] = {
     "zstd": b"\x28\xb5\x2f\xfd",
     "zip": b"PK",
 }
+_CUT: Final = "Truncated compressed stream"  # what Arrow says where bytes are missing at the end
 _FAULTS: Final = (
     EOFError,
     LookupError,
@@ -101,6 +104,25 @@ class ByteStream:
             with io.BufferedReader(_Unpacked(self, plain), _BUFFER_BYTES) as unpacked:
                 yield cast("io.BufferedReader", unpacked)
 
+    def soundness(self) -> Literal["whole", "breaks off", "damaged"]:
+        """Unpack it to its end, and say how it is packed: what its checksums and its end mark tell.
+
+        A stream that breaks off is not damaged: what was packed before that place is as it was. One without a checksum
+        tells of hardly any damage: Zstandard has them only where they were asked for.
+
+        Raises:
+            SourceError: It cannot be opened, or becomes larger than the settings allow.
+        """
+        try:
+            with self.stream() as stream:
+                while stream.read(_BUFFER_BYTES):
+                    pass
+        except _BreaksOffError:
+            return "breaks off"
+        except OSError:
+            return "damaged"
+        return "whole"
+
     def head(self, size: int) -> bytes:
         """Give the first unpacked bytes, or none where the packing is broken.
 
@@ -112,6 +134,10 @@ class ByteStream:
                 return stream.read(size)
         except OSError:
             return b""
+
+
+class _BreaksOffError(OSError):
+    """A packed stream ends before its end mark, and nothing before that speaks of damage."""
 
 
 class Expanding:
@@ -173,7 +199,9 @@ class _Unpacked(io.RawIOBase):
         try:
             data = bytes(self._inner.read(most))
         except (OSError, *_FAULTS) as error:
-            self._fault = OSError(f"{self._source.packing}: {type(error).__name__}")
+            packing = self._source.packing
+            is_cut = isinstance(error, EOFError) or _CUT in str(error)
+            self._fault = _BreaksOffError(f"{packing}: breaks off") if is_cut else OSError(f"{packing}: damaged")
             data = _before_fault(self._source, self._counted.given, most)
             if not data:
                 raise self._fault from None
@@ -188,7 +216,7 @@ def inner_name(path: Path) -> str:
         SourceError: It is no such archive, or holds none or several files.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             return _only(path, archive).filename
     except (OSError, *_FAULTS) as error:
         raise _no_archive(path, type(error).__name__) from None
@@ -215,7 +243,7 @@ def _opened(source: ByteStream, packed: io.BufferedReader) -> IO[bytes]:
     if packed.peek(len(mark))[: len(mark)] != mark:
         raise OSError(f"its bytes are not {source.packing}")
     if source.packing == "xz":
-        return cast("IO[bytes]", lzma.LZMAFile(packed))
+        return cast("IO[bytes]", XzStream(packed))
     if source.packing != "zip":
         return cast("IO[bytes]", pa.CompressedInputStream(packed, source.packing))
     try:

@@ -16,6 +16,7 @@ import orjson
 
 from trunkline.errors import SourceError, TrunklineError, UnavailableError
 from trunkline.ingest.byte_stream import PACKINGS, ByteStream, Packing
+from trunkline.ingest.zip_directory import opened_zip
 from trunkline.run.resolving import Handed
 from trunkline.settings.ingest import IngestSettings
 
@@ -103,7 +104,7 @@ def _heads(path: Path, limits: IngestSettings) -> Mapping[str, bytes] | None:
     packing, name = _named(path)
     if packing == "zip":
         try:
-            with zipfile.ZipFile(path) as archive:
+            with opened_zip(path) as archive:
                 inside = [one.filename for one in archive.infolist() if not one.is_dir()]
         except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
             return None  # the reader of archives says what is wrong
@@ -122,7 +123,7 @@ def _parts(path: Path, limits: IngestSettings) -> Mapping[str, bytes]:
     """The content of a file, or of all files of an archive, by name."""
     packing, name = _named(path)
     if packing == "zip":
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             inside = [one for one in archive.infolist() if not one.is_dir()]
             _refuse_large(path, sum(one.file_size for one in inside))
             return {one.filename: archive.read(one) for one in inside}
