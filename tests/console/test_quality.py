@@ -11,6 +11,7 @@ from trunkline.console.quality import dataset_quality, quality_charts
 from trunkline.contracts.records import Receipt
 from trunkline.lake import Lake
 from trunkline.monitor import health_of
+from trunkline.report.charts import Freshness, freshness_chart
 from trunkline.report.drawing import draw
 
 if TYPE_CHECKING:
@@ -151,3 +152,16 @@ def test_states_of_sources_count_everything(empty: "Console", append: Append) ->
     (found,) = empty.reader.sources()
     assert (found.batches, found.accepted, found.quarantined, found.seconds) == (3, 297, 3, 9.75)
     assert len(found.health.arrivals) == 2, "health looks at the history alone"
+
+
+@pytest.mark.parametrize(
+    ("hours", "limit", "unit", "drawn"),
+    [(0.5, 1.0, "Minutes", (30.0, 60.0)), (5.0, None, "Hours", (5.0, None)), (12.0, 96.0, "Days", (0.5, 4.0))],
+)
+def test_freshness_is_drawn_in_a_unit_that_fits(
+    hours: float, limit: float | None, unit: str, drawn: tuple[float, float | None]
+) -> None:
+    chart = freshness_chart([Freshness("drop", hours, limit, is_late=False)])
+    assert chart.reading.startswith(f"{unit} since the last batch")
+    values = json.dumps([{"label": "drop", "value": drawn[0], "limit": drawn[1], "colour": "var(--one)"}])
+    assert values in json.dumps(chart.spec)

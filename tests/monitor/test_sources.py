@@ -151,6 +151,39 @@ def test_few_batches_and_batches_of_one_run_have_no_usual_gap() -> None:
     assert problems(together) == []
 
 
+def test_files_taken_in_by_hand_one_after_another_have_no_usual_gap() -> None:
+    by_hand = [receipt(START + timedelta(seconds=3 * number), batch_id=f"b{number}") for number in range(40)]
+    (found,) = health(by_hand, now=START + 400 * DAY)
+    assert (problems(found), found.due_at) == ([], None)
+
+
+@pytest.mark.parametrize("files", [2, 7, 100])
+def test_several_files_each_night_come_once_a_day(files: int) -> None:
+    receipts = [
+        receipt(
+            START + night * DAY + timedelta(seconds=5 * number),
+            run_id=f"r{night}-{number}",
+            batch_id=f"b{night}-{number}",
+        )
+        for night in range(5)
+        for number in range(files)
+    ]
+    last = START + 4 * DAY + timedelta(seconds=5 * (files - 1))
+    gap = DAY - timedelta(seconds=5 * (files - 1))
+    (on_time,) = health(receipts, now=last + 3 * gap)
+    assert (problems(on_time), on_time.due_at) == ([], last + 3 * gap)
+    (late,) = health(receipts, now=last + 3 * gap + timedelta(seconds=1))
+    assert problems(late) == ["late"]
+
+
+def test_a_new_rhythm_is_known_after_two_months_of_it() -> None:
+    monthly = [receipt(START + 30 * DAY * month, run_id=f"m{month}", batch_id=f"m{month}") for month in range(10)]
+    begin = START + 300 * DAY
+    daily_since = [receipt(begin + day * DAY, run_id=f"d{day}", batch_id=f"d{day}") for day in range(62)]
+    (found,) = health([*monthly, *daily_since], now=begin + 61 * DAY)
+    assert found.due_at == begin + 64 * DAY
+
+
 def test_a_schedule_says_when_a_source_is_late() -> None:
     declared: dict[str, AnySource] = {"drop": folder(Schedule(every=timedelta(hours=10)))}
     (fine,) = health([receipt(START)], now=START + timedelta(hours=11), declared=declared)

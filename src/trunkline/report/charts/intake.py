@@ -12,6 +12,9 @@ __all__ = ["DayRows", "Freshness", "durations_chart", "freshness_chart", "refuse
 
 _MOST_LABELS: Final = 6
 _MOST_POINTS: Final = 400
+_SPANS: Final = ((72.0, "Days", 1 / 24), (2.0, "Hours", 1.0), (0.0, "Minutes", 60.0))
+"""Units of time: from how many hours on they are used, their name, how many make an hour."""
+
 _SERIES: Final = {"accepted": "one", "duplicates": "three", "quarantined": "bad"}
 
 
@@ -160,11 +163,13 @@ def rejects_chart(reasons: Sequence[tuple[str, int]]) -> Chart:
 def freshness_chart(sources: Sequence[Freshness]) -> Chart:
     """Draw the time since the last batch of each source, the stalest first; the mark is when it is late."""
     shown = sorted(sources, key=lambda source: (-source.hours, source.label))[:MOST_BARS]
+    longest = max((max(source.hours, source.limit_hours or 0.0) for source in shown), default=0.0)
+    unit, in_an_hour = next((name, factor) for least, name, factor in _SPANS if longest >= least)
     rows: list[Spec] = [
         {
             "label": source.label,
-            "value": source.hours,
-            "limit": source.limit_hours,
+            "value": source.hours * in_an_hour,
+            "limit": None if source.limit_hours is None else source.limit_hours * in_an_hour,
             "colour": "var(--bad)" if source.is_late else "var(--one)",
         }
         for source in shown
@@ -172,9 +177,9 @@ def freshness_chart(sources: Sequence[Freshness]) -> Chart:
     return Chart(
         "freshness",
         "Freshness of sources",
-        "Hours since the last batch of each source. The mark is when the source is late: by its schedule, or after "
+        f"{unit} since the last batch of each source. The mark is when the source is late: by its schedule, or after "
         "three times its usual gap.",
-        bars(rows, "Hours since the last batch"),
+        bars(rows, f"{unit} since the last batch"),
     )
 
 
