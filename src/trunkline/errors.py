@@ -28,6 +28,7 @@ do *next*. Neither facts nor text may hold subscriber data or secrets.
 """
 
 from collections.abc import Iterable
+from typing import Self
 
 __all__ = [
     "AuthorError",
@@ -80,11 +81,25 @@ class TrunklineError(Exception):
         self.allowed = tuple(allowed)
         self.next_step = next_step
 
+    def at(self, where: str) -> Self:
+        """Give the same error in another place; this one stays as it is, since several files may share it."""
+        other = type(self).__new__(type(self), *self.args)
+        other.__dict__.update(self.__dict__)
+        other.where = where
+        return other
+
     def __str__(self) -> str:
         """Render the four facts, one line each, bounded in length."""
+        return self.rendered([self.where])
+
+    def rendered(self, places: Iterable[str]) -> str:
+        """Render the four facts of an error that happened in several places, one line each and one per place.
+
+        Args:
+            places: What stands for ``where``; empty ones are left out.
+        """
         lines = [_bounded(self.what)]
-        if self.where:
-            lines.append(f"  where:   {_bounded(self.where)}")
+        lines += [f"  where:   {_bounded(place)}" for place in places if place]
         if self.allowed:
             shown = ", ".join(self.allowed[:_MOST_VALUES])
             more = len(self.allowed) - _MOST_VALUES

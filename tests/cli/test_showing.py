@@ -10,6 +10,7 @@ from trunkline.run import RunResult
 
 RECEIPT = {
     "batch_id": "b",
+    "dataset": "subscribers",
     "read": 3,
     "accepted": 2,
     "quarantined": 1,

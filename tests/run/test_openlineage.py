@@ -167,6 +167,22 @@ def test_a_step_that_fails_is_told(
     assert "lacks" in err
 
 
+def test_what_a_step_that_fails_has_taken_in_is_told(
+    trunkline: Trunkline, source: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_LINEAGE__OPENLINEAGE_URL", server.url)
+    broken = tmp_path / "broken.csv"
+    broken.write_text("subscriber,other\n1,2\n")
+    code, _, err = trunkline("ingest", "leavers", broken, source, "--workspace", tmp_path / "w")
+    assert code == 2, err
+    failed = server.events[1]
+    assert_valid(failed)
+    assert failed["eventType"] == "FAIL"
+    assert [one["name"] for one in failed["inputs"]] == [str(source)]
+    (table,) = failed["outputs"]
+    assert table["outputFacets"]["outputStatistics"]["rowCount"] == 500
+
+
 def test_a_server_that_refuses_fails_nothing(
     trunkline: Trunkline,
     source: Path,

@@ -1,12 +1,12 @@
 """The mapping file of a command: read once, and named when what it says does not fit the source."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from trunkline.errors import MappingError
+from trunkline.errors import MappingError, TrunklineError
 
-__all__ = ["mapping_of"]
+__all__ = ["mapping_of", "point_at_mapping"]
 
 
 @contextmanager
@@ -26,6 +26,11 @@ def mapping_of(path: Path | None) -> Iterator[dict[str, str]]:
     try:
         yield mapping
     except MappingError as error:
-        if mapping.get(error.column) == error.field:  # a declared source may map columns as well
-            error.where = f"{path}, for {error.where}" if error.where else str(path)
+        point_at_mapping(error, path, mapping)
         raise
+
+
+def point_at_mapping(error: TrunklineError, path: Path | None, mapping: Mapping[str, str]) -> None:
+    """Name the mapping file where an error speaks of one of its lines; a declared source may map columns as well."""
+    if isinstance(error, MappingError) and mapping.get(error.column) == error.field:
+        error.where = f"{path}, for {error.where}" if error.where else str(path)

@@ -17,7 +17,7 @@ from trunkline.run.publishing import (
 )
 from trunkline.run.records import latest_run_id
 from trunkline.run.resolving import source_files
-from trunkline.run.steps import IngestDocument, read_mapping, simulate_files
+from trunkline.run.steps import IngestDocument, SourcesRefusedError, read_mapping, simulate_files
 from trunkline.run.topic_watch import watch_topic
 from trunkline.run.watching import MonitorDocument
 from trunkline.run.workspace import SCHEMA_VERSION, Workspace, utc_now
@@ -35,6 +35,7 @@ __all__ = [
     "PublishDocument",
     "RunResult",
     "ScoredFile",
+    "SourcesRefusedError",
     "Workspace",
     "dashboard_of",
     "evaluate_files",

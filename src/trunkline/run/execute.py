@@ -22,7 +22,7 @@ from trunkline.run.notifying import announce
 from trunkline.run.records import PastRun, Recorder, latest_run_id, past_run, refuse_malformed
 from trunkline.run.resolving import recorded, resolve
 from trunkline.run.run_log import run_log
-from trunkline.run.steps import IngestDocument, StepContext
+from trunkline.run.steps import IngestDocument, SourcesRefusedError, StepContext
 from trunkline.run.workspace import Workspace
 from trunkline.settings.drills import point
 from trunkline.tasks import Progress
@@ -78,14 +78,15 @@ class RunResult:
         usecase: The use case's name.
         documents: Step to its stored document, in order.
         seconds: Wall time of this call.
-        refused: The refusal of the gates; None when they passed or were not asked.
+        refused: What the gates or sources were refused for; None where neither was. With refused sources the run has
+            stopped at its ingest step, whose document is that of the sources that were taken in.
     """
 
     run_id: str
     usecase: str
     documents: Mapping[str, str]
     seconds: float
-    refused: GateRefusedError | None = None
+    refused: GateRefusedError | SourcesRefusedError | None = None
 
 
 def new_run_id(workspace: Workspace) -> str:
@@ -132,8 +133,9 @@ def execute(  # noqa: PLR0913 - the options of one command
         BusyError: Another run of the use case is going on.
         InputError: The run id is malformed or another use case's, or the run has taken in other sources.
         UnknownNameError: There is no such use case, step or run.
-        TrunklineError: Whatever stopped a step; the run's record says so. A refused gate does not raise: the run goes
-            on to its report, with answers and readings of the standing champion, and the refusal is in the result.
+        TrunklineError: Whatever stopped a step; the run's record says so. What is refused does not raise, it is in the
+            result. With refused sources the run has failed, and is gone on with as any that has. With refused gates it
+            goes on to its report, with answers and readings of the standing champion.
     """
     usecase = workspace.usecase(usecase_name)
     plan = plan_of(usecase).until(until)
@@ -187,7 +189,7 @@ def execute(  # noqa: PLR0913 - the options of one command
 
 def _under_lock(
     context: StepContext, plan: Plan, *, until: str | None, only: StepName | None, again: bool
-) -> tuple[dict[str, str], GateRefusedError | None]:
+) -> tuple[dict[str, str], GateRefusedError | SourcesRefusedError | None]:
     """Do the steps; what the run has left so far is read here, since nobody else can add to it now."""
     past = past_run(context.workspace, context.run_id)
     if past is not None:
@@ -210,6 +212,11 @@ def _under_lock(
     _logger.info("run begins", extra={**named, "state": "started"})
     try:
         documents, refused = _steps(context, plan, recorder, only=only, again=again, resumed=past is not None)
+    except SourcesRefusedError as error:
+        _logger.error("run failed: %s", type(error.told).__name__, extra={**named, "state": "failed"})  # noqa: TRY400
+        taken = error.document.model_dump_json()
+        recorder.fail(error.told, document=taken)
+        return {"ingest": taken}, error
     except Exception as error:
         # its class alone: the command says the rest, and the text of a foreign error may hold anything
         _logger.error("run failed: %s", type(error).__name__, extra={**named, "state": "failed"})  # noqa: TRY400

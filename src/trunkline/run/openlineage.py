@@ -126,14 +126,16 @@ class StepEvents:
             document: What it stored: says which tables it read and wrote.
         """
         self._step = None
-        found: Document = json.loads(document)
-        inputs, outputs = _Datasets(self._namespace, self._lake, self._contracts).of(
-            step, found, usecase=self._usecase, run_id=self._run_id
-        )
+        inputs, outputs = self._datasets(step, document)
         self._send("COMPLETE", step, inputs=inputs, outputs=outputs)
 
-    def failed(self, error: Exception) -> None:
-        """Tell that the step that goes on has failed; nothing where none does."""
+    def failed(self, error: Exception, *, document: str | None = None) -> None:
+        """Tell that the step that goes on has failed; nothing where none does.
+
+        Args:
+            error: Why.
+            document: What it has read and written nevertheless, as it would have stored it; None for nothing.
+        """
         from openlineage.client.generated.error_message_run import ErrorMessageRunFacet
 
         step, self._step = self._step, None
@@ -142,7 +144,13 @@ class StepEvents:
         # the text of any other error may hold values of rows
         said = f": {error}" if isinstance(error, TrunklineError) else ""
         facet = ErrorMessageRunFacet(f"{type(error).__name__}{said}"[:_LONGEST_MESSAGE], "Python", producer=_PRODUCER)
-        self._send("FAIL", step, facets={"errorMessage": facet})
+        inputs, outputs = self._datasets(step, document) if document is not None else ((), ())
+        self._send("FAIL", step, inputs=inputs, outputs=outputs, facets={"errorMessage": facet})
+
+    def _datasets(self, step: str, document: str) -> "tuple[Sequence[InputDataset], Sequence[OutputDataset]]":
+        found: Document = json.loads(document)
+        names = _Datasets(self._namespace, self._lake, self._contracts)
+        return names.of(step, found, usecase=self._usecase, run_id=self._run_id)
 
     def _send(
         self,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from trunkline.errors import TrunklineError
 from trunkline.ingest import Ingested
+from trunkline.ingest.archives import archive_of
 from trunkline.run.resolving import Handed
 
 __all__ = ["Outcome"]
@@ -24,3 +25,14 @@ class Outcome:
     ingested: Ingested | None
     error: TrunklineError | None
     member: str = ""
+
+    @property
+    def source(self) -> str:
+        """What receipts name it by: a file's path, ``ARCHIVE#FILE``, or the name of a source that is pulled."""
+        if self.ingested is not None:
+            return self.ingested.receipt.source
+        if self.handed.path is None:
+            return self.handed.name
+        if self.member:
+            return f"{archive_of(self.handed.path)[0]}#{self.member}"
+        return self.handed.origin or str(self.handed.path)

@@ -174,10 +174,15 @@ class Recorder:
         if self._started:
             self._state(state, document)
 
-    def fail(self, error: Exception) -> None:
-        """Write why the run stopped, as far as the disk still takes it: the error itself must reach the user."""
+    def fail(self, error: Exception, *, document: str | None = None) -> None:
+        """Write why the run stopped, as far as the disk still takes it: the error itself must reach the user.
+
+        Args:
+            error: What stopped it.
+            document: What the step has done nevertheless, as it would have stored it; None for nothing.
+        """
         if self._events is not None:
-            self._events.failed(error)
+            self._events.failed(error, document=document)
         said = str(error) if isinstance(error, TrunklineError) else repr(error)[:300]
         try:
             self.end("failed", {"error": type(error).__name__, "text": said, "ours": isinstance(error, TrunklineError)})

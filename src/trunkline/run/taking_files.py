@@ -165,9 +165,9 @@ def _groups(paths: Sequence[Path], *, most: int) -> Iterator[list[Path]]:
 
 def _of(one: _Copied, error: TrunklineError | None) -> TrunklineError | None:
     """Let an error speak of the file that was handed over, not of its copy."""
-    if error is not None and one.source != one.path:
-        error.where = error.where.replace(str(one.source), str(one.path))
-    return error
+    if error is None or one.source == one.path:
+        return error
+    return error.at(error.where.replace(str(one.source), str(one.path)))
 
 
 def _let_go(workspace: "Workspace", target: Target, piece: "Landed", *, rests: bool) -> None:

@@ -148,6 +148,40 @@ def test_a_job_waits_for_a_run_that_somebody_else_has_started(here: Site, source
     assert patient.ended == {"finished": 1}, found
 
 
+def test_a_job_whose_sources_are_refused_says_how_many_and_what_it_took_in(here: Site, source: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (here.folder / name).write_text("subscriber_id\n")
+    arguments = ("ingest", "leavers", str(here.folder / "a.csv"), str(source), str(here.folder / "b.csv"))
+    with JobBook(here.workspace) as book:
+        record = runner(book, here).run(Job("ingest:crm", "leavers", arguments, HOURLY, takes_run_id=True))
+    assert record is not None
+    assert (record.state, record.exit_code) == ("failed", 2)
+    assert record.error.startswith(
+        "2 sources were refused, the first because: the source lacks the column for: tenure_months"
+    )
+    assert str(here.folder / "b.csv") in record.error
+    assert json.loads(record.document)["ingest"]["accepted"] == 500
+
+
+def test_a_job_waits_for_a_source_that_somebody_else_pulls(here: Site, source: Path, until: Until) -> None:
+    """The other source is refused for good; the one that is busy is worth the wait all the same."""
+    (here.folder / "a.csv").write_text("subscriber_id\n")
+    here.declare(f'[sources.store]\nkind = "objects"\nusecase = "leavers"\nurl = "file://{source}"\n')
+    said = here.folder / "workspace" / "schedule" / "ingest-crm.json"
+    arguments = ("ingest", "leavers", str(here.folder / "a.csv"), "store")
+    with JobBook(here.workspace) as book, here.workspace() as workspace:
+        patient = runner(book, here, busy_wait="PT90S")
+        with held(workspace.folder("locks") / "pull-leavers.subscribers-store.lock", what="test"):
+            job = Job("ingest:crm", "leavers", arguments, HOURLY, takes_run_id=True)
+            thread = threading.Thread(target=patient.run, args=(job,))
+            thread.start()
+            until(lambda: said.exists() and b"BusyError" in said.read_bytes())
+        thread.join(90)
+    assert patient.ended == {"failed": 1}
+    (receipt,) = here.table("platform.receipts")
+    assert receipt["accepted"] == 500
+
+
 def test_a_job_that_hangs_is_ended_and_told(here: Site, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     job = Job("ingest:drop", "leavers", ("watch", "leavers", str(tmp_path / "empty")), HOURLY, takes_run_id=False)

@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from trunkline.cli.mapping import mapping_of
-from trunkline.cli.output import Common, emit, opened, progress
+from trunkline.cli.mapping import mapping_of, point_at_mapping
+from trunkline.cli.output import Common, emit, opened, progress, tell_refused
 from trunkline.cli.steps.showing import show, show_published, summary
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from trunkline.spec.dialect import CsvDialect
 
 __all__ = ["executed", "taken_again"]
-
-_REFUSED: Final = 3
 
 
 def executed(  # noqa: PLR0913 - the options of the commands
@@ -56,7 +54,7 @@ def executed(  # noqa: PLR0913 - the options of the commands
     Returns:
         The exit code.
     """
-    from trunkline.run import execute, refuse_nothing_to_ingest
+    from trunkline.run import SourcesRefusedError, execute, refuse_nothing_to_ingest
 
     with opened(common, **(given or {})) as workspace, progress() as told, mapping_of(map_file) as mapping:
         if needs_source:
@@ -75,6 +73,9 @@ def executed(  # noqa: PLR0913 - the options of the commands
             reasons=reasons,
             progress=told,
         )
+    if isinstance(result.refused, SourcesRefusedError):
+        for error in result.refused.errors:
+            point_at_mapping(error, map_file, mapping)
     document = summary(result, root=workspace.root)
     emit(document, common=common, text=lambda: (show_published if only == "publish" else show)(document))
     brought = document.get("publish")
@@ -83,9 +84,12 @@ def executed(  # noqa: PLR0913 - the options of the commands
         said = "1 published table has" if owed == 1 else f"{owed} published tables have"
         delivers = owed_by or f"`trunkline publish {usecase}`"
         print(f"trunkline: warning: {said} not reached the sink; {delivers} delivers what is owed", file=sys.stderr)
-    if result.refused is not None:
+    if isinstance(result.refused, SourcesRefusedError):
+        tell_refused(result.refused.outcomes)
+    elif result.refused is not None:
         print(f"trunkline: {result.refused}", file=sys.stderr)
-        return _REFUSED
+    if result.refused is not None:
+        return result.refused.exit_code
     return 1 if owed and only == "publish" else 0
 
 

@@ -1,12 +1,13 @@
 """What came of a run, as the document of ``--json`` and in words."""
 
 import json
+from collections import Counter
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.cli.output import table
+from trunkline.cli.output import error_document, refused_document, table
 
 if TYPE_CHECKING:
     from trunkline.run import RunResult
@@ -17,7 +18,7 @@ _NAMED: Final = 6
 """Columns that have moved and are named in words."""
 
 _FILLED_BY_NONE: Final = 12
-"""Fields without a column that are named in words."""
+"""Fields without a column, and columns without a field, that are named in words."""
 
 
 def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
@@ -42,6 +43,7 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
             "simulated": parts["ingest"].get("simulated", False),
         }
         document["receipts"] = receipts
+        document["refused"] = []
         if derived := parts["ingest"].get("derived"):
             document["derived"] = derived
     if "train" in parts:
@@ -87,6 +89,11 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
             document["audience"] = {**addressed, "path": str(root / addressed["path"])}
     if "publish" in parts:
         document["publish"] = parts["publish"]
+    from trunkline.run import SourcesRefusedError
+
+    if isinstance(result.refused, SourcesRefusedError):
+        document["refused"] = refused_document(result.refused.outcomes)
+        document["error"] = error_document(result.refused.told)
     document["seconds"] = round(result.seconds, 3)
     return document
 
@@ -108,24 +115,7 @@ def show(document: dict[str, object]) -> None:
         document: From :func:`summary`.
     """
     print(f"{document['usecase']}  run {document['run_id']}  {document['seconds']} s")
-    taken = document.get("ingest")
-    if isinstance(taken, dict):
-        known = f" (files that were taken in before: {taken['known_files']})" if taken["known_files"] else ""
-        print(
-            f"ingest   {taken['read']} read = {taken['accepted']} accepted + {taken['quarantined']} quarantined"
-            f" + {taken['duplicates']} duplicates{known}"
-        )
-        if taken["simulated"]:
-            print("         simulated: nobody handed rows over, and nothing here is about real customers")
-        _show_receipts(document)
-        derived = document.get("derived")
-        for one in derived if isinstance(derived, list) else []:
-            counts = f"{one['accepted']} accepted, {one['quarantined']} quarantined, {one['duplicates']} duplicate"
-            print(f"derived  {one['dataset']}: {one['read']} computed, {counts}")
-            told = json.loads(one.get("notes") or "{}")
-            for name, value in told.items():
-                if value:
-                    print(f"         {name.replace('_', ' ')}: {value}")
+    _show_ingest(document)
     model = document.get("model")
     if isinstance(model, dict):
         print(f"model    {model['name']}, {_what_became_of(model)}")
@@ -149,6 +139,31 @@ def show(document: dict[str, object]) -> None:
         for alert in watched["alerts"]:
             print(f"  ALERT {alert['severity']}: {alert['title']}: {alert['text']}")
     _show_ends(document)
+
+
+def _show_ingest(document: dict[str, object]) -> None:
+    taken = document.get("ingest")
+    if not isinstance(taken, dict):
+        return
+    known = f" (files that were taken in before: {taken['known_files']})" if taken["known_files"] else ""
+    print(
+        f"ingest   {taken['read']} read = {taken['accepted']} accepted + {taken['quarantined']} quarantined"
+        f" + {taken['duplicates']} duplicates{known}"
+    )
+    if taken["simulated"]:
+        print("         simulated: nobody handed rows over, and nothing here is about real customers")
+    if taken["unreachable"]:
+        print(f"         out of reach: {', '.join(taken['unreachable'])}; the run goes on with what the lake has")
+    _show_receipts(document)
+    _show_refused(document)
+    derived = document.get("derived")
+    for one in derived if isinstance(derived, list) else []:
+        counts = f"{one['accepted']} accepted, {one['quarantined']} quarantined, {one['duplicates']} duplicate"
+        print(f"derived  {one['dataset']}: {one['read']} computed, {counts}")
+        told = json.loads(one.get("notes") or "{}")
+        for name, value in told.items():
+            if value:
+                print(f"         {name.replace('_', ' ')}: {value}")
 
 
 def _show_drift(drift: object) -> None:
@@ -223,9 +238,29 @@ def _show_receipts(document: dict[str, object]) -> None:
         if reasons:
             named = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:6])
             print(f"         quarantined for {named}; see `trunkline quarantine show {receipt['batch_id']}`")
-        absent = json.loads(receipt["absent_columns"])
-        if absent:
-            print(f"         fields that no column fills: {_some(absent, _FILLED_BY_NONE)}")
-        extra = json.loads(receipt["extra_columns"])
-        if extra:
-            print(f"         columns the contract does not know, left out: {', '.join(extra[:12])}")
+    _show_columns(document, "absent_columns", "fields that no column fills")
+    _show_columns(document, "extra_columns", "columns the contract does not know, left out")
+
+
+def _show_columns(document: dict[str, object], kept_as: str, what: str) -> None:
+    """Tell once of what files of a dataset have in common, and of how many, where not of all of them."""
+    receipts = document.get("receipts")
+    alike = Counter(
+        (receipt["dataset"], tuple(json.loads(receipt[kept_as])))
+        for receipt in (receipts if isinstance(receipts, list) else [])
+    )
+    for (dataset, names), count in alike.items():
+        if names:
+            batches = "1 batch" if count == 1 else f"{count} batches"
+            of = f" ({batches} of {dataset})" if sum(alike.values()) > 1 else ""
+            print(f"         {what}: {_some(list(names), _FILLED_BY_NONE)}{of}")
+
+
+def _show_refused(document: dict[str, object]) -> None:
+    refused = document.get("refused")
+    if isinstance(refused, list) and refused:
+        names = [Path(one["source"]).name for one in refused]
+        number = "1 source" if len(refused) == 1 else f"{len(refused)} sources"
+        print(f"refused  {number}: {_some(names, _NAMED)}")
+        if document.get("receipts"):
+            print("         all others are taken in: the same command finds them known")

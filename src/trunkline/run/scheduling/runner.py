@@ -118,7 +118,7 @@ class JobRunner:
                 )
             except OSError as error:
                 return f"it cannot be started: {error.strerror}"
-            if _error(ended).get("kind") != _BUSY or self._clock() >= patient_until:
+            if not _is_busy(ended) or self._clock() >= patient_until:
                 return ended
             if self._stop.wait(_AGAIN_S):
                 return ended
@@ -127,8 +127,7 @@ class JobRunner:
         if isinstance(ended, str):
             return self._record(job, slot_at=slot_at, state="failed", run_id=run_id, facts={"error": ended})
         facts: dict[str, object] = {name: ended.document[name] for name in _COUNTS if name in ended.document}
-        busy = _error(ended).get("kind") == _BUSY
-        if ended.why == "told" or (busy and self._stop.is_set()):
+        if ended.why == "told" or (_is_busy(ended) and self._stop.is_set()):
             state = "stopped"
         elif ended.why == "itself" and ended.exit_code == 0:
             state = "finished"
@@ -174,6 +173,13 @@ class JobRunner:
 def _error(ended: Ended) -> dict[str, object]:
     found = ended.document.get("error")
     return found if isinstance(found, dict) else {}
+
+
+def _is_busy(ended: Ended) -> bool:
+    """Whether it, or a source of it, was refused because somebody else was at work."""
+    refused = ended.document.get("refused")
+    sources = refused if isinstance(refused, list) else []
+    return any(isinstance(one, dict) and one.get("kind") == _BUSY for one in (_error(ended), *sources))
 
 
 def _what(ended: Ended, settings: SchedulerSettings) -> str:

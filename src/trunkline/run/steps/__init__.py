@@ -7,6 +7,7 @@ from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument, RegisterDocument, RolloutDocument
 from trunkline.run.steps.evaluating import evaluate, refuse_failed
 from trunkline.run.steps.ingesting import ingest
+from trunkline.run.steps.refused import SourcesRefusedError
 from trunkline.run.steps.releasing import register, rollout
 from trunkline.run.steps.sources import read_mapping, simulate_files
 from trunkline.run.steps.training import candidate_folder, scored_rows, train
@@ -15,6 +16,7 @@ __all__ = [
     "IngestDocument",
     "RegisterDocument",
     "RolloutDocument",
+    "SourcesRefusedError",
     "StepContext",
     "candidate_folder",
     "evaluate",

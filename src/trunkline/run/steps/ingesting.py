@@ -1,13 +1,15 @@
 """The step that takes sources in."""
 
 from trunkline.contracts.records import Receipt
-from trunkline.errors import InputError, TrunklineError, UnknownNameError, WorldError
+from trunkline.errors import InputError, UnknownNameError, WorldError
 from trunkline.ingest.derived import refresh_tables
 from trunkline.run.declared import declared_names
+from trunkline.run.outcomes import Outcome
 from trunkline.run.resolving import Handed, resolve
 from trunkline.run.source_health import look_after_sources
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
+from trunkline.run.steps.refused import SourcesRefusedError
 from trunkline.run.steps.simulated import SIMULATED, has_real_rows
 from trunkline.run.steps.sources import simulate_files
 from trunkline.run.taking import take
@@ -27,6 +29,7 @@ def ingest(context: StepContext) -> IngestDocument:
     Raises:
         UnknownNameError: There is no such dataset.
         InputError: There is neither a source nor a simulator.
+        SourcesRefusedError: Sources were refused. All others were taken in.
         UseCaseError: A derived table cannot be computed.
     """
     workspace, usecase = context.workspace, context.usecase
@@ -54,18 +57,14 @@ def ingest(context: StepContext) -> IngestDocument:
     receipts: dict[str, Receipt] = {}
     known: list[str] = []
     known_files = 0
-    errors: list[TrunklineError] = []
-    unreachable: list[str] = []
+    refused: list[Outcome] = []
     keep_files = False if simulated else None
     for outcome in take(
         workspace, usecase, handed, run_id=context.run_id, progress=context.progress, keep_files=keep_files
     ):
         if outcome.error is not None:
-            errors.append(outcome.error)
-            if len(errors) > 1:  # the first is raised in the end
-                context.progress(f"refused {outcome.handed.name}: {outcome.error.what}", 1.0)
-            unreachable.append(outcome.handed.name)
-        elif outcome.ingested is not None:
+            refused.append(outcome)
+        if outcome.ingested is not None:
             receipt = outcome.ingested.receipt
             known_files += outcome.ingested.known
             if receipt.batch_id in receipts:  # the same content, under another name
@@ -76,10 +75,8 @@ def ingest(context: StepContext) -> IngestDocument:
     derived = _refreshed(context)
     look_after_sources(workspace, usecase, run_id=context.run_id)
     # what rests on history goes on with what is there, and says so, while its own sources are out of reach
-    goes_on = whole and not context.sources and all(isinstance(error, WorldError) for error in errors)
-    if errors and not goes_on:  # all others were taken in; the same command, once this is mended, finds them known
-        raise errors[0]
-    return IngestDocument(
+    goes_on = whole and not context.sources and all(isinstance(outcome.error, WorldError) for outcome in refused)
+    document = IngestDocument(
         receipts=tuple(receipts.values()),
         known=tuple(known),
         known_files=known_files,
@@ -87,8 +84,11 @@ def ingest(context: StepContext) -> IngestDocument:
         derived=derived,
         simulated=simulated,
         best_score=best_score,
-        unreachable=tuple(unreachable),
+        unreachable=tuple(outcome.handed.name for outcome in refused) if goes_on else (),
     )
+    if refused and not goes_on:
+        raise SourcesRefusedError(refused, document=document)
+    return document
 
 
 def _refreshed(context: StepContext) -> tuple[Receipt, ...]:

@@ -1,0 +1,156 @@
+"""A call with many files of which some are refused: what became of each is told, and a repeat takes the rest in."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trunkline.cli import main
+from trunkline.run import Workspace
+from trunkline.run.records import past_run
+from trunkline.settings import load_settings
+
+USECASE = """
+from typing import ClassVar
+from trunkline.contracts import Contract, Integer, Table, Text, field
+from trunkline.spec import UseCase
+
+class Call(Contract):
+    table: ClassVar[Table] = Table(key=("call_id",))
+    call_id: Text = field()
+    seconds: Integer = field(minimum=0)
+    cell: Text | None = field()
+    vendor: Text | None = field()
+
+usecase = UseCase(name="refused_calls", title="Calls", question="?", datasets={"calls": Call}, main="calls",
+                  task=None, metric="roc_auc")
+"""
+BROKEN = ("b_header.csv", "k_foreign.csv")
+
+
+def calls(name: str, *, rows: int = 2) -> str:
+    return "call_id,seconds\n" + "".join(f"{name}-{row},{row}\n" for row in range(rows))
+
+
+@pytest.fixture
+def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """25 files, of which two are refused; the working directory is beside it."""
+    (tmp_path / "usecases" / "refused_calls").mkdir(parents=True)
+    (tmp_path / "usecases" / "refused_calls" / "__init__.py").write_text(USECASE)
+    monkeypatch.setenv("TRUNKLINE_PLUGIN_DIR", str(tmp_path / "usecases"))
+    monkeypatch.chdir(tmp_path)
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    for number in range(23):
+        (inbox / f"{chr(ord('a') + number)}.csv").write_text(calls(str(number)))
+    (inbox / BROKEN[0]).write_text("call_id,seconds\n")
+    (inbox / BROKEN[1]).write_text("colour,shape\nred,round\n")
+    return inbox
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: object, code: int) -> dict[str, Any]:
+    """Run a command with ``--json`` and give its one document."""
+    assert main([*map(str, arguments), "--workspace", "w", "--json"]) == code
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
+
+
+def states(run_id: str) -> tuple[str, list[str]]:
+    """The state of a run, and its finished steps."""
+    with Workspace(load_settings(workspace=Path("w"))) as workspace:
+        past = past_run(workspace, run_id)
+        assert past is not None
+        steps = workspace.lake.arrow("platform.steps") if workspace.lake.exists("platform.steps") else None
+        rows = [] if steps is None else steps.to_pylist()
+    return past.state, [row["step"] for row in rows if row["run_id"] == run_id]
+
+
+@pytest.mark.parametrize("command", [("ingest", "refused_calls", "in"), ("run", "refused_calls", "--source", "in")])
+def test_what_was_taken_in_is_told_beside_what_was_refused(
+    inbox: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    document = said(capsys, *command, "--run-id", "first", code=2)
+    assert (document["ingest"]["read"], document["ingest"]["accepted"]) == (46, 46)
+    assert (len(document["receipts"]), document["ingest"]["known_files"]) == (23, 0)
+    refused = {Path(one["source"]).name: one for one in document["refused"]}
+    assert set(refused) == set(BROKEN)
+    assert [one["kind"] for one in refused.values()] == ["SourceError", "SchemaError"]
+    for name, one in refused.items():
+        assert one["source"] == one["where"] == str(inbox / name)
+        assert one["what"]
+        assert one["next"]
+    assert document["error"]["kind"] == "SourcesRefusedError"
+    assert document["error"]["what"].startswith("2 sources were refused")
+    assert "report" not in document, "a run stops where sources were refused"
+    assert states("first") == ("failed", [])
+
+
+def test_a_repeat_takes_in_what_was_missing_and_knows_the_rest(inbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "ingest", "refused_calls", "in", "--run-id", "first", code=2)
+    again = said(capsys, "ingest", "refused_calls", "in", code=2)
+    assert (len(again["receipts"]), again["ingest"]["known_files"], len(again["refused"])) == (23, 23, 2)
+    (inbox / BROKEN[0]).write_text(calls("mended"))
+    (inbox / BROKEN[1]).unlink()
+    resumed = said(capsys, "ingest", "refused_calls", "--run-id", "first", code=0)
+    assert "error" not in resumed
+    assert resumed["refused"] == []
+    assert (resumed["ingest"]["read"], resumed["ingest"]["known_files"], len(resumed["receipts"])) == (48, 23, 24)
+    assert states("first") == ("finished", ["ingest"])
+
+
+def test_words_tell_each_refused_file_and_count_what_is_alike(inbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ingest", "refused_calls", "in", "--workspace", "w"]) == 2
+    out, err = capsys.readouterr()
+    assert "46 read = 46 accepted + 0 quarantined + 0 duplicates" in out
+    assert "refused  2 sources: b_header.csv, k_foreign.csv" in out
+    assert out.count("fields that no column fills") == 1
+    assert "fields that no column fills: cell, vendor (23 batches of calls)" in out
+    for name in BROKEN:
+        assert err.count(f"  where:   {inbox / name}") == 1
+    assert err.count("  next: ") == 2
+    assert main(["ingest", "refused_calls", "in", "--workspace", "w"]) == 2
+    assert "(files that were taken in before: 23)" in capsys.readouterr().out
+
+
+def test_one_file_alone_is_told_by_its_own_error(inbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = said(capsys, "ingest", "refused_calls", inbox / BROKEN[1], "--run-id", "alone", code=2)
+    assert document["error"]["kind"] == "SchemaError"
+    assert document["refused"] == [{"source": str(inbox / BROKEN[1]), **document["error"]}]
+    assert document["receipts"] == []
+
+
+def test_a_batch_whose_rows_are_all_refused_has_its_receipt(inbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (inbox / "z.csv").write_text("call_id,seconds\nz,-1\n")
+    document = said(capsys, "ingest", "refused_calls", inbox / "a.csv", inbox / "z.csv", code=2)
+    counted = document["ingest"]
+    assert (counted["read"], counted["accepted"], counted["quarantined"]) == (3, 2, 1)
+    (refused,) = document["refused"]
+    assert refused["kind"] == "RowsRefusedError"
+    assert main(["ingest", "refused_calls", str(inbox / "z.csv"), "--workspace", "w"]) == 2
+    assert "trunkline quarantine show" in capsys.readouterr().out
+
+
+def packed(path: Path, files: dict[str, str]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content.encode()))
+        link = tarfile.TarInfo("link.csv")
+        link.type, link.linkname = tarfile.SYMTYPE, "a.csv"
+        archive.addfile(link)
+    return path
+
+
+def test_a_refused_file_of_an_archive_is_named_within_it(
+    inbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = packed(tmp_path / "day.tgz", {"a.csv": calls("x"), "day/b.csv": "call_id,seconds\n"})
+    document = said(capsys, "ingest", "refused_calls", archive, code=2)
+    assert [one["source"] for one in document["receipts"]] == [f"{archive}#a.csv"]
+    assert sorted(one["source"] for one in document["refused"]) == [f"{archive}#day/b.csv", f"{archive}#link.csv"]
+    alone = said(capsys, "ingest", "refused_calls", f"{archive}#day/b.csv", code=2)
+    assert [one["source"] for one in alone["refused"]] == [f"{archive}#day/b.csv"]
