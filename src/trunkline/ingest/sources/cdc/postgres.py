@@ -6,11 +6,13 @@ ahead was moved by somebody else, or made anew, and changes are missing.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import SourceError
 from trunkline.ingest.sources.cdc.changes import Change, ChangePieces
+from trunkline.ingest.sources.cdc.partitions import LostPartitionError, Partitions
 from trunkline.ingest.sources.cdc.pgoutput import (
     UNCHANGED,
     Begin,
@@ -20,6 +22,13 @@ from trunkline.ingest.sources.cdc.pgoutput import (
     RowChange,
     Truncate,
     decoded,
+)
+from trunkline.ingest.sources.cdc.published import (
+    PublishedTable,
+    key_columns,
+    partition_bounds,
+    partition_files,
+    published,
 )
 from trunkline.ingest.sources.cdc.table import FETCHED_ROWS, FollowedTable, Reading
 from trunkline.ingest.sources.protocol import Position, Pulled
@@ -44,13 +53,6 @@ _PEEK: Final = (
     " 'proto_version', '1', 'publication_names', %s)"
 )
 _FREE_WITHIN_S: Final = 30.0
-_IDENTITY: Final = "SELECT relreplident FROM pg_class WHERE oid = %s::oid"
-_KEY: Final = (
-    "SELECT a.attname FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid"
-    " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)"
-    " WHERE c.oid = %s::oid AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END"
-)
-"""The fields by which the log names a row: those of the index that is its identity, or of the primary key."""
 
 
 def open_source(name: str, declared: PostgresChanges) -> "PostgresReader":
@@ -78,10 +80,11 @@ class _Place:
     within: int
     reading: Reading
     oid: int
+    partitions: Partitions
 
     @property
     def log(self) -> Position:
-        return {"lsn": _lsn(self.lsn), "within": self.within, "oid": self.oid}
+        return {"lsn": _lsn(self.lsn), "within": self.within, "oid": self.oid, **self.partitions.position}
 
     @property
     def position(self) -> Position:
@@ -111,13 +114,13 @@ class PostgresReader(FollowedTable[PostgresChanges]):
         """
         with told(self._address, where=self._declared.table), session(self._address) as connection:
             self._demand_log(connection)
-            oid = self._table(connection)
-            place = self._place(connection, position, oid)
+            table = self._table(connection)
+            place = self._place(connection, position, table)
             pieces = ChangePieces(folder, origin=self.origin, most_rows=self._declared.piece_rows)
             if not place.reading.is_ended:
                 yield from self._rows(connection, place, pieces)
-                place = _Place(place.lsn, 0, Reading(self._snapshot), oid)
-            yield from self._changes(connection, place, pieces)
+                place = replace(place, within=0, reading=Reading(self._snapshot))
+            yield from self._changes(connection, place, pieces, table)
 
     # -- where to go on
 
@@ -130,40 +133,18 @@ class PostgresReader(FollowedTable[PostgresChanges]):
                 next_step="ALTER SYSTEM SET wal_level = 'logical', and restart the server",
             )
 
-    def _table(self, connection: "Connection") -> int:
-        """Find the table's oid; publish it where it is not published yet."""
-        name = quoted_table(self._declared.table, self._address)
-        oid = connection.exec_driver_sql("SELECT %s::regclass::oid", (name,)).scalar_one()
-        identity = connection.exec_driver_sql(_IDENTITY, (str(oid),)).scalar_one()
-        has_key = connection.exec_driver_sql(_KEY, (str(oid),)).first() is not None
-        if identity == "n" or (
-            identity != "f" and not has_key
-        ):  # once it is published, the server refuses to update and delete its rows
-            raise SourceError(
-                "the table has no key by which its log names rows",
-                where=self.origin,
-                next_step=f"ALTER TABLE {name} ADD PRIMARY KEY (...), or ALTER TABLE {name} REPLICA IDENTITY FULL",
-            )
-        published = connection.exec_driver_sql(
-            "SELECT 1 FROM pg_publication WHERE pubname = %s", (self._publication,)
-        ).first()
-        if published is None:
-            quoted = quoted_table(f'"{self._publication}"', self._address)
-            connection.exec_driver_sql(f"CREATE PUBLICATION {quoted} FOR TABLE {name}".replace("%", "%%"), ())
-        listed = connection.exec_driver_sql(
-            "SELECT 1 FROM pg_publication_tables WHERE pubname = %s"
-            " AND format('%%I.%%I', schemaname, tablename)::regclass = %s::oid::regclass",
-            (self._publication, str(oid)),
-        ).first()
-        if listed is None:
-            raise SourceError(
-                f"the publication {self._publication!r} does not hold the table",
-                where=self.origin,
-                next_step=f"ALTER PUBLICATION {self._publication} ADD TABLE {name}",
-            )
-        return int(str(oid))
+    def _table(self, connection: "Connection") -> PublishedTable:
+        """Find the table; publish it where it is not published yet."""
+        return published(
+            connection,
+            quoted_table(self._declared.table, self._address),
+            publication=self._publication,
+            quoted=quoted_table(f'"{self._publication}"', self._address),
+            where=self.origin,
+        )
 
-    def _place(self, connection: "Connection", position: Position | None, oid: int) -> _Place:
+    def _place(self, connection: "Connection", position: Position | None, table: PublishedTable) -> _Place:
+        oid, there = table.oid, Partitions(partition_files(connection, table), is_partitioned=table.is_partitioned)
         goes_on, found = self._goes_on(position), self._free_slot(connection)
         if position is None or not goes_on:
             is_lost = found is not None and found[1] == "lost"
@@ -176,9 +157,10 @@ class PostgresReader(FollowedTable[PostgresChanges]):
             if found is None:
                 connection.exec_driver_sql("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (self._slot,))
                 found = self._free_slot(connection)
-            return _Place(self._usable(found), 0, Reading(self._snapshot, is_read=False, is_ended=False), oid)
+            return _Place(self._usable(found), 0, Reading(self._snapshot, is_read=False, is_ended=False), oid, there)
         reading = Reading.of(position, self._snapshot)
-        place = _Place(_number(position["lsn"]), int(position["within"] or 0), reading, oid)
+        known = Partitions.of(position) or there
+        place = _Place(_number(position["lsn"]), int(position["within"] or 0), reading, oid, known)
         if position.get("oid", oid) != oid:
             raise self.lost("the table was dropped and made anew, which names no rows")
         if found is None:
@@ -231,9 +213,12 @@ class PostgresReader(FollowedTable[PostgresChanges]):
 
     # -- changes
 
-    def _changes(self, connection: "Connection", place: _Place, pieces: ChangePieces) -> Iterator[Pulled]:
+    def _changes(
+        self, connection: "Connection", place: _Place, pieces: ChangePieces, table: PublishedTable
+    ) -> Iterator[Pulled]:
         end = str(connection.exec_driver_sql("SELECT pg_current_wal_flush_lsn()").scalar_one())
-        key = frozenset(row[0] for row in connection.exec_driver_sql(_KEY, (str(place.oid),)))
+        key = key_columns(connection, table.oid)
+        place = self._with_partitions(place, partition_files(connection, table))  # all that the log names until then
         most: int | None = self._declared.piece_rows
         while True:
             self._move_on(connection, place.lsn)
@@ -256,7 +241,30 @@ class PostgresReader(FollowedTable[PostgresChanges]):
             elif log.place != place and most is not None:
                 most = None  # changes of other tables alone: the slot waits for what lands, so look behind them
             else:
-                return
+                break
+        yield from self._new_partitions(connection, log.place, pieces, at=max(_number(end), log.place.lsn))
+
+    def _with_partitions(self, place: _Place, files: Mapping[int, int]) -> _Place:
+        try:
+            return replace(place, partitions=place.partitions.now(files))
+        except LostPartitionError as error:
+            raise self.lost(str(error)) from error
+
+    def _new_partitions(
+        self, connection: "Connection", place: _Place, pieces: ChangePieces, *, at: int
+    ) -> Iterator[Pulled]:
+        """Read the rows of partitions that are new: the log tells none that a partition had when it was attached.
+
+        They sort behind the changes until now, one of which may be that a row left another partition for this one.
+        """
+        for oid in sorted(place.partitions.unread):
+            for statement in database("postgresql").begin:
+                connection.exec_driver_sql(statement)
+            sorting, now = self.sorting(at, 0), datetime.now(UTC)
+            bounds = partition_bounds(connection, oid)
+            yield from self._rows_of_table(connection, pieces, sorting, now, place.position, where=bounds)
+            place = replace(place, partitions=place.partitions.read(oid))
+            yield from pieces.rest(place.position)
 
     def _move_on(self, connection: "Connection", lsn: int) -> None:
         connection.exec_driver_sql(
@@ -285,14 +293,17 @@ class _Log:
         self._begin: Begin | None = None
         self._relation: Relation | None = None
         self._within = 0
+        self._is_partition_next = False
 
     def changes(self, message: Message) -> Iterator[tuple[Change, _Place]]:
         """Take a message; gives the changes of the table, each with the place that comes to it next."""
+        if not isinstance(message, Relation):
+            self._is_partition_next = False
         if isinstance(message, Begin):
             self._begin = message if message.commit_lsn >= self.place.lsn else None
             self._within = 0
-        elif isinstance(message, Relation) and message.oid == self._oid:
-            self._relation = message
+        elif isinstance(message, Relation):
+            self._describe(message)
         elif self._begin is None:  # landed before; the slot was not moved on yet
             return
         elif isinstance(message, Commit):
@@ -300,6 +311,8 @@ class _Log:
             self._skipped = 0
         elif isinstance(message, Truncate) and self._oid in message.oids:
             raise self._reader.lost("the table was emptied by TRUNCATE, which names no rows")
+        elif isinstance(message, RowChange) and message.oid in self.place.partitions.files:
+            raise self._reader.lost("for a while the publication named changes by their partitions")
         elif isinstance(message, RowChange) and message.oid == self._oid:
             for change in self._told(message, self._begin):
                 before = replace(self.place, within=self._within)
@@ -307,6 +320,17 @@ class _Log:
                 if self._within > self._skipped:
                     self.is_new = True
                     yield change, before
+
+    def _describe(self, relation: Relation) -> None:
+        """Take a description; the table's own is followed by that of the partition whose changes come next."""
+        if relation.oid == self._oid:
+            self._relation = relation
+        elif self._is_partition_next:
+            try:
+                self.place.partitions.demand(relation.oid)
+            except LostPartitionError as error:
+                raise self._reader.lost(str(error)) from error
+        self._is_partition_next = relation.oid == self._oid
 
     def _told(self, message: RowChange, begin: Begin) -> Iterator[Change]:
         relation = self._relation

@@ -135,13 +135,21 @@ class FollowedTable(Generic[Declared]):
         pieces.name(None)
 
     def _rows_of_table(
-        self, connection: "Connection", pieces: ChangePieces, place: str, at: datetime, position: Position
+        self,
+        connection: "Connection",
+        pieces: ChangePieces,
+        place: str,
+        at: datetime,
+        position: Position,
+        *,
+        where: str = "TRUE",
     ) -> Iterator[Pulled]:
-        """Read all rows and end the transaction; the last piece stays open."""
+        """Read all rows, or those of a condition, and end the transaction; the last piece stays open."""
         ways = database(self._address.database)
-        name = quoted_table(self._declared.table, self._address).replace("%", "%%")
+        name = quoted_table(self._declared.table, self._address)
+        statement = f"SELECT * FROM {name} WHERE {where}"  # noqa: S608 - the name is quoted, the condition the server's
         streaming = connection.execution_options(stream_results=True, max_row_buffer=FETCHED_ROWS)
-        result = streaming.exec_driver_sql(f"SELECT * FROM {name}", ())  # noqa: S608 - the name is quoted
+        result = streaming.exec_driver_sql(statement.replace("%", "%%"), ())
         with left_early(connection, result):
             columns = tuple(item[0] for item in result.cursor.description)
             to_text = [ways.to_text(item[1]) for item in result.cursor.description]
