@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.console.conftest import USECASE
 
+from trunkline.console.intake import Intake
 from trunkline.console.quality import dataset_quality, quality_charts
 from trunkline.contracts.records import Receipt
 from trunkline.lake import Lake
@@ -82,6 +85,17 @@ def test_days_rules_sources_columns_and_contracts_are_shown(empty: "Console", ap
     listed = empty.text("/console/quality")
     assert "leaving.customers 2026-03-01 12:00 0 s ago 18 1,840" in listed
     assert "unusually small" in listed
+
+
+def test_what_needs_a_look_is_listed_first(empty: "Console", append: Append) -> None:
+    def said(name: str, days: int) -> dict[str, object]:
+        return receipt(days, usecase=name, batch_id=f"{name}-{days}", run_id=f"{name}-{days}")
+
+    append(empty.lake, "platform.receipts", [said("fine", 20), *(said("late", days) for days in range(9, 4, -1))])
+    usecases = {name: replace(USECASE, name=name) for name in ("empty", "fine", "late")}
+    found = Intake(usecases, declared={}, reject_budget=None).quality(empty.lake, days=30, now=AT)
+    assert [one.usecase for one in found] == ["late", "fine", "empty"]
+    assert [finding.problem for finding in found[0].sources[0].findings] == ["late"]
 
 
 def test_the_sum_of_the_days_is_the_sum_of_the_receipts() -> None:

@@ -70,7 +70,7 @@ class Intake:
     def quality(
         self, lake: "Lake", *, days: int, now: datetime, only: tuple[str, str] | None = None
     ) -> tuple[DatasetQuality, ...]:
-        """Judge the quality of every dataset that is installed, by use case and dataset.
+        """Judge the quality of every dataset that is installed: troubled ones first, then those with rows.
 
         Args:
             lake: The lake.
@@ -80,7 +80,7 @@ class Intake:
         """
         receipts = recent_receipts(lake, now=now, usecase=only and only[0], dataset=only and only[1])
         health = self._health(lake, receipts, now=now, usecase=only and only[0])
-        return tuple(
+        judged = (
             dataset_quality(
                 usecase,
                 dataset,
@@ -95,6 +95,9 @@ class Intake:
             )
             for (usecase, dataset), contract in self._datasets().items()
             if only is None or only == (usecase, dataset)
+        )
+        return tuple(
+            sorted(judged, key=lambda found: (not found.troubled, not found.sources, found.last_batch_at is None))
         )
 
     def sources(self, lake: "Lake", *, now: datetime) -> tuple[SourceState, ...]:
