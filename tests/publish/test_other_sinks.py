@@ -1,4 +1,4 @@
-"""The conformance suite over files (a folder, an S3 server), a webhook, Pub/Sub's and BigQuery's emulators."""
+"""The conformance suite over files (a folder, object stores), a webhook, Pub/Sub's and BigQuery's emulators."""
 
 import hashlib
 import itertools
@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.fs import FileSelector, FileType
 from pydantic import SecretStr
 from tests.publish.conftest import Hook
+from tests.servers.stores import Bucket
 
 from trunkline.errors import InputError, UnavailableError
+from trunkline.ingest.sources import objects
 from trunkline.publish import ROW_ID, Delivery, Latest, Memory, Outbox, Sink, Target, TargetColumn
 from trunkline.publish.files import FileSink
 from trunkline.testing import SINK_CHECKS, SinkCheck, SinkStage
@@ -104,48 +107,33 @@ def test_a_folder_holds_every_promise(check: SinkCheck, folder_stage: Stage) -> 
     check(stage)
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def s3_stage(s3: str) -> Stage:
-    from pyarrow.fs import FileSelector, FileType, S3FileSystem
-
-    said = {"access_key": "AKIAEXAMPLE", "secret_key": "n0t-shown", "region": "us-east-1", "endpoint_override": s3}
-    store = S3FileSystem(**said, allow_bucket_creation=True)
-    bucket = f"b{uuid.uuid4().hex[:12]}"
-    store.create_dir(bucket)
-    options = {name: SecretStr(value) for name, value in said.items()}
+def bucket_stage(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    monkeypatch.setattr(objects, "_TIMEOUT_S", 2.0)
+    place, store = f"{bucket.name}/dwh", bucket.filesystem
+    options, away = ({name: SecretStr(one) for name, one in said.items()} for said in (bucket.options, bucket.away))
 
     def read(name: str, columns: Sequence[TargetColumn]) -> Sequence[dict[str, object]] | None:
-        found = store.get_file_info(FileSelector(f"{bucket}/dwh", allow_not_found=True, recursive=True))
-        wanted = (f"{bucket}/dwh/{name}.parquet", f"{bucket}/dwh/{name}/")
+        found = store.get_file_info(FileSelector(place, allow_not_found=True, recursive=True))
+        wanted = (f"{place}/{name}.parquet", f"{place}/{name}/")
         files = [one.path for one in found if one.type == FileType.File and one.path.startswith(wanted)]
         if not files:
             return None
         rows = [row for path in sorted(files) for row in pq.read_table(path, filesystem=store).to_pylist()]
         return _rows(rows, columns)
 
-    gone = options | {"endpoint_override": SecretStr("http://127.0.0.1:9")}
     return Stage(
-        opening=lambda: FileSink(f"s3://{bucket}/dwh", options),
-        away=lambda: FileSink(f"s3://{bucket}/dwh", gone),
+        opening=lambda: FileSink(f"{bucket.address}/dwh", options),
+        away=lambda: FileSink(f"{bucket.address}/dwh", away),
         reading=read,
-        dropping=lambda name: store.delete_file(f"{bucket}/dwh/{name}.parquet"),
+        dropping=lambda name: store.delete_file(f"{place}/{name}.parquet"),
     )
 
 
 @pytest.mark.servers
 @pytest.mark.parametrize("check", SINK_CHECKS, ids=lambda check: check.__name__)
-def test_an_object_store_holds_every_promise(check: SinkCheck, s3_stage: Stage) -> None:
-    stage: SinkStage = s3_stage
+def test_an_object_store_holds_every_promise(check: SinkCheck, bucket_stage: Stage) -> None:
+    stage: SinkStage = bucket_stage
     check(stage)
 
 

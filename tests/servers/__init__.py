@@ -11,11 +11,15 @@ from tests.servers.kafka import closed_kafka, kafka_node, kafka_servers
 from tests.servers.mosquitto import mosquitto
 from tests.servers.opensearch import opensearch, opensearch_url
 from tests.servers.rabbitmq import rabbitmq
+from tests.servers.stores import azure_endpoint, bucket, gcs_endpoint, s3_endpoint
 
 __all__ = [
+    "azure_endpoint",
     "bigquery_emulator",
     "bigquery_program",
+    "bucket",
     "closed_kafka",
+    "gcs_endpoint",
     "kafka_node",
     "kafka_servers",
     "kept_bigquery",
@@ -29,4 +33,5 @@ __all__ = [
     "postgres_url",
     "pubsub_emulator",
     "rabbitmq",
+    "s3_endpoint",
 ]

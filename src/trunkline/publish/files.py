@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from trunkline.errors import InputError, SourceError, UnavailableError
 from trunkline.files import replacing
+from trunkline.ingest.sources.object_writes import writing_object
 from trunkline.ingest.sources.objects import Objects
 from trunkline.publish.protocol import Capabilities, Delivery, Latest, Rows, Target
 from trunkline.settings.drills import point
@@ -214,11 +215,11 @@ class FileSink:
             self._place(io.BytesIO(content), name)
 
     def _place(self, stream: "_Stream", name: str) -> None:
-        """Bring bytes to a name at once: by a renaming in a folder, by the end of the upload in a store."""
+        """Bring bytes to a name at once: by a renaming in a folder, as the store can in a store."""
         if self._local is None:
-            with self._store.open_output_stream(f"{self._folder}/{name}", compression=None) as out:
+            with writing_object(self._store, f"{self._folder}/{name}") as write:
                 while block := stream.read(_BLOCK_BYTES):
-                    out.write(block)
+                    write(block)
             return
         target = self._local / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,6 @@ from trunkline.ingest.sources import LedgerSource, Position, declared_from_url, 
 from trunkline.ingest.sources.objects import Objects, pattern_of
 from trunkline.spec.sources import ObjectSource
 
-LOOPBACK = {"authority": "127.0.0.1:9", "scheme": "http"}
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Put = Callable[..., Path]
 Given = list[tuple[str, bytes, Position]]
@@ -208,24 +207,6 @@ def test_an_unknown_option_is_said_and_none_is_shown(store: Path) -> None:
     with pytest.raises(InputError, match="no option 'acces_key'") as caught:
         source_of(store, options={"acces_key": "s3cret"})
     assert "s3cret" not in str(caught.value)
-
-
-@pytest.mark.slow
-def test_a_store_of_azure_that_nobody_serves(tmp_path: Path) -> None:
-    nobody = {f"{part}_storage_{what}": said for part in ("blob", "dfs") for what, said in LOOPBACK.items()}
-    url = "abfss://raw@acme.dfs.core.windows.net/cdr/*.csv"
-    declared = {"kind": "objects", "usecase": "calls", "url": url, "options": {"account_key": "c2VjcmV0", **nobody}}
-    with pytest.raises(UnavailableError, match="cannot be listed"):
-        list(Objects("calls", ObjectSource.model_validate(declared)).pull(None, folder=tmp_path))
-
-
-@pytest.mark.slow
-def test_a_store_of_google_that_nobody_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "_TIMEOUT_S", 1.0)
-    options = {"endpoint_override": LOOPBACK["authority"], "scheme": "http", "anonymous": "true"}
-    declared = {"kind": "objects", "usecase": "calls", "url": "gs://raw/cdr/*.csv", "options": options}
-    with pytest.raises(UnavailableError, match="cannot be listed"):
-        list(Objects("calls", ObjectSource.model_validate(declared)).pull(None, folder=tmp_path))
 
 
 def test_by_url() -> None:

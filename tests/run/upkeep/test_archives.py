@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.run.conftest import Trunkline
 from tests.run.upkeep.conftest import NOW, Shop
+from tests.servers.stores import Bucket
 
 from trunkline.errors import InputError, TamperedError
 from trunkline.run.erasing import Erased, erase_person
@@ -243,40 +244,22 @@ def test_what_was_killed_is_completed_by_the_next_call(repository: Path, point: 
     assert (verdict["points"], verdict["lost"], verdict["duplicated"], verdict["passed"]) == (1, 0, 0, True)
 
 
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """Options of an S3 server on loopback with the bucket ``cold``."""
-    moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
-    from pyarrow.fs import S3FileSystem
-
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    options = {
-        "access_key": "AKIAEXAMPLE",
-        "secret_key": "s3cret",
-        "region": "us-east-1",
-        "endpoint_override": f"http://{host}:{port}",
-    }
-    S3FileSystem(**options, allow_bucket_creation=True).create_dir("cold")
-    yield options
-    server.stop()
-
-
 @pytest.mark.servers
-def test_archives_may_lie_in_an_object_store(fives: Shop, store: dict[str, str]) -> None:
-    said: dict[str, object] = {"archive": "s3://cold/trunkline", "archive_options": store}
+def test_archives_may_lie_in_an_object_store(fives: Shop, bucket: Bucket) -> None:
+    address = f"{bucket.address}/trunkline"
+    said: dict[str, object] = {"archive": address, "archive_options": dict(bucket.options)}
     assert fives.retired(fives.tidy(retention=said)) == 5
     with fives.open(retention=said) as workspace:
-        place = ArchivePlace("s3://cold/trunkline", workspace.settings.retention.archive_options)
+        place = ArchivePlace(address, workspace.settings.retention.archive_options)
         names = place.names("phone.calls")
         (part,) = [name for name in names if name.endswith(".parquet")]
         assert sorted(place.dataset([part]).to_table().column("call_id").to_pylist()) == ["c1", "c2", "c3", "c4", "c5"]
         assert erase(fives, "s1", said).tables == {"archive of phone.calls": 1}
         (after,) = [name for name in place.names("phone.calls") if name.endswith(".parquet")]
         assert sorted(place.dataset([after]).to_table().column("call_id").to_pylist()) == ["c2", "c3", "c4", "c5"]
-        assert "s3cret" not in json.dumps(fives.rows("platform.archives"), default=str)
-    lost = {**said, "archive": "s3://nowhere/trunkline"}
+        shown = json.dumps(fives.rows("platform.archives"), default=str)
+        assert not [name for name in ("secret_key", "account_key") if bucket.options.get(name, "?") in shown]
+    lost = {**said, "archive": address.replace(bucket.name, f"{bucket.name}-gone")}
     fives.take([50], days_ago=45)
     (fault,) = fives.tidy(retention=lost).failed
     assert "no such bucket" in fault

@@ -61,12 +61,15 @@ _AZURE_VARIABLES: Final = {
     "account_key": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY"),
     "sas_token": ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY"),
 }
+_AZURE_CREDENTIALS: Final = frozenset({"account_key", "sas_token", "tenant_id", "client_id", "client_secret"})
 _FLAGS: Final = ("anonymous", "force_virtual_addressing")
 _REFUSED: Final = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY|INVALID_CLIENT_TOKEN|SIGNATURE_DOES_NOT_MATCH|UNRECOGNIZED_CLIENT|"
     r"INVALID_SIGNATURE|MISSING_AUTHENTICATION|EXPIRED_TOKEN|InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|"
     r"AuthenticationFailed|AuthorizationFailure|UNAUTHENTICATED|PERMISSION_DENIED|(?:HTTP status|code:?) 40[13]\b"
 )
+
+_NO_BUCKET: Final = re.compile("NO_SUCH_BUCKET|NoSuchBucket|ContainerNotFound")
 
 
 def open_source(name: str, declared: ObjectSource) -> "Objects":
@@ -238,10 +241,8 @@ class Objects:
             if self._scheme == "gs":
                 return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=_TIMEOUT_S), **options)
             if self._scheme == "abfs":
-                for name, variables in _AZURE_VARIABLES.items():
-                    value = next((os.environ[one] for one in variables if os.environ.get(one)), None)
-                    if value is not None and not said:
-                        options[name] = value
+                if not _AZURE_CREDENTIALS & said.keys():
+                    options |= _azure_environment(os.environ)
                 return fs.AzureFileSystem(account_name=self._account(), **options)
             return fs.S3FileSystem(
                 connect_timeout=_TIMEOUT_S,
@@ -351,7 +352,7 @@ class Objects:
                 where=where,
                 next_step="check `options`, or the environment variables of the store, and the rights behind them",
             )
-        if isinstance(error, FileNotFoundError) or "NO_SUCH_BUCKET" in text or "NoSuchBucket" in text:
+        if isinstance(error, FileNotFoundError) or _NO_BUCKET.search(text):
             return SourceError("there is no such bucket", where=where, next_step="check its name")
         return UnavailableError(what, where=where, next_step="try again later; what landed stays")
 
@@ -364,6 +365,15 @@ def _s3_environment(environment: Mapping[str, str]) -> dict[str, object]:
     if endpoint := environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL"):
         options["endpoint_override"] = endpoint
     return options
+
+
+def _azure_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    """Read the credentials that the lake reads too; the identities of Azure the library finds itself."""
+    found = {
+        name: next((environment[one] for one in variables if environment.get(one)), None)
+        for name, variables in _AZURE_VARIABLES.items()
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _changed_at(info: "FileInfo") -> datetime:

@@ -1,7 +1,7 @@
 """Where archives lie: a folder, or a folder of an object store, behind the few operations that an archive needs.
 
 The store is opened as a pulled source opens its own. A file is there whole or not at all: in a folder it is renamed
-into place once it is on the disk, in a store it appears when its upload ends.
+into place once it is on the disk, in a store it appears as :mod:`trunkline.ingest.sources.object_writes` says.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from trunkline.errors import UnknownNameError
 from trunkline.files import replacing
+from trunkline.ingest.sources.object_writes import Write, writing_object
 from trunkline.ingest.sources.objects import Objects
 from trunkline.spec.sources import ObjectSource
 
@@ -97,13 +98,13 @@ class ArchivePlace:
         """The Parquet files of some names as one dataset."""
         import pyarrow.dataset as ds
 
-        with self._faults("an archive cannot be read"):
+        with self._faults("an archive cannot be read"), self._naming():
             return ds.dataset([f"{self._folder}/{name}" for name in names], filesystem=self._store, format="parquet")
 
     def remove(self, name: str) -> None:
         """Remove a file, and in a folder the empty folder around it; nothing where it is not there."""
         try:
-            with self._faults("the archive did not let go of a file"):
+            with self._faults("the archive did not let go of a file"), self._naming():
                 self._store.delete_file(f"{self._folder}/{name}")
         except UnknownNameError:
             return
@@ -113,11 +114,11 @@ class ArchivePlace:
                 folder.rmdir()
 
     @contextmanager
-    def _writing(self, name: str) -> "Iterator[Write]":
+    def _writing(self, name: str) -> Iterator[Write]:
         with self._faults("the archive did not take a file"):
             if self._local is None:
-                with self._store.open_output_stream(f"{self._folder}/{name}", compression=None) as out:
-                    yield out.write
+                with writing_object(self._store, f"{self._folder}/{name}") as write:
+                    yield write
                 return
             target = self._local / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -135,6 +136,7 @@ class ArchivePlace:
         path = f"{self._folder}/{name}"
         with (
             self._faults("an archive cannot be read"),
+            self._naming(),
             self._store.open_input_stream(path, compression=None) as stream,
         ):
             yield stream
@@ -143,18 +145,13 @@ class ArchivePlace:
     def _faults(self, what: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            raise UnknownNameError("the archive lacks a file", where=self.address) from None
         except OSError as error:
             raise self._objects.fault(error, what) from None
 
-
-if TYPE_CHECKING:
-    from typing import Protocol
-
-    class Write(Protocol):
-        """Writes bytes."""
-
-        def __call__(self, data: bytes, /) -> object:
-            """Write some."""
-            ...
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Tell that a file which is asked for is not there."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise UnknownNameError("the archive lacks a file", where=self.address) from None
