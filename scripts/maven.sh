@@ -3,6 +3,7 @@
 #
 #   scripts/maven.sh kafka          fills .cache/kafka (KAFKA_CACHE names another folder); does nothing when all is there
 #   scripts/maven.sh opensearch     likewise (OPENSEARCH_CACHE)
+#   scripts/maven.sh mongodb        likewise (MONGODB_CACHE): a server of its protocol, mongo-java-server
 #   scripts/maven.sh spark_kafka    likewise (SPARK_KAFKA_CACHE): what Spark reads Kafka with
 #   scripts/maven.sh spark_delta    likewise (SPARK_DELTA_CACHE): what Spark reads Delta tables with
 #
@@ -11,7 +12,7 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-name=${1:?name a list: kafka, opensearch, spark_kafka, spark_delta}
+name=${1:?name a list: kafka, opensearch, mongodb, spark_kafka, spark_delta}
 list=$here/$name-jars.txt
 eval "folder=\${$(echo "$name" | tr a-z A-Z)_CACHE:-$here/../.cache/$name}"
 mkdir -p "$folder"

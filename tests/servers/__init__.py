@@ -8,6 +8,7 @@ from tests.servers.certificates import make_certificates
 from tests.servers.databases import mariadb_server, mariadb_url, postgres_server, postgres_url
 from tests.servers.google import bigquery_emulator, bigquery_program, kept_bigquery, pubsub_emulator
 from tests.servers.kafka import closed_kafka, kafka_node, kafka_servers
+from tests.servers.mongodb import mongodb_url
 from tests.servers.mosquitto import mosquitto
 from tests.servers.opensearch import opensearch, opensearch_url
 from tests.servers.rabbitmq import rabbitmq
@@ -26,6 +27,7 @@ __all__ = [
     "make_certificates",
     "mariadb_server",
     "mariadb_url",
+    "mongodb_url",
     "mosquitto",
     "opensearch",
     "opensearch_url",

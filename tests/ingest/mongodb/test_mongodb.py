@@ -1,10 +1,6 @@
-"""Collections of MongoDB: documents by BSON without a server, pulls where ``MONGODB_URL`` names one.
-
-Neither Debian nor PyPI has a package of MongoDB's server, so the tests start none.
-"""
+"""Collections of MongoDB: documents by BSON without a server; pulls from one of its protocol, or from MONGODB_URL's."""
 
 import json
-import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,6 +19,8 @@ from trunkline.contracts import Contract, Instant, Integer, Number, Table, Text
 from trunkline.contracts import field as described
 from trunkline.errors import InputError, SourceError, UnavailableError
 from trunkline.ingest import Target, ingest_file
+from trunkline.ingest.landing import Landing
+from trunkline.ingest.pulling import pull
 from trunkline.ingest.sources import Position, open_source
 from trunkline.ingest.sources.documents import DocumentPieces, line_of, plain_number
 from trunkline.ingest.sources.mongodb import declared_from_url
@@ -261,11 +259,9 @@ def test_answers_of_the_server(code: int, words: str) -> None:
 
 
 @pytest.fixture
-def documents() -> Iterator["Collection[dict[str, object]]"]:
+def documents(mongodb_url: str) -> Iterator["Collection[dict[str, object]]"]:
     """A collection of its own."""
-    if not os.environ.get("MONGODB_URL"):
-        pytest.skip("MONGODB_URL names no server, and there is no package of one (Debian, PyPI)")
-    with pymongo.MongoClient(os.environ["MONGODB_URL"], tz_aware=True) as client:
+    with pymongo.MongoClient(mongodb_url, tz_aware=True) as client:
         name = f"trunkline_{uuid.uuid4().hex[:12]}"
         yield client[name]["tickets"]
         client.drop_database(name)
@@ -296,8 +292,8 @@ class Puller:
 
 
 @pytest.fixture
-def puller(documents: "Collection[dict[str, object]]", tmp_path: Path) -> Callable[..., Puller]:
-    parts = urlsplit(os.environ["MONGODB_URL"])
+def puller(documents: "Collection[dict[str, object]]", mongodb_url: str, tmp_path: Path) -> Callable[..., Puller]:
+    parts = urlsplit(mongodb_url)
     url = urlunsplit((parts.scheme, parts.netloc, documents.database.name, parts.query, ""))
     return lambda **said: Puller(declare(**{"url": SecretStr(url), "timeout_s": 10, **said}), tmp_path)
 
@@ -353,3 +349,56 @@ def test_more_ties_than_a_position_holds(
     newer = puller(mode="incremental", cursor="seq")
     assert len(newer.ids()) == 1_100
     assert newer.pieces() == [], "a digest tells that nothing is new"
+
+
+@pytest.mark.servers
+def test_object_ids_are_a_cursor_and_texts_come_whole(
+    documents: "Collection[dict[str, object]]", puller: Callable[..., Puller]
+) -> None:
+    first = [bson.ObjectId(f"{number:024x}") for number in range(1, 4)]
+    documents.insert_many([{"_id": one, "name": "Grüße 👋", "raw": b"\x00\xff"} for one in first])
+    newer = puller(mode="incremental", cursor="_id")
+    assert newer.ids() == [str(one) for one in first]
+    documents.insert_one({"_id": bson.ObjectId(f"{9:024x}")})
+    documents.update_one({"_id": first[0]}, {"$set": {"name": "new"}})
+    assert newer.ids() == [f"{9:024x}"], "new documents are seen, changed ones are not"
+
+
+@pytest.mark.servers
+def test_a_cursor_of_two_kinds_is_refused_and_what_came_stays(
+    documents: "Collection[dict[str, object]]", puller: Callable[..., Puller]
+) -> None:
+    documents.insert_many([{"_id": number, "seq": number} for number in range(3)])
+    newer = puller(mode="incremental", cursor="seq")
+    assert len(newer.ids()) == 3
+    documents.insert_many([{"_id": 7, "seq": "7"}, {"_id": 8, "seq": 8}])
+    assert newer.ids() == [8], "MongoDB compares only values of one kind"
+    with pytest.raises(SourceError, match="two kinds"):
+        puller(mode="incremental", cursor="seq").ids()
+
+
+@pytest.mark.servers
+def test_documents_enter_the_lake_once(
+    documents: "Collection[dict[str, object]]", puller: Callable[..., Puller], lake: Lake, tmp_path: Path
+) -> None:
+    document: dict[str, object] = {
+        "price": bson.Decimal128("1.50"),
+        "digits": bson.Decimal128("12345678901234567890.5"),
+        "at": datetime(2026, 7, 1, tzinfo=UTC),
+        "cell": {"id": "a", "geo": {"lat": 1.5}},
+        "tags": ["x", {"y": 1}],
+        "big": bson.Int64(2**53 + 1),
+    }
+    newer = puller(mode="incremental", cursor="_id", piece_rows=2).source
+    landing, target = Landing(tmp_path / "landing", clock=now), Target("shop", "tickets", Ticket)
+
+    def taken() -> int:
+        pieces = pull(newer, target, landing=landing, locks=tmp_path / "locks", lake=lake, run_id="r", clock=now)
+        return sum(one.receipt.accepted for one in pieces)
+
+    documents.insert_many([{**document, "_id": bson.ObjectId(f"{number:024x}")} for number in range(1, 6)])
+    assert (taken(), taken()) == (5, 0)
+    documents.insert_one({**document, "_id": bson.ObjectId(f"{6:024x}")})
+    assert taken() == 1
+    rows = lake.arrow("shop.tickets", columns=[*Ticket.model_fields])
+    assert (rows.num_rows, set(rows.column("big").to_pylist())) == (6, {2**53 + 1})
