@@ -2,7 +2,8 @@
 
 Each case runs the real command in a process of its own, which dies at a named point or at a moment drawn by chance; the
 same command then runs to its end. The lake must hold every good row once, the quarantine every bad one, and every
-receipt must add up; a watched folder must be empty and its archive whole. Then four processes ingest, one compacts, one
+receipt must add up; a watched folder must be empty, its archive whole and every file in it noted, at no moment later
+than it is moved. Then four processes ingest, one compacts, one
 erases and two read all the while: no read may fail and no commit may be lost. What is right comes from the lists that
 the files and the database were made from. The REST server is that of ``drills/rest_pull.py``, the databases whose
 changes are followed are those of ``drills/change_pull.py``; their points and moments are counted in. Prints one JSON
@@ -24,6 +25,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -41,6 +43,7 @@ from trunkline.ingest.landing import CRASH_POINTS as LANDING_POINTS
 from trunkline.ingest.pulling import CRASH_POINTS as PULL_POINTS
 from trunkline.ingest.watching import CRASH_POINTS as WATCH_POINTS
 from trunkline.lake import Lake
+from trunkline.run.archived import ARCHIVED
 from trunkline.settings.drills import VARIABLE
 from trunkline.settings.lake import LakeSettings
 
@@ -90,6 +93,7 @@ class Case:
         command: What is run there.
         points: Where it is killed.
         check: What else must hold in the end; gives what does not.
+        check_killed: What must hold as soon as it was killed; gives what does not.
     """
 
     name: str
@@ -97,6 +101,7 @@ class Case:
     command: tuple[str, ...]
     points: tuple[str, ...]
     check: Callable[[Path], list[str]]
+    check_killed: Callable[[Path], list[str]] = lambda _root: []
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -128,12 +133,31 @@ def prepare_folder(root: Path) -> list[Row]:
     return rows
 
 
+def noted_as_archived(root: Path) -> set[Path]:
+    """The files that are noted as moved into the archive, or about to be."""
+    if not (root / "w" / ARCHIVED).exists():
+        return set()
+    with closing(sqlite3.connect(root / "w" / ARCHIVED)) as notes:
+        known = notes.execute("SELECT 1 FROM sqlite_master WHERE name = 'archived'").fetchall()
+        return {Path(path) for (path,) in notes.execute("SELECT path FROM archived").fetchall()} if known else set()
+
+
+def check_notes(root: Path) -> list[str]:
+    """Files that were moved and not noted: an erasure would not find them."""
+    unknown = {path.absolute() for path in (root / "archive").rglob("*.csv")} - noted_as_archived(root)
+    return [f"moved and not noted: {sorted(map(str, unknown))}"] * bool(unknown)
+
+
 def check_folder(root: Path) -> list[str]:
-    """What is wrong with the folder and its archive."""
+    """What is wrong with the folder, its archive and what is noted of it."""
+    unmoved = sorted(str(path) for path in noted_as_archived(root) if not path.exists())
     left = sorted(path.name for path in (root / "in").iterdir())
     kept = sorted(path.name for path in (root / "archive").rglob("*.csv"))
-    return [f"the folder holds {left}"] * (left != ["h.csv.part"]) + [f"the archive holds {kept}"] * (
-        kept != ["d.csv", "e.csv", "f.csv", "g.csv"]
+    return (
+        [f"the folder holds {left}"] * (left != ["h.csv.part"])
+        + [f"the archive holds {kept}"] * (kept != ["d.csv", "e.csv", "f.csv", "g.csv"])
+        + [f"noted and not moved: {unmoved}"] * bool(unmoved)
+        + check_notes(root)
     )
 
 
@@ -178,8 +202,13 @@ CASES: Final = (
         "folder",
         prepare_folder,
         ("watch", "calls", "in", "--once", "--settle", "0.05", "--archive", "archive"),
-        (*visits((*WATCH_POINTS, *INGEST_POINTS), 1), *visits((*WATCH_POINTS[1:], *LANDING_POINTS), 3)),
+        (
+            *visits((*WATCH_POINTS, *INGEST_POINTS), 1),
+            "watch.before_note:2",  # the first file is moved alone, those that come within a second after it together
+            *visits(("watch.after_take", "watch.before_move", "watch.after_move", *LANDING_POINTS), 3),
+        ),
         check_folder,
+        check_notes,
     ),
     Case(
         "database",
@@ -275,6 +304,7 @@ def kill_at_points(scratch: Path, case: Case, engine: Engine, result: Result, *,
         what = f"{case.name}, {point}"
         if (code := started(root, case.command, crash_at=point).wait()) != -signal.SIGKILL:
             result.wrong.append(f"{what}: never came there (code {code})")
+        result.wrong += [f"{what}: {one}" for one in case.check_killed(root)]
         _finish(root, case, rows, what, engine, result)
         result.points += 1
 
@@ -304,6 +334,7 @@ def kill_at_moments(scratch: Path, case: Case, engine: Engine, result: Result, *
             child.kill()
             child.wait()
             done += 1
+        result.wrong += [f"{case.name}, after {after_s:.2f} s: {one}" for one in case.check_killed(root)]
         _finish(root, case, rows, f"{case.name}, after {after_s:.2f} s", engine, result)
     result.moments += done
     if done < moments:

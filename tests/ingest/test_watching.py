@@ -2,7 +2,8 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -131,6 +132,72 @@ def test_the_archive_keeps_both_of_two_files_with_one_name(tmp_path: Path) -> No
     kept = sorted((archive / "2024-05-01").iterdir())
     assert len(kept) == 2
     assert {path.read_text() for path in kept} == {"one", "two"}
+
+
+def test_what_is_taken_in_within_a_second_is_noted_at_once_before_it_is_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds, noted = 0.0, []
+    monkeypatch.setattr(watching, "monotonic", lambda: seconds)
+    inbox, archive = tmp_path / "in", tmp_path / "archive"
+    for number in range(20):
+        (inbox / f"{number % 2}").mkdir(parents=True, exist_ok=True)
+        (inbox / f"{number % 2}" / f"{number // 2}.csv").write_text(f"{number // 2}")
+
+    def take(paths: Sequence[Path]) -> Iterable[Taken]:
+        nonlocal seconds
+        for path in paths:
+            seconds += 0.125
+            yield Taken(path)
+
+    @contextmanager
+    def archiving(moves: Mapping[Path, Path]) -> Iterator[None]:
+        assert all(path.exists() for path in moves)
+        noted.append(len(moves))
+        yield
+        assert not any(path.exists() for path in moves)
+        assert all(target.exists() for target in moves.values())
+
+    declared = folder(inbox, settle_s=0, recursive=True, afterwards="archive", archive=archive)
+    done = list(watch(declared, take, stop=threading.Event(), clock=noon, once=True, archiving=archiving))
+    assert len(done) == 20
+    assert noted == [1, 8, 8, 3]
+    assert len(list((archive / "2024-05-01").iterdir())) == 10, "one of each name: both have the same content"
+
+
+def test_what_comes_in_the_place_of_a_file_that_is_to_be_moved_stays(tmp_path: Path) -> None:
+    inbox, archive = tmp_path / "in", tmp_path / "archive"
+    inbox.mkdir()
+    for name in ("a.csv", "b.csv"):
+        (inbox / name).write_text("old")
+    replaced: list[Path] = []
+
+    @contextmanager
+    def archiving(moves: Mapping[Path, Path]) -> Iterator[None]:
+        if not replaced:
+            replaced.extend(moves)
+            replaced[0].write_text("new content")
+        yield
+
+    declared = folder(inbox, settle_s=0, afterwards="archive", archive=archive)
+    take = Recorder()
+    list(watch(declared, take, stop=threading.Event(), clock=noon, once=True, archiving=archiving))
+    assert sorted(take.contents) == ["new content", "old", "old"]
+    assert sorted(path.read_text() for path in (archive / "2024-05-01").iterdir()) == ["new content", "old"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_two_files_of_one_name_are_moved_together(same: bool, tmp_path: Path) -> None:
+    inbox, archive = tmp_path / "in", tmp_path / "archive"
+    for below in "abc":
+        (inbox / below).mkdir(parents=True)
+        (inbox / below / "x.csv").write_text("first" if same or below == "a" else "other")
+    declared = folder(inbox, settle_s=0, recursive=True, afterwards="archive", archive=archive)
+    list(watch(declared, Recorder(), stop=threading.Event(), clock=noon, once=True))
+    kept = {path.read_text() for path in (archive / "2024-05-01").iterdir()}
+    assert kept == ({"first"} if same else {"first", "other"})
+    assert len(list((archive / "2024-05-01").iterdir())) == len(kept)
+    assert not [path for path in inbox.rglob("*") if path.is_file()]
 
 
 def test_delete_takes_the_marker_along(tmp_path: Path) -> None:

@@ -110,9 +110,8 @@ def test_a_file_on_its_way_is_told_and_found_when_it_has_arrived(
     (archive / "theirs.csv").rename(path)
     with Workspace(load_settings(workspace=tmp_path / "w")) as workspace:
         files = ArchivedFiles(workspace.root)
-        with files.moving(
-            path, target, archive=archive.parent, tables=["leavers.subscribers"], csv=workspace.settings.ingest.csv
-        ):
+        tables = {path: ["leavers.subscribers"]}
+        with files.moving({path: target}, archive=archive.parent, tables=tables, csv=workspace.settings.ingest.csv):
             assert str(target) in erased(trunkline, tmp_path)["unread"]
             path.rename(target)
     found = erased(trunkline, tmp_path)

@@ -4,7 +4,7 @@ The operating system's notices (watchdog) say when to look; what is there is alw
 was never sent costs a delay of one rescan and no file. A file is whole when its size and time have stood still for
 ``settle_s``, or, where the sender leaves markers, as soon as the marker is there. What was taken in is told by its
 content (see ``ingest_file``): a process that is killed between taking a file in and archiving it archives it at the
-next start.
+next start. Files that are taken in within a second are put away together, so that what is noted of them is one commit.
 """
 
 import fnmatch
@@ -13,7 +13,7 @@ import logging
 import os
 import queue
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +29,13 @@ from trunkline.spec.sources import FolderSource
 
 __all__ = ["CRASH_POINTS", "Arrivals", "Taken", "watch"]
 
-CRASH_POINTS: Final = ("watch.before_take", "watch.after_take", "watch.before_move", "watch.after_move")
+CRASH_POINTS: Final = (
+    "watch.before_take",
+    "watch.after_take",
+    "watch.before_note",
+    "watch.before_move",
+    "watch.after_move",
+)
 """Points at which a drill kills a process that watches."""
 
 UNFINISHED: Final = (".tmp", ".part", ".partial", ".crdownload", ".filepart", ".swp")
@@ -39,6 +45,7 @@ MARKER: Final = ".done"
 """Suffix of files that say that their namesake is whole: never data, whether or not they are waited for."""
 
 _MOST_AT_ONCE: Final = 500
+_PUT_AWAY_EVERY_S: Final = 1.0
 _logger = logging.getLogger(__name__)
 
 _Stamp = tuple[int, int, int]
@@ -188,7 +195,7 @@ def watch(
     clock: Callable[[], datetime],
     rescan_s: float = 30.0,
     once: bool = False,
-    archiving: Callable[[Path, Path], AbstractContextManager[None]] = lambda _path, _target: nullcontext(),
+    archiving: Callable[[Mapping[Path, Path]], AbstractContextManager[None]] = lambda _moves: nullcontext(),
 ) -> Iterator[Taken]:
     """Take in what is in a folder and what comes.
 
@@ -199,7 +206,7 @@ def watch(
         clock: Gives the current instant, for the day in the archive.
         rescan_s: Longest time between two looks at the folder, in seconds.
         once: End when everything that is there has been taken in, rather than wait for more.
-        archiving: Told where a file lies and where it will lie in the archive; it is moved within what this gives.
+        archiving: Told where files lie and where they will lie in the archive; they are moved within what this gives.
 
     Yields:
         Each file that was handed to ``take``; one that is done was put away by then, where that is wanted.
@@ -211,18 +218,22 @@ def watch(
     if declared.archive is not None and declared.archive.resolve() == declared.path.resolve():
         raise InputError("the archive cannot be the watched folder itself", where=str(declared.archive))
     arrivals = Arrivals(declared)
+    put_away_s = -_PUT_AWAY_EVERY_S
     with _notices(declared.path, recursive=declared.recursive) as notices:
         while not stop.is_set():
             whole = arrivals.whole(monotonic())
             if whole:
                 point("watch.before_take")
+                held: list[Taken] = []
                 for taken in take(whole):
                     point("watch.after_take")
-                    if taken.again:
-                        arrivals.give_again(taken.path)
-                    elif taken.is_done and arrivals.is_as_given(taken.path):  # what came in its place stays
-                        _put_away(taken.path, declared, clock=clock, archiving=archiving)
-                    yield taken
+                    held.append(taken)
+                    if monotonic() - put_away_s >= _PUT_AWAY_EVERY_S:
+                        _put_away(held, arrivals, declared, clock=clock, archiving=archiving)
+                        yield from held
+                        held, put_away_s = [], monotonic()
+                _put_away(held, arrivals, declared, clock=clock, archiving=archiving)
+                yield from held
                 continue
             due = arrivals.due_in(monotonic())
             if once and due is None:
@@ -273,27 +284,50 @@ def _wait(notices: "queue.SimpleQueue[None]", *, stop: Event, seconds: float) ->
 
 
 def _put_away(
-    path: Path,
+    taken: Sequence[Taken],
+    arrivals: Arrivals,
     declared: FolderSource,
     *,
     clock: Callable[[], datetime],
-    archiving: Callable[[Path, Path], AbstractContextManager[None]],
+    archiving: Callable[[Mapping[Path, Path]], AbstractContextManager[None]],
 ) -> None:
-    """Archive or remove a file that was taken in, and its marker; doing it again does no harm."""
-    point("watch.before_move")
-    if declared.afterwards == "archive" and declared.archive is not None:
+    """Archive or remove files that were taken in, and their markers; doing it again does no harm."""
+    for one in taken:
+        if one.again:
+            arrivals.give_again(one.path)
+    done = [one.path for one in taken if one.is_done and not one.again and arrivals.is_as_given(one.path)]
+    moves: dict[Path, Path] = {}
+    if done and declared.afterwards == "archive" and declared.archive is not None:
         day = declared.archive / f"{clock():%Y-%m-%d}"
         day.mkdir(parents=True, exist_ok=True)
+        moves = _targets(done, day)
+        point("watch.before_note")
+    with archiving(moves) if moves else nullcontext():
+        for path in done:
+            if not arrivals.is_as_given(path):  # what came in its place stays
+                continue
+            point("watch.before_move")
+            if path in moves:
+                _move(path, moves[path])
+            elif declared.afterwards == "delete":
+                path.unlink(missing_ok=True)
+            if declared.afterwards != "keep" and declared.done_marker:
+                Path(f"{path}{declared.done_marker}").unlink(missing_ok=True)
+            point("watch.after_move")
+
+
+def _targets(paths: Sequence[Path], day: Path) -> dict[Path, Path]:
+    """Say where files will lie: by their names, and of one name each content by itself."""
+    found: dict[Path, Path] = {}
+    of: dict[Path, Path] = {}
+    for path in paths:
         target = day / path.name
-        if target.exists() and _digest(target) != _digest(path):
+        known = of.get(target, target)
+        if known.exists() and _digest(known) != _digest(path):
             target = day / f"{path.stem}-{_digest(path)[:12]}{path.suffix}"
-        with archiving(path, target):
-            _move(path, target)
-    elif declared.afterwards == "delete":
-        path.unlink(missing_ok=True)
-    if declared.afterwards != "keep" and declared.done_marker:
-        Path(f"{path}{declared.done_marker}").unlink(missing_ok=True)
-    point("watch.after_move")
+        found[path] = target
+        of.setdefault(target, path)
+    return found
 
 
 def _move(path: Path, target: Path) -> None:

@@ -1,12 +1,13 @@
 """Where the files lie that watched folders moved into their archives, so that an erasure finds them.
 
-One SQLite file of the workspace: a row per archived file and table that took of it, written before the file is moved.
+One SQLite file of the workspace: a row per archived file and table that took of it, written before the file is moved,
+of all files that are moved together in one commit.
 A file that is not there may come back with its share, so its row goes only where the archive is there without it: the
 same folder that it was moved into, told by its inode, and no move under way.
 """
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,30 +78,33 @@ class ArchivedFiles:
 
     @contextmanager
     def moving(
-        self, path: Path, target: Path, *, archive: Path, tables: Collection[str], csv: CsvDialect
+        self, moves: Mapping[Path, Path], *, archive: Path, tables: Mapping[Path, Collection[str]], csv: CsvDialect
     ) -> Iterator[None]:
-        """Write down that a file is about to be moved, and keep it from being forgotten until it has been.
+        """Write down that files are about to be moved, and keep them from being forgotten until they have been.
 
         Args:
-            path: Where it lies.
-            target: Where it will lie.
-            archive: The folder for it, which is there.
-            tables: Lake tables that took of it.
-            csv: What is said of its dialect.
+            moves: Where each lies, and where it will lie.
+            archive: The folder for them, which is there.
+            tables: Lake tables that took of each, by where it lies.
+            csv: What is said of their dialect.
 
         Raises:
             BusyError: Another process was looking for files that are gone, all the time.
         """
         with shared(self._moves, what=_MOVES, timeout_s=_PATIENCE_S):
-            self._note(path, target, archive=archive, tables=tables, csv=csv)
+            self._note(moves, archive=archive, tables=tables, csv=csv)
             yield
 
-    def _note(self, path: Path, target: Path, *, archive: Path, tables: Collection[str], csv: CsvDialect) -> None:
-        status = path.stat()
-        said = csv.model_dump_json(exclude_none=True)
-        folder = (str(archive.absolute()), archive.stat().st_ino)
-        known = (status.st_size, status.st_mtime_ns, said, *folder)
-        rows = [(str(target.absolute()), table, *known) for table in sorted(tables)]
+    def _note(
+        self, moves: Mapping[Path, Path], *, archive: Path, tables: Mapping[Path, Collection[str]], csv: CsvDialect
+    ) -> None:
+        known = (csv.model_dump_json(exclude_none=True), str(archive.absolute()), archive.stat().st_ino)
+        rows = []
+        for path, target in moves.items():
+            with suppress(FileNotFoundError):  # it went, and will not be moved
+                status = path.stat()
+                one = (status.st_size, status.st_mtime_ns, *known)
+                rows += [(str(target.absolute()), table, *one) for table in sorted(tables[path])]
         with self._opened() as database:
             database.execute(_TABLE)
             database.executemany("INSERT OR REPLACE INTO archived VALUES (?, ?, ?, ?, ?, ?, ?)", rows)

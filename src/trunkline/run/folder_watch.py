@@ -1,7 +1,7 @@
 """A watched folder of a workspace: each file that arrives becomes a batch of its own run."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,11 +140,14 @@ def watch_folder(
 
     archived = ArchivedFiles(workspace.root)
 
-    def archiving(path: Path, target: Path) -> AbstractContextManager[None]:
-        tables = {f"{one.receipt.usecase}.{one.receipt.dataset}" for one in arrived[path] if one.receipt is not None}
+    def archiving(moves: Mapping[Path, Path]) -> AbstractContextManager[None]:
+        tables = {
+            path: {f"{one.receipt.usecase}.{one.receipt.dataset}" for one in arrived[path] if one.receipt is not None}
+            for path in moves
+        }
         csv = workspace.settings.ingest.with_dialect(declared.csv).csv
         assert declared.archive is not None, "a file is moved into an archive"
-        return archived.moving(path, target, archive=declared.archive, tables=tables, csv=csv)
+        return archived.moving(moves, archive=declared.archive, tables=tables, csv=csv)
 
     digest = hashlib.sha256(str(declared.path.resolve()).encode()).hexdigest()[:_DIGITS]
     lock = workspace.folder("locks") / f"watch-{usecase.name}-{digest}.lock"
