@@ -21,11 +21,20 @@ from tests.damage import damaged
 
 from trunkline.errors import SourceError
 from trunkline.ingest.archives import first_file, is_archive, members
+from trunkline.ingest.beside_data import beside_data
 from trunkline.ingest.files import open_file
 from trunkline.settings.ingest import IngestSettings
 
 LIMITS = IngestSettings()
 FILES = {"day/a.csv": b"call_id\n1\n", "b.csv.gz": gzip.compress(b"call_id\n2\n", mtime=0), "c": b"<measCollecFile/>"}
+BESIDE = {
+    ".hidden.csv": b"hidden file",
+    "__MACOSX/day/._a.csv": b"file of an operating system",
+    "a.csv.md5": b"checksum",
+    "day/README.md": b"readme or licence",
+    "logo.png": b"picture",
+    "_SUCCESS": b"marker",
+}
 fuzzed = settings(
     max_examples=150,
     derandomize=True,
@@ -68,7 +77,7 @@ Unpacked = tuple[dict[str, bytes], dict[str, str], str]
 
 
 def unpacked(path: Path, *, limits: IngestSettings = LIMITS, only: str | None = None) -> Unpacked:
-    """The files by name, the refused ones with their reasons, and what was wrong with the archive."""
+    """The files by name, those that are not given with their reasons, and what was wrong with the archive."""
     found: dict[str, bytes] = {}
     refused: dict[str, str] = {}
     folder = path.parent / "unpacked"
@@ -76,7 +85,7 @@ def unpacked(path: Path, *, limits: IngestSettings = LIMITS, only: str | None = 
     try:
         for member in members(path, folder=folder, limits=limits, only=only):
             if member.path is None:
-                refused[member.name] = str(member.error)
+                refused[member.name] = member.beside or str(member.error)
             else:
                 assert member.path.parent == folder
                 found[member.name] = member.path.read_bytes()
@@ -92,14 +101,54 @@ def unpacked(path: Path, *, limits: IngestSettings = LIMITS, only: str | None = 
 @pytest.mark.parametrize("suffix", [*FORMS, ".zip"])
 def test_each_file_is_given_as_it_is(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"pm{suffix}"
-    beside = {**FILES, ".hidden.csv": b"x", "__MACOSX/day/._a.csv": b"x", "a.csv.md5": b"0", "day/": b""}
-    path.write_bytes(zipped(beside) if suffix == ".zip" else FORMS[suffix](tar(beside)))
+    inside = {**FILES, **BESIDE, "day/": b""}
+    path.write_bytes(zipped(inside) if suffix == ".zip" else FORMS[suffix](tar(inside)))
     assert is_archive(path)
-    assert unpacked(path) == (FILES, {}, "")
+    assert unpacked(path) == (FILES, {name: content.decode() for name, content in BESIDE.items()}, "")
     assert unpacked(path, only="c") == ({"c": FILES["c"]}, {}, "")
+    assert unpacked(path, only="day/README.md") == ({"day/README.md": b"readme or licence"}, {}, "")
     assert "holds no file 'd'" in unpacked(path, only="d")[2]
-    with pytest.raises(SourceError, match=r"no file of rows itself|holds 6 files"):
+    with pytest.raises(SourceError, match=r"no file of rows itself|holds 9 files"):
         open_file(path)
+    path.write_bytes(zipped(BESIDE) if suffix == ".zip" else FORMS[suffix](tar(BESIDE)))
+    assert "holds no data file" in unpacked(path)[2]
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".zip"])
+def test_files_of_other_suffixes_are_data(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"pm{suffix}"
+    data = {"a.dat": b"1", "A2026.1200+0200_N1": b"2", "part.0001": b"3", "a.csv.old": b"5", "x.part": b"6"}
+    path.write_bytes((zipped if suffix == ".zip" else tar)(data))
+    assert unpacked(path) == (data, {}, "")
+
+
+def test_what_surely_holds_no_rows_is_told_by_its_name() -> None:
+    names: dict[str | None, list[str]] = {
+        "hidden file": [".a.csv", "day/._a.csv", "~$book.xlsx", ".git/config"],
+        "unfinished file": ["a.csv.part", "b.tmp"],
+        "marker": ["a.csv.done", "_SUCCESS"],
+        "checksum": ["a.csv.MD5", "SHA256SUMS", "checksums.txt", "sha256sum.txt"],
+        "signature": ["a.csv.gz.asc", "SHA256SUMS.sig"],
+        "readme or licence": ["README", "ReadMe_first.txt", "readme.de.md", "LICENSE.txt", "COPYING", "README.md.gz"],
+        "file of an operating system": ["__MACOSX/day/a.csv", "Thumbs.db", "day/desktop.ini"],
+        "picture": ["logo.PNG", "a.b.jpeg"],
+        "document": ["notes.md", "form.pdf", "form.docx"],
+        None: [
+            "a.dat",
+            "a",
+            "readme.csv",
+            "licences.csv",
+            "changes.txt",
+            "grid.asc",
+            "a.sql",
+            "a.csv.gz",
+            "md5",
+            "x.7z",
+        ],
+    }
+    assert {name: beside_data(name) for some in names.values() for name in some} == {
+        name: kind for kind, some in names.items() for name in some
+    }
 
 
 def test_a_zip_of_one_file_is_that_file(tmp_path: Path) -> None:

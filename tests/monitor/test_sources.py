@@ -58,6 +58,7 @@ def attempt(at: datetime, **more: object) -> SourceAttempt:
         "refused": 0,
         "error": None,
         "said": None,
+        "passed_over": 0,
         "refused_rows": None,
         "refused_read": None,
         "budget": None,

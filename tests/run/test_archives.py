@@ -228,6 +228,69 @@ def test_a_watched_archive_is_put_away_when_all_of_it_is_accounted_for(workspace
     assert rows(workspace) == ["1-0", "2-0", "3-0", "4-0"]
 
 
+BESIDE = {"README.md": "x,y\n1,2\n", "a.csv.sha256": "0  a.csv\n", "b.csv.sha256": "0  b.csv\n"}
+
+
+def test_what_holds_no_rows_in_a_watched_folder_is_told_and_keeps_no_archive(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    packed(inbox / "good.tgz", {"a.csv": calls(1), **BESIDE, "b.csv": calls(2)})
+    packed(inbox / "odd.zip", {"a.csv": calls(3), "odd.dat": "no,of,use\n1,2,3\n", **BESIDE})
+    packed(inbox / "empty.zip", BESIDE)
+    for name, content in {"LICENSE": "do as you like", "plain.dat": calls(4), "a.csv.md5": "0", ".a.csv": "x"}.items():
+        (inbox / name).write_text(content)
+    declared = FolderSource(
+        kind="folder", usecase="calls", dataset="calls", path=inbox, settle_s=0, afterwards="delete"
+    )
+    usecase = workspace.usecase("calls")
+    found = list(watch_folder(workspace, usecase, declared, run_id="r", stop=threading.Event(), once=True))
+    told = {one.path.name: [(some.kind, some.files) for some in one.passed_over] for one in found if one.passed_over}
+    inside = [("readme or licence", 1), ("checksum", 2)]
+    loose = {"LICENSE": [("readme or licence", 1)], "a.csv.md5": [("checksum", 1)]}
+    assert told == {"good.tgz": inside, "odd.zip": inside, "empty.zip": inside, **loose}
+    errors = {one.name.rpartition("/")[2]: one.error.what for one in found if one.error}
+    assert sorted(errors) == ["empty.zip", "odd.zip#odd.dat"]
+    assert sorted(path.name for path in inbox.iterdir()) == [".a.csv", "LICENSE", "a.csv.md5", "empty.zip", "odd.zip"]
+    assert rows(workspace) == ["1-0", "2-0", "3-0", "4-0"]
+    noted = workspace.lake.arrow("platform.attempts").to_pylist()
+    assert {Path(one["source"]).name: one["passed_over"] for one in noted} == {
+        "good.tgz": 3,
+        "odd.zip": 3,
+        "empty.zip": 3,
+        "plain.dat": 0,
+    }
+
+
+def test_what_holds_no_rows_is_told_by_the_command(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "day"
+    folder.mkdir()
+    packed(folder / "a.tgz", {"a.csv": calls(1), **BESIDE})
+    for name, content in {"README.txt": "x", "plain.dat": calls(2), "c.csv": calls(3), "c.csv.part": calls(4)}.items():
+        (folder / name).write_text(content)
+    place = ["--dataset", "calls", "--workspace", str(workspace.root)]
+    assert main(["ingest", "calls", str(folder), *place, "--dry-run", "--json"]) == 0
+    previews = json.loads(capsys.readouterr().out)["sources"]
+    kinds = sorted(one["kind"] for one in previews if one["dataset"] is None)
+    assert kinds == ["checksum"] * 2 + ["readme or licence"] * 2 + ["unfinished file"]
+    assert main(["ingest", "calls", str(folder), *place, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)["ingest"]
+    assert {one["kind"]: (one["files"], one["first"]) for one in document["passed_over"]} == {
+        "readme or licence": (2, "README.txt"),
+        "checksum": (2, "a.tgz#a.csv.sha256"),
+        "unfinished file": (1, "c.csv.part"),
+    }
+    assert rows(workspace) == ["1-0", "2-0", "3-0"]
+    assert main(["ingest", "calls", str(folder), *place]) == 0
+    assert "checksum (2, the first: a.tgz#a.csv.sha256)" in capsys.readouterr().out
+    assert main(["ingest", "calls", str(folder / "README.txt"), *place]) == 2, "whoever names a file means it"
+    assert main(["ingest", "calls", str(folder / "c.csv.part"), *place]) == 0
+    assert rows(workspace)[-1] == "4-0"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("crash_at", ["ingest.after_rows", "landing.after_file:3", "lake.after_commit:2"])
 def test_killed_in_the_middle_and_called_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash_at: str) -> None:

@@ -58,6 +58,7 @@ HELD: dict[str, tuple[str, bytes]] = {
     "white space around a cell": ("a.csv", f"a,b\n1, {WANTED} \n".encode()),
     "another encoding": ("a.csv", f"a,b\n1,{WANTED}\n".encode("utf-16")),
     "packed": ("a.csv.gz", gzip.compress(f"a,b\n1,{WANTED}\n".encode())),
+    "a readme of an archive": ("a.tgz", tar("README.md", f"a,b\n1,{WANTED}\n".encode())),
     "a packed file of an archive": ("a.tgz", tar("deep/a.csv.gz", gzip.compress(f"a,b\n1,{WANTED}\n".encode()))),
     "a line that is no row": ("a.csv", f"a,b\n1,2\n1,x{WANTED}x,3\n".encode()),
     "a header where a row was meant": ("a.csv", f"1,{WANTED}\n1,2\n".encode()),

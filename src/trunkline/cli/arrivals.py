@@ -208,6 +208,8 @@ def _declared(workspace: "Workspace", name: str, *, said: "FolderSource") -> "Fo
 
 def _said(one: "Arrived") -> str:
     name = f"{one.path.name}#{one.member}" if one.member else one.path.name
+    if one.passed_over:
+        return f"{name}: passed over, as they hold no rows by their names: {', '.join(map(str, one.passed_over))}"
     return f"{name}: {_counted(one.receipt) if one.receipt else str(one.error).splitlines()[0]}"
 
 
@@ -225,6 +227,7 @@ def _document(usecase: str, run_id: str, arrived: "list[Arrived]") -> dict[str, 
                 "path": one.name,
                 "receipt": one.receipt.model_dump(mode="json") if one.receipt else None,
                 "error": one.error.what if one.error else None,
+                **({"passed_over": [some.model_dump() for some in one.passed_over]} if one.passed_over else {}),
             }
             for one in arrived
         ],

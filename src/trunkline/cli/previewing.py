@@ -39,7 +39,12 @@ def previewed(
             "would be read",
             ["source", "kind", "dataset", "bytes"],
             [
-                [one.source, one.kind, one.dataset, "not told" if one.size_bytes is None else f"{one.size_bytes:,}"]
+                [
+                    one.source,
+                    one.kind,
+                    one.dataset or "passed over",
+                    "not told" if one.size_bytes is None else f"{one.size_bytes:,}",
+                ]
                 for one in found
             ],
         ),

@@ -37,4 +37,7 @@ class SourceAttempt(Contract):
     )
     refused_read: Integer | None = field("Of the same batch: rows read", minimum=0)
     budget: Number | None = field("Of the same batch: its reject budget", minimum=0, maximum=1)
+    passed_over: Integer | None = field(
+        "Files that surely hold no rows by their names, and were passed over; null where nothing was counted", minimum=0
+    )
     attempted_at: Instant = field("When it ended")

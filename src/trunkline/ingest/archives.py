@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
 from trunkline.errors import SourceError, TrunklineError, UnavailableError
+from trunkline.ingest.beside_data import Beside, beside_data
 from trunkline.ingest.byte_stream import PACKINGS, TAR_PACKINGS, ByteStream, Expanding, Packing
 from trunkline.ingest.raw import told_suffixes
 from trunkline.ingest.tar_stream import BrokenArchiveError, TarStream
@@ -27,7 +28,6 @@ from trunkline.settings.ingest import IngestSettings
 __all__ = ["Member", "archive_of", "first_file", "is_archive", "members", "refuse_archive", "split_member"]
 
 _NESTED: Final = (*TAR_PACKINGS, ".zip", ".7z", ".rar")
-_BESIDE: Final = (".done", ".md5", ".sha1", ".sha256", ".sha512")
 _BLOCK_BYTES: Final = 1 << 20
 _ENCRYPTED: Final = 1
 _LONGEST_NAME: Final = 400
@@ -43,13 +43,15 @@ class Member:
 
     Attributes:
         name: Its path within the archive, as text that can be shown.
-        path: The file, unpacked; to be removed by who asked for it. None where it is refused.
+        path: The file, unpacked; to be removed by who asked for it. None where it is refused or passed over.
         error: Why it is refused.
+        beside: What it is where it surely holds no rows, and is passed over.
     """
 
     name: str
     path: Path | None
     error: SourceError | None = None
+    beside: Beside | None = None
 
 
 def split_member(source: str) -> tuple[str, str | None]:
@@ -107,20 +109,21 @@ def refuse_archive(path: Path) -> None:
 
 
 def members(
-    path: Path, *, folder: Path, limits: IngestSettings, only: str | None = None
+    path: Path, *, folder: Path, limits: IngestSettings, only: str | None = None, passes_over: bool = True
 ) -> Generator[Member, None, None]:
     """Unpack the files of an archive, in its order.
 
-    Hidden files, markers and checksums are passed over.
+    Files that surely hold no rows (:mod:`trunkline.ingest.beside_data`) are passed over, unless one is asked for.
 
     Args:
         path: The archive.
         folder: An empty folder for the files.
         limits: How many files it may hold, and how far it may unpack.
         only: The one that is asked for; None gives all.
+        passes_over: False unpacks what surely holds no rows, too.
 
     Yields:
-        Each file, unpacked or refused.
+        Each file, unpacked, refused or passed over.
 
     Raises:
         SourceError: The archive is damaged, breaks off, holds nothing, or more than it may. What was given before
@@ -129,11 +132,12 @@ def members(
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     read = _tar_members if _is_tar(suffixes) else _zip_members
+    wanted = _Wanted(only, passes_over=passes_over)
     given = 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for member in read(ByteStream(path, _packing(suffixes), limits), folder, only):
-            given += 1
+        for member in read(ByteStream(path, _packing(suffixes), limits), folder, wanted):
+            given += member.beside is None
             _refuse_many(path, given, limits)
             yield member
     except TrunklineError:
@@ -181,7 +185,23 @@ def first_file(path: Path, *, limits: IngestSettings, folder: Path | None = None
     raise error
 
 
-def _tar_members(source: ByteStream, folder: Path, only: str | None) -> Iterator[Member]:
+@dataclass(frozen=True)
+class _Wanted:
+    """Which files of an archive are asked for; the arguments are those of :func:`members`."""
+
+    only: str | None
+    passes_over: bool
+
+    def is_asked(self, name: str) -> bool:
+        return self.only in (None, name)
+
+    def beside(self, name: str) -> Beside | None:
+        """What a file is that is passed over; nothing in an archive is still being written."""
+        found = beside_data(name) if self.passes_over and self.only is None else None
+        return None if found == "unfinished file" else found
+
+
+def _tar_members(source: ByteStream, folder: Path, wanted: _Wanted) -> Iterator[Member]:
     soundness = "whole" if source.packing is None else source.soundness()
     if soundness == "damaged":
         raise SourceError(
@@ -191,12 +211,12 @@ def _tar_members(source: ByteStream, folder: Path, only: str | None) -> Iterator
         )
     with source.stream() as stream:
         forward = TarStream(stream)
-        yield from _files_of_tar(source, forward, folder, only, is_whole=soundness == "whole")
+        yield from _files_of_tar(source, forward, folder, wanted, is_whole=soundness == "whole")
         forward.refuse_rest()
 
 
 def _files_of_tar(
-    source: ByteStream, forward: TarStream, folder: Path, only: str | None, *, is_whole: bool
+    source: ByteStream, forward: TarStream, folder: Path, wanted: _Wanted, *, is_whole: bool
 ) -> Iterator[Member]:
     """Give the files of a tar; where its stream breaks off, each once the header behind it has been read.
 
@@ -216,7 +236,10 @@ def _files_of_tar(
                 if before is not None:
                     yield before
                 name = _shown(info.name)
-                if info.isdir() or _is_left(name) or only not in (None, name):
+                if info.isdir() or not wanted.is_asked(name):
+                    continue
+                if (beside := wanted.beside(name)) is not None:
+                    yield Member(name, None, beside=beside)
                     continue
                 number += 1
                 error = _refusal(source.path, name, "" if info.isreg() and not info.issparse() else _kind(info))
@@ -248,7 +271,7 @@ def _kind(info: tarfile.TarInfo) -> str:
     return "a link" if info.issym() or info.islnk() else "a sparse file" if info.issparse() else "no plain file"
 
 
-def _zip_members(source: ByteStream, folder: Path, only: str | None) -> Iterator[Member]:
+def _zip_members(source: ByteStream, folder: Path, wanted: _Wanted) -> Iterator[Member]:
     if directory_bytes(source.path) > DIRECTORY_BYTES:
         raise SourceError(
             f"the directory of the archive takes more than {DIRECTORY_BYTES >> 20} MiB",
@@ -259,7 +282,10 @@ def _zip_members(source: ByteStream, folder: Path, only: str | None) -> Iterator
         counted = Expanding(source)
         for number, info in enumerate(archive.infolist()):
             name = _shown(info.filename)
-            if info.is_dir() or _is_left(name) or only not in (None, name):
+            if info.is_dir() or not wanted.is_asked(name):
+                continue
+            if (beside := wanted.beside(name)) is not None:
+                yield Member(name, None, beside=beside)
                 continue
             kind = "a link" if stat.S_ISLNK(info.external_attr >> 16) else ""
             kind = "encrypted" if info.flag_bits & _ENCRYPTED else kind
@@ -321,17 +347,6 @@ def _refusal(path: Path, name: str, kind: str) -> SourceError | None:
         f"a file of the archive is {kind}, and is not read",
         where=f"{path}#{name}",
         next_step="unpack the archive where it comes from, and hand over the file itself",
-    )
-
-
-def _is_left(name: str) -> bool:
-    """Whether a member is hidden, a marker or a checksum."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    return (
-        not parts
-        or any(part.startswith(".") and part != ".." for part in parts)
-        or parts[0] == "__MACOSX"
-        or name.lower().endswith(_BESIDE)
     )
 
 

@@ -7,7 +7,7 @@ until somebody sees to it.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from trunkline.errors import SourceError
 from trunkline.ingest.archives import is_archive, members
+from trunkline.ingest.beside_data import Beside
 from trunkline.ingest.landing import Landed
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.settings.ingest import IngestSettings
@@ -39,7 +40,14 @@ class Part:
     so_far_sha256: str | None = None
 
 
-def unpacked(pulled: Pulled, *, landed: Sequence[Landed], folder: Path, limits: IngestSettings) -> Iterator[Part]:
+def unpacked(
+    pulled: Pulled,
+    *,
+    landed: Sequence[Landed],
+    folder: Path,
+    limits: IngestSettings,
+    passed: Callable[[str, Beside], None],
+) -> Iterator[Part]:
     """Give the files of an archive, each as a part of what a source gave; anything else is given as it is.
 
     Args:
@@ -47,6 +55,7 @@ def unpacked(pulled: Pulled, *, landed: Sequence[Landed], folder: Path, limits: 
         landed: The pieces of the source before it.
         folder: A folder on the landing zone's file system, for its files.
         limits: How many files it may hold, and how far it may unpack.
+        passed: Told of each file that is passed over: its name, and what it is.
 
     Yields:
         Parts whose files are moved away before the next one is asked for.
@@ -64,6 +73,9 @@ def unpacked(pulled: Pulled, *, landed: Sequence[Landed], folder: Path, limits: 
     is_whole = True
     try:
         for member in members(pulled.path, folder=folder, limits=limits):
+            if member.beside is not None:
+                passed(f"{pulled.origin}#{member.name}", member.beside)
+                continue
             if member.path is None:
                 is_whole = False
                 continue

@@ -19,6 +19,7 @@ from typing import Final
 from trunkline.errors import RowsRefusedError, SchemaError, SourceError, TrunklineError
 from trunkline.ingest.archives import is_archive
 from trunkline.ingest.batch import Ingested, Target, ingest_file
+from trunkline.ingest.beside_data import Beside
 from trunkline.ingest.files import DEFAULT_LIMITS
 from trunkline.ingest.gone import ingest_end
 from trunkline.ingest.landing import Landed, Landing
@@ -52,6 +53,7 @@ def pull(  # noqa: PLR0913 - what one source needs
     limits: IngestSettings = DEFAULT_LIMITS,
     csv: CsvDialect = _TOLD,
     foreign: Callable[[Path], SchemaError | None] = lambda _: None,
+    passed: Callable[[str, Beside], None] = lambda _name, _beside: None,
 ) -> Iterator[Ingested]:
     """Take in what landed of a source and was not taken in yet, then what is new.
 
@@ -68,6 +70,8 @@ def pull(  # noqa: PLR0913 - what one source needs
         csv: What the source says of the dialect of its files.
         foreign: Looks at each piece before it is taken in, and gives the error of one whose rows are surely not the
             target's. Such a piece is passed over, and told after all others were taken in.
+        passed: Told of each file of an archive that is passed over, as it surely holds no rows: its name, and what it
+            is.
 
     Yields:
         One receipt per piece; also of a piece of which every row was refused.
@@ -93,7 +97,9 @@ def pull(  # noqa: PLR0913 - what one source needs
                 if not pulled.path.exists():
                     raise SourceError("the source gave no file", where=f"source {source.name!r}")
                 before = landing.pieces(source.name) if is_archive(pulled.path) else ()
-                for part in unpacked(pulled, landed=before, folder=folder / "unpacked", limits=intake.limits):
+                for part in unpacked(
+                    pulled, landed=before, folder=folder / "unpacked", limits=intake.limits, passed=passed
+                ):
                     point("pull.before_piece")
                     piece = landing.land(
                         source.name,

@@ -24,6 +24,7 @@ from typing import Final
 
 from trunkline.errors import InputError, SourceError, TrunklineError
 from trunkline.files import replacing
+from trunkline.ingest.beside_data import beside_data
 from trunkline.settings.drills import point
 from trunkline.spec.sources import FolderSource
 
@@ -37,12 +38,6 @@ CRASH_POINTS: Final = (
     "watch.after_move",
 )
 """Points at which a drill kills a process that watches."""
-
-UNFINISHED: Final = (".tmp", ".part", ".partial", ".crdownload", ".filepart", ".swp")
-"""Suffixes of files that somebody is still writing."""
-
-MARKER: Final = ".done"
-"""Suffix of files that say that their namesake is whole: never data, whether or not they are waited for."""
 
 _MOST_AT_ONCE: Final = 500
 _PUT_AWAY_EVERY_S: Final = 1.0
@@ -178,12 +173,9 @@ class Arrivals:
 
     def _is_left(self, name: str) -> bool:
         """Whether a name says that the file is hidden, unfinished or a marker."""
-        lower = name.lower()
         marker = self._declared.done_marker
-        return (
-            name.startswith((".", "~"))
-            or lower.endswith((*UNFINISHED, MARKER))
-            or (bool(marker) and name.endswith(marker))
+        return beside_data(name) in ("hidden file", "unfinished file", "marker") or (
+            bool(marker) and name.endswith(marker)
         )
 
 

@@ -10,6 +10,7 @@ and since when a source has been declared. A call that is killed leaves no note;
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,6 +65,7 @@ class Attempts:
         self._run_id = run_id
         self._tallies: dict[tuple[str | None, str], _Tally] = {}
         self._busy: set[str] = set()
+        self._passed_over: Counter[str] = Counter()
 
     def add(self, outcome: "Outcome") -> None:
         """Count what became of a file or piece; one that somebody else is taking in counts for nothing."""
@@ -77,6 +79,9 @@ class Attempts:
             source = handed.origin or str(handed.path or handed.name)
         piece = f"{handed.name}/" if handed.path is None else None
         name = source_of(self._usecase.name, dataset or "", source=source, piece=piece, declared=self._declared).source
+        if outcome.beside is not None:  # by itself it makes no source
+            self._passed_over[name] += 1
+            return
         tally = self._tallies.setdefault((dataset, name), _Tally())
         if outcome.ingested is not None:
             tally.taken += 1
@@ -138,10 +143,12 @@ class Attempts:
                 refused_rows=tally.over and tally.over.broken,
                 refused_read=tally.over and tally.over.read,
                 budget=tally.over and tally.over.budget,
+                passed_over=self._passed_over.pop(source, 0),
             )
             for (dataset, source), tally in self._tallies.items()
         ]
         self._tallies.clear()
+        self._passed_over.clear()
         _write(lake, rows)
 
 
@@ -197,6 +204,7 @@ def _row(key: SourceKey, *, run_id: str, at: datetime, outcome: str, **counted: 
         "refused_rows": None,
         "refused_read": None,
         "budget": None,
+        "passed_over": None,
         **counted,
         "attempted_at": at,
     }

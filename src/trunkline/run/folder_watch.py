@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.contracts.records import Receipt
 from trunkline.errors import BusyError, InputError, TrunklineError
 from trunkline.ingest.archives import is_archive
+from trunkline.ingest.beside_data import beside_data
 from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.watching import Taken, watch
 from trunkline.lake.locks import held
@@ -19,6 +20,7 @@ from trunkline.run.archived import ArchivedFiles
 from trunkline.run.attempts import Attempts
 from trunkline.run.declared import missing_folder
 from trunkline.run.notifying import announce
+from trunkline.run.outcomes import Outcome, PassedOver, passed_over
 from trunkline.run.resolving import Handed, file_dataset
 from trunkline.run.source_health import look_after_sources
 from trunkline.run.taking import take
@@ -44,6 +46,7 @@ class Arrived:
         path: The file as it was found.
         receipt: Of its batch; None where nothing was taken in.
         error: What was wrong with it.
+        passed_over: Files of an archive that surely hold no rows, counted; or the file itself, which stays.
         member: Which file of an archive; empty for any other, and for what is wrong with the archive itself.
     """
 
@@ -51,6 +54,7 @@ class Arrived:
     receipt: Receipt | None
     error: TrunklineError | None
     member: str = ""
+    passed_over: tuple[PassedOver, ...] = ()
 
     @property
     def name(self) -> str:
@@ -107,6 +111,7 @@ def watch_folder(
                 dataset,
                 declared.columns,
                 csv=declared.csv,
+                beside=beside_data(path.name),
             )
             for path in paths
         ]
@@ -119,9 +124,8 @@ def watch_folder(
             for outcome in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):
                 assert outcome.handed.path is not None, "a folder has nothing but files"
                 path = left[outcome.handed.path]
-                receipt = None if outcome.ingested is None else outcome.ingested.receipt
-                arrived.setdefault(path, []).append(Arrived(path, receipt, outcome.error, outcome.member))
-                events.took(receipt, outcome.error)
+                _add(arrived.setdefault(path, []), path, outcome)
+                events.took(outcome.ingested.receipt if outcome.ingested else None, outcome.error)
                 if path not in archives:
                     del left[outcome.handed.path]
                     yield _taken(path, arrived[path])
@@ -162,12 +166,23 @@ def watch_folder(
         look_after(at_once=True)
 
 
+def _add(arrived: list[Arrived], path: Path, outcome: Outcome) -> None:
+    """Add what became of a file, or of one of an archive; those that were passed over are one entry, the first."""
+    if outcome.beside is None:
+        receipt = None if outcome.ingested is None else outcome.ingested.receipt
+        arrived.append(Arrived(path, receipt, outcome.error, outcome.member))
+        return
+    before = arrived[0].passed_over if arrived else ()
+    arrived[: bool(before)] = [Arrived(path, None, None, passed_over=passed_over(before, outcome))]
+
+
 def _taken(path: Path, arrived: Sequence[Arrived]) -> Taken:
-    """Say of a file what became of it: an archive is done when each of its files is accounted for."""
-    left = [one.error for one in arrived if one.receipt is None]
+    """Say of a file what became of it: an archive is done when each of its files is accounted for or passed over."""
+    left = [one.error for one in arrived if one.receipt is None and one.error is not None]
     errors = left or [one.error for one in arrived if one.error is not None]
     is_busy = any(isinstance(error, BusyError) for error in errors)
-    return Taken(path, is_done=not left, error=errors[0] if errors else None, again=is_busy)
+    is_taken = any(one.receipt is not None for one in arrived)
+    return Taken(path, is_done=is_taken and not left, error=errors[0] if errors else None, again=is_busy)
 
 
 def _gone(workspace: "Workspace", usecase: "UseCase", declared: FolderSource, *, run_id: str) -> InputError:

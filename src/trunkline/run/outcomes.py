@@ -1,13 +1,16 @@
-"""What becomes of a file, or of a piece of a pulled source, that was handed over."""
+"""What becomes of a file, or of a piece of a pulled source, that was handed over; and what was passed over, counted."""
 
 from dataclasses import dataclass
+
+from pydantic import BaseModel
 
 from trunkline.errors import TrunklineError
 from trunkline.ingest import Ingested
 from trunkline.ingest.archives import archive_of
+from trunkline.ingest.beside_data import Beside
 from trunkline.run.resolving import Handed
 
-__all__ = ["Outcome"]
+__all__ = ["Outcome", "PassedOver", "passed_over"]
 
 
 @dataclass(frozen=True)
@@ -19,12 +22,14 @@ class Outcome:
         ingested: The receipt; None where nothing was written.
         error: What was wrong; a batch of which every row was refused has both.
         member: Which file of an archive it was; empty for any other, and for what is wrong with the archive itself.
+        beside: What it is where it surely holds no rows and was passed over; there is neither receipt nor error.
     """
 
     handed: Handed
     ingested: Ingested | None
     error: TrunklineError | None
     member: str = ""
+    beside: Beside | None = None
 
     @property
     def source(self) -> str:
@@ -36,3 +41,38 @@ class Outcome:
         if self.member:
             return f"{archive_of(self.handed.path)[0]}#{self.member}"
         return self.handed.origin or str(self.handed.path)
+
+
+class PassedOver(BaseModel, frozen=True):
+    """Files that surely hold no rows.
+
+    Attributes:
+        kind: What they are.
+        files: How many.
+        first: The name of the first one.
+    """
+
+    kind: Beside
+    files: int
+    first: str
+
+    def __str__(self) -> str:
+        """In words.
+
+        >>> str(PassedOver(kind="checksum", files=2, first="pm.tgz#a.csv.md5"))
+        'checksum (2, the first: pm.tgz#a.csv.md5)'
+        """
+        several = f"{self.files}, the first: " if self.files > 1 else ""
+        return f"{self.kind} ({several}{self.first})"
+
+
+def passed_over(before: tuple[PassedOver, ...], outcome: Outcome) -> tuple[PassedOver, ...]:
+    """Count a file that was passed over to those before it; one entry for each kind."""
+    if outcome.beside is None:
+        return before
+    counted = {one.kind: one for one in before}
+    known = counted.get(outcome.beside)
+    name = outcome.member if outcome.handed.path is None else outcome.handed.name
+    first = name if known is None else known.first
+    counted[outcome.beside] = PassedOver(kind=outcome.beside, files=1 + (known.files if known else 0), first=first)
+    return tuple(counted.values())

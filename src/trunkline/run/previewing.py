@@ -32,14 +32,14 @@ class Preview(BaseModel, frozen=True):
 
     Attributes:
         source: The file's path, or the source's name.
-        kind: ``file``, or the kind of the declaration.
-        dataset: Where its rows would go.
+        kind: ``file``, or the kind of the declaration; for a file that is passed over what it is, e.g. ``checksum``.
+        dataset: Where its rows would go; None for a file that is passed over.
         size_bytes: What would be read, bytes; None where nobody tells.
     """
 
     source: str
     kind: str
-    dataset: str
+    dataset: str | None
     size_bytes: int | None
 
 
@@ -74,23 +74,25 @@ def preview(
             folder = stack.enter_context(scratch_folder(workspace.folder("tmp"), purpose="preview"))
         for number, one in enumerate(resolved):
             for part in _parts(found, one, folder=folder / str(number), limits=workspace.settings.ingest):
-                if part.handed.path is None:
+                if isinstance(part, Outcome):
+                    name = part.handed.name
+                    told.append(Preview(source=name, kind=str(part.beside), dataset=None, size_bytes=None))
+                elif part.handed.path is None:
                     told.append(_of_source(workspace, found, part.handed))
                 else:
                     told.append(_of_file(workspace, found, part))
     order = referenced_first(found.datasets)
-    return tuple(sorted(told, key=lambda one: order.index(one.dataset)))
+    return tuple(sorted(told, key=lambda one: len(order) if one.dataset is None else order.index(one.dataset)))
 
 
-def _parts(usecase: "UseCase", one: Handed, *, folder: Path, limits: IngestSettings) -> Iterator[Part]:
-    """The files that are read of a source; a recording is not taken apart."""
-    dataset = recording_of(usecase, one, limits=one.limits(limits))
+def _parts(usecase: "UseCase", one: Handed, *, folder: Path, limits: IngestSettings) -> Iterator[Part | Outcome]:
+    """The files that are read of a source, and those that are passed over; a recording is not taken apart."""
+    dataset = None if one.beside is not None else recording_of(usecase, one, limits=one.limits(limits))
     if dataset is not None:
         yield Part(replace(one, dataset=dataset))
         return
     for part in parts_of(usecase, [one], folder=folder, limits=limits):
-        if isinstance(part, Outcome):
-            assert part.error is not None, "it could not be unpacked"
+        if isinstance(part, Outcome) and part.error is not None:
             raise part.error
         yield part
 

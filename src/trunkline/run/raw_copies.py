@@ -173,7 +173,7 @@ def is_in_file(path: Path, sought: Sought, *, limits: IngestSettings, folder: Pa
 def _is_in_archive(path: Path, sought: Sought, limits: IngestSettings, folder: Path) -> bool | None:
     is_clear = True
     try:
-        with closing(members(path, folder=folder, limits=limits)) as found:
+        with closing(members(path, folder=folder, limits=limits, passes_over=False)) as found:
             for member in found:
                 if member.path is None:
                     is_clear = False

@@ -7,7 +7,7 @@ looked up under ``[sources]`` of the settings.
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import has_magic
 from pathlib import Path
@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from trunkline.errors import InputError, SourceError, UnknownNameError
 from trunkline.ingest import FILE_SUFFIXES
 from trunkline.ingest.archives import archive_of
+from trunkline.ingest.beside_data import Beside, beside_data
 from trunkline.ingest.files import split_sheet
 from trunkline.ingest.sources import declared_from_url
 from trunkline.ingest.watching import Arrivals
@@ -51,6 +52,7 @@ class Handed:
         mapping: Source column to field name.
         origin: What the file was unpacked from, as receipts name it; None for one that was handed over as it is.
         csv: What its declaration says of the dialect of CSV files.
+        beside: What it is where it surely holds no rows and nobody named it: it is passed over, and told.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Handed:
     mapping: Mapping[str, str] = field(default_factory=dict)
     origin: str | None = None
     csv: CsvDialect = field(default_factory=CsvDialect)
+    beside: Beside | None = None
 
     def limits(self, general: IngestSettings) -> IngestSettings:
         """Give the limits under which it is read: those of the settings, with its own dialect."""
@@ -67,30 +70,34 @@ class Handed:
 
 
 def source_files(sources: Sequence[str]) -> tuple[Path, ...]:
-    """List the files behind paths: a file is itself, a folder its files of known forms, sorted by name.
+    """List the files behind paths: a file is itself; a folder its files, sorted by name, but those that hold no rows.
 
     Raises:
         SourceError: A source does not exist, or a folder or glob holds no such file.
     """
-    files: list[Path] = []
-    for source in sources:
-        path = Path(source.removeprefix("file://"))
-        if path.is_dir():
-            inside = sorted(found for found in path.iterdir() if _is_data_file(found))
-            if not inside:
-                raise SourceError("the folder holds no data file", where=str(path), allowed=FILE_SUFFIXES)
-            files += inside
-        elif split_sheet(path)[0].exists() or archive_of(path)[0].exists():
-            files.append(path)
-        elif has_magic(source):
-            matching = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-            inside = sorted(found for found in matching if _is_data_file(found))
-            if not inside:
-                raise SourceError("no data file matches", where=source, allowed=FILE_SUFFIXES)
-            files += inside
-        else:
-            raise SourceError("the file does not exist", where=source, next_step="check the path")
-    return tuple(files)
+    return tuple(path for source in sources for path, beside in _found(source) if beside is None)
+
+
+def _found(source: str) -> list[tuple[Path, Beside | None]]:
+    """List the files behind a path, each with what it is where it surely holds no rows and was not named itself."""
+    path = Path(source.removeprefix("file://"))
+    if path.is_dir():
+        return _of_many(path.iterdir(), "the folder holds no data file", where=str(path))
+    if split_sheet(path)[0].exists() or archive_of(path)[0].exists():
+        return [(path, None)]
+    if has_magic(source):
+        matching = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        return _of_many(matching, "no data file matches", where=source)
+    raise SourceError("the file does not exist", where=source, next_step="check the path")
+
+
+def _of_many(paths: Iterable[Path], what: str, *, where: str) -> list[tuple[Path, Beside | None]]:
+    """Leave hidden files out, and refuse what has no other but such as hold no rows."""
+    told = [(path, beside_data(path.name)) for path in sorted(paths) if path.is_file()]
+    found: list[tuple[Path, Beside | None]] = [one for one in told if one[1] != "hidden file"]
+    if all(beside is not None for _, beside in found):
+        raise SourceError(what, where=where, allowed=FILE_SUFFIXES)
+    return found
 
 
 def recorded(source: str) -> str:
@@ -153,11 +160,13 @@ def resolve(
             name = f"url-{hashlib.sha256(_public(text).encode()).hexdigest()[:_NAME_DIGITS]}"
         if declared is None:
             try:
-                files = source_files((text,))
+                files = _found(text)
             except SourceError as error:
                 raise _with_names(error, workspace, text) from None
             target = file_dataset(usecase, dataset)
-            found += [Handed(path.name, path.absolute(), None, target, mapping) for path in files]
+            found += [
+                Handed(path.name, path.absolute(), None, target, mapping, beside=beside) for path, beside in files
+            ]
             continue
         if text in workspace.settings.sources:
             refuse_misdeclared(workspace, text, declared)
@@ -178,12 +187,11 @@ def resolve(
             if not declared.path.exists():
                 raise missing_folder(workspace, declared)
             target = file_dataset(usecase, told)
-            below = tuple(Arrivals(declared).present()) if declared.recursive else ()
-            files = below or source_files((str(declared.path),))
+            below = [(path, beside_data(path.name)) for path in Arrivals(declared).present()] * declared.recursive
             columns = {**declared.columns, **mapping}
-            for path in files:
-                name = path.relative_to(declared.path).as_posix() if below else path.name
-                found.append(Handed(name, path.absolute(), None, target, columns, csv=declared.csv))
+            for path, beside in below or _found(str(declared.path)):
+                name = path.relative_to(declared.path).as_posix()
+                found.append(Handed(name, path.absolute(), None, target, columns, csv=declared.csv, beside=beside))
         else:
             of_files = isinstance(declared, ObjectSource)
             target = file_dataset(usecase, told) if of_files else dataset_of(usecase, told)
@@ -211,10 +219,6 @@ def file_dataset(usecase: "UseCase", dataset: str | None) -> str | None:
         UnknownNameError: There is no such dataset.
     """
     return None if dataset is None and len(usecase.datasets) > 1 else dataset_of(usecase, dataset)
-
-
-def _is_data_file(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and any(suffix in FILE_SUFFIXES for suffix in path.suffixes)
 
 
 def _with_names(error: SourceError, workspace: "Workspace", text: str) -> SourceError:

@@ -60,8 +60,8 @@ def take(
         keep_files: Whether files leave a copy in the landing zone; None does as the settings say.
 
     Yields:
-        One outcome per file and per piece of a pulled source, as soon as its receipt is written; and one with the error
-        of a pulled source that did not give all.
+        One outcome per file and per piece of a pulled source, as soon as its receipt is written; one with the error
+        of a pulled source that did not give all; and one per file that is passed over.
 
     Raises:
         UnavailableError: The lake or the landing zone did not take what was read.
@@ -90,7 +90,8 @@ def _unpacked(
 ) -> Iterator[Outcome]:
     """Take sources in, recordings and archives by the files that are in them."""
     if all(is_whole(usecase, one) for one in handed):
-        yield from taken(handed)
+        yield from (Outcome(one, None, None, beside=one.beside) for one in handed if one.beside is not None)
+        yield from taken([one for one in handed if one.beside is None])
         return
 
     def told(parts: Iterator[Part | Outcome]) -> Iterator[Part | Outcome]:
@@ -207,6 +208,7 @@ def _pulled(
         fitting_dataset(usecase, header, mapping=one.mapping, where=str(path))
         return None
 
+    passed: list[Outcome] = []
     try:
         _refuse_keyless_steps(one, target)
         for taken in pull(
@@ -221,10 +223,12 @@ def _pulled(
             limits=workspace.settings.ingest,
             csv=one.csv,
             foreign=foreign,
+            passed=lambda name, beside: passed.append(Outcome(one, None, None, member=name, beside=beside)),
         ):
             yield Outcome(replace(one, dataset=target.dataset), taken, None)
     except TrunklineError as error:
         yield Outcome(one, None, error)
+    yield from passed
 
 
 def _refuse_keyless_steps(one: Handed, target: Target) -> None:

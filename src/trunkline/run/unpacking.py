@@ -43,7 +43,7 @@ class Part:
 
 def is_whole(usecase: "UseCase", one: Handed) -> bool:
     """Say whether a source is surely taken in as it is, so that nothing of it needs room to be unpacked."""
-    if one.path is None:
+    if one.path is None or one.beside is not None:
         return True
     archive, member = archive_of(one.path)
     return not usecase.recordings and member is None and not is_archive(archive)
@@ -61,7 +61,7 @@ def parts_of(
         limits: How large files and archives may be.
 
     Yields:
-        A file, or the error of one that cannot be unpacked.
+        A file, the error of one that cannot be unpacked, or what is passed over.
 
     Raises:
         UnavailableError: The disk did not take a file.
@@ -71,6 +71,9 @@ def parts_of(
 
 
 def _parts(usecase: "UseCase", one: Handed, *, folder: Path, limits: IngestSettings) -> Iterator[Part | Outcome]:
+    if one.beside is not None:
+        yield Outcome(one, None, None, beside=one.beside)
+        return
     try:
         rows = recording_rows(usecase, one, folder=folder, limits=limits)
         if rows is not one:
@@ -83,7 +86,7 @@ def _parts(usecase: "UseCase", one: Handed, *, folder: Path, limits: IngestSetti
         for number, member in enumerate(members(archive, folder=folder, limits=limits, only=only)):
             whole = replace(one, name=f"{one.name}#{member.name}" if only is None else one.name)
             if member.path is None:
-                yield Outcome(whole, None, member.error, member=member.name)
+                yield Outcome(whole, None, member.error, member=member.name, beside=member.beside)
                 continue
             inside = replace(whole, path=member.path, origin=f"{archive}#{member.name}")
             try:

@@ -40,6 +40,7 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
             "known": parts["ingest"]["known"],
             "known_files": parts["ingest"].get("known_files", 0),
             "unreachable": parts["ingest"].get("unreachable", []),
+            "passed_over": parts["ingest"].get("passed_over", []),
             "simulated": parts["ingest"].get("simulated", False),
         }
         document["receipts"] = receipts
@@ -154,6 +155,7 @@ def _show_ingest(document: dict[str, object]) -> None:
         print("         simulated: nobody handed rows over, and nothing here is about real customers")
     if taken["unreachable"]:
         print(f"         out of reach: {', '.join(taken['unreachable'])}; the run goes on with what the lake has")
+    _show_passed_over(taken["passed_over"])
     _show_receipts(document)
     _show_refused(document)
     derived = document.get("derived")
@@ -229,6 +231,14 @@ def show_metrics(title: str, document: dict[str, object]) -> None:
             ["metric", "value", "low", "high"],
             [[name, found["value"], found["low"], found["high"]] for name, found in metrics.items()],
         )
+
+
+def _show_passed_over(found: list[dict[str, object]]) -> None:
+    if found:
+        from trunkline.run.outcomes import PassedOver
+
+        said = ", ".join(str(PassedOver.model_validate(one)) for one in found)
+        print(f"         passed over, as they hold no rows by their names: {said}")
 
 
 def _show_receipts(document: dict[str, object]) -> None:

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from trunkline.contracts.records import Receipt
+from trunkline.run.outcomes import PassedOver
 
 __all__ = ["IngestDocument", "RegisterDocument", "RolloutDocument"]
 
@@ -22,6 +23,7 @@ class IngestDocument(_Document):
         derived: One per derived table that was refreshed.
         simulated: Whether the rows come from the simulator.
         best_score: The best score possible on simulated rows.
+        passed_over: Files that surely hold no rows and that nobody named, by what they are.
         unreachable: Declared sources that could not be reached, where the run goes on with what the lake has.
     """
 
@@ -33,6 +35,7 @@ class IngestDocument(_Document):
     simulated: bool = False
     best_score: float | None = None
     unreachable: tuple[str, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
     @property
     def totals(self) -> dict[str, int]:

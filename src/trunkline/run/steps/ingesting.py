@@ -4,7 +4,7 @@ from trunkline.contracts.records import Receipt
 from trunkline.errors import InputError, UnknownNameError, WorldError
 from trunkline.ingest.derived import refresh_tables
 from trunkline.run.declared import declared_names
-from trunkline.run.outcomes import Outcome
+from trunkline.run.outcomes import Outcome, PassedOver, passed_over
 from trunkline.run.resolving import Handed, resolve
 from trunkline.run.source_health import look_after_sources
 from trunkline.run.steps.context import StepContext
@@ -58,10 +58,12 @@ def ingest(context: StepContext) -> IngestDocument:
     known: list[str] = []
     known_files = 0
     refused: list[Outcome] = []
+    passed: tuple[PassedOver, ...] = ()
     keep_files = False if simulated else None
     for outcome in take(
         workspace, usecase, handed, run_id=context.run_id, progress=context.progress, keep_files=keep_files
     ):
+        passed = passed_over(passed, outcome)
         if outcome.error is not None:
             refused.append(outcome)
         if outcome.ingested is not None:
@@ -85,6 +87,7 @@ def ingest(context: StepContext) -> IngestDocument:
         simulated=simulated,
         best_score=best_score,
         unreachable=tuple(outcome.handed.name for outcome in refused) if goes_on else (),
+        passed_over=passed,
     )
     if refused and not goes_on:
         raise SourcesRefusedError(refused, document=document)
