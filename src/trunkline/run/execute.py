@@ -13,8 +13,6 @@ from typing import Final
 from pydantic import BaseModel
 
 from trunkline.errors import GateRefusedError, InputError, UnknownNameError
-from trunkline.ingest.archives import split_member
-from trunkline.ingest.files import content_sha256
 from trunkline.plan import Plan, StepName, plan_of
 from trunkline.run import predicting, publishing, steps, watching, writing
 from trunkline.run.code import code_version
@@ -23,6 +21,7 @@ from trunkline.run.records import PastRun, Recorder, latest_run_id, past_run, re
 from trunkline.run.resolving import recorded, resolve
 from trunkline.run.run_log import run_log
 from trunkline.run.steps import IngestDocument, SourcesRefusedError, StepContext
+from trunkline.run.steps.handed import refuse_other_files
 from trunkline.run.workspace import Workspace
 from trunkline.settings.drills import point
 from trunkline.tasks import Progress
@@ -259,23 +258,10 @@ def _go_on(context: StepContext, past: PastRun, *, only: StepName | None) -> Non
     stored = context.document("ingest")
     if stored is None:
         return
-    receipts = IngestDocument.model_validate_json(stored).receipts
-    taken = {receipt.content_sha256 for receipt in receipts}
-    archives = {archive for archive, member in (split_member(receipt.source) for receipt in receipts) if member}
     handed = resolve(
         context.workspace, context.usecase, context.sources, dataset=context.dataset, mapping=context.mapping
     )
-    other = [
-        one.path
-        for one in handed
-        if one.path is not None and str(one.path) not in archives and content_sha256(one.path) not in taken
-    ]
-    if other:
-        raise InputError(
-            f"run {past.run_id!r} has taken in other files",
-            where=", ".join(map(str, other)),
-            next_step="leave --run-id out to start a new run with them",
-        )
+    refuse_other_files(IngestDocument.model_validate_json(stored), handed, run_id=past.run_id)
 
 
 def _listed(value: object) -> list[object]:

@@ -23,6 +23,8 @@ class IngestDocument(_Document):
         derived: One per derived table that was refreshed.
         simulated: Whether the rows come from the simulator.
         best_score: The best score possible on simulated rows.
+        handed: SHA-256 of each file that was handed over, see :func:`trunkline.run.steps.handed.handed_sha256`; None in
+            documents of versions that kept none.
         passed_over: Files that surely hold no rows and that nobody named, by what they are.
         unreachable: Declared sources that could not be reached, where the run goes on with what the lake has.
     """
@@ -35,6 +37,7 @@ class IngestDocument(_Document):
     simulated: bool = False
     best_score: float | None = None
     unreachable: tuple[str, ...] = ()
+    handed: tuple[str, ...] | None = None
     passed_over: tuple[PassedOver, ...] = ()
 
     @property

@@ -9,6 +9,7 @@ from trunkline.run.resolving import Handed, resolve
 from trunkline.run.source_health import look_after_sources
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
+from trunkline.run.steps.handed import handed_sha256
 from trunkline.run.steps.refused import SourcesRefusedError
 from trunkline.run.steps.simulated import SIMULATED, has_real_rows
 from trunkline.run.steps.sources import simulate_files
@@ -42,8 +43,9 @@ def ingest(context: StepContext) -> IngestDocument:
     whole = usecase.task is not None and usecase.task.reads_history
     looked_at = usecase.datasets if whole or context.only == "ingest" else (dataset,)
     if not handed and any(has_real_rows(workspace, usecase, one) for one in looked_at):
-        return IngestDocument(receipts=(), known=(), batches=(), derived=_refreshed(context))
+        return IngestDocument(receipts=(), known=(), batches=(), derived=_refreshed(context), handed=())
     simulated = not handed
+    ids = handed_sha256(handed)
     if simulated:
         if usecase.simulate is None:
             raise InputError(
@@ -87,6 +89,7 @@ def ingest(context: StepContext) -> IngestDocument:
         simulated=simulated,
         best_score=best_score,
         unreachable=tuple(outcome.handed.name for outcome in refused) if goes_on else (),
+        handed=ids,
         passed_over=passed,
     )
     if refused and not goes_on:
