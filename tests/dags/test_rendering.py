@@ -290,6 +290,48 @@ def test_settings_reach_every_task(rendered: Rendered) -> None:
     assert all(pipeline["leaves"].startswith("north_churn.") for pipeline in churn["pipelines"])
 
 
+KEPT: dict[str, Any] = {
+    "scheduler": {"maintain": {"cron": "30 3 * * 5-7", "zone": "Europe/Rome"}},
+    "dags": {"prefix": "north_", "longest_of": {"maintain": "PT4H"}},
+}
+
+
+def test_maintenance_is_a_dag_of_the_workspace_in_a_file_of_all_use_cases(rendered: Rendered) -> None:
+    *usecases, workspace = plan_in(rendered(**KEPT))["usecases"]
+    assert {"churn", "towers"} <= {one["name"] for one in usecases}
+    assert (workspace["name"], workspace["schedule"], workspace["pipelines"]) == ("platform", None, [])
+    (kept,) = workspace["timed"]
+    assert (kept["dag_id"], kept["leaves"]) == ("north_platform_maintain", "")
+    assert kept["schedule"] == {"cron": "30 3 * * 0,5,6", "zone": "Europe/Rome"}
+    (task,) = kept["tasks"]
+    assert (task["arguments"], task["takes_run_id"], task["longest_s"]) == (["maintain"], False, 4 * 3600)
+    assert [one["name"] for one in plan_in(rendered("churn", **KEPT))["usecases"]] == ["churn"]
+    assert plan_in(rendered())["usecases"][-1]["name"] != "platform", "it has no schedule"
+
+
+def test_the_command_says_that_a_file_of_some_use_cases_leaves_maintenance_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trunkline.toml").write_text('[scheduler]\nmaintain = { cron = "30 3 * * *" }\n')
+    assert main(["dags", "churn", "--out", "dags.py", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "left out 'maintain'" in said.err
+    assert json.loads(said.out)["left_out"] == ["maintain"]
+    assert main(["dags", "--out", "dags.py", "--json"]) == 0
+    said = capsys.readouterr()
+    assert ("left out" in said.err, json.loads(said.out)["left_out"]) == (False, [])
+    assert "platform_maintain" in (tmp_path / "dags.py").read_text(encoding="utf-8")
+
+
+def test_a_failed_maintenance_is_an_alert_of_the_platform(tmp_path: Path) -> None:
+    told = ("dags", "failed", "platform", "--run-id", "r1", "--dag", "platform_maintain", "--dag-run", "scheduled__1")
+    code, said = trunkline(*told, "--task", "keep.maintain", "--workspace", tmp_path / "w", "--json")
+    assert code == 0
+    alert = json.loads(said)
+    assert (alert["usecase"], alert["title"]) == ("platform", "the pipeline platform_maintain failed")
+
+
 def test_a_longest_time_of_a_step_that_does_not_exist_is_refused(rendered: Rendered) -> None:
     with pytest.raises(InputError, match="there is no step 'fly'"):
         rendered("churn", dags={"longest_of": {"fly": "PT1H"}})

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -170,6 +171,28 @@ def test_a_source_is_pulled_by_its_own_schedule_and_the_plan_follows_where_it_ha
         assert dags[f"{usecase}_sources"]["tasks"] == {"watch.check": [], "alert": ["watch.check"]}
         assert dags[f"{usecase}_sources"]["outlets"] == []
     assert {(dag["at_once"], dag["catchup"]) for dag in dags.values()} == {(1, False)}
+
+
+def test_maintenance_runs_by_its_own_schedule(
+    rendered: Callable[..., str], fresh_home: Callable[[Path], Path], ask_airflow: Asked, tmp_path: Path
+) -> None:
+    home = fresh_home(tmp_path / "airflow")
+    file = home / "dags" / "trunkline_dags.py"
+    scheduler = {"maintain": {"cron": "30 3 * * *", "zone": "Europe/Rome"}}
+    dags = {"command": [sys.executable, "-m", "trunkline"], "deadline": "PT2H"}
+    file.write_text(rendered(scheduler=scheduler, dags=dags), encoding="utf-8")
+    found = ask_airflow(_BAG, file, home=tmp_path)
+    assert found["errors"] == {}
+    assert found["dags"]["platform_maintain"] == {
+        "tasks": {"keep.maintain": [], "alert": ["keep.maintain"]},
+        "outlets": [],
+        "timetable": "CronTriggerTimetable",
+        "triggers": [],
+        "at_once": 1,
+        "catchup": False,
+    }
+    ended = ask_airflow(_TEST, file, "platform_maintain", home=home)["platform_maintain"]
+    assert ended["tasks"] == {"keep.maintain": "success", "alert": "skipped"}
 
 
 DECLARED = """

@@ -1,5 +1,6 @@
 """``dags``: render the use cases as DAGs for Airflow; and what these tell when a task failed, or a run is late."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,20 +24,31 @@ def dags(
 ) -> int:
     """Write the plans of use cases into one file of DAGs for Airflow 3; of all of them where none is named.
 
+    What is of the whole workspace (maintenance) has a DAG in a file of all of them.
+
     Args:
         usecases: Names of use cases.
         out: The Python file, in a folder that Airflow reads DAGs from.
         common: Options of every command.
     """
-    from trunkline.dags import render, write
+    from trunkline.dags import leaves_out, render, write
 
     with opened(common) as workspace:
         installed = workspace.installed()
         names = tuple(dict.fromkeys(usecases)) or tuple(installed.usecases)
         text = render(workspace, names)
+        left_out = leaves_out(workspace, names)
     broken = [] if usecases else tell_broken(installed.broken)
     write(text, out)
-    document = {"out": str(out.absolute()), "usecases": names, "bytes": len(text.encode()), "broken": broken}
+    for name in left_out:
+        print(f"trunkline: left out {name!r}, which is in a file of all use cases", file=sys.stderr)
+    document = {
+        "out": str(out.absolute()),
+        "usecases": names,
+        "bytes": len(text.encode()),
+        "broken": broken,
+        "left_out": left_out,
+    }
     emit(document, common=common, text=lambda: print(f"{', '.join(names)} -> {out}"))
     return 0
 
@@ -55,7 +67,7 @@ def failed(
     """Raise an alert: a task of a rendered DAG has failed for good. The DAG calls it; the same again raises no other.
 
     Args:
-        usecase: Name of the use case.
+        usecase: Name of the use case; `platform` where the DAG is the workspace's.
         run_id: The run of Trunkline that the DAG was about.
         dag: Id of the DAG.
         dag_run: Id of its run in Airflow.
@@ -88,7 +100,7 @@ def late(
     """Raise an alert: a run of a rendered DAG missed its deadline. The DAG calls it; the same again raises no other.
 
     Args:
-        usecase: Name of the use case.
+        usecase: Name of the use case; `platform` where the DAG is the workspace's.
         dag: Id of the DAG.
         dag_run: Id of its run in Airflow.
         deadline_s: How long after it was queued it had to be at its end, in seconds.

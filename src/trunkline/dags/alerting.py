@@ -13,6 +13,7 @@ from trunkline.contracts.records import Alert
 from trunkline.run.alerts import write_alerts
 from trunkline.run.notifying import announce
 from trunkline.run.records import latest_run_id, refuse_malformed
+from trunkline.run.scheduling import PLATFORM
 
 if TYPE_CHECKING:
     from trunkline.run import Workspace
@@ -29,7 +30,7 @@ def alert_failed(
 
     Args:
         workspace: Where it is written.
-        usecase: The use case.
+        usecase: The use case; ``platform`` where the DAG is the workspace's.
         run_id: The run of Trunkline that the DAG was about.
         dag: Id of the DAG.
         dag_run: Id of its run in Airflow.
@@ -61,7 +62,7 @@ def alert_late(
 
     Args:
         workspace: Where it is written.
-        usecase: The use case.
+        usecase: The use case; ``platform`` where the DAG is the workspace's.
         run_id: The run of Trunkline that the DAG is about; None for the newest of the use case.
         dag: Id of the DAG.
         dag_run: Id of its run in Airflow.
@@ -97,7 +98,8 @@ def _raised(
 ) -> Alert:
     if run_id is not None:
         refuse_malformed(run_id)
-    workspace.usecase(usecase)
+    if usecase != PLATFORM:
+        workspace.usecase(usecase)
     alert = Alert(
         alert_id=hashlib.sha256(json.dumps(named).encode()).hexdigest()[:24],
         run_id=latest_run_id(workspace, usecase) if run_id is None else run_id,

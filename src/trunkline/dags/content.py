@@ -1,9 +1,12 @@
 """What a rendered file holds as data: every use case with its schedule, its watched folders and its pipelines.
 
+Where it holds all that are installed, it holds maintenance, too: that is of the workspace, and has to be due once.
+
 Takes a workspace, gives plain values. No secret goes in: of declared sources only names, folders and schedules do.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 from trunkline.dags.cron_lines import airflow_line
 from trunkline.dags.dataproc import batch_of
 from trunkline.dags.pipelines import Pipeline, PipelineTask, pipelines_of
-from trunkline.dags.timed import schedule_of, timed_of
+from trunkline.dags.timed import Timed, kept_of, schedule_of, timed_of
 from trunkline.errors import InputError
 from trunkline.plan import plan_of
-from trunkline.run.scheduling import every_job
+from trunkline.run.scheduling import PLATFORM, every_job
 from trunkline.settings import SETTINGS_FILE
 from trunkline.spec.sources import FolderSource
 
@@ -27,10 +30,42 @@ if TYPE_CHECKING:
     from trunkline.settings import DagsSettings
     from trunkline.spec import Schedule, UseCase
 
-__all__ = ["content_of"]
+__all__ = ["content_of", "leaves_out"]
 
 _ARRIVALS: Final = "arrivals"
 _LONGEST_LOOK: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """Whose a DAG is: a use case's, or the workspace's.
+
+    Attributes:
+        name: Part of the ids, and what alerts name.
+        title: Its name for people.
+        question: What it is there for.
+        links: Lines of Markdown.
+    """
+
+    name: str
+    title: str
+    question: str
+    links: tuple[str, ...] = ()
+
+
+_WORKSPACE: Final = _Subject(PLATFORM, "Workspace", "The tables of all use cases.")
+
+
+def leaves_out(workspace: "Workspace", names: tuple[str, ...]) -> tuple[str, ...]:
+    """Name what has a schedule and no DAG in a file of these use cases, because it is of the whole workspace.
+
+    Args:
+        workspace: As for :func:`content_of`.
+        names: The use cases.
+    """
+    if set(names).issuperset(workspace.installed().usecases):
+        return ()
+    return tuple(one.pipeline.name for one in kept_of(every_job(workspace)))
 
 
 def content_of(workspace: "Workspace", names: tuple[str, ...]) -> "Mapping[str, Value]":
@@ -48,7 +83,9 @@ def content_of(workspace: "Workspace", names: tuple[str, ...]) -> "Mapping[str, 
     usecases = [workspace.usecase(name) for name in names]
     jobs = every_job(workspace)
     pipelines = {usecase.name: pipelines_of(plan_of(usecase), usecase.derived) for usecase in usecases}
-    _refuse_unknown_steps(settings, pipelines)
+    kept = () if leaves_out(workspace, names) else kept_of(jobs)
+    known = [*(one for some in pipelines.values() for one in some), *(one.pipeline for one in kept_of(jobs))]
+    _refuse_unknown_steps(settings, known)
     here = Path.cwd()
     is_read = (here / SETTINGS_FILE).is_file() or (here / workspace.settings.plugin_dir).is_dir()
     folder = settings.folder or (str(here) if is_read else None)
@@ -64,50 +101,66 @@ def content_of(workspace: "Workspace", names: tuple[str, ...]) -> "Mapping[str, 
         "deadline_s": None if settings.deadline is None else _seconds(settings.deadline),
         "console_url": settings.console_url.rstrip("/"),
         "mlflow_url": settings.mlflow_url.rstrip("/"),
-        "usecases": [_usecase(workspace, usecase, pipelines[usecase.name], jobs) for usecase in usecases],
+        "usecases": [
+            *(_usecase(workspace, usecase, pipelines[usecase.name], jobs) for usecase in usecases),
+            *([_workspace(settings, kept)] if kept else []),
+        ],
     }
 
 
 def _usecase(
     workspace: "Workspace", usecase: "UseCase", pipelines: tuple[Pipeline, ...], jobs: "Sequence[Job]"
 ) -> "Mapping[str, Value]":
-    prefix = workspace.settings.dags.prefix
+    settings = workspace.settings.dags
+    of = _Subject(usecase.name, usecase.title, usecase.question, tuple(_links(settings, usecase)))
     return {
         "name": usecase.name,
         "title": usecase.title,
         "schedule": _said(schedule_of(jobs, usecase.name), of=f"the run of {usecase.name}"),
         "arrivals": _arrivals(workspace, usecase),
-        "timed": [
-            {
-                **_pipeline(workspace, usecase, one.pipeline, prefix),
-                "schedule": _said(one.schedule, of=one.pipeline.title),
-                "begins_plan": one.begins_plan,
-            }
-            for one in timed_of(jobs, usecase.name, ingest=pipelines[0])
-        ],
-        "pipelines": [_pipeline(workspace, usecase, pipeline, prefix) for pipeline in pipelines],
+        "timed": [_timed(settings, of, one) for one in timed_of(jobs, usecase.name, ingest=pipelines[0])],
+        "pipelines": [_pipeline(settings, of, pipeline) for pipeline in pipelines],
     }
 
 
-def _pipeline(workspace: "Workspace", usecase: "UseCase", pipeline: Pipeline, prefix: str) -> "Mapping[str, Value]":
-    settings = workspace.settings.dags
+def _workspace(settings: "DagsSettings", kept: tuple[Timed, ...]) -> "Mapping[str, Value]":
+    """What is of no use case, in the form of one."""
+    return {
+        "name": _WORKSPACE.name,
+        "title": _WORKSPACE.title,
+        "schedule": None,
+        "arrivals": None,
+        "timed": [_timed(settings, _WORKSPACE, one) for one in kept],
+        "pipelines": [],
+    }
+
+
+def _timed(settings: "DagsSettings", of: _Subject, one: Timed) -> "Mapping[str, Value]":
+    return {
+        **_pipeline(settings, of, one.pipeline),
+        "schedule": _said(one.schedule, of=one.pipeline.title),
+        "begins_plan": one.begins_plan,
+    }
+
+
+def _pipeline(settings: "DagsSettings", of: _Subject, pipeline: Pipeline) -> "Mapping[str, Value]":
     return {
         "name": pipeline.name,
         "title": pipeline.title,
-        **_ids(prefix, usecase.name, pipeline.name, pipeline.leaves),
+        **_ids(settings.prefix, of.name, pipeline.name, pipeline.leaves),
         "doc": [
-            f"### {usecase.title}: {pipeline.name}",
+            f"### {of.title}: {pipeline.name}",
             "",
-            usecase.question,
+            of.question,
             "",
             f"This DAG does one part: {pipeline.title}.",
             "",
             *(f"- `{task.name}`: {task.title}" for task in pipeline.tasks),
             "",
             "Every task is a command of Trunkline that can be repeated: what is done is not done twice.",
-            *(_links(settings, usecase)),
+            *of.links,
         ],
-        "tasks": [_task(settings, usecase, task) for task in pipeline.tasks],
+        "tasks": [_task(settings, of.name, task) for task in pipeline.tasks],
     }
 
 
@@ -120,7 +173,7 @@ def _links(settings: "DagsSettings", usecase: "UseCase") -> list[str]:
     return ["", ", ".join(links)] if links else []
 
 
-def _task(settings: "DagsSettings", usecase: "UseCase", task: PipelineTask) -> "Mapping[str, Value]":
+def _task(settings: "DagsSettings", usecase: str, task: PipelineTask) -> "Mapping[str, Value]":
     longest = settings.longest_of.get(task.step, settings.longest)
     said: dict[str, Value] = {
         "name": task.name,
@@ -135,7 +188,7 @@ def _task(settings: "DagsSettings", usecase: "UseCase", task: PipelineTask) -> "
         "is_awaited": task.is_awaited,
     }
     if settings.dataproc is not None and task.computes:
-        said["batch"] = batch_of(settings.dataproc, usecase.name, task, longest=longest)
+        said["batch"] = batch_of(settings.dataproc, usecase, task, longest=longest)
     return said
 
 
@@ -194,8 +247,8 @@ def _said(schedule: "Schedule | None", *, of: str) -> "Value":
     return {"cron": airflow_line(schedule.cron, where=of), "zone": schedule.zone}
 
 
-def _refuse_unknown_steps(settings: "DagsSettings", pipelines: Mapping[str, tuple[Pipeline, ...]]) -> None:
-    steps = {task.step: None for some in pipelines.values() for one in some for task in one.tasks}
+def _refuse_unknown_steps(settings: "DagsSettings", pipelines: "Sequence[Pipeline]") -> None:
+    steps = {task.step: None for one in pipelines for task in one.tasks}
     if unknown := [name for name in settings.longest_of if name not in steps]:
         raise InputError(f"there is no step {unknown[0][:40]!r}", where="dags.longest_of", allowed=steps)
 

@@ -1,4 +1,4 @@
-"""What has a schedule of its own beside the plan: each source that is taken in by one, and the look after all sources.
+"""What has a schedule of its own: each source that is taken in by one, the look after all sources, and maintenance.
 
 Takes the jobs of the built-in scheduler, gives pipelines: the same commands, due by the same schedules. Pure.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from trunkline.dags.pipelines import Pipeline, PipelineTask
-from trunkline.run.scheduling import INGEST, RUN, SOURCES
+from trunkline.run.scheduling import INGEST, MAINTAIN, RUN, SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trunkline.run.scheduling import Job
     from trunkline.spec import Schedule
 
-__all__ = ["Timed", "schedule_of", "timed_of"]
+__all__ = ["Timed", "kept_of", "schedule_of", "timed_of"]
 
 _LONGEST_NAME: Final = 80
 _DIGITS: Final = 6
@@ -65,6 +65,26 @@ def timed_of(jobs: "Sequence[Job]", usecase: str, *, ingest: Pipeline) -> tuple[
     ]
     found += [Timed(_checked(usecase), job.schedule, begins_plan=False) for job in jobs if job.name == SOURCES]
     return tuple(found)
+
+
+def kept_of(jobs: "Sequence[Job]") -> tuple[Timed, ...]:
+    """Give the pipelines of the whole workspace that have schedules.
+
+    Args:
+        jobs: Every job of the workspace.
+    """
+    title = "compact tables, move to archives what is past its time, remove what retention lets go"
+    task = PipelineTask(
+        name=MAINTAIN,
+        group="keep",
+        title=title,
+        arguments=(MAINTAIN,),
+        after=(),
+        step=MAINTAIN,
+        takes_run_id=False,
+    )
+    kept = Pipeline(MAINTAIN, title, "", (task,))
+    return tuple(Timed(kept, job.schedule, begins_plan=False) for job in jobs if job.name == MAINTAIN)
 
 
 def _pulled(job: "Job", ingest: Pipeline) -> Pipeline:

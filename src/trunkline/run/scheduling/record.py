@@ -29,7 +29,8 @@ __all__ = ["JOBS", "JobBook", "JobRecord", "newest_records"]
 JOBS: Final = "platform.jobs"
 """Lake table of what became of the jobs."""
 
-_PLATFORM: Final = "platform"
+PLATFORM: Final = "platform"
+"""Stands for a use case where an alert is of the whole workspace."""
 _logger = logging.getLogger(__name__)
 
 
@@ -153,7 +154,7 @@ class JobBook:
         alert = Alert(
             alert_id=hashlib.sha256(facts.encode()).hexdigest()[:24],
             run_id=record.run_id or record.job,
-            usecase=record.usecase or _PLATFORM,
+            usecase=record.usecase or PLATFORM,
             severity="major",
             title=f"the scheduled job {record.job} failed",
             text=record.error or "no more is known",
