@@ -14,7 +14,7 @@ from trunkline.errors import BusyError, InputError, SourceError
 from trunkline.ingest.landing import Landed, Landing
 from trunkline.lake import held
 from trunkline.run import Arrived, Workspace, watch_folder
-from trunkline.run.resolving import recorded, resolve, source_files
+from trunkline.run.resolving import Handed, recorded, resolve, source_files
 from trunkline.run.taking import take
 from trunkline.settings import Settings
 from trunkline.spec.dialect import CsvDialect
@@ -78,6 +78,27 @@ def test_a_declared_source_is_found_by_its_name(workspace: Workspace, tmp_path: 
     with pytest.raises(SourceError) as told:
         resolve(workspace, usecase, ["cmr"], dataset=None, mapping={})
     assert told.value.allowed == ("crm", "inbox", "sales")
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_of_a_declared_folder_the_files_that_it_watches_for_are_taken(tmp_path: Path, recursive: bool) -> None:
+    inbox = tmp_path / "in"
+    (inbox / "deep").mkdir(parents=True)
+    for name in ("a.dat", "b.csv", "README.dat", "c.dat.md5", ".d.dat", "e.dat.part", "e.dat.done", "deep/f.dat"):
+        (inbox / name).write_text("x")
+
+    def found(pattern: str) -> list[Handed]:
+        declared = {"kind": "folder", "usecase": "churn", "path": str(inbox), "recursive": recursive}
+        settings = {"workspace": tmp_path / "w", "sources": {"inbox": {**declared, "pattern": pattern}}}
+        with Workspace(Settings.model_validate(settings)) as workspace:
+            return resolve(workspace, workspace.usecase("churn"), ["inbox"], dataset=None, mapping={})
+
+    below = ["deep/f.dat"] * recursive
+    assert sorted(one.name for one in found("*.dat")) == ["README.dat", "a.dat", *below]
+    assert sorted(one.name for one in found("*")) == ["README.dat", "a.dat", "b.csv", "c.dat.md5", *below]
+    assert [one.name for one in found("*") if one.beside] == ["c.dat.md5"]
+    with pytest.raises(SourceError, match="no data file"):
+        found("*.md5")
 
 
 def test_a_password_is_never_written_down(tmp_path: Path) -> None:

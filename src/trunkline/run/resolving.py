@@ -187,9 +187,9 @@ def resolve(
             if not declared.path.exists():
                 raise missing_folder(workspace, declared)
             target = file_dataset(usecase, told)
-            below = [(path, beside_data(path.name)) for path in Arrivals(declared).present()] * declared.recursive
+            present = Arrivals(declared).present()
             columns = {**declared.columns, **mapping}
-            for path, beside in below or _found(str(declared.path)):
+            for path, beside in _of_many(present, "the folder holds no data file", where=str(declared.path)):
                 name = path.relative_to(declared.path).as_posix()
                 found.append(Handed(name, path.absolute(), None, target, columns, csv=declared.csv, beside=beside))
         else:
