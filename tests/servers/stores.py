@@ -5,6 +5,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -67,14 +68,13 @@ def bucket(request: pytest.FixtureRequest) -> Bucket:
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """``http://host:port`` of moto's server."""
-    moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``http://host:port`` of moto's server; a process, as clients may hold Python's lock while they wait for it."""
+    pytest.importorskip("moto.server", reason="moto is not installed")
+    folder, port = tmp_path_factory.mktemp("s3"), free_port()
+    command = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port)
+    with running(command, None, folder, ready=lambda: _listens(port), end=signal.SIGTERM):
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ loses those that later files added.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from trunkline.engine.compilers import load_when_asked
 from trunkline.engine.protocol import Capabilities, FilesVanishedError, MapBatches
@@ -44,6 +45,8 @@ _FUNCTIONS = (
 )
 
 _MAPPED_ROWS = 50_000
+# How DuckDB says that a file is gone; the last is a store's client's word, in what it says of a dataset.
+_GONE: Final = re.compile("No files found|No such file|Cannot open file|FileNotFoundError")
 
 _CAPABILITIES = Capabilities(
     name="duckdb", distributed=False, reads_object_stores=False, exact_quantiles=True, streams_topics=False
@@ -314,14 +317,13 @@ def _cast(stream: pa.RecordBatchReader, wanted: pa.Schema) -> Iterator[pa.Record
 
 @contextmanager
 def _vanishing() -> Iterator[None]:
-    """Tell a file that is gone from other troubles of input and output."""
+    """Tell a file that is gone from other troubles of input and output, of DuckDB's own or of a dataset it reads."""
     import duckdb
 
     try:
         yield
-    except duckdb.IOException as error:
-        text = str(error)
-        if "No files found" in text or "No such file" in text or "Cannot open file" in text:
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        if _GONE.search(str(error)):
             raise FilesVanishedError(
                 "files of this snapshot were removed while it was read", next_step="read the newest version"
             ) from error

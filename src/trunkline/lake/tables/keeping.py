@@ -38,8 +38,7 @@ class Lake(LakeWriter):
 
     Args:
         root: A local folder, or the URL of an object store (``s3://``, ``gs://``, ``abfss://``), whose credentials
-            come from the environment variables of its own tools. The URL path runs through the same code and is tested
-            with ``file://`` URLs only, not against a real object store.
+            come from the environment variables of its own tools.
         engine: What computes the expressions.
         settings: Retention, locks, compaction.
         clock: The current instant, with a zone.
