@@ -1,6 +1,10 @@
 """Tables with partitions on real servers: changes come under the table's name, and the lake equals the server."""
 
-from collections.abc import Callable, Sequence
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +25,7 @@ from trunkline.lake.versions import current_rows
 from trunkline.spec.sources import AnySource
 
 if TYPE_CHECKING:
-    from tests.ingest.sql.conftest import Database, Puller
+    from tests.ingest.sql.conftest import Database, Puller, Row
 
 pytestmark = pytest.mark.servers
 
@@ -66,14 +70,15 @@ class Site:
         """Whether the lake holds what the server does, row for row."""
         rows = current_rows(self.lake.read("u.calls"), Call, table="u.calls")
         kept = self.lake.engine.arrow(rows.order_by("call_id").select("call_id", "day", "note")).to_pylist()
-        return [tuple(row.values()) for row in kept] == self.rows()
+        return [tuple(row.values()) for row in kept] == rows_of(self.database)
 
-    def rows(self) -> Sequence[object]:
-        """What the server holds."""
-        found = self.database.run("SELECT call_id, day, note FROM calls ORDER BY call_id")
-        rows = found.fetchall() if hasattr(found, "fetchall") else found
-        assert isinstance(rows, list)
-        return rows
+
+def rows_of(database: "Database") -> Sequence[object]:
+    """What the server holds."""
+    found = database.run("SELECT call_id, day, note FROM calls ORDER BY call_id")
+    rows = found.fetchall() if hasattr(found, "fetchall") else found
+    assert isinstance(rows, list)
+    return rows
 
 
 @pytest.fixture
@@ -138,6 +143,56 @@ def test_rows_of_a_partition_that_is_attached_are_read_once(calls: "Database", s
     assert site.is_equal
 
 
+@contextmanager
+def unconfirmed(calls: "Database", statement: str) -> Iterator[None]:
+    """Commit a statement that waits for a standby which does not answer: the log has it, and nobody sees it."""
+    import psycopg
+
+    def settle(*said: str) -> None:
+        for one in said:
+            calls.run(one)
+        calls.run("SELECT pg_reload_conf()")
+
+    def commit() -> None:
+        with psycopg.connect(calls.url, autocommit=True) as other:
+            other.execute("SET synchronous_commit = on")
+            other.execute(statement.encode())
+
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    settle("ALTER SYSTEM SET synchronous_commit = local", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    thread = threading.Thread(target=commit)
+    confirms = threading.Timer(0.5, settle, ["ALTER SYSTEM RESET synchronous_standby_names"])
+    try:
+        thread.start()
+        until = time.monotonic() + 30
+        while calls.run(waiting).fetchone() != (1,):  # type: ignore[attr-defined]  # psycopg's cursor
+            assert time.monotonic() < until
+            threading.Event().wait(0.05)
+        confirms.start()
+        yield
+    finally:
+        if confirms.ident is not None:
+            confirms.join()
+        settle("ALTER SYSTEM RESET synchronous_standby_names", "ALTER SYSTEM RESET synchronous_commit")
+        thread.join()
+
+
+def test_a_new_partition_is_read_when_what_the_log_told_of_can_be_seen(
+    calls: "Database", make_puller: MakePuller
+) -> None:
+    puller = make_puller(calls)
+    puller.rows()
+    calls.run("CREATE TABLE new PARTITION OF calls FOR VALUES FROM (60) TO (70)")
+    calls.run("INSERT INTO calls VALUES (200, 60, 'old')")
+    with unconfirmed(calls, "UPDATE calls SET note = 'newer' WHERE call_id = 200"):
+        told = puller.rows()
+    assert [(row["_op"], row["note"]) for row in told] == [
+        ("insert", "old"),
+        ("update", "newer"),
+        ("snapshot", "newer"),
+    ]
+
+
 def test_a_partition_of_a_table_that_had_none_is_read(
     postgresql: "Database", make_puller: MakePuller, tmp_path: Path, lake: Lake
 ) -> None:
@@ -162,6 +217,64 @@ def test_reading_a_new_partition_goes_on_where_it_was_cut(calls: "Database", mak
     given += puller.rows()
     assert puller.state(given).keys() == {str(number) for number in (*range(9, 46), *range(100, 120), *range(121, 125))}
     assert puller.rows() == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens_between_pulls_that_are_cut_the_newest_of_each_key_is_what_the_server_has(
+    seed: int, calls: "Database", make_puller: MakePuller
+) -> None:
+    draw, puller = random.Random(seed), make_puller(calls, piece_rows=5)
+    given: list[Row] = []
+    days, numbers = list(range(1, 50)), list(range(1, 46))
+
+    def fresh() -> int:
+        numbers.append(numbers[-1] + 1)
+        return numbers[-1]
+
+    def some(count: int) -> str:
+        return ", ".join(str(draw.choice(numbers)) for _ in range(count))
+
+    def attach() -> None:
+        """A table with rows of its own, and with some that were taken out of others by hand, becomes a partition."""
+        day = days[-1] + 1
+        days.extend(range(day, day + 5))
+        calls.run(f"CREATE TABLE own_{day} (LIKE calls INCLUDING ALL)")
+        calls.run(f"INSERT INTO own_{day} VALUES ({fresh()}, {day}, 'attached'), ({fresh()}, {day}, 'too')")
+        calls.run("BEGIN")
+        calls.run(f"CREATE TEMP TABLE taken ON COMMIT DROP AS SELECT * FROM calls WHERE call_id IN ({some(9)})")
+        calls.run("DELETE FROM calls WHERE call_id IN (SELECT call_id FROM taken)")
+        calls.run(f"INSERT INTO own_{day} SELECT call_id, {day}, 'by hand' FROM taken")
+        calls.run(f"ALTER TABLE calls ATTACH PARTITION own_{day} FOR VALUES FROM ({day}) TO ({day + 5})")
+        calls.run("COMMIT")
+
+    def create() -> None:
+        day = days[-1] + 1
+        days.extend(range(day, day + 5))
+        calls.run(f"CREATE TABLE new_{day} PARTITION OF calls FOR VALUES FROM ({day}) TO ({day + 5})")
+
+    def cut() -> None:
+        given.extend(puller.rows(most=draw.randrange(1, 4)))
+
+    does: list[Callable[[], object]] = [
+        lambda: calls.run(f"INSERT INTO calls VALUES ({fresh()}, {draw.choice(days)}, 'new')"),
+        lambda: calls.run(f"UPDATE calls SET note = '{fresh()}' WHERE call_id IN ({some(4)})"),
+        lambda: calls.run(f"UPDATE calls SET day = {draw.choice(days)} WHERE call_id IN ({some(4)})"),
+        lambda: calls.run(f"DELETE FROM calls WHERE call_id = {some(1)}"),
+        attach,
+        create,
+        cut,
+    ]
+    for _ in range(60):
+        draw.choices(does, weights=[5, 5, 5, 2, 1, 1, 4])[0]()
+    while rows := puller.rows():
+        given += rows
+    newest = {row["call_id"]: row for row in sorted(given, key=lambda row: str(row["_commit_position"]))}
+    held = sorted(
+        (int(str(row["call_id"])), int(str(row["day"])), row["note"])
+        for row in newest.values()
+        if row["_deleted"] == "false"
+    )
+    assert held == rows_of(calls)
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,11 @@ Value = object
 
 @dataclass(frozen=True)
 class Begin:
-    """A transaction begins: where its commit stands, and when it was."""
+    """A transaction begins: where its commit stands, when it was, and the transaction's number, of 32 bits."""
 
     commit_lsn: int
     committed_at: datetime
+    xid: int
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def decoded(data: bytes) -> Message | None:
 def _decoded(data: _Bytes) -> Message | None:
     match data.mark():
         case "B":
-            return Begin(data.number("Q"), _EPOCH + timedelta(microseconds=data.number("q")))
+            return Begin(data.number("Q"), _EPOCH + timedelta(microseconds=data.number("q")), data.number("I"))
         case "C":
             data.number("b"), data.number("Q")
             return Commit(data.number("Q"))

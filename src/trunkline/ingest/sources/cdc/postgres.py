@@ -4,32 +4,26 @@ The slot is only moved to places that landed. It is therefore always at or behin
 ahead was moved by somebody else, or made anew, and changes are missing.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.errors import SourceError
-from trunkline.ingest.sources.cdc.changes import Change, ChangePieces
+from trunkline.errors import SourceError, UnavailableError
+from trunkline.ingest.sources.cdc.changes import ChangePieces
 from trunkline.ingest.sources.cdc.partitions import LostPartitionError, Partitions
-from trunkline.ingest.sources.cdc.pgoutput import (
-    UNCHANGED,
-    Begin,
-    Commit,
-    Message,
-    Relation,
-    RowChange,
-    Truncate,
-    decoded,
-)
+from trunkline.ingest.sources.cdc.pgoutput import decoded
 from trunkline.ingest.sources.cdc.published import (
     PublishedTable,
     key_columns,
     partition_bounds,
     partition_files,
     published,
+    shows,
 )
+from trunkline.ingest.sources.cdc.slot_log import Place, SlotLog, lsn_number, lsn_text
 from trunkline.ingest.sources.cdc.table import FETCHED_ROWS, FollowedTable, Reading
 from trunkline.ingest.sources.protocol import Position, Pulled
 from trunkline.ingest.sources.sql.address import Address, opened_address
@@ -53,6 +47,8 @@ _PEEK: Final = (
     " 'proto_version', '1', 'publication_names', %s)"
 )
 _FREE_WITHIN_S: Final = 30.0
+_SEEN_WITHIN_S: Final = 30.0
+_MOST_TOLD: Final = 100_000
 
 
 def open_source(name: str, declared: PostgresChanges) -> "PostgresReader":
@@ -70,25 +66,6 @@ def open_source(name: str, declared: PostgresChanges) -> "PostgresReader":
     if address.database != "postgresql":
         raise SourceError("changes of this kind are PostgreSQL's", where=address.shown, allowed=("postgresql://",))
     return PostgresReader(name, declared, address)
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a source goes on: behind the transactions that end at ``lsn``, and ``within`` changes into the next."""
-
-    lsn: int
-    within: int
-    reading: Reading
-    oid: int
-    partitions: Partitions
-
-    @property
-    def log(self) -> Position:
-        return {"lsn": _lsn(self.lsn), "within": self.within, "oid": self.oid, **self.partitions.position}
-
-    @property
-    def position(self) -> Position:
-        return {**self.log, **self.reading.position}
 
 
 class PostgresReader(FollowedTable[PostgresChanges]):
@@ -143,7 +120,7 @@ class PostgresReader(FollowedTable[PostgresChanges]):
             where=self.origin,
         )
 
-    def _place(self, connection: "Connection", position: Position | None, table: PublishedTable) -> _Place:
+    def _place(self, connection: "Connection", position: Position | None, table: PublishedTable) -> Place:
         oid, there = table.oid, Partitions(partition_files(connection, table), is_partitioned=table.is_partitioned)
         goes_on, found = self._goes_on(position), self._free_slot(connection)
         if position is None or not goes_on:
@@ -157,10 +134,10 @@ class PostgresReader(FollowedTable[PostgresChanges]):
             if found is None:
                 connection.exec_driver_sql("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (self._slot,))
                 found = self._free_slot(connection)
-            return _Place(self._usable(found), 0, Reading(self._snapshot, is_read=False, is_ended=False), oid, there)
+            return Place(self._usable(found), 0, Reading(self._snapshot, is_read=False, is_ended=False), oid, there)
         reading = Reading.of(position, self._snapshot)
         known = Partitions.of(position) or there
-        place = _Place(_number(position["lsn"]), int(position["within"] or 0), reading, oid, known)
+        place = Place(lsn_number(position["lsn"]), int(position["within"] or 0), reading, oid, known)
         if position.get("oid", oid) != oid:
             raise self.lost("the table was dropped and made anew, which names no rows")
         if found is None:
@@ -205,7 +182,7 @@ class PostgresReader(FollowedTable[PostgresChanges]):
 
     # -- rows
 
-    def _rows(self, connection: "Connection", place: _Place, pieces: ChangePieces) -> Iterator[Pulled]:
+    def _rows(self, connection: "Connection", place: Place, pieces: ChangePieces) -> Iterator[Pulled]:
         is_read = place.reading.is_read
         for statement in () if is_read else database("postgresql").begin:
             connection.exec_driver_sql(statement)
@@ -214,15 +191,16 @@ class PostgresReader(FollowedTable[PostgresChanges]):
     # -- changes
 
     def _changes(
-        self, connection: "Connection", place: _Place, pieces: ChangePieces, table: PublishedTable
+        self, connection: "Connection", place: Place, pieces: ChangePieces, table: PublishedTable
     ) -> Iterator[Pulled]:
         end = str(connection.exec_driver_sql("SELECT pg_current_wal_flush_lsn()").scalar_one())
         key = key_columns(connection, table.oid)
         place = self._with_partitions(place, partition_files(connection, table))  # all that the log names until then
+        told_of: deque[int] = deque(maxlen=_MOST_TOLD)
         most: int | None = self._declared.piece_rows
         while True:
             self._move_on(connection, place.lsn)
-            log = _Log(key, place, self)
+            log = SlotLog(key, place, self, told_of)
             connection.exec_driver_sql("BEGIN")
             streaming = connection.execution_options(stream_results=True, max_row_buffer=FETCHED_ROWS)
             result = streaming.exec_driver_sql(_PEEK, (self._slot, end, most, f'"{self._publication}"'))
@@ -242,35 +220,64 @@ class PostgresReader(FollowedTable[PostgresChanges]):
                 most = None  # changes of other tables alone: the slot waits for what lands, so look behind them
             else:
                 break
-        yield from self._new_partitions(connection, log.place, pieces, at=max(_number(end), log.place.lsn))
+        at = max(lsn_number(end), log.place.lsn)
+        yield from self._new_partitions(connection, log.place, pieces, at=at, told_of=told_of)
 
-    def _with_partitions(self, place: _Place, files: Mapping[int, int]) -> _Place:
+    def _with_partitions(self, place: Place, files: Mapping[int, int]) -> Place:
         try:
             return replace(place, partitions=place.partitions.now(files))
         except LostPartitionError as error:
             raise self.lost(str(error)) from error
 
     def _new_partitions(
-        self, connection: "Connection", place: _Place, pieces: ChangePieces, *, at: int
+        self, connection: "Connection", place: Place, pieces: ChangePieces, *, at: int, told_of: Collection[int]
     ) -> Iterator[Pulled]:
         """Read the rows of partitions that are new: the log tells none that a partition had when it was attached.
 
         They sort behind the changes until now, one of which may be that a row left another partition for this one.
         """
         for oid in sorted(place.partitions.unread):
-            for statement in database("postgresql").begin:
-                connection.exec_driver_sql(statement)
+            self._begin_behind(connection, told_of)
             sorting, now = self.sorting(at, 0), datetime.now(UTC)
             bounds = partition_bounds(connection, oid)
             yield from self._rows_of_table(connection, pieces, sorting, now, place.position, where=bounds)
             place = replace(place, partitions=place.partitions.read(oid))
             yield from pieces.rest(place.position)
 
+    def _begin_behind(self, connection: "Connection", told_of: Collection[int]) -> None:
+        """Begin to read what all transactions that the log told of have left.
+
+        The log tells of a transaction before others see it: a moment before, or until a standby has confirmed it.
+
+        Raises:
+            UnavailableError: One of them was not seen for too long.
+        """
+        from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+        def begin() -> bool:
+            for statement in database("postgresql").begin:
+                connection.exec_driver_sql(statement)
+            snapshot = str(connection.exec_driver_sql("SELECT pg_current_snapshot()").scalar_one())
+            if shows(snapshot, told_of):
+                return True
+            connection.exec_driver_sql("COMMIT")
+            return False
+
+        tries = Retrying(
+            retry=retry_if_result(lambda seen: not seen), stop=stop_after_delay(_SEEN_WITHIN_S), wait=wait_fixed(0.1)
+        )
+        try:
+            tries(begin)
+        except RetryError as error:
+            raise UnavailableError(
+                "a transaction that was committed is not seen yet: does it wait for a standby?", where=self.origin
+            ) from error
+
     def _move_on(self, connection: "Connection", lsn: int) -> None:
         connection.exec_driver_sql(
             "SELECT pg_replication_slot_advance(slot_name, %s::pg_lsn) FROM pg_replication_slots"
             " WHERE slot_name = %s AND confirmed_flush_lsn < %s::pg_lsn",
-            (_lsn(lsn), self._slot, _lsn(lsn)),
+            (lsn_text(lsn), self._slot, lsn_text(lsn)),
         )
 
     def sorting(self, lsn: int, within: int) -> str:
@@ -280,99 +287,3 @@ class PostgresReader(FollowedTable[PostgresChanges]):
     def refused(self, what: str, *, next_step: str) -> SourceError:
         """Say that a change cannot be told truly."""
         return SourceError(what, where=self.origin, next_step=next_step)
-
-
-class _Log:
-    """Follows the messages of a slot from a place on."""
-
-    def __init__(self, key: frozenset[str], place: _Place, reader: PostgresReader) -> None:
-        self._oid, self._key, self._reader = place.oid, key, reader
-        self.place = place
-        self.is_new = False
-        self._skipped = place.within
-        self._begin: Begin | None = None
-        self._relation: Relation | None = None
-        self._within = 0
-        self._is_partition_next = False
-
-    def changes(self, message: Message) -> Iterator[tuple[Change, _Place]]:
-        """Take a message; gives the changes of the table, each with the place that comes to it next."""
-        if not isinstance(message, Relation):
-            self._is_partition_next = False
-        if isinstance(message, Begin):
-            self._begin = message if message.commit_lsn >= self.place.lsn else None
-            self._within = 0
-        elif isinstance(message, Relation):
-            self._describe(message)
-        elif self._begin is None:  # landed before; the slot was not moved on yet
-            return
-        elif isinstance(message, Commit):
-            self.place = replace(self.place, lsn=message.end_lsn, within=0)
-            self._skipped = 0
-        elif isinstance(message, Truncate) and self._oid in message.oids:
-            raise self._reader.lost("the table was emptied by TRUNCATE, which names no rows")
-        elif isinstance(message, RowChange) and message.oid in self.place.partitions.files:
-            raise self._reader.lost("for a while the publication named changes by their partitions")
-        elif isinstance(message, RowChange) and message.oid == self._oid:
-            for change in self._told(message, self._begin):
-                before = replace(self.place, within=self._within)
-                self._within += 1
-                if self._within > self._skipped:
-                    self.is_new = True
-                    yield change, before
-
-    def _describe(self, relation: Relation) -> None:
-        """Take a description; the table's own is followed by that of the partition whose changes come next."""
-        if relation.oid == self._oid:
-            self._relation = relation
-        elif self._is_partition_next:
-            try:
-                self.place.partitions.demand(relation.oid)
-            except LostPartitionError as error:
-                raise self._reader.lost(str(error)) from error
-        self._is_partition_next = relation.oid == self._oid
-
-    def _told(self, message: RowChange, begin: Begin) -> Iterator[Change]:
-        relation = self._relation
-        assert relation is not None, "pgoutput describes a table before its rows"
-        ways = database("postgresql")
-
-        def change(row: tuple[object, ...], operation: str, place: int) -> Change:
-            texts = tuple(ways.to_text(kind)([value])[0] for kind, value in zip(relation.types, row, strict=True))
-            return Change(
-                relation.columns,
-                texts,
-                operation,  # type: ignore[arg-type]  # one of the three
-                self._reader.sorting(begin.commit_lsn, place + 1),  # a snapshot may sort at the very same place
-                begin.committed_at,
-            )
-
-        old, new = message.old, message.new
-        if new is None:
-            assert old is not None
-            yield change(old, "delete", self._within)
-            return
-        if old is not None and message.is_whole:
-            new = tuple(before if after is UNCHANGED else after for before, after in zip(old, new, strict=True))
-        if UNCHANGED in new:
-            raise self._reader.refused(
-                "an update left a large value as it was, and the log does not repeat it",
-                next_step=f"ALTER TABLE ... REPLICA IDENTITY FULL, then a new snapshot ({self._reader.name})",
-            )
-        if old is not None and any(
-            before != after
-            for name, before, after in zip(relation.columns, old, new, strict=True)
-            # a row that is not whole is its key, by whatever names the log has for it
-            if (name in self._key if message.is_whole else before is not None)
-        ):
-            yield change(old, "delete", self._within)
-        yield change(new, message.operation, self._within)
-
-
-def _number(text: object) -> int:
-    high, low = str(text).split("/")
-    return (int(high, 16) << 32) + int(low, 16)
-
-
-def _lsn(number: int) -> str:
-    return f"{number >> 32:X}/{number & 0xFFFFFFFF:X}"

@@ -1,6 +1,6 @@
 """A PostgreSQL table is looked up and published: what its log has to tell is demanded before anything is read of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +9,7 @@ from trunkline.errors import SourceError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["PublishedTable", "key_columns", "partition_bounds", "partition_files", "published"]
+__all__ = ["PublishedTable", "key_columns", "partition_bounds", "partition_files", "published", "shows"]
 
 _KEY_COLUMNS: Final = (
     "SELECT a.attname FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid"
@@ -30,6 +30,7 @@ _LISTED: Final = (
 )
 _BY_ROOT_SINCE: Final = 130_000
 _MOST_NAMED: Final = 3
+_XIDS: Final = 0xFFFF_FFFF
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,24 @@ def partition_bounds(connection: "Connection", oid: int) -> str:
     """
     bounds = connection.exec_driver_sql("SELECT pg_get_partition_constraintdef(%s::oid)", (str(oid),)).scalar_one()
     return f"tableoid = {oid}" + (f" AND ({bounds})" if bounds else "")
+
+
+def shows(snapshot: str, xids: Iterable[int]) -> bool:
+    """Say whether a snapshot shows all of some transactions that were committed.
+
+    Args:
+        snapshot: As ``pg_current_snapshot()`` writes it: the first that is running, the first that is not assigned yet,
+            those between them that are running.
+        xids: Numbers of transactions, of 32 bits.
+
+    >>> shows("748:752:748,750", [749, 751]), shows("748:752:748,750", [749, 750]), shows("748:752:", [752])
+    (True, False, False)
+    >>> shows("4294967290:4294967300:", [2, 4294967295]), shows("4294967290:4294967300:4294967298", [2])
+    (True, False)
+    """
+    _, first_unassigned, running = snapshot.split(":")
+    behind, unseen = int(first_unassigned), {int(xid) & _XIDS for xid in running.split(",") if xid}
+    return all(xid not in unseen and (xid - behind) & _XIDS > _XIDS // 2 for xid in xids)
 
 
 def _demand_partitions(connection: "Connection", table: PublishedTable, name: str, *, where: str) -> None:
