@@ -263,6 +263,20 @@ def test_what_holds_no_rows_in_a_watched_folder_is_told_and_keeps_no_archive(
     }
 
 
+def test_a_declared_folder_with_nothing_but_a_readme_has_answered(workspace: Workspace, tmp_path: Path) -> None:
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    (inbox / "README.md").write_text("x")
+    declared = FolderSource(kind="folder", usecase="calls", dataset="calls", path=inbox, settle_s=0)
+    settings = workspace.settings.model_copy(update={"sources": {"inbox": declared}})
+    with Workspace(settings) as told:
+        (one,) = watch_folder(told, told.usecase("calls"), declared, run_id="r", stop=threading.Event(), once=True)
+        assert [some.kind for some in one.passed_over] == ["readme or licence"]
+        noted = told.lake.arrow("platform.attempts").to_pylist()
+    (answer,) = [one for one in noted if one["outcome"] != "declared"]
+    assert (answer["source"], answer["outcome"], answer["taken"], answer["refused"]) == ("inbox", "taken", 0, 0)
+
+
 def test_what_holds_no_rows_is_told_by_the_command(
     workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

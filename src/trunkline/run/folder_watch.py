@@ -118,7 +118,7 @@ def watch_folder(
         left = {path.absolute(): path for path in paths}
         archives = {path for path in paths if is_archive(path)}
         nonlocal came
-        came = True
+        came = came or any(one.beside is None for one in handed)
         events.begin()
         try:
             for outcome in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):
