@@ -190,7 +190,7 @@ def test_windows_bound_what_lies_unpacked(
 def test_what_is_in_an_archive_is_shown_before_it_is_read(workspace: Workspace, tmp_path: Path) -> None:
     archive = packed(tmp_path / "day.zip", {"calls.csv": calls(1), "cells.csv": "cell,vendor\nc1,x\n"})
     told = preview(workspace, "calls", [str(archive)], dataset=None, mapping={})
-    assert {(one.source, one.dataset, one.size_bytes) for one in told} == {
+    assert {(one.source, one.dataset, one.size_bytes) for one in told.sources} == {
         (f"{archive}#calls.csv", "calls", len(calls(1))),
         (f"{archive}#cells.csv", "cells", 17),
     }

@@ -121,11 +121,11 @@ def test_a_folder_that_is_not_there_is_told_with_what_is_declared(
 
 def test_a_dry_run_takes_nothing_in(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "in").mkdir()
-    (folder / "in" / "a.csv").write_text("x\n1\n")
+    (folder / "in" / "a.csv").write_text("customerID\na\n")
     declare(folder)
     assert main(["ingest", "churn", "crm", "--dry-run", "--json", "--workspace", "w"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["sources"]
-    assert (found["kind"], found["size_bytes"]) == ("file", 4)
+    assert (found["kind"], found["size_bytes"]) == ("file", 13)
     assert not (folder / "w").exists()
     assert main(["ingest", "churn", "sqlite:///crm.db?table=t", "--dry-run", "--workspace", "w"]) == 0
     assert "not told" in capsys.readouterr().out

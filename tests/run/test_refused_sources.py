@@ -154,3 +154,45 @@ def test_a_refused_file_of_an_archive_is_named_within_it(
     assert sorted(one["source"] for one in document["refused"]) == [f"{archive}#day/b.csv", f"{archive}#link.csv"]
     alone = said(capsys, "ingest", "refused_calls", f"{archive}#day/b.csv", code=2)
     assert [one["source"] for one in alone["refused"]] == [f"{archive}#day/b.csv"]
+
+
+def test_a_dry_run_tells_what_would_be_taken_and_what_refused(
+    inbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = packed(tmp_path / "day.tgz", {"a.csv": calls("x"), "day/b.csv": "colour,shape\nred,flat\n"})
+    asked = ("ingest", "refused_calls", "in", archive, "--dry-run")
+    document = said(capsys, *asked, code=2)
+    assert {one["source"] for one in document["sources"]} == {
+        f"{archive}#a.csv",
+        *(str(path) for path in inbox.iterdir() if path.name not in BROKEN),
+    }
+    refused = {one["source"]: one["kind"] for one in document["refused"]}
+    assert refused == {
+        str(inbox / BROKEN[0]): "SourceError",
+        str(inbox / BROKEN[1]): "SchemaError",
+        f"{archive}#day/b.csv": "SchemaError",
+        f"{archive}#link.csv": "SourceError",
+    }
+    assert all(one["where"].startswith(one["source"]) for one in document["refused"])
+    assert document["error"]["what"].startswith("4 sources were refused")
+    assert not Path("w").joinpath("lake").exists(), "nothing is taken in"
+    assert main([*map(str, asked), "--workspace", "w"]) == 2
+    out, err = capsys.readouterr()
+    would, refused_table = out.split("would be refused")
+    assert would.count(".csv") == 24
+    assert refused_table.count(".csv") == 4
+    assert "the source has a header but no rows" in refused_table
+    assert err.count("trunkline: the source lacks the columns for: call_id, seconds") == 1
+    for place in (inbox / BROKEN[1], f"{archive}#day/b.csv"):
+        assert err.count(f"  where:   {place}") == 1
+
+
+def test_a_dry_run_names_the_line_of_the_mapping_that_fits_nothing(
+    inbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mapping = tmp_path / "names.toml"
+    mapping.write_text('[columns]\nDauer = "seconds"\n')
+    asked = ("ingest", "refused_calls", inbox / "a.csv", "--map", mapping, "--dry-run")
+    (refused,) = said(capsys, *asked, code=2)["refused"]
+    assert refused["kind"] == "MappingError"
+    assert refused["where"].startswith(f"{mapping}, for ")

@@ -17,13 +17,11 @@ from trunkline.errors import InputError, TrunklineError, UnavailableError
 if TYPE_CHECKING:
     from cyclopts import App
 
-    from trunkline.run import Workspace
-    from trunkline.run.outcomes import Outcome
+    from trunkline.run import SourcesRefusedError, Workspace
 
 __all__ = [
     "Common",
     "emit",
-    "error_document",
     "opened",
     "progress",
     "refused_document",
@@ -117,13 +115,12 @@ def _fault(error: Exception) -> TrunklineError:
 
 def _fail(error: TrunklineError, *, as_json: bool) -> int:
     if as_json:
-        print(json.dumps({"error": error_document(error)}))
+        print(json.dumps({"error": _document(error)}))
     print(f"trunkline: {error}", file=sys.stderr)
     return error.exit_code
 
 
-def error_document(error: TrunklineError) -> dict[str, object]:
-    """Put the facts of an error into a document of ``--json``."""
+def _document(error: TrunklineError) -> dict[str, object]:
     return {
         "kind": type(error).__name__,
         "what": error.what,
@@ -147,15 +144,18 @@ def emit(document: Mapping[str, object], *, common: Common, text: Callable[[], N
         text()
 
 
-def refused_document(refused: "Sequence[Outcome]") -> list[dict[str, object]]:
-    """Put sources that were refused into a document of ``--json``: each with the facts of its error."""
-    return [{"source": one.source, **error_document(one.error)} for one in refused if one.error is not None]
+def refused_document(refused: "SourcesRefusedError | None") -> dict[str, object]:
+    """Put refused sources into the document of ``--json``: each with the facts of its error, and what they come to."""
+    if refused is None:
+        return {"refused": []}
+    each = [{"source": one.source, **_document(one.error)} for one in refused.outcomes if one.error is not None]
+    return {"refused": each, "error": _document(refused.told)}
 
 
-def tell_refused(refused: "Sequence[Outcome]") -> None:
+def tell_refused(refused: "SourcesRefusedError") -> None:
     """Say on stderr why sources were refused; what is alike is said once, with all the places."""
     alike: dict[tuple[object, ...], list[TrunklineError]] = {}
-    for error in [one.error for one in refused if one.error is not None]:
+    for error in refused.errors:
         alike.setdefault((error.what, error.allowed, error.next_step), []).append(error)
     for errors in alike.values():
         print(f"trunkline: {errors[0].rendered(error.where for error in errors)}", file=sys.stderr)
@@ -172,7 +172,7 @@ def tell_broken(broken: Mapping[str, TrunklineError]) -> list[dict[str, object]]
     """
     for name, error in broken.items():
         print(f"trunkline: left out the use case {name!r}: {error}", file=sys.stderr)
-    return [{"name": name, **error_document(error)} for name, error in broken.items()]
+    return [{"name": name, **_document(error)} for name, error in broken.items()]
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

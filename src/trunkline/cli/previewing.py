@@ -1,8 +1,9 @@
-"""``ingest --dry-run``: what an ingestion would read."""
+"""``ingest --dry-run``: what an ingestion would read, and what it would refuse."""
 
 from pathlib import Path
 
-from trunkline.cli.output import Common, emit, opened, table
+from trunkline.cli.mapping import mapping_of, point_at_mapping
+from trunkline.cli.output import Common, emit, opened, refused_document, table, tell_refused
 
 __all__ = ["previewed"]
 
@@ -10,7 +11,7 @@ __all__ = ["previewed"]
 def previewed(
     usecase: str, sources: tuple[str, ...], common: Common, *, dataset: str | None, map_file: Path | None
 ) -> int:
-    """Show the sources of an ingestion and their sizes, and take nothing in.
+    """Show the sources of an ingestion and their sizes, and those that would be refused, and take nothing in.
 
     Args:
         usecase: Name of the use case.
@@ -23,30 +24,40 @@ def previewed(
         The exit code.
 
     Raises:
-        InputError: A source is not what it is said to be, or there is none.
-        UnavailableError: A source that was asked for its size did not answer.
+        InputError: A source is not there, or there is none.
     """
-    from trunkline.run import preview, read_mapping, refuse_nothing_to_ingest
+    from trunkline.run import preview, refuse_nothing_to_ingest
 
-    with opened(common) as workspace:
+    with opened(common) as workspace, mapping_of(map_file) as mapping:
         if not sources:
             refuse_nothing_to_ingest(workspace, usecase, dataset=dataset)
-        found = preview(workspace, usecase, sources, dataset=dataset, mapping=read_mapping(map_file))
-    emit(
-        {"sources": [one.model_dump(mode="json") for one in found]},
-        common=common,
-        text=lambda: table(
-            "would be read",
-            ["source", "kind", "dataset", "bytes"],
+        found = preview(workspace, usecase, sources, dataset=dataset, mapping=mapping)
+    for error in found.refused.errors if found.refused else ():
+        point_at_mapping(error, map_file, mapping)
+
+    def text() -> None:
+        columns = ["source", "kind", "dataset", "bytes"]
+        rows: list[list[object]] = [
             [
-                [
-                    one.source,
-                    one.kind,
-                    one.dataset or "passed over",
-                    "not told" if one.size_bytes is None else f"{one.size_bytes:,}",
-                ]
-                for one in found
-            ],
-        ),
+                one.source,
+                one.kind,
+                one.dataset or "passed over",
+                "not told" if one.size_bytes is None else f"{one.size_bytes:,}",
+            ]
+            for one in found.sources
+        ]
+        if rows:
+            table("would be read", columns, rows)
+        if found.refused is not None:
+            why = [[one.source, one.error.what] for one in found.refused.outcomes if one.error is not None]
+            table("would be refused", ["source", "because"], why)
+
+    emit(
+        {"sources": [one.model_dump(mode="json") for one in found.sources], **refused_document(found.refused)},
+        common=common,
+        text=text,
     )
-    return 0
+    if found.refused is None:
+        return 0
+    tell_refused(found.refused)
+    return found.refused.exit_code

@@ -1,20 +1,29 @@
-"""What an ingestion would read: its sources, resolved, and their sizes where they can be told without reading."""
+"""What an ingestion would read: its sources, resolved, with their sizes, and those that it would refuse.
+
+Files are opened as an ingestion opens them, and their columns are matched; no row is judged. So a file that is refused
+here is refused there, and one whose damage or whose values only a whole reading tells is not known here.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from trunkline.ingest import Target
+from trunkline.checks import resolve_columns
+from trunkline.errors import SchemaError, SourceError, TrunklineError
+from trunkline.ingest import Target, open_file
+from trunkline.ingest.files import split_sheet
+from trunkline.ingest.judged import no_rows
 from trunkline.ingest.sources import EstimatingSource, open_source
 from trunkline.run.declared import declared_names
 from trunkline.run.outcomes import Outcome
 from trunkline.run.recordings import recording_of
 from trunkline.run.resolving import Handed, dataset_of, resolve
 from trunkline.run.scratch import scratch_folder
+from trunkline.run.steps import IngestDocument, SourcesRefusedError
 from trunkline.run.taking import sorted_files
 from trunkline.run.unpacking import Part, is_whole, let_speak_of, parts_of
 from trunkline.settings.ingest import IngestSettings
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
     from trunkline.run.workspace import Workspace
     from trunkline.spec import UseCase
 
-__all__ = ["Preview", "preview"]
+__all__ = ["Preview", "Previewed", "preview"]
 
 
 class Preview(BaseModel, frozen=True):
@@ -43,6 +52,19 @@ class Preview(BaseModel, frozen=True):
     size_bytes: int | None
 
 
+@dataclass(frozen=True)
+class Previewed:
+    """What an ingestion would do.
+
+    Attributes:
+        sources: What it would read, datasets that others refer to first.
+        refused: What it would refuse; None where it would refuse nothing.
+    """
+
+    sources: tuple[Preview, ...]
+    refused: SourcesRefusedError | None
+
+
 def preview(
     workspace: "Workspace",
     usecase: str,
@@ -50,8 +72,8 @@ def preview(
     *,
     dataset: str | None,
     mapping: Mapping[str, str],
-) -> tuple[Preview, ...]:
-    """Say what an ingestion would read; nothing is taken in.
+) -> Previewed:
+    """Say what an ingestion would read and refuse; nothing is taken in.
 
     Args:
         workspace: Its settings declare sources by name.
@@ -61,55 +83,84 @@ def preview(
         mapping: Source column to field name.
 
     Raises:
-        InputError: A source is not what it is said to be, or a file fits no dataset.
-        UnavailableError: A source that was asked for its size did not answer.
+        InputError: A source is not there, or not what it is said to be.
+        UnavailableError: The disk did not take a file of an archive.
     """
     found = workspace.usecase(usecase)
     given = sources or declared_names(workspace, usecase, dataset=dataset)
-    told = []
+    told: list[Preview] = []
+    refused: list[Outcome] = []
     resolved = resolve(workspace, found, given, dataset=dataset, mapping=mapping)
     with ExitStack() as stack:
         folder = workspace.root
         if not all(is_whole(found, one) for one in resolved):
             folder = stack.enter_context(scratch_folder(workspace.folder("tmp"), purpose="preview"))
         for number, one in enumerate(resolved):
-            for part in _parts(found, one, folder=folder / str(number), limits=workspace.settings.ingest):
-                if isinstance(part, Outcome):
-                    name = part.handed.name
-                    told.append(Preview(source=name, kind=str(part.beside), dataset=None, size_bytes=None))
-                elif part.handed.path is None:
-                    told.append(_of_source(workspace, found, part.handed))
+            for seen in _seen(workspace, found, one, folder=folder / str(number)):
+                if isinstance(seen, Preview):
+                    told.append(seen)
+                elif seen.error is not None:
+                    refused.append(seen)
                 else:
-                    told.append(_of_file(workspace, found, part))
+                    told.append(Preview(source=seen.source, kind=str(seen.beside), dataset=None, size_bytes=None))
     order = referenced_first(found.datasets)
-    return tuple(sorted(told, key=lambda one: len(order) if one.dataset is None else order.index(one.dataset)))
+    nothing = IngestDocument(receipts=(), known=(), batches=())
+    return Previewed(
+        sources=tuple(sorted(told, key=lambda one: len(order) if one.dataset is None else order.index(one.dataset))),
+        refused=SourcesRefusedError(refused, document=nothing) if refused else None,
+    )
 
 
-def _parts(usecase: "UseCase", one: Handed, *, folder: Path, limits: IngestSettings) -> Iterator[Part | Outcome]:
-    """The files that are read of a source, and those that are passed over; a recording is not taken apart."""
-    dataset = None if one.beside is not None else recording_of(usecase, one, limits=one.limits(limits))
-    if dataset is not None:
-        yield Part(replace(one, dataset=dataset))
+def _seen(workspace: "Workspace", usecase: "UseCase", one: Handed, *, folder: Path) -> Iterator[Preview | Outcome]:
+    """Tell what would be read of a source, refused or passed over; a recording is not taken apart."""
+    limits = workspace.settings.ingest
+    try:
+        dataset = None if one.beside is not None else recording_of(usecase, one, limits=one.limits(limits))
+        if dataset is not None and one.path is not None:
+            yield Preview(source=str(one.path), kind="file", dataset=dataset, size_bytes=one.path.stat().st_size)
+            return
+        if one.path is None:
+            yield _of_source(workspace, usecase, one)
+            return
+    except TrunklineError as error:
+        yield Outcome(one, None, error)
         return
     for part in parts_of(usecase, [one], folder=folder, limits=limits):
-        if isinstance(part, Outcome) and part.error is not None:
-            raise part.error
-        yield part
+        yield part if isinstance(part, Outcome) else _of_part(usecase, part, limits=limits)
 
 
-def _of_file(workspace: "Workspace", usecase: "UseCase", part: Part) -> Preview:
-    """Tell of a file; what was unpacked for it goes again."""
-    handed, misfits = sorted_files(usecase, [part.handed], limits=workspace.settings.ingest)
+def _of_part(usecase: "UseCase", part: Part, *, limits: IngestSettings) -> Preview | Outcome:
+    """Tell of a file, or why it would be refused; what was unpacked for it goes again."""
+    try:
+        return _of_file(usecase, part.handed, limits=limits)
+    except (SourceError, SchemaError) as error:
+        let_speak_of(part.handed, error)
+        return Outcome(part.whole or part.handed, None, error, member=part.member)
+    finally:
+        if part.whole is not None and part.handed.path is not None:
+            part.handed.path.unlink(missing_ok=True)
+
+
+def _of_file(usecase: "UseCase", file: Handed, *, limits: IngestSettings) -> Preview:
+    """Tell of a file.
+
+    Raises:
+        SourceError: It cannot be read, or has no rows.
+        SchemaError: Its columns fit no dataset.
+    """
+    handed, misfits = sorted_files(usecase, [file], limits=limits)
     for misfit in misfits:
         if misfit.error is not None:
-            let_speak_of(part.handed, misfit.error)
             raise misfit.error
-    one = handed[0]
-    size = one.path.stat().st_size if one.path is not None and one.path.exists() else None
-    if part.whole is not None and one.path is not None:
-        one.path.unlink()
-    name = dataset_of(usecase, one.dataset)
-    return Preview(source=one.origin or str(one.path), kind="file", dataset=name, size_bytes=size)
+    (one,) = handed
+    assert one.path is not None, "a file is sorted as a file"
+    dataset, where = dataset_of(usecase, one.dataset), str(one.path)
+    opened = open_file(one.path, limits=one.limits(limits))
+    resolve_columns(usecase.datasets[dataset], opened.header, mapping=one.mapping, where=where)
+    if not any(batch.num_rows for batch in opened.batches) and not opened.malformed:
+        raise no_rows(one.path)
+    size = split_sheet(one.path)[0].stat().st_size
+    return Preview(source=one.origin or where, kind="file", dataset=dataset, size_bytes=size)
 
 
 def _of_source(workspace: "Workspace", usecase: "UseCase", one: Handed) -> Preview:

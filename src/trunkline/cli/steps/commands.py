@@ -72,7 +72,10 @@ def ingest(  # noqa: PLR0913 - the options of one command
         str, Parameter(help="Derived tables to refresh: all, none, or one alone by its name, with nothing taken in.")
     ] = "all",
     dry_run: Annotated[
-        bool, Parameter(negative=(), help="Say what would be read, and how much BigQuery would bill; take nothing in.")
+        bool,
+        Parameter(
+            negative=(), help="Say what would be read or refused, and what BigQuery would bill; take nothing in."
+        ),
     ] = False,
     run_id: RunId = None,
     common: Common = Common(),  # noqa: B008 - a frozen value
@@ -91,7 +94,7 @@ def ingest(  # noqa: PLR0913 - the options of one command
         reject_budget: Stop a batch of which a larger share breaks the contract, and write nothing of it; 0 to 1.
         refresh: Derived tables to refresh: all, none, or one alone by its name, with nothing taken in. The name of a
             step that leads to a table computes that step and counts its rows.
-        dry_run: Say what would be read, and how much BigQuery would bill; take nothing in.
+        dry_run: Say what would be read or refused, and what BigQuery would bill; take nothing in.
         run_id: Go on with this run, or start one under this id.
         common: Options of every command.
     """

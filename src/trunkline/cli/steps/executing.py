@@ -85,7 +85,7 @@ def executed(  # noqa: PLR0913 - the options of the commands
         delivers = owed_by or f"`trunkline publish {usecase}`"
         print(f"trunkline: warning: {said} not reached the sink; {delivers} delivers what is owed", file=sys.stderr)
     if isinstance(result.refused, SourcesRefusedError):
-        tell_refused(result.refused.outcomes)
+        tell_refused(result.refused)
     elif result.refused is not None:
         print(f"trunkline: {result.refused}", file=sys.stderr)
     if result.refused is not None:

@@ -7,7 +7,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.cli.output import error_document, refused_document, table
+from trunkline.cli.output import refused_document, table
 
 if TYPE_CHECKING:
     from trunkline.run import RunResult
@@ -44,7 +44,6 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
             "simulated": parts["ingest"].get("simulated", False),
         }
         document["receipts"] = receipts
-        document["refused"] = []
         if derived := parts["ingest"].get("derived"):
             document["derived"] = derived
     if "train" in parts:
@@ -92,9 +91,8 @@ def summary(result: "RunResult", *, root: Path) -> dict[str, object]:
         document["publish"] = parts["publish"]
     from trunkline.run import SourcesRefusedError
 
-    if isinstance(result.refused, SourcesRefusedError):
-        document["refused"] = refused_document(result.refused.outcomes)
-        document["error"] = error_document(result.refused.told)
+    if "ingest" in parts:
+        document |= refused_document(result.refused if isinstance(result.refused, SourcesRefusedError) else None)
     document["seconds"] = round(result.seconds, 3)
     return document
 
