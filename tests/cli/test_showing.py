@@ -1,6 +1,7 @@
 """What came of a run in words: where its rows came from is said, and a step alone is told alone."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,13 @@ RECEIPT = {
 }
 
 
-def result(*, simulated: bool) -> RunResult:
+def result(*, simulated: bool, receipts: Sequence[Mapping[str, object]] = (RECEIPT,)) -> RunResult:
     delivered = {"target": "churn_scores", "to": "sqlite:///out.db", "sink": "x", "state": "delivered", "rows": 2}
     return RunResult(
         usecase="churn",
         run_id="r1",
         documents={
-            "ingest": json.dumps({"receipts": [RECEIPT], "known": False, "simulated": simulated}),
+            "ingest": json.dumps({"receipts": list(receipts), "known": False, "simulated": simulated}),
             "publish": json.dumps({"published": [{**delivered, "error": "", "next_step": ""}], "owed": 0}),
         },
         refused=None,
@@ -48,3 +49,18 @@ def test_a_publish_step_is_told_alone(capsys: pytest.CaptureFixture[str]) -> Non
     told = capsys.readouterr().out
     assert "publish  churn_scores to sqlite:///out.db: delivered, 2 rows" in told
     assert "ingest" not in told
+
+
+def test_what_batches_have_in_common_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    lacking = {**RECEIPT, "absent_columns": '["plan", "region"]'}
+    wide = {**RECEIPT, "absent_columns": '["call", "plan"]', "extra_columns": '["call^plan"]'}
+    show(summary(result(simulated=False, receipts=[lacking, wide, lacking, RECEIPT]), root=Path("/w")))
+    told = capsys.readouterr().out
+    assert "fields that no column fills: plan, region (2 batches of subscribers)\n" in told
+    assert "fields that no column fills: call, plan (1 batch of subscribers)\n" in told
+    assert told.count("fields that no column fills") == 2
+    assert "columns the contract does not know, left out: call^plan (1 batch of subscribers)\n" in told
+    assert "'^' seems to divide its columns: say --csv 'delimiter=^'" in told
+    assert "--again b --csv" in told
+    show(summary(result(simulated=False, receipts=[lacking]), root=Path("/w")))
+    assert "fields that no column fills: plan, region\n" in capsys.readouterr().out

@@ -171,9 +171,60 @@ def test_a_batch_takes_the_place_of_one_that_was_read_in_a_wrong_dialect(
     monkeypatch.setenv("TRUNKLINE_INGEST__CSV__DELIMITER", "~~")
     assert main(["ingest", "calls_of_dialects", "c.csv"]) == 2
     assert "ingest.csv.delimiter is not allowed: it must be one ASCII character\n" in capsys.readouterr().err
-    monkeypatch.delenv("TRUNKLINE_INGEST__CSV__DELIMITER")
-    assert main(["ingest", "calls_of_dialects", "c.csv", "--csv", "quote='"]) == 2
-    assert "--csv goes with --again alone" in capsys.readouterr().err
+
+
+def test_a_call_says_the_dialect_of_its_files_over_what_sources_and_settings_say(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(folder, odd='kind = "folder"\npath = "odd"')
+    (folder / "c.csv").write_text("call_id;seconds\n'x;y';1\nz;2\n")
+    (folder / "odd" / "a.csv").write_text("call_id;seconds\na;1\n")
+    ingest = ["ingest", "calls_of_dialects", "c.csv", "drops", "--csv", "delimiter=;", "--csv", "quote='"]
+    skips = ["--csv", "skip_lines=0"]
+    assert main([*ingest, *skips, "--dry-run"]) == 0, capsys.readouterr().err
+    assert main([*ingest, *skips]) == 0, capsys.readouterr().err
+    assert calls(folder) == [("a", 1), ("x;y", 1), ("z", 2)]
+    said = [json.loads(str(one["notes"]))["csv"] for one in receipts(folder).values()]
+    assert said == [{"delimiter": ";", "quote": "'", "skip_lines": 0}] * 2
+    capsys.readouterr()
+    assert main(["ingest", "calls_of_dialects", "c.csv", "--csv", "delimiter=$"]) == 2
+    err = capsys.readouterr().err
+    assert "`delimiter` and `quote` are the same character" in err
+    assert "--csv 'delimiter=;' --csv 'quote=~'" in err
+
+
+def test_a_run_that_is_gone_on_with_reads_in_the_dialect_it_was_started_with(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "good.csv").write_text("call_id^seconds\na^1\n")
+    (folder / "late.csv").write_text("call_id^seconds\n")
+    files = ["good.csv", "late.csv", "--csv", "delimiter=^"]
+    assert main(["ingest", "calls_of_dialects", *files, "--run-id", "first"]) == 2
+    (folder / "late.csv").write_text("call_id^seconds\nb^2\n")
+    capsys.readouterr()
+    assert main(["ingest", "calls_of_dialects", "--run-id", "first", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ingest"]["known_files"] == 1
+    assert calls(folder) == [("a", 1), ("b", 2)]
+
+
+@pytest.mark.parametrize("fields", [1, 2])
+def test_a_file_of_an_unusual_delimiter_is_told_what_to_say(
+    folder: Path, capsys: pytest.CaptureFixture[str], fields: int
+) -> None:
+    if fields == 2:  # a use case of several datasets looks whose rows they are first
+        plugin = folder / "usecases" / "calls_of_dialects" / "__init__.py"
+        text = plugin.read_text().replace('{"calls": Call}', '{"calls": Call, "cells": Cell}')
+        cell = "class Cell(Contract):\n    cell: Text = field()\n    vendor: Text = field()\n\n\nusecase ="
+        plugin.write_text(text.replace("usecase =", cell, 1).replace("calls_of_dialects", "cells_of_dialects"))
+        plugin.parent.rename(plugin.parent.with_name("cells_of_dialects"))
+    name = "calls_of_dialects" if fields == 1 else "cells_of_dialects"
+    (folder / "c.csv").write_text("call_id^seconds\na^1\n")
+    assert main(["ingest", name, "c.csv"]) == 2
+    said = capsys.readouterr().err
+    assert "'^' seems to divide its columns: say --csv 'delimiter=^'" in said
+    assert main(["ingest", name, "c.csv", "--csv", "delimiter=^"]) == 0
+    assert main(["ingest", name, "c.csv", "--csv", "delimiter=^", "--refresh", "calls"]) == 2
+    assert "takes nothing in" in capsys.readouterr().err
 
 
 def test_ids_stay_where_nothing_is_said_or_nothing_said_matters(

@@ -2,7 +2,7 @@
 
 from trunkline.checks.arrays import TextReader, TypedTexts, text_readers
 from trunkline.checks.blocks import BlockJudge, JudgedBlock
-from trunkline.checks.columns import Resolution, claimed_columns, resolve_columns
+from trunkline.checks.columns import Resolution, claimed_columns, dialect_hint, resolve_columns
 from trunkline.checks.edge import EdgeValidator, Judged, edge_validator
 from trunkline.checks.json_schema import exact_json_schema, format_checker
 from trunkline.checks.json_schema_import import contract_from_json_schema
@@ -27,6 +27,7 @@ __all__ = [
     "arrow_type",
     "claimed_columns",
     "contract_from_json_schema",
+    "dialect_hint",
     "edge_validator",
     "exact_json_schema",
     "format_checker",

@@ -6,15 +6,21 @@ white space, first by the user's mapping, then by the field's own name, then by 
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from trunkline.contracts import Contract
 from trunkline.contracts.contract import column_names
 from trunkline.contracts.judging import ranks_of
 from trunkline.errors import MappingError, SchemaError
 
-__all__ = ["Resolution", "claimed_columns", "resolve_columns"]
+__all__ = ["Resolution", "claimed_columns", "dialect_hint", "resolve_columns"]
+
+
+_ENOUGH_NAMES: Final = 2
+"""Known names within one column, by which it is taken for several."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,8 @@ def resolve_columns(
             f"the source lacks the column{'s' if len(missing) > 1 else ''} for: {', '.join(missing)}",
             where=where,
             allowed=[f"{name} (or {_aliases(contract, name)})" for name in missing],
-            next_step=f"name the columns with --map FILE.toml; the source has: {', '.join(header) or 'none'}",
+            next_step=dialect_hint(header, column_names(contract))
+            or f"name the columns with --map FILE.toml; the source has: {', '.join(header) or 'none'}",
         )
     if extra and contract.table.on_new_column == "refuse":
         raise SchemaError(
@@ -130,6 +137,33 @@ def claimed_columns(
         else:
             claims.setdefault(name, []).append(column)
     return claims, extra
+
+
+def dialect_hint(header: Sequence[str], names: Collection[str]) -> str:
+    """Say what to do about a CSV whose columns were read as one, since another character divides them.
+
+    Args:
+        header: Column names as the source spells them.
+        names: Lower-case names of columns that are known.
+
+    Returns:
+        What to do; empty where no column holds several known names.
+
+    >>> dialect_hint(["call_id^seconds"], {"call_id", "seconds"})
+    "'^' seems to divide its columns: say --csv 'delimiter=^' to ingest or run, or set ingest.csv.delimiter"
+    >>> dialect_hint(["call id (of a day)"], {"call", "seconds"})
+    ''
+    """
+    known: Counter[str] = Counter()
+    for column in header:
+        for character in sorted({one for one in column if one.isascii() and not (one.isalnum() or one in "_\"'")}):
+            parts = {part.strip("\"' ").lower() for part in column.split(character)}
+            known[character] = max(known[character], len(parts & set(names)))
+    (character, count), *_ = known.most_common(1) or [("", 0)]
+    if count < _ENOUGH_NAMES:
+        return ""
+    said = f"'delimiter={character}'" if character.isprintable() else f"$'delimiter=\\x{ord(character):02x}'"
+    return f"{character!r} seems to divide its columns: say --csv {said} to ingest or run, or set ingest.csv.delimiter"
 
 
 def _refuse_unknown(mapping: Mapping[str, str], header: Sequence[str], fields: Sequence[str], where: str) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from trunkline.cli.dialect import dialect_of
 from trunkline.cli.mapping import mapping_of, point_at_mapping
 from trunkline.cli.output import Common, emit, opened, refused_document, table, tell_refused
 
@@ -9,7 +10,13 @@ __all__ = ["previewed"]
 
 
 def previewed(
-    usecase: str, sources: tuple[str, ...], common: Common, *, dataset: str | None, map_file: Path | None
+    usecase: str,
+    sources: tuple[str, ...],
+    common: Common,
+    *,
+    dataset: str | None,
+    map_file: Path | None,
+    csv: tuple[str, ...],
 ) -> int:
     """Show the sources of an ingestion and their sizes, and those that would be refused, and take nothing in.
 
@@ -19,6 +26,7 @@ def previewed(
         common: Options of every command.
         dataset: As for the command.
         map_file: As for the command.
+        csv: As for the command.
 
     Returns:
         The exit code.
@@ -31,7 +39,7 @@ def previewed(
     with opened(common) as workspace, mapping_of(map_file) as mapping:
         if not sources:
             refuse_nothing_to_ingest(workspace, usecase, dataset=dataset)
-        found = preview(workspace, usecase, sources, dataset=dataset, mapping=mapping)
+        found = preview(workspace, usecase, sources, dataset=dataset, mapping=mapping, csv=dialect_of(csv))
     for error in found.refused.errors if found.refused else ():
         point_at_mapping(error, map_file, mapping)
 

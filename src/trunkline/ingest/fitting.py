@@ -7,8 +7,9 @@ row, two know as much, or the nearest lacks a column that has to be there. Nothi
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from trunkline.checks import claimed_columns, resolve_columns
+from trunkline.checks import claimed_columns, dialect_hint, resolve_columns
 from trunkline.contracts import Contract
+from trunkline.contracts.contract import column_names
 from trunkline.errors import MappingError, SchemaError
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def fitting_dataset(
             f"the columns fit no dataset of {usecase.name!r}: none knows more of them than whose row it is",
             where=where,
             allowed=[f"{name} ({_shown(contract)})" for name, contract in usecase.datasets.items()],
-            next_step=f"say whose rows they are with --dataset NAME, and name columns with --map FILE.toml; "
+            next_step=dialect_hint(header, {name for one in usecase.datasets.values() for name in column_names(one)})
+            or "say whose rows they are with --dataset NAME, and name columns with --map FILE.toml; "
             f"the file has: {', '.join(header)}",
         )
     if len(best) > 1:

@@ -24,6 +24,7 @@ from trunkline.run.steps import IngestDocument, SourcesRefusedError, StepContext
 from trunkline.run.steps.handed import refuse_other_files
 from trunkline.run.workspace import Workspace
 from trunkline.settings.drills import point
+from trunkline.spec.dialect import CsvDialect
 from trunkline.tasks import Progress
 from trunkline.train import EvaluateDocument
 
@@ -100,6 +101,7 @@ def execute(  # noqa: PLR0913 - the options of one command
     sources: tuple[str, ...] = (),
     dataset: str | None = None,
     mapping: Mapping[str, str] | None = None,
+    csv: CsvDialect | None = None,
     until: str | None = None,
     only: StepName | None = None,
     again: bool = False,
@@ -116,6 +118,7 @@ def execute(  # noqa: PLR0913 - the options of one command
         sources: Files or folders for the ingest step.
         dataset: Dataset of the sources; None is the main one.
         mapping: Source column to field name.
+        csv: What is said of the dialect of CSV files, over what declarations and settings say.
         until: Last step to execute.
         only: Execute this step alone, under ``run_id``.
         again: Execute the step of ``only`` even if it has finished: for steps that only render.
@@ -143,7 +146,7 @@ def execute(  # noqa: PLR0913 - the options of one command
             f"there is no step {only!r} in the plan of {usecase.name!r}", allowed=[step.name for step in plan.steps]
         )
     # a missing source must not leave a started run behind
-    resolve(workspace, usecase, sources, dataset=dataset, mapping=mapping or {})
+    resolve(workspace, usecase, sources, dataset=dataset, mapping=mapping or {}, csv=csv)
     if run_id is not None:
         refuse_malformed(run_id)
     elif only is not None and only in _FOLLOWS:
@@ -168,6 +171,7 @@ def execute(  # noqa: PLR0913 - the options of one command
         sources=sources,
         dataset=dataset,
         mapping=mapping or {},
+        csv=csv or CsvDialect(),
         reasons=reasons,
         derives=derives,
         only=only,
@@ -197,6 +201,7 @@ def _under_lock(
         "sources": [recorded(source) for source in context.sources],
         "dataset": context.dataset,
         "mapping": dict(context.mapping),
+        "csv": context.csv.said,
         "until": until,
         "only": only,
     }
@@ -254,6 +259,7 @@ def _go_on(context: StepContext, past: PastRun, *, only: StepName | None) -> Non
         context.dataset = context.dataset or (str(recorded["dataset"]) if recorded.get("dataset") else None)
         mapping = recorded.get("mapping")
         context.mapping = context.mapping or (dict(mapping) if isinstance(mapping, dict) else {})
+        context.csv = context.csv if context.csv.said else CsvDialect.model_validate(recorded.get("csv") or {})
         return
     stored = context.document("ingest")
     if stored is None:

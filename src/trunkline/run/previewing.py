@@ -27,6 +27,7 @@ from trunkline.run.steps import IngestDocument, SourcesRefusedError
 from trunkline.run.taking import sorted_files
 from trunkline.run.unpacking import Part, is_whole, let_speak_of, parts_of
 from trunkline.settings.ingest import IngestSettings
+from trunkline.spec.dialect import CsvDialect
 from trunkline.spec.references import referenced_first
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def preview(
     *,
     dataset: str | None,
     mapping: Mapping[str, str],
+    csv: CsvDialect | None = None,
 ) -> Previewed:
     """Say what an ingestion would read and refuse; nothing is taken in.
 
@@ -81,6 +83,7 @@ def preview(
         sources: Paths, folders, globs, URLs, names; none takes those that are declared for the use case.
         dataset: The dataset of all of them; None leaves it to the declaration, else to the columns of files.
         mapping: Source column to field name.
+        csv: What is said of the dialect of CSV files, over what declarations and settings say.
 
     Raises:
         InputError: A source is not there, or not what it is said to be.
@@ -90,7 +93,7 @@ def preview(
     given = sources or declared_names(workspace, usecase, dataset=dataset)
     told: list[Preview] = []
     refused: list[Outcome] = []
-    resolved = resolve(workspace, found, given, dataset=dataset, mapping=mapping)
+    resolved = resolve(workspace, found, given, dataset=dataset, mapping=mapping, csv=csv)
     with ExitStack() as stack:
         folder = workspace.root
         if not all(is_whole(found, one) for one in resolved):

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from pydantic import ValidationError
+
 from trunkline.errors import InputError, SourceError, UnknownNameError
 from trunkline.ingest import FILE_SUFFIXES
 from trunkline.ingest.archives import archive_of
@@ -23,6 +25,7 @@ from trunkline.ingest.sources import declared_from_url
 from trunkline.ingest.watching import Arrivals
 from trunkline.run.declared import declared_names, missing_folder, refuse_misdeclared
 from trunkline.settings.ingest import IngestSettings
+from trunkline.settings.refusals import dialect_refusal
 from trunkline.spec.dialect import CsvDialect
 from trunkline.spec.source import FileSpec
 from trunkline.spec.sources import AnySource, FolderSource, ObjectSource, TopicSource
@@ -51,7 +54,7 @@ class Handed:
         dataset: The dataset its rows belong to; None where nobody said and the columns of the files tell.
         mapping: Source column to field name.
         origin: What the file was unpacked from, as receipts name it; None for one that was handed over as it is.
-        csv: What its declaration says of the dialect of CSV files.
+        csv: What the call and its declaration say of the dialect of CSV files.
         beside: What it is where it surely holds no rows and nobody named it: it is passed over, and told.
     """
 
@@ -128,6 +131,7 @@ def resolve(
     *,
     dataset: str | None,
     mapping: Mapping[str, str],
+    csv: CsvDialect | None = None,
 ) -> list[Handed]:
     """Say what sources are, before anything is read.
 
@@ -138,10 +142,11 @@ def resolve(
         dataset: The dataset of all of them; None leaves it to the declaration, else to the columns of files, and takes
             the main one for whatever else is pulled.
         mapping: Source column to field name; wins over a declaration's own.
+        csv: What is said of the dialect of CSV files; wins over a declaration's own, and that over the settings.
 
     Raises:
         SourceError: A file does not exist.
-        InputError: A URL is malformed, or a name belongs to another use case.
+        InputError: A URL is malformed, a name belongs to another use case, or two characters of a dialect are the same.
         UnknownNameError: There is no such dataset.
     """
     found: list[Handed] = []
@@ -164,8 +169,10 @@ def resolve(
             except SourceError as error:
                 raise _with_names(error, workspace, text) from None
             target = file_dataset(usecase, dataset)
+            own = _dialect(workspace, csv, CsvDialect())
             found += [
-                Handed(path.name, path.absolute(), None, target, mapping, beside=beside) for path, beside in files
+                Handed(path.name, path.absolute(), None, target, mapping, csv=own, beside=beside)
+                for path, beside in files
             ]
             continue
         if text in workspace.settings.sources:
@@ -189,15 +196,37 @@ def resolve(
             target = file_dataset(usecase, told)
             present = Arrivals(declared).present()
             columns = {**declared.columns, **mapping}
+            own = _dialect(workspace, csv, declared.csv)
             for path, beside in _of_many(present, "the folder holds no data file", where=str(declared.path)):
                 name = path.relative_to(declared.path).as_posix()
-                found.append(Handed(name, path.absolute(), None, target, columns, csv=declared.csv, beside=beside))
+                found.append(Handed(name, path.absolute(), None, target, columns, csv=own, beside=beside))
         else:
             of_files = isinstance(declared, ObjectSource)
             target = file_dataset(usecase, told) if of_files else dataset_of(usecase, told)
-            csv = declared.csv if isinstance(declared, FileSpec) else CsvDialect()
-            found.append(Handed(name, None, declared, target, {**declared.columns, **mapping}, csv=csv))
+            own = _dialect(workspace, csv, declared.csv) if isinstance(declared, FileSpec) else CsvDialect()
+            found.append(Handed(name, None, declared, target, {**declared.columns, **mapping}, csv=own))
     return found
+
+
+def _dialect(workspace: "Workspace", said: CsvDialect | None, declared: CsvDialect) -> CsvDialect:
+    """Put what a call says of the dialect over what a declaration says.
+
+    Raises:
+        InputError: With what the settings say, two characters are the same.
+    """
+    if said is None or not said.said:
+        return declared
+    try:
+        csv = said.over(declared)
+        workspace.settings.ingest.with_dialect(csv)
+    except ValidationError as error:
+        raise dialect_refusal(
+            error,
+            "what --csv says does not go with what the settings say of the dialect",
+            where="the command line, [ingest.csv] and [sources]",
+            next_step="say both anew, e.g. --csv 'delimiter=;' --csv 'quote=~'",
+        ) from None
+    return csv
 
 
 def dataset_of(usecase: "UseCase", dataset: str | None) -> str:

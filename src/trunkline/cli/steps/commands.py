@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from trunkline.cli.dialect import Csv
 from trunkline.cli.mapping import mapping_of
 from trunkline.cli.output import Common, emit, opened, progress
 from trunkline.cli.steps.executing import executed, taken_again
@@ -29,6 +30,7 @@ def run(
     *,
     source: Source = (),
     map_file: Map = None,
+    csv: Csv = (),
     until: Annotated[str | None, Parameter(help="Last step to execute.")] = None,
     run_id: RunId = None,
     common: Common = Common(),  # noqa: B008 - a frozen value
@@ -40,11 +42,12 @@ def run(
         source: Files or folders, each file for the dataset whose contract knows most of its columns; without any the
             simulator makes some.
         map_file: TOML file with a table ``columns`` of source column = field.
+        csv: Dialect of the CSV files, in the names of the setting ingest.csv, over what settings and declarations say.
         until: Last step to execute.
         run_id: Go on with this run, or start one under this id.
         common: Options of every command.
     """
-    return executed(usecase, common, source=source, map_file=map_file, until=until, run_id=run_id)
+    return executed(usecase, common, source=source, map_file=map_file, csv=csv, until=until, run_id=run_id)
 
 
 def ingest(  # noqa: PLR0913 - the options of one command
@@ -58,12 +61,7 @@ def ingest(  # noqa: PLR0913 - the options of one command
     again: Annotated[
         str | None, Parameter(help="Take this batch in again from its raw copy, by the contract as it is now.")
     ] = None,
-    csv: Annotated[
-        tuple[str, ...],
-        Parameter(
-            negative="", show_default=False, help="With --again: another dialect, KEY=VALUE; may be given again."
-        ),
-    ] = (),
+    csv: Csv = (),
     reject_budget: Annotated[
         float | None,
         Parameter(validator=Number(gte=0, lte=1), help="Stop a batch when a larger share breaks the contract; 0 to 1."),
@@ -89,8 +87,8 @@ def ingest(  # noqa: PLR0913 - the options of one command
             columns, and other sources to the one that is declared, or the main one.
         map_file: TOML file with a table ``columns`` of source column = field.
         again: Take this batch in again from its raw copy, by the contract as it is now, in the dialect it was read in.
-        csv: With --again: what is said otherwise of the dialect, in the names of the setting ingest.csv, e.g.
-            delimiter=; or encoding=cp1251.
+        csv: Dialect of the CSV files, in the names of the setting ingest.csv, e.g. delimiter=; or encoding=cp1251; over
+            what settings and declarations say, and with --again over what the batch was read in.
         reject_budget: Stop a batch of which a larger share breaks the contract, and write nothing of it; 0 to 1.
         refresh: Derived tables to refresh: all, none, or one alone by its name, with nothing taken in. The name of a
             step that leads to a table computes that step and counts its rows.
@@ -100,28 +98,23 @@ def ingest(  # noqa: PLR0913 - the options of one command
     """
     if again is not None:
         return taken_again(usecase, again, common, sources=sources, map_file=map_file, said=csv)
-    if csv:
-        from trunkline.errors import InputError
-
-        raise InputError(
-            "--csv goes with --again alone",
-            where="the command line",
-            next_step="say the dialect of files by the settings ingest.csv, or in the declaration of their source",
-        )
     if dry_run:
         from trunkline.cli.previewing import previewed
 
-        return previewed(usecase, sources, common, dataset=dataset, map_file=map_file)
+        return previewed(usecase, sources, common, dataset=dataset, map_file=map_file, csv=csv)
     if refresh not in ("all", "none"):
         from trunkline.cli.steps.refreshing import refreshed
 
-        return refreshed(usecase, refresh, common, sources=sources, map_file=map_file, dataset=dataset, run_id=run_id)
+        return refreshed(
+            usecase, refresh, common, sources=sources, map_file=map_file, csv=csv, dataset=dataset, run_id=run_id
+        )
     given = {} if reject_budget is None else {"ingest": {"reject_budget": reject_budget}}
     return executed(
         usecase,
         common,
         source=sources,
         map_file=map_file,
+        csv=csv,
         dataset=dataset,
         run_id=run_id,
         only="ingest",

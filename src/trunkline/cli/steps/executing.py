@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trunkline.cli.dialect import dialect_of
 from trunkline.cli.mapping import mapping_of, point_at_mapping
 from trunkline.cli.output import Common, emit, opened, progress, tell_refused
 from trunkline.cli.steps.showing import show, show_published, summary
 
 if TYPE_CHECKING:
     from trunkline.plan import StepName
-    from trunkline.spec.dialect import CsvDialect
 
 __all__ = ["executed", "taken_again"]
 
@@ -22,6 +22,7 @@ def executed(  # noqa: PLR0913 - the options of the commands
     *,
     source: tuple[str, ...] = (),
     map_file: Path | None = None,
+    csv: tuple[str, ...] = (),
     dataset: str | None = None,
     until: str | None = None,
     only: "StepName | None" = None,
@@ -40,6 +41,7 @@ def executed(  # noqa: PLR0913 - the options of the commands
         common: Options of every command.
         source: Files, folders, globs, URLs, or names of declared sources.
         map_file: TOML file with a table ``columns`` of source column = field.
+        csv: ``KEY=VALUE`` of the dialect of CSV files.
         dataset: Dataset of the rows; None is the main one.
         until: Last step to execute.
         only: The only step to execute.
@@ -65,6 +67,7 @@ def executed(  # noqa: PLR0913 - the options of the commands
             sources=source,
             dataset=dataset,
             mapping=mapping,
+            csv=dialect_of(csv),
             until=until,
             only=only,
             again=again,
@@ -126,7 +129,7 @@ def taken_again(
     with opened(common) as workspace, progress() as told, mapping_of(map_file) as given:
         told(f"ingest batch {batch} again", 0.0)
         mapping = None if map_file is None else given  # without a file the batch keeps the mapping it came with
-        csv = _dialect(said) if said else None
+        csv = dialect_of(said)
         done = ingest_again(workspace, usecase, batch, run_id=new_run_id(workspace), mapping=mapping, csv=csv)
 
     def text() -> None:
@@ -140,27 +143,3 @@ def taken_again(
 
     emit(done.model_dump(mode="json"), common=common, text=text)
     return 0
-
-
-def _dialect(said: tuple[str, ...]) -> "CsvDialect":
-    """What options say of the dialect of CSV files.
-
-    Raises:
-        InputError: One of them says nothing of a dialect.
-    """
-    from pydantic import ValidationError
-
-    from trunkline.errors import InputError
-    from trunkline.settings.refusals import dialect_refusal
-    from trunkline.spec.dialect import CsvDialect
-
-    what, where = "--csv says nothing of a dialect", "the command line"
-    told = dict(option.partition("=")[::2] for option in said if "=" in option)
-    if len(told) != len(said):
-        allowed = [f"{name}=..." for name in CsvDialect.model_fields]
-        raise InputError(f"{what}: each option once, KEY=VALUE", where=where, allowed=allowed)
-    try:
-        return CsvDialect.model_validate(told)
-    except ValidationError as error:
-        next_step = "see `ingest.csv` in docs/settings.md for what each key takes"
-        raise dialect_refusal(error, what, where=where, next_step=next_step) from None

@@ -14,6 +14,7 @@ def refreshed(
     *,
     sources: tuple[str, ...],
     map_file: Path | None,
+    csv: tuple[str, ...],
     dataset: str | None,
     run_id: str | None,
 ) -> int:
@@ -25,6 +26,7 @@ def refreshed(
         common: Options of every command.
         sources: Must be none.
         map_file: Must be none.
+        csv: Must be none.
         dataset: Must be none.
         run_id: The run that asks for it; None makes a new id.
 
@@ -39,11 +41,11 @@ def refreshed(
     from trunkline.run import new_run_id
     from trunkline.run.refreshing import refresh_one
 
-    if sources or map_file is not None or dataset is not None:
+    if sources or csv or map_file is not None or dataset is not None:
         raise InputError(
             f"--refresh {name[:80]} takes nothing in",
             where="the command line",
-            next_step="leave sources, --map and --dataset out, or say --refresh all",
+            next_step="leave sources, --map, --csv and --dataset out, or say --refresh all",
         )
     with opened(common) as workspace, progress() as told:
         told(f"refresh {name[:80]}", 0.0)

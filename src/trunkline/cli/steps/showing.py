@@ -1,7 +1,6 @@
 """What came of a run, as the document of ``--json`` and in words."""
 
 import json
-from collections import Counter
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -251,17 +250,22 @@ def _show_receipts(document: dict[str, object]) -> None:
 
 
 def _show_columns(document: dict[str, object], kept_as: str, what: str) -> None:
-    """Tell once of what files of a dataset have in common, and of how many, where not of all of them."""
+    """Tell once of what batches of a dataset have in common, and of how many, where not of one alone."""
+    from trunkline.checks import dialect_hint
+
     receipts = document.get("receipts")
-    alike = Counter(
-        (receipt["dataset"], tuple(json.loads(receipt[kept_as])))
-        for receipt in (receipts if isinstance(receipts, list) else [])
-    )
-    for (dataset, names), count in alike.items():
-        if names:
-            batches = "1 batch" if count == 1 else f"{count} batches"
-            of = f" ({batches} of {dataset})" if sum(alike.values()) > 1 else ""
-            print(f"         {what}: {_some(list(names), _FILLED_BY_NONE)}{of}")
+    alike: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for receipt in receipts if isinstance(receipts, list) else []:
+        alike.setdefault((receipt["dataset"], *json.loads(receipt[kept_as])), []).append(receipt)
+    for (dataset, *names), some in alike.items():
+        if not names:
+            continue
+        batches = "1 batch" if len(some) == 1 else f"{len(some)} batches"
+        of = f" ({batches} of {dataset})" if isinstance(receipts, list) and len(receipts) > 1 else ""
+        print(f"         {what}: {_some(names, _FILLED_BY_NONE)}{of}")
+        hint = dialect_hint(names, json.loads(some[0]["absent_columns"]))
+        if hint and kept_as == "extra_columns":
+            print(f"         {hint}; what is in already: --again {some[0]['batch_id']} --csv ...")
 
 
 def _show_refused(document: dict[str, object]) -> None:

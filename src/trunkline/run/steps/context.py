@@ -10,6 +10,7 @@ from trunkline.errors import UnknownNameError
 from trunkline.plan import StepName
 from trunkline.run.workspace import Workspace
 from trunkline.spec import UseCase
+from trunkline.spec.dialect import CsvDialect
 
 __all__ = ["StepContext"]
 
@@ -28,6 +29,7 @@ class StepContext:
         sources: Files or folders to ingest; empty simulates, or takes what the lake has.
         dataset: Dataset that the sources belong to; None leaves it to them.
         mapping: Source column to field name.
+        csv: What the call says of the dialect of CSV files.
         code_version: Package version and commit.
         reasons: Reasons per scored row; 0 gives none.
         derives: Whether the ingest step refreshes derived tables.
@@ -41,6 +43,7 @@ class StepContext:
     sources: tuple[str, ...] = ()
     dataset: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
+    csv: CsvDialect = field(default_factory=CsvDialect)
     code_version: str = ""
     reasons: int = 0
     derives: bool = True

@@ -38,7 +38,7 @@ def ingest(context: StepContext) -> IngestDocument:
     if dataset not in usecase.datasets:
         raise UnknownNameError(f"{usecase.name!r} has no dataset {dataset!r}", allowed=usecase.datasets)
     sources = context.sources or declared_names(workspace, usecase.name, dataset=context.dataset)
-    handed = resolve(workspace, usecase, sources, dataset=context.dataset, mapping=context.mapping)
+    handed = resolve(workspace, usecase, sources, dataset=context.dataset, mapping=context.mapping, csv=context.csv)
     best_score = None
     whole = usecase.task is not None and usecase.task.reads_history
     looked_at = usecase.datasets if whole or context.only == "ingest" else (dataset,)
