@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,22 @@ def test_what_batches_have_in_common_is_told_once(capsys: pytest.CaptureFixture[
     assert "--again b --csv" in told
     show(summary(result(simulated=False, receipts=[lacking]), root=Path("/w")))
     assert "fields that no column fills: plan, region\n" in capsys.readouterr().out
+
+
+def test_the_first_batches_with_refused_rows_are_named_and_the_others_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broken = [{**RECEIPT, "batch_id": f"b{number}", "reasons": '{"plan.minimum": 1}'} for number in range(14)]
+    show(summary(result(simulated=False, receipts=[RECEIPT, *broken]), root=Path("/w")))
+    told = capsys.readouterr().out
+    assert told.count("quarantined for plan.minimum (1); see `trunkline quarantine show b") == 12
+    assert "and rows of 2 more batches; see `trunkline quarantine list`" in told
+    show(summary(result(simulated=False, receipts=broken[:12]), root=Path("/w")))
+    assert "quarantine list" not in capsys.readouterr().out
+
+
+def test_sources_out_of_reach_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    made = result(simulated=False)
+    document = {**json.loads(made.documents["ingest"]), "unreachable": ["crm"]}
+    show(summary(replace(made, documents={"ingest": json.dumps(document)}), root=Path("/w")))
+    assert "out of reach: crm; the run goes on with what the lake has" in capsys.readouterr().out

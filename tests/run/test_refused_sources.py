@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from trunkline.cli import main
-from trunkline.run import Workspace
+from trunkline.errors import SchemaError, SourceError, TrunklineError, UnavailableError
+from trunkline.run import IngestDocument, SourcesRefusedError, Workspace
+from trunkline.run.outcomes import Outcome
 from trunkline.run.records import past_run
+from trunkline.run.resolving import Handed
 from trunkline.settings import load_settings
 
 USECASE = """
@@ -131,6 +134,22 @@ def test_a_batch_whose_rows_are_all_refused_has_its_receipt(inbox: Path, capsys:
     assert refused["kind"] == "RowsRefusedError"
     assert main(["ingest", "refused_calls", str(inbox / "z.csv"), "--workspace", "w"]) == 2
     assert "trunkline quarantine show" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ([SourceError("empty"), SchemaError("other columns")], 2),
+        ([SourceError("empty"), UnavailableError("no answer")], 1),
+        ([UnavailableError("no answer")], 1),
+    ],
+)
+def test_the_exit_code_says_whether_another_try_may_help(errors: list[TrunklineError], code: int) -> None:
+    outcomes = [Outcome(Handed(str(place), None, None, None), None, error) for place, error in enumerate(errors)]
+    refused = SourcesRefusedError(outcomes, document=IngestDocument(receipts=(), known=(), batches=()))
+    assert refused.exit_code == code
+    assert refused.errors == tuple(errors)
+    assert (refused.told is errors[0]) is (len(errors) == 1)
 
 
 def packed(path: Path, files: dict[str, str]) -> Path:

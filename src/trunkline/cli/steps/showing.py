@@ -16,6 +16,9 @@ __all__ = ["show", "show_metrics", "show_published", "summary"]
 _NAMED: Final = 6
 """Columns that have moved and are named in words."""
 
+_QUARANTINED: Final = 12
+"""Batches with refused rows that are named in words."""
+
 _FILLED_BY_NONE: Final = 12
 """Fields without a column, and columns without a field, that are named in words."""
 
@@ -240,11 +243,12 @@ def _show_passed_over(found: list[dict[str, object]]) -> None:
 
 def _show_receipts(document: dict[str, object]) -> None:
     receipts = document.get("receipts")
-    for receipt in receipts if isinstance(receipts, list) else []:
-        reasons = json.loads(receipt["reasons"])
-        if reasons:
-            named = ", ".join(f"{reason} ({count})" for reason, count in list(reasons.items())[:6])
-            print(f"         quarantined for {named}; see `trunkline quarantine show {receipt['batch_id']}`")
+    broken = [one for one in (receipts if isinstance(receipts, list) else []) if json.loads(one["reasons"])]
+    for receipt in broken[:_QUARANTINED]:
+        named = ", ".join(f"{reason} ({count})" for reason, count in list(json.loads(receipt["reasons"]).items())[:6])
+        print(f"         quarantined for {named}; see `trunkline quarantine show {receipt['batch_id']}`")
+    if len(broken) > _QUARANTINED:
+        print(f"         and rows of {len(broken) - _QUARANTINED} more batches; see `trunkline quarantine list`")
     _show_columns(document, "absent_columns", "fields that no column fills")
     _show_columns(document, "extra_columns", "columns the contract does not know, left out")
 
