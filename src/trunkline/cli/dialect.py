@@ -18,6 +18,7 @@ Csv = Annotated[
         help="Dialect of the CSV files, KEY=VALUE, e.g. delimiter=; or encoding=cp1251; may be given again.",
     ),
 ]
+"""The option of a command."""
 
 
 def dialect_of(said: tuple[str, ...]) -> "CsvDialect | None":
