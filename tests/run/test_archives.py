@@ -277,6 +277,28 @@ def test_a_declared_folder_with_nothing_but_a_readme_has_answered(workspace: Wor
     assert (answer["source"], answer["outcome"], answer["taken"], answer["refused"]) == ("inbox", "taken", 0, 0)
 
 
+def test_what_holds_no_rows_is_told_by_a_watch(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    packed(inbox / "a.tgz", {"a.csv": calls(1), **BESIDE})
+    place = ["--dataset", "calls", "--workspace", str(workspace.root), "--once", "--settle", "0"]
+    assert main(["watch", "calls", str(inbox), *place]) == 0
+    passed, taken = capsys.readouterr().out.splitlines()
+    assert passed == (
+        "a.tgz: passed over, as they hold no rows by their names: "
+        "readme or licence (a.tgz#README.md), checksum (2, the first: a.tgz#a.csv.sha256)"
+    )
+    assert taken.startswith("a.tgz#a.csv: 1 read")
+    assert main(["watch", "calls", str(inbox), *place, "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert [(one["path"], [some["files"] for some in one.get("passed_over", [])]) for one in files] == [
+        (str(inbox / "a.tgz"), [1, 2]),
+        (f"{inbox / 'a.tgz'}#a.csv", []),
+    ]
+
+
 def test_what_holds_no_rows_is_told_by_the_command(
     workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
