@@ -4,7 +4,7 @@
 #   scripts/stores.sh gs       fills .cache/fake-gcs-server: Google Cloud Storage's protocol, built by Go
 #   scripts/stores.sh azure    fills .cache/azurite: Azure Blob Storage's, by npm; runs on Node.js
 #
-# Does nothing when it is there already. Versions are exact; Go verifies what it builds by its checksum database.
+# Does nothing when it is there already, and gives up after four minutes. Versions are exact; Go verifies what it builds by its checksum database.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -37,8 +37,8 @@ mkdir -p "$cache"
 part=$(mktemp -d "$cache/part.XXXXXX")
 trap 'rm -rf "$part"' EXIT
 case $1 in
-gs) GOBIN=$part CGO_ENABLED=0 go install github.com/fsouza/fake-gcs-server@v1.52.2 ;; # BSD 2-Clause
-azure) npm install --silent --no-audit --no-fund --ignore-scripts --omit=dev --omit=optional --prefix "$part" azurite@3.35.0 ;; # MIT; 3.36 wants Node.js 22
+gs) GOBIN=$part CGO_ENABLED=0 timeout 240 go install github.com/fsouza/fake-gcs-server@v1.52.2 ;; # BSD 2-Clause
+azure) timeout 240 npm install --silent --no-audit --no-fund --ignore-scripts --omit=dev --omit=optional --prefix "$part" azurite@3.35.0 ;; # MIT; 3.36 wants Node.js 22
 esac
 rm -rf "$folder"
 mv "$part" "$folder"
