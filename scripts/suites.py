@@ -41,7 +41,7 @@ class Suite:
         workers: Processes of pytest-xdist; 0 runs in one process.
         extras: Extras of the package that it needs beside ``dev``.
         system: What ``scripts/system.sh`` must provide.
-        stores: What ``scripts/stores.sh`` provides where it can; elsewhere tests are skipped, and say why.
+        fetched: Scripts, with their arguments, that fetch servers where they can; else tests are skipped, and say why.
         variables: Environment variables it runs under.
         folders: Where its tests are, below the root; empty for everywhere.
         left_out: Files of these folders that it does not take.
@@ -53,7 +53,7 @@ class Suite:
     workers: int = 0
     extras: tuple[str, ...] = ()
     system: tuple[str, ...] = ()
-    stores: tuple[str, ...] = ()
+    fetched: tuple[tuple[str, ...], ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ SUITES = {
         mark="servers",
         extras=("sql", "kafka", "mqtt", "rabbitmq"),
         system=("postgresql", "mariadb", "java", "mosquitto", "rabbitmq"),
-        stores=("gs", "azure"),
+        fetched=(("stores.sh", "gs"), ("stores.sh", "azure"), ("maven.sh", "mongodb"), ("mysql.sh",)),
     ),
     "spark": Suite(500, mark="spark", extras=("spark", "kafka"), system=("java",)),
     "airflow": Suite(350, mark="airflow", workers=2),  # its tests make .venv-airflow: scripts/airflow.sh
@@ -134,8 +134,8 @@ def prepare(suite: Suite) -> None:
     if suite.system:
         environment = os.environ | {"PYTHON": sys.executable}
         subprocess.run([ROOT / "scripts" / "system.sh", *suite.system], check=True, env=environment)
-    for store in suite.stores:
-        subprocess.run([ROOT / "scripts" / "stores.sh", store], check=False)
+    for script, *arguments in suite.fetched:
+        subprocess.run([ROOT / "scripts" / script, *arguments], check=False)
     if suite.extras:
         stamp = f".venv/.installed-{','.join(('dev', *suite.extras))}"
         subprocess.run(["make", "--no-print-directory", stamp], check=True, cwd=ROOT)

@@ -145,3 +145,16 @@ def test_a_table_beside_ours_is_not_dropped(stage: SqlStage) -> None:
 def test_databases_hold_every_promise(check: SinkCheck, stage: SqlStage) -> None:
     watched: SinkStage = stage
     check(watched)
+
+
+@pytest.mark.servers
+def test_mysql_is_refused_in_words(mysql_url: str) -> None:
+    """Its collations and ways to exchange tables are not MariaDB's."""
+    target = replace(_TARGET, name="refused")
+    for url in (mysql_url, mysql_url.replace("mysql://", "mariadb://")):
+        with pytest.raises(InputError, match="the server is MySQL"):
+            SqlSink(url).check()
+        with pytest.raises(InputError, match="the server is MySQL"):
+            _deliver(SqlSink(url), target)
+    with sa.create_engine(mysql_url.replace("mysql:", "mysql+pymysql:")).connect() as connection:
+        assert sa.inspect(connection).get_table_names() == []

@@ -5,7 +5,7 @@ skipped, with the command that installs it.
 """
 
 from tests.servers.certificates import make_certificates
-from tests.servers.databases import mariadb_server, mariadb_url, postgres_server, postgres_url
+from tests.servers.databases import mariadb_server, mariadb_url, mysql_url, postgres_server, postgres_url
 from tests.servers.google import bigquery_emulator, bigquery_program, kept_bigquery, pubsub_emulator
 from tests.servers.kafka import closed_kafka, kafka_node, kafka_servers
 from tests.servers.mongodb import mongodb_url
@@ -29,6 +29,7 @@ __all__ = [
     "mariadb_url",
     "mongodb_url",
     "mosquitto",
+    "mysql_url",
     "opensearch",
     "opensearch_url",
     "postgres_server",

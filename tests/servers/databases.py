@@ -1,12 +1,14 @@
-"""PostgreSQL and MariaDB."""
+"""PostgreSQL, MariaDB and MySQL."""
 
+import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from tests.servers.processes import SECRET, free_port, lent_folder, program, run, running
+from tests.servers.processes import ROOT, SECRET, free_port, lent_folder, program, run, running
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +23,56 @@ def mariadb_url() -> Iterator[str]:
     """:func:`mariadb_server` for a session."""
     with mariadb_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def mysql_url() -> Iterator[str]:
+    """A user's ``mysql://user:password@host:port/database`` of MySQL's own server, of an old series."""
+    pymysql = pytest.importorskip("pymysql", reason="the extra sql is not installed")
+    fetched = subprocess.run([ROOT / "scripts" / "mysql.sh"], capture_output=True, text=True, check=False)
+    if fetched.returncode != 0:
+        pytest.skip(f"MySQL's server could not be fetched: {fetched.stderr.strip()[-300:]}")
+    home = ROOT / ".cache" / "mysql"
+    with lent_folder("nobody") as (folder, user):
+        data, port, share = folder / "data", free_port(), home / "share"
+        for name in ("", "mysql", "test"):
+            (data / name).mkdir()
+            if user is not None:
+                os.chown(data / name, user, -1)
+        first = (share / "mysql_system_tables.sql", share / "mysql_system_tables_data.sql")
+        tables = "USE mysql;\n" + "".join(path.read_text(encoding="utf-8") for path in first)
+        (folder / "first.sql").write_text(
+            f"GRANT ALL ON *.* TO 'trunkline'@'127.0.0.1' IDENTIFIED BY '{SECRET}' WITH GRANT OPTION;\n"
+            "CREATE DATABASE trunkline;\n"
+        )
+        common = [
+            *(home / "bin" / "mysqld", "--no-defaults", f"--basedir={home}", f"--datadir={data}"),
+            *(f"--tmpdir={folder}", f"--lc-messages-dir={share}"),  # of /tmp it removes temporary tables, whosever
+            *("--innodb-log-file-size=4M", "--innodb-buffer-pool-size=32M"),
+        ]
+        options = [
+            "--bind-address=127.0.0.1",
+            f"--port={port}",
+            f"--socket={folder / 'socket'}",
+            f"--pid-file={folder / 'pid'}",
+            f"--init-file={folder / 'first.sql'}",
+            "--skip-name-resolve",
+            "--performance-schema=OFF",
+            "--server-id=1",
+            f"--log-bin={data / 'binlog'}",
+            "--binlog-format=ROW",
+            "--innodb-flush-log-at-trx-commit=0",
+            "--character-set-server=utf8mb4",
+        ]
+        run([*common, "--bootstrap"], user, folder, said=tables)
+
+        def ready() -> None:
+            pymysql.connect(
+                host="127.0.0.1", port=port, user="trunkline", password=SECRET, database="trunkline"
+            ).close()
+
+        with running([*common, *options], user, folder, ready=ready, end=signal.SIGTERM):
+            yield f"mysql://trunkline:{SECRET}@127.0.0.1:{port}/trunkline"
 
 
 @contextmanager

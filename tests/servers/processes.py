@@ -74,12 +74,13 @@ def lent_folder(owner: str) -> Iterator[tuple[Path, int | None]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def run(command: Sequence[object], user: int | None, folder: Path) -> None:
+def run(command: Sequence[object], user: int | None, folder: Path, *, said: str = "") -> None:
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,
         user=user,
         extra_groups=None if user is None else [],
+        input=said,
         capture_output=True,
         check=False,
         text=True,

@@ -3,11 +3,15 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
 from trunkline.errors import SourceError
+from trunkline.ingest.sources import open_source
+from trunkline.spec.sources import MariadbChanges
 
 if TYPE_CHECKING:
     from tests.ingest.sql.conftest import Database, Puller
@@ -180,3 +184,10 @@ def test_a_log_that_names_no_columns_is_told(calls: "Database", puller: "Puller"
         assert "binlog_row_metadata = FULL" in caught.value.next_step
     finally:
         calls.run("SET GLOBAL binlog_row_metadata = 'FULL'")
+
+
+def test_the_log_of_mysql_is_not_read(mysql_url: str, tmp_path: Path) -> None:
+    said = {"kind": "mariadb_changes", "usecase": "u", "url": SecretStr(mysql_url), "table": "calls"}
+    with pytest.raises(SourceError, match="is no MariaDB") as caught:
+        list(open_source("calls", MariadbChanges.model_validate(said)).pull(None, folder=tmp_path))
+    assert 'kind = "sql"' in caught.value.next_step

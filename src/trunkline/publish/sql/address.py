@@ -13,14 +13,16 @@ def writable_address(text: str) -> Address:
     """Read a URL.
 
     Args:
-        text: ``mariadb://user:password@host/db``, ``mysql://...``, ``postgresql://...`` or ``sqlite:///path``; without
-            a password the environment's counts: MYSQL_PWD, PGPASSWORD.
+        text: ``mariadb://user:password@host/db`` (or ``mysql://``, for MariaDB as well), ``postgresql://...`` or
+            ``sqlite:///path``; without a password the environment's counts: MYSQL_PWD, PGPASSWORD.
 
     Raises:
         MissingExtraError: SQLAlchemy or the driver is not installed.
         InputError: It is malformed, or the folder of the SQLite file does not exist.
     """
     address = opened_address(text)
+    if address.database == "mariadb":  # whose tables have what MySQL has not: texts that end in spaces as keys
+        return Address("mariadb", address.url.set(drivername="mariadb+pymysql"), address.shown)
     if address.database != "sqlite":
         return address
     file = Path(address.shown.removeprefix("sqlite:///")).absolute()

@@ -26,6 +26,7 @@ _UNFIT: Final = (
     "drop or rename the table there, it is filled again; or set another `prefix`",
 )
 _FILE: Final = ("the file cannot be written as a SQLite database", "check the path and the rights of the file")
+_MYSQL: Final = ("the server is MySQL, to which nothing is published", "name one of MariaDB or of PostgreSQL")
 _FULL: Final = "the database's disk is full"
 
 _STATES: Final = (  # PostgreSQL; the first that fits counts
@@ -50,7 +51,7 @@ _WORLD_NUMBERS: Final = frozenset(
         *(2002, 2003, 2005, 2006, 2013, 2014, 2055),
     )
 )
-_TEXTS: Final = (  # where a driver gives no code: libpq before a login, and SQLite
+_TEXTS: Final = (  # where a driver gives no code: libpq before a login, SQLite, and SQLAlchemy
     ("no such table", _GONE),
     ("unable to open database file", _FILE),
     ("file is not a database", _FILE),
@@ -60,6 +61,7 @@ _TEXTS: Final = (  # where a driver gives no code: libpq before a login, and SQL
     ("no password supplied", _LOGIN),
     ("no pg_hba.conf entry", _LOGIN),
     ("does not exist", _NO_DATABASE),
+    ("is not a mariadb variant", _MYSQL),
 )
 
 

@@ -119,6 +119,13 @@ class MariadbReader(FollowedTable[MariadbChanges]):
         )
 
     def _demand_log(self, connection: "Connection") -> None:
+        version = str(connection.exec_driver_sql("SELECT VERSION()").scalar_one())
+        if "MariaDB" not in version:
+            raise SourceError(
+                f"the server is no MariaDB, whose log is read: {version[:40]}",
+                where=self._address.shown,
+                next_step='pull its tables with kind = "sql" and a cursor',
+            )
         asked = ", ".join(f"'{name}'" for name in _DEMANDED)
         listed = f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({asked})"
         found = {str(name): str(value) for name, value in connection.exec_driver_sql(listed)}

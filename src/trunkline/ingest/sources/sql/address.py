@@ -31,7 +31,7 @@ _SCHEMES: Final[Mapping[str, tuple[DatabaseName, str]]] = {
 }
 _DIALECTS: Final[Mapping[DatabaseName, str]] = {
     "postgresql": "postgresql+psycopg",
-    "mariadb": "mariadb+pymysql",
+    "mariadb": "mysql+pymysql",  # which tells MariaDB from MySQL by what answers; `mariadb+` refuses MySQL
     "sqlite": "sqlite+pysqlite",
 }
 _OPTIONS: Final = UrlOptions(
