@@ -184,3 +184,29 @@ def test_a_batch_that_was_replaced_is_refused_by_the_name_of_the_newest(
     assert f"replaced by {receipt['batch_id']}" in str(document)
     code, document = run(tmp_path, "lineage", first)
     assert receipt["batch_id"] in str(document)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["another value", "cut"])
+def test_a_raw_copy_that_is_not_what_landed_changes_nothing(
+    tmp_path: Path, contract: Callable[..., None], damage: str
+) -> None:
+    import pyarrow as pa
+
+    contract(minimum=10)
+    (tmp_path / "calls.csv").write_text("call_id,seconds\n" + "".join(f"c{n},{n}\n" for n in range(20)))
+    assert run(tmp_path, "ingest", "calls", "calls.csv")[0] == 0
+    (copy,) = (tmp_path / "w" / "landing").rglob("*.csv.zst")
+    if damage == "cut":
+        copy.write_bytes(copy.read_bytes()[:-8])
+    else:
+        text = pa.input_stream(copy, compression="zstd").read().replace(b"c15,15", b"c15,16")
+        with pa.CompressedOutputStream(str(copy), "zstd") as out:
+            out.write(text)
+    contract(minimum=5)
+    code, said = run(tmp_path, "ingest", "calls", "--again", first_batch(tmp_path))
+    assert code == 2
+    error = said["error"]
+    assert isinstance(error, dict)
+    assert (error["kind"], "is not what landed" in error["what"]) == ("TamperedError", True)
+    assert table(tmp_path) == Counter(f"c{n}" for n in range(10, 20))

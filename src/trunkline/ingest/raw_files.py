@@ -5,6 +5,7 @@ copy that was changed, cut, or put in another's place does not open. What is len
 more, reached through a link into ``/proc``: whoever is killed meanwhile leaves nothing behind.
 """
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +21,7 @@ from trunkline.ingest.raw import unreadable
 if TYPE_CHECKING:
     from trunkline.lake import Keyring
 
-__all__ = ["SEALED", "Writing", "blocks", "full", "lent_file", "nameless_file", "touched_at", "written"]
+__all__ = ["SEALED", "Writing", "blocks", "full", "holds", "lent_file", "nameless_file", "touched_at", "written"]
 
 SEALED: Final = ".sealed"
 """The last suffix of an encrypted copy."""
@@ -72,6 +73,29 @@ def written(copy: Path, *, plain: bool, keys: "Keyring | None") -> Iterator[Writ
                 sealed.finish(bound=writing.bound)
     except OSError as error:
         raise full(copy.parent, error) from error
+
+
+def holds(path: Path, content_sha256: str) -> bool:
+    """Tell whether a copy in clear still has the content that it was made of: as it is, or packed by :func:`written`.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    import pyarrow as pa
+
+    with path.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() == content_sha256:
+            return True
+    if path.suffix != ".zst":
+        return False
+    digest = hashlib.sha256()
+    try:
+        with pa.input_stream(path, compression="zstd") as unpacked:
+            while block := unpacked.read(_BLOCK_BYTES):
+                digest.update(block)
+    except OSError:
+        return False
+    return digest.hexdigest() == content_sha256
 
 
 @contextmanager

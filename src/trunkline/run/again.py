@@ -87,6 +87,7 @@ def ingest_again(
             there twice, or unmended again. Or two characters of the dialect are the same.
         SchemaError: The columns do not fit the contract any more; nothing is changed.
         RowsRefusedError: No row is good now; the old rows stay.
+        TamperedError: The raw copy is not what landed; nothing is changed.
     """
     lake = workspace.lake
     old = _receipt(workspace, batch_id)
@@ -173,6 +174,7 @@ def _new(
             instead=instead,
             limits=limits,
         ).receipt
+    landing.refuse_changed(piece)
     with landing.lent(piece) as path:
         limits = piece.limits_of(limits)
         refuse_another(path, limits)

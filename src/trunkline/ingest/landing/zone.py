@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from trunkline.errors import InputError, TamperedError, UnknownNameError
 from trunkline.ingest.folded_records import read_folded
 from trunkline.ingest.landing.records import FILES, STEM, SUFFIX, Landed, Record, landed, read, read_if_there, stem_of
-from trunkline.ingest.raw_files import full, lent_file
+from trunkline.ingest.raw_files import full, holds, lent_file
 
 if TYPE_CHECKING:
     from trunkline.lake import Keyring
@@ -98,6 +98,26 @@ class LandedPieces:
             except OSError as error:
                 raise full(piece.path, error) from error
             yield path
+
+    def refuse_changed(self, piece: Landed) -> None:
+        """Refuse a raw copy that is not what landed; an encrypted one tells so itself when it is lent.
+
+        Raises:
+            TamperedError: Its bytes are not those whose hash was recorded.
+            UnavailableError: It cannot be read.
+        """
+        if piece.path is None or piece.is_sealed:
+            return
+        try:
+            is_whole = holds(piece.path, piece.content_sha256)
+        except OSError as error:
+            raise full(piece.path, error) from error
+        if not is_whole:
+            raise TamperedError(
+                "the raw copy is not what landed: its content does not have the hash that was recorded",
+                where=str(piece.path),
+                next_step="restore the file from a backup; nothing was changed",
+            )
 
     def _folded(self, source: str) -> list[Landed]:
         folder = self._folder(source)
