@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,10 +28,9 @@ def mariadb_url() -> Iterator[str]:
 def mysql_url() -> Iterator[str]:
     """A user's ``mysql://user:password@host:port/database`` of MySQL's own server, of an old series."""
     pymysql = pytest.importorskip("pymysql", reason="the extra sql is not installed")
-    fetched = subprocess.run([ROOT / "scripts" / "mysql.sh"], capture_output=True, text=True, check=False)
-    if fetched.returncode != 0:
-        pytest.skip(f"MySQL's server could not be fetched: {fetched.stderr.strip()[-300:]}")
     home = ROOT / ".cache" / "mysql"
+    if not home.is_dir():
+        pytest.skip("MySQL's server is not installed: scripts/mysql.sh tries to")
     with lent_folder("nobody") as (folder, user):
         data, port, share = folder / "data", free_port(), home / "share"
         for name in ("", "mysql", "test"):
