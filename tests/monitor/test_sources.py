@@ -152,37 +152,71 @@ def test_few_batches_and_batches_of_one_run_have_no_usual_gap() -> None:
     assert problems(together) == []
 
 
+def arrived(name: str, at: datetime, **more: object) -> Receipt:
+    return receipt(at, **{"run_id": name, "batch_id": name} | more)
+
+
+def expected_after(receipts: Sequence[Receipt]) -> timedelta | None:
+    """How long after the last batch the next one is expected."""
+    last = max(one.finished_at for one in receipts)
+    (found,) = health(receipts, now=last)
+    return None if found.due_at is None else found.due_at - last
+
+
 def test_files_taken_in_by_hand_one_after_another_have_no_usual_gap() -> None:
-    by_hand = [receipt(START + timedelta(seconds=3 * number), batch_id=f"b{number}") for number in range(40)]
+    by_hand = [arrived(f"r{number}", START + timedelta(seconds=3 * number)) for number in range(40)]
     (found,) = health(by_hand, now=START + 400 * DAY)
     assert (problems(found), found.due_at) == ([], None)
+
+
+def test_a_run_without_a_pause_came_once_however_long_it_took() -> None:
+    def loaded(day: int) -> list[Receipt]:  # a file takes three quarters of an hour
+        ends = [START + day * DAY + number * timedelta(minutes=45) for number in range(12)]
+        begun = {end: {"started_at": end - timedelta(minutes=44)} for end in ends}
+        return [arrived(f"r{day}", end, batch_id=f"{day}-{end}", **begun[end]) for end in ends]
+
+    assert expected_after(loaded(0)) is None
+    assert expected_after([one for day in range(4) for one in loaded(day)]) == 3 * DAY
 
 
 @pytest.mark.parametrize("files", [2, 7, 100])
 def test_several_files_each_night_come_once_a_day(files: int) -> None:
     receipts = [
-        receipt(
-            START + night * DAY + timedelta(seconds=5 * number),
-            run_id=f"r{night}-{number}",
-            batch_id=f"b{night}-{number}",
-        )
+        arrived(f"r{night}-{number}", START + night * DAY + timedelta(seconds=5 * number))
         for night in range(5)
         for number in range(files)
     ]
+    assert expected_after(receipts) == 3 * DAY
     last = START + 4 * DAY + timedelta(seconds=5 * (files - 1))
-    gap = DAY - timedelta(seconds=5 * (files - 1))
-    (on_time,) = health(receipts, now=last + 3 * gap)
-    assert (problems(on_time), on_time.due_at) == ([], last + 3 * gap)
-    (late,) = health(receipts, now=last + 3 * gap + timedelta(seconds=1))
+    (late,) = health(receipts, now=last + 3 * DAY + timedelta(seconds=1))
     assert problems(late) == ["late"]
 
 
+def test_a_watch_that_goes_on_for_days_has_a_usual_gap() -> None:
+    assert expected_after([arrived("w", START + day * DAY, batch_id=f"b{day}") for day in range(5)]) == 3 * DAY
+
+
+@pytest.mark.parametrize(
+    ("before", "every", "number"),
+    [
+        ([timedelta(days=-59)], DAY, 50),  # a file to try it out, and nothing for two months
+        ([timedelta(hours=-52), timedelta(hours=-51), timedelta(hours=-50)], timedelta(hours=2), 40),  # an outage
+    ],
+)
+def test_one_long_pause_changes_no_usual_gap(before: list[timedelta], every: timedelta, number: int) -> None:
+    times = [START + pause for pause in before] + [START + place * every for place in range(number)]
+    assert expected_after([arrived(f"r{place}", at) for place, at in enumerate(times)]) == 3 * every
+
+
+def test_what_comes_more_often_than_each_half_hour_is_late_after_an_hour_and_a_half() -> None:
+    times = [START + number * timedelta(minutes=15) for number in range(40)]
+    assert expected_after([arrived(f"r{number}", at) for number, at in enumerate(times)]) == timedelta(minutes=90)
+
+
 def test_a_new_rhythm_is_known_after_two_months_of_it() -> None:
-    monthly = [receipt(START + 30 * DAY * month, run_id=f"m{month}", batch_id=f"m{month}") for month in range(10)]
-    begin = START + 300 * DAY
-    daily_since = [receipt(begin + day * DAY, run_id=f"d{day}", batch_id=f"d{day}") for day in range(62)]
-    (found,) = health([*monthly, *daily_since], now=begin + 61 * DAY)
-    assert found.due_at == begin + 64 * DAY
+    monthly = [arrived(f"m{month}", START + 30 * DAY * month) for month in range(10)]
+    since = START + 300 * DAY
+    assert expected_after([*monthly, *(arrived(f"d{day}", since + day * DAY) for day in range(62))]) == 3 * DAY
 
 
 def test_a_schedule_says_when_a_source_is_late() -> None:

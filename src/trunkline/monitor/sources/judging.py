@@ -1,11 +1,10 @@
 """What is wrong with a source, judged by its receipts, its attempts, its schedule and its reject budget. Pure."""
 
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate, pairwise, takewhile
+from itertools import pairwise, takewhile
 from math import expm1, log1p
 from statistics import median
 from typing import Final
@@ -16,7 +15,7 @@ from trunkline.monitor.sources.belonging import FILES, source_of
 from trunkline.monitor.sources.health import Arrival, Finding, SourceHealth, SourceKey
 from trunkline.spec.sources import AnySource, Schedule, TopicSource
 
-__all__ = ["LATE_GAPS", "LEAST_GAPS", "LEAST_HISTORY", "LEAST_SPAN", "NOTED_EVERY_S", "SMALL_Z", "health_of"]
+__all__ = ["COMING", "LATE_GAPS", "LEAST_GAPS", "LEAST_HISTORY", "NOTED_EVERY_S", "SMALL_Z", "health_of"]
 
 LEAST_HISTORY: Final = 8
 """Earlier arrivals from which a source has a usual size."""
@@ -24,8 +23,8 @@ LEAST_HISTORY: Final = 8
 LEAST_GAPS: Final = 3
 """Gaps between arrivals from which a source without a schedule has a usual gap."""
 
-LEAST_SPAN: Final = timedelta(hours=1)
-"""Time from the first to the last arrival from which a source without a schedule has a usual gap."""
+COMING: Final = timedelta(minutes=30)
+"""Within which arrivals of a source come together, and say nothing of how often it comes."""
 
 LATE_GAPS: Final = 3.0
 """Usual gaps after which a source without a schedule is late."""
@@ -57,9 +56,9 @@ def health_of(
     A source with a schedule is late when it was due and a tenth of the interval more has passed since it was last heard
     of: since it delivered, answered that it has nothing new, or, where it never did, was first seen. One without is
     late when three times its usual gap has passed since its last batch; a topic, since somebody who consumes it last
-    said so, and three times as long as one of them may be silent at least: several note more often than one. The usual
-    gap is the one in which half of the time passes or less (the median weighted by length), so that several files at
-    once each night come once a day; and files that were all taken in within an hour have none.
+    said so, and three times as long as one of them may be silent at least: several note more often than one. What
+    arrives within half an hour, or while one run has no pause that long, came once. The usual gap is the upper quartile
+    of those between comings: a few long ones do not move it, nor do some short ones of a load that took hours.
 
     It is empty when nothing of its last batch was taken in, or when it answers that it has nothing: at once where at
     least half of its answers brought rows so far, else once three times its usual gap has passed. A topic of which
@@ -160,8 +159,7 @@ def _judged(
         last = heard_at or seen_at
         due_at = None if last is None else _scheduled_at(source.schedule, last)
     elif isinstance(source, TopicSource):  # who consumes it says so now and then, whether records came or not
-        noted = [later.attempted_at - earlier.attempted_at for earlier, later in pairwise(answers)]
-        longest = _long_for(noted[-_LONGEST_HISTORY:])
+        longest = _long_for([later.attempted_at - earlier.attempted_at for earlier, later in pairwise(answers)])
         allowed = None if longest is None else max(longest, LATE_GAPS * _NOTED_EVERY)
         last, due_at = heard_at, None if heard_at is None or allowed is None else heard_at + allowed
     else:
@@ -200,22 +198,27 @@ def _scheduled_at(schedule: Schedule, last: datetime) -> datetime:
 
 def _usual_due_at(arrivals: Sequence[Arrival]) -> datetime | None:
     """By when the next batch is expected, judged by the gaps between those before; None where they are too few."""
-    # files that one run took in together say nothing about how often they come
-    gaps = [(later.at - earlier.at) for earlier, later in pairwise(arrivals) if later.run_id != earlier.run_id]
-    recent = gaps[-_LONGEST_HISTORY:]
-    while len(recent) < len(gaps) and sum(recent, timedelta()) < LEAST_SPAN:
-        recent = gaps[-2 * len(recent) :]
-    usual = _long_for(recent)
-    return None if usual is None or sum(recent, timedelta()) < LEAST_SPAN else arrivals[-1].at + usual
+    usual = _long_for([later - earlier for earlier, later in pairwise(_comings(arrivals))])
+    return None if usual is None else arrivals[-1].at + usual
+
+
+def _comings(arrivals: Sequence[Arrival]) -> list[datetime]:
+    """When a source began to come, each time."""
+    begins = [arrival.at for arrival in arrivals[:1]]
+    for earlier, later in pairwise(arrivals):
+        pause = later.at - timedelta(seconds=later.seconds) - earlier.at
+        goes_on = later.run_id == earlier.run_id and pause < COMING
+        if not goes_on and later.at - begins[-1] >= COMING:
+            begins.append(later.at)
+    return begins
 
 
 def _long_for(gaps: Sequence[timedelta]) -> timedelta | None:
     """From when on a gap is a long one among these; None where they are too few."""
     if len(gaps) < LEAST_GAPS:
         return None
-    ordered = sorted(gaps)
-    passed = list(accumulate(ordered))
-    return LATE_GAPS * ordered[bisect_left(passed, passed[-1] / 2)]
+    ordered = sorted(gaps[-_LONGEST_HISTORY:])
+    return LATE_GAPS * ordered[3 * (len(ordered) - 1) // 4]
 
 
 def _of_whole_topic(answers: Sequence[SourceAttempt]) -> Sequence[SourceAttempt]:
