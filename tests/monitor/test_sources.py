@@ -152,8 +152,8 @@ def test_few_batches_and_batches_of_one_run_have_no_usual_gap() -> None:
     assert problems(together) == []
 
 
-def arrived(name: str, at: datetime, **more: object) -> Receipt:
-    return receipt(at, **{"run_id": name, "batch_id": name} | more)
+def arrived(name: str, at: datetime, *, run_id: str = "", started_at: datetime | None = None) -> Receipt:
+    return receipt(at, run_id=run_id or name, batch_id=name, started_at=started_at or at)
 
 
 def expected_after(receipts: Sequence[Receipt]) -> timedelta | None:
@@ -172,8 +172,7 @@ def test_files_taken_in_by_hand_one_after_another_have_no_usual_gap() -> None:
 def test_a_run_without_a_pause_came_once_however_long_it_took() -> None:
     def loaded(day: int) -> list[Receipt]:  # a file takes three quarters of an hour
         ends = [START + day * DAY + number * timedelta(minutes=45) for number in range(12)]
-        begun = {end: {"started_at": end - timedelta(minutes=44)} for end in ends}
-        return [arrived(f"r{day}", end, batch_id=f"{day}-{end}", **begun[end]) for end in ends]
+        return [arrived(f"{day}-{end}", end, run_id=f"r{day}", started_at=end - timedelta(minutes=44)) for end in ends]
 
     assert expected_after(loaded(0)) is None
     assert expected_after([one for day in range(4) for one in loaded(day)]) == 3 * DAY
@@ -193,7 +192,7 @@ def test_several_files_each_night_come_once_a_day(files: int) -> None:
 
 
 def test_a_watch_that_goes_on_for_days_has_a_usual_gap() -> None:
-    assert expected_after([arrived("w", START + day * DAY, batch_id=f"b{day}") for day in range(5)]) == 3 * DAY
+    assert expected_after([arrived(f"b{day}", START + day * DAY, run_id="w") for day in range(5)]) == 3 * DAY
 
 
 @pytest.mark.parametrize(

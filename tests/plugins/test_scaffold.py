@@ -249,9 +249,7 @@ def test_a_key_that_repeats_further_on_is_told(write: Write, tmp_path: Path, mon
     more = "2026-11-22T05:00:00Z,c7,v1,3,0.5\n2026-11-22T05:00:00Z,,v1,3,0.5\n"
     source = write(a_day_of_cells(40, more=more))
     made = infer_usecase("mine", source=source, into=tmp_path / "p", predicts=False)
-    assert (
-        "'begin' and 'cell' identifies the first rows, but 2 of all rows repeat it or lack a part of it" in made.notes
-    )
+    assert "2 of all rows repeat the key 'begin' and 'cell', or lack a part of it" in made.notes
     assert "no column identifies a row" in (made.folder / "profile.html").read_text()
 
 
@@ -280,8 +278,11 @@ def test_a_running_number_of_the_file_is_no_key(write: Write, tmp_path: Path) ->
 
 def test_columns_of_a_key_can_be_told(write: Write, tmp_path: Path) -> None:
     source = write(a_day_of_cells(3))
-    infer_usecase("mine", source=source, into=tmp_path / "p", predicts=False, key=("cell", "vendor", "begin"))
+    made = infer_usecase("mine", source=source, into=tmp_path / "p", predicts=False, key=("cell", "vendor", "begin"))
     assert load_usecase("mine", plugin_dir=tmp_path / "p").entity_key == ("cell", "vendor", "begin")
+    assert "a row is identified by 'cell' and 'vendor' and 'begin'" in made.notes
+    with pytest.raises(InputError, match="the key names 'cell' twice"):
+        infer_usecase("other", source=source, into=tmp_path / "p", predicts=False, key=("cell", "begin", "Cell"))
 
 
 def test_pure_ingestion_is_drafted(write: Write, tmp_path: Path) -> None:

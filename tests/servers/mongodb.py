@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,10 +29,9 @@ def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield named
         return
     java = program("java", "java")
-    fetched = subprocess.run([ROOT / "scripts" / "maven.sh", "mongodb"], capture_output=True, text=True, check=False)
-    if fetched.returncode != 0:
-        pytest.skip(f"mongo-java-server could not be fetched: {fetched.stderr.strip()[-300:]}")
     jars = Path(os.environ.get("MONGODB_CACHE") or ROOT / ".cache" / "mongodb")
+    if not any(jars.glob("*.jar")):
+        pytest.skip("mongo-java-server is not installed: scripts/maven.sh mongodb tries to")
     folder, port = tmp_path_factory.mktemp("mongodb"), free_port()
     (folder / "server.bsh").write_text(_SERVER)
     options = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*", "bsh.Interpreter")

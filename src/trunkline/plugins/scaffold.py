@@ -161,7 +161,7 @@ def _inferred(
         )
     nulls = None if schema is None else ()
     files = dict(drafted(name, found, identity=identity, label=chosen, source=source.name, null_tokens=nulls))
-    notes = _notes(found, identity, chosen, is_told=label is not None)
+    notes = _notes(found, identity, chosen, is_told=label is not None, has_key=bool(key))
     if schema is None:
         files[PROFILE_PAGE], more = _profiled(
             source, found, identity, chosen, contract=files["contracts.py"], scratch=scratch
@@ -173,7 +173,9 @@ def _inferred(
 
 
 def _refuse_as_key(identity: Sequence[Guess], found: Sequence[Guess], label: Guess | None, source: Path) -> None:
-    for guess in identity:
+    for place, guess in enumerate(identity):
+        if guess in identity[:place]:
+            raise InputError(f"the key names {guess.source!r} twice", where=str(source), next_step="name it once")
         if guess is label:
             raise InputError(f"{guess.source!r} cannot be both the label and the key", where=str(source))
         if guess.nullable:
@@ -217,22 +219,24 @@ def _profiled(
     notes = []
     if identity and profiled.unidentified:
         notes.append(
-            f"{_together(identity)} identifies the first rows, but {profiled.unidentified:,} of all rows repeat it or"
-            " lack a part of it"
+            f"{profiled.unidentified:,} of all rows repeat the key {_together(identity)}, or lack a part of it"
         )
     notes.append(f"check every field: kinds and nulls are inferred from the first {SAMPLE_ROWS:,} rows")
     notes.append(f"see {PROFILE_PAGE} for what all {profiled.rows:,} rows hold")
     return page, notes
 
 
-def _notes(found: Sequence[Guess], identity: Sequence[Guess], label: Guess | None, *, is_told: bool) -> list[str]:
+def _notes(
+    found: Sequence[Guess], identity: Sequence[Guess], label: Guess | None, *, is_told: bool, has_key: bool
+) -> list[str]:
     """What was decided, and on what ground."""
     notes = ["takes rows in, and predicts nothing"]
     if label is not None:
         task = "classification" if label.kind == "flag" else "regression"
         how = "" if is_told else ", guessed by its name; --label COLUMN names another"
         notes = [f"predicts {label.source!r} ({task}){how}"]
-    check = ", told from the values: check it, or name others with --key" if len(identity) > 1 else ""
+    is_guess = len(identity) > 1 and not has_key
+    check = ", told from the values: check it, or name others with --key" if is_guess else ""
     notes.append(f"a row is identified by {_together(identity)}{check}" if identity else "no column identifies a row")
     notes += [f"{guess.source!r} looks personal ({guess.personal}): marked as pii" for guess in found if guess.personal]
     notes += [f"{guess.source!r} states no time zone; UTC is assumed" for guess in found if guess.is_local]
