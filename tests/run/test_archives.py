@@ -242,7 +242,13 @@ def test_what_holds_no_rows_in_a_watched_folder_is_told_and_keeps_no_archive(
     for name, content in {"LICENSE": "do as you like", "plain.dat": calls(4), "a.csv.md5": "0", ".a.csv": "x"}.items():
         (inbox / name).write_text(content)
     declared = FolderSource(
-        kind="folder", usecase="calls", dataset="calls", path=inbox, settle_s=0, afterwards="delete"
+        kind="folder",
+        usecase="calls",
+        dataset="calls",
+        path=inbox,
+        settle_s=0,
+        afterwards="archive",
+        archive=tmp_path / "done",
     )
     usecase = workspace.usecase("calls")
     found = list(watch_folder(workspace, usecase, declared, run_id="r", stop=threading.Event(), once=True))
@@ -252,7 +258,8 @@ def test_what_holds_no_rows_in_a_watched_folder_is_told_and_keeps_no_archive(
     assert told == {"good.tgz": inside, "odd.zip": inside, "empty.zip": inside, **loose}
     errors = {one.name.rpartition("/")[2]: one.error.what for one in found if one.error}
     assert sorted(errors) == ["empty.zip", "odd.zip#odd.dat"]
-    assert sorted(path.name for path in inbox.iterdir()) == [".a.csv", "LICENSE", "a.csv.md5", "empty.zip", "odd.zip"]
+    left = [".a.csv", "LICENSE", "a.csv.md5", "empty.zip", "odd.zip"]
+    assert sorted(path.name for path in inbox.iterdir()) == left
     assert rows(workspace) == ["1-0", "2-0", "3-0", "4-0"]
     noted = workspace.lake.arrow("platform.attempts").to_pylist()
     assert {Path(one["source"]).name: one["passed_over"] for one in noted} == {
@@ -261,6 +268,26 @@ def test_what_holds_no_rows_in_a_watched_folder_is_told_and_keeps_no_archive(
         "empty.zip": 3,
         "plain.dat": 0,
     }
+
+
+def test_an_archive_is_deleted_only_where_no_text_was_passed_over(workspace: Workspace, tmp_path: Path) -> None:
+    inbox = tmp_path / "in"
+    inbox.mkdir()
+    aside = {"README.txt": "x", ".b.csv": calls(9), "notes.md": "x", "a.csv.asc": "x", "a.csv.md5": "0", "map.png": "x"}
+    for number, (name, content) in enumerate(aside.items()):
+        packed(inbox / f"{number}{Path(name).suffix}.tgz", {"a.csv": calls(number), name: content})
+    packed(inbox / "9.tgz", {"ReadMetrics_20260202.txt": calls(10), "readmeters": calls(11)})
+    declared = FolderSource(
+        kind="folder", usecase="calls", dataset="calls", path=inbox, settle_s=0, afterwards="delete"
+    )
+    usecase = workspace.usecase("calls")
+    assert not [
+        one.error
+        for one in watch_folder(workspace, usecase, declared, run_id="r", stop=threading.Event(), once=True)
+        if one.error
+    ]
+    assert sorted(path.name for path in inbox.iterdir()) == ["0.txt.tgz", "1.csv.tgz", "2.md.tgz", "3.asc.tgz"]
+    assert rows(workspace) == sorted([*(f"{number}-0" for number in range(6)), "10-0", "11-0"])
 
 
 def test_a_declared_folder_with_nothing_but_a_readme_has_answered(workspace: Workspace, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Final, Literal, get_args
 from trunkline.ingest.byte_stream import PACKINGS
 from trunkline.ingest.raw import FILE_SUFFIXES
 
-__all__ = ["BESIDE", "Beside", "beside_data"]
+__all__ = ["BESIDE", "NO_TEXT", "Beside", "beside_data"]
 
 Beside = Literal[
     "hidden file",
@@ -30,6 +30,9 @@ Beside = Literal[
 BESIDE: Final[tuple[Beside, ...]] = get_args(Beside)
 """All of them, in the order in which a name is held against them."""
 
+NO_TEXT: Final[frozenset[Beside]] = frozenset({"marker", "checksum", "file of an operating system", "picture"})
+"""Those that are no text of which a sender might mean rows, whatever the name: they may be deleted unread."""
+
 _UNFINISHED: Final = (".tmp", ".part", ".partial", ".crdownload", ".filepart", ".swp")
 _MARKERS: Final = ("_success", "_metadata", "_common_metadata")
 _CHECKSUMS: Final = (".md5", ".sha1", ".sha224", ".sha256", ".sha384", ".sha512", ".sfv")
@@ -38,7 +41,8 @@ _SIGNATURES: Final = (".asc", ".sig", ".minisig", ".p7s")
 _OF_SYSTEMS: Final = ("thumbs.db", "desktop.ini", "icon\r", "icon\N{REPLACEMENT CHARACTER}")
 _FOLDERS_OF_SYSTEMS: Final = ("__macosx", "$recycle.bin", "system volume information", "lost+found")
 _ABOUT: Final = re.compile(
-    r"(?:readme[^.]*(?:\.[a-z]{2})?|licen[cs]e|copying|notice|changelog)(?:\.(?:txt|md|rst|html?|rtf|pdf))?"
+    r"(?:readme(?![^\W\d_])[^.]*(?:\.[a-z]{2})?|licen[cs]e|copying)(?:\.(?:txt|md|rst|html?|rtf|pdf))?"
+    r"|(?:notice|changelog)(?:\.(?:md|rst|html?|rtf|pdf))?"  # tables are named so, too, and a .txt may be one
 )
 _PICTURES: Final = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".bmp", ".tif", ".tiff", ".webp", ".ico")
 _DOCUMENTS: Final = (".md", ".rst", ".pdf", ".doc", ".docx", ".rtf", ".odt", ".ppt", ".pptx", ".odp")
@@ -52,8 +56,17 @@ def beside_data(name: str) -> Beside | None:
 
     >>> [beside_data(name) for name in ("day/README.md", "a.csv.sha256", "__MACOSX/day/a.csv", "a.csv.gz.asc")]
     ['readme or licence', 'checksum', 'file of an operating system', 'signature']
+    >>> [beside_data(name) for name in ("README_first.txt", "README.en.md.gz", "readme1", "NOTICE", "changelog.md")]
+    ['readme or licence', 'readme or licence', 'readme or licence', 'readme or licence', 'readme or licence']
     >>> [beside_data(name) for name in ("a.dat", "A2026.1200+0200_N1", "readme.dat", "licences.txt", "grid.asc")]
     [None, None, None, None, None]
+
+    Words that only begin alike, and words that tables are named by, are no such names:
+
+    >>> {beside_data(name) for name in ("ReadMetrics_20260202.txt", "readmeters", "readmetrics_n1.txt.gz", "readmeß")}
+    {None}
+    >>> {beside_data(name) for name in ("notice.txt", "changelog.txt.gz", "notices.txt", "checksums_n1.txt", "md5.csv")}
+    {None}
     """
     parts = [part for part in PurePosixPath(name.replace("\\", "/").lower()).parts if part not in ("/", "..")]
     if not parts or any(part in _FOLDERS_OF_SYSTEMS for part in parts[:-1]) or parts[-1] in _OF_SYSTEMS:

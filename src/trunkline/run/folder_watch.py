@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from trunkline.contracts.records import Receipt
 from trunkline.errors import BusyError, InputError, TrunklineError
 from trunkline.ingest.archives import is_archive
-from trunkline.ingest.beside_data import beside_data
+from trunkline.ingest.beside_data import NO_TEXT, beside_data
 from trunkline.ingest.derived import refresh_tables
 from trunkline.ingest.watching import Taken, watch
 from trunkline.lake.locks import held
@@ -128,11 +128,11 @@ def watch_folder(
                 events.took(outcome.ingested.receipt if outcome.ingested else None, outcome.error)
                 if path not in archives:
                     del left[outcome.handed.path]
-                    yield _taken(path, arrived[path])
+                    yield _taken(path, arrived[path], declared)
         except BusyError as error:
             for path in left.values():
                 arrived.setdefault(path, []).append(Arrived(path, None, error))
-        yield from (_taken(path, arrived[path]) for path in left.values())
+        yield from (_taken(path, arrived[path], declared) for path in left.values())
         events.end()
         refresh_tables(
             usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
@@ -176,13 +176,21 @@ def _add(arrived: list[Arrived], path: Path, outcome: Outcome) -> None:
     arrived[: bool(before)] = [Arrived(path, None, None, passed_over=passed_over(before, outcome))]
 
 
-def _taken(path: Path, arrived: Sequence[Arrived]) -> Taken:
-    """Say of a file what became of it: an archive is done when each of its files is accounted for or passed over."""
+def _taken(path: Path, arrived: Sequence[Arrived], declared: FolderSource) -> Taken:
+    """Say of a file what became of it: an archive is done when each of its files is accounted for or passed over.
+
+    One that would be deleted is not done while a text in it was passed over unread.
+    """
     left = [one.error for one in arrived if one.receipt is None and one.error is not None]
     errors = left or [one.error for one in arrived if one.error is not None]
     is_busy = any(isinstance(error, BusyError) for error in errors)
     is_taken = any(one.receipt is not None for one in arrived)
-    return Taken(path, is_done=is_taken and not left, error=errors[0] if errors else None, again=is_busy)
+    is_kept = declared.afterwards == "delete" and not NO_TEXT.issuperset(
+        some.kind for one in arrived for some in one.passed_over
+    )
+    return Taken(
+        path, is_done=is_taken and not left and not is_kept, error=errors[0] if errors else None, again=is_busy
+    )
 
 
 def _gone(workspace: "Workspace", usecase: "UseCase", declared: FolderSource, *, run_id: str) -> InputError:
