@@ -290,6 +290,21 @@ def test_an_archive_is_deleted_only_where_no_text_was_passed_over(workspace: Wor
     assert rows(workspace) == sorted([*(f"{number}-0" for number in range(6)), "10-0", "11-0"])
 
 
+def test_a_recursive_watch_passes_over_what_lies_in_folders_of_systems(workspace: Workspace, tmp_path: Path) -> None:
+    inbox = tmp_path / "lost+found"
+    for number, name in enumerate(("a.csv", "deep/b.csv", "__MACOSX/c.csv", "deep/lost+found/d.csv")):
+        (inbox / name).parent.mkdir(parents=True, exist_ok=True)
+        (inbox / name).write_text(calls(number))
+    declared = FolderSource(
+        kind="folder", usecase="calls", dataset="calls", path=inbox, settle_s=0, recursive=True, afterwards="delete"
+    )
+    usecase = workspace.usecase("calls")
+    found = list(watch_folder(workspace, usecase, declared, run_id="r", stop=threading.Event(), once=True))
+    passed = [one.path.name for one in found for some in one.passed_over if some.kind == "file of an operating system"]
+    assert sorted(passed) == sorted(path.name for path in inbox.rglob("*.csv")) == ["c.csv", "d.csv"]
+    assert rows(workspace) == ["0-0", "1-0"]
+
+
 def test_a_declared_folder_with_nothing_but_a_readme_has_answered(workspace: Workspace, tmp_path: Path) -> None:
     inbox = tmp_path / "in"
     inbox.mkdir()

@@ -101,6 +101,23 @@ def test_of_a_declared_folder_the_files_that_it_watches_for_are_taken(tmp_path: 
         found("*.md5")
 
 
+_OF_NOBODY = ("__MACOSX/a.csv", "lost+found/b.csv", "deep/System Volume Information/c.csv")
+
+
+@pytest.mark.parametrize("form", ["glob", "declared"])
+def test_folders_of_systems_and_hidden_ones_hold_no_data_below_a_folder(tmp_path: Path, form: str) -> None:
+    inbox = tmp_path / ".in" / "__MACOSX"  # whoever names such a folder means it
+    for name in ("a.csv", "deep/d.csv", ".hidden/e.csv", "deep/.hidden/f.csv", *_OF_NOBODY):
+        (inbox / name).parent.mkdir(parents=True, exist_ok=True)
+        (inbox / name).write_text("x")
+    declared = {"kind": "folder", "usecase": "churn", "path": str(inbox), "recursive": True}
+    source = {"glob": str(inbox / "**" / "*.csv"), "declared": "inbox"}[form]
+    with Workspace(Settings.model_validate({"workspace": tmp_path / "w", "sources": {"inbox": declared}})) as workspace:
+        found = resolve(workspace, workspace.usecase("churn"), [source], dataset=None, mapping={})
+    paths = {one.path.relative_to(inbox).as_posix(): one.beside for one in found if one.path}
+    assert paths == {"a.csv": None, "deep/d.csv": None, **dict.fromkeys(_OF_NOBODY, "file of an operating system")}
+
+
 def test_a_password_is_never_written_down(tmp_path: Path) -> None:
     assert recorded("postgresql://crm:s3cret@db/x?table=t") == "postgresql://crm:***@db/x?table=t"
     assert recorded("crm") == "crm"

@@ -111,7 +111,7 @@ def watch_folder(
                 dataset,
                 declared.columns,
                 csv=declared.csv,
-                beside=beside_data(path.name),
+                beside=beside_data(path.relative_to(declared.path).as_posix()),
             )
             for path in paths
         ]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import has_magic
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -85,21 +86,24 @@ def _found(source: str) -> list[tuple[Path, Beside | None]]:
     """List the files behind a path, each with what it is where it surely holds no rows and was not named itself."""
     path = Path(source.removeprefix("file://"))
     if path.is_dir():
-        return _of_many(path.iterdir(), "the folder holds no data file", where=str(path))
+        return _of_many(path.iterdir(), "the folder holds no data file", below=path)
     if split_sheet(path)[0].exists() or archive_of(path)[0].exists():
         return [(path, None)]
     if has_magic(source):
         matching = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-        return _of_many(matching, "no data file matches", where=source)
+        named = Path(*takewhile(lambda part: not has_magic(part), path.parts))
+        return _of_many(matching, "no data file matches", below=named, where=source)
     raise SourceError("the file does not exist", where=source, next_step="check the path")
 
 
-def _of_many(paths: Iterable[Path], what: str, *, where: str) -> list[tuple[Path, Beside | None]]:
-    """Leave hidden files out, and refuse what has no other but such as hold no rows."""
-    told = [(path, beside_data(path.name)) for path in sorted(paths) if path.is_file()]
+def _of_many(
+    paths: Iterable[Path], what: str, *, below: Path, where: str | None = None
+) -> list[tuple[Path, Beside | None]]:
+    """Leave hidden files out, and refuse what has no other but such as hold no rows; what was named is ``below``."""
+    told = [(path, beside_data(path.relative_to(below).as_posix())) for path in sorted(paths) if path.is_file()]
     found: list[tuple[Path, Beside | None]] = [one for one in told if one[1] != "hidden file"]
     if all(beside is not None for _, beside in found):
-        raise SourceError(what, where=where, allowed=FILE_SUFFIXES)
+        raise SourceError(what, where=where or str(below), allowed=FILE_SUFFIXES)
     return found
 
 
@@ -197,7 +201,7 @@ def resolve(
             present = Arrivals(declared).present()
             columns = {**declared.columns, **mapping}
             own = _dialect(workspace, csv, declared.csv)
-            for path, beside in _of_many(present, "the folder holds no data file", where=str(declared.path)):
+            for path, beside in _of_many(present, "the folder holds no data file", below=declared.path):
                 name = path.relative_to(declared.path).as_posix()
                 found.append(Handed(name, path.absolute(), None, target, columns, csv=own, beside=beside))
         else:
