@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.errors import InputError, SourceError
+from trunkline.errors import InputError, SourceError, UnavailableError
 from trunkline.ingest import watching
 from trunkline.ingest.watching import Arrivals, Taken, watch
 from trunkline.spec.sources import FolderSource
@@ -163,6 +163,78 @@ def test_what_is_taken_in_within_a_second_is_noted_at_once_before_it_is_moved(
     assert len(done) == 20
     assert noted == [1, 8, 8, 3]
     assert len(list((archive / "2024-05-01").iterdir())) == 10, "one of each name: both have the same content"
+
+
+def test_each_file_is_told_before_the_next_is_read(tmp_path: Path) -> None:
+    for name in "abcd":
+        (tmp_path / name).write_text(name)
+    told: list[str] = []
+    before: list[list[str]] = []
+
+    def take(paths: Sequence[Path]) -> Iterable[Taken]:
+        for path in paths:
+            before.append(list(told))
+            yield Taken(path)
+
+    for one in watch(folder(tmp_path, settle_s=0), take, stop=threading.Event(), clock=noon, once=True):
+        told += [one.path.name]  # now: the next one is read after it
+    assert before == [told[:number] for number in range(4)]
+
+
+def test_what_was_taken_in_before_the_watch_fails_is_told_and_put_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "monotonic", lambda: 0.0)
+    inbox, archive = tmp_path / "in", tmp_path / "archive"
+    inbox.mkdir()
+    for number, name in enumerate("abcd"):
+        (inbox / name).write_text(name)
+        os.utime(inbox / name, (number, number))
+
+    def take(paths: Sequence[Path]) -> Iterable[Taken]:
+        yield from map(Taken, paths[:3])
+        raise UnavailableError("the lake's disk did not answer")
+
+    declared = folder(inbox, settle_s=0, afterwards="archive", archive=archive)
+    told: list[str] = []
+    with pytest.raises(UnavailableError):
+        told.extend(one.path.name for one in watch(declared, take, stop=threading.Event(), clock=noon, once=True))
+    assert told == ["a", "b", "c"]
+    assert names(sorted((archive / "2024-05-01").iterdir())) == ["a", "b", "c"]
+    assert names(inbox.iterdir()) == ["d"]
+
+
+@pytest.mark.parametrize("afterwards", ["archive", "delete"])
+def test_a_file_that_cannot_be_put_away_keeps_no_other_from_it(
+    afterwards: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "monotonic", lambda: 0.0)
+    inbox, archive = tmp_path / "in", tmp_path / "archive"
+    inbox.mkdir()
+    for number, name in enumerate("abcd"):
+        (inbox / name).write_text(name)
+        os.utime(inbox / name, (number, number))
+    unlink = Path.unlink
+
+    def replace(path: Path, target: Path) -> None:
+        if path.name != "b":
+            path.rename(target)
+            return
+        raise PermissionError(13, "Permission denied", str(path))
+
+    def refusing(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(watching, "_move", replace)
+    monkeypatch.setattr(Path, "unlink", refusing)
+    declared = folder(inbox, settle_s=0, afterwards=afterwards, archive=archive if afterwards == "archive" else None)
+    told: list[str] = []
+    with pytest.raises(PermissionError, match="Permission denied"):
+        told.extend(one.path.name for one in watch(declared, Recorder(), stop=threading.Event(), clock=noon, once=True))
+    assert told == ["a", "b", "c", "d"]
+    assert names(inbox.iterdir()) == ["b"]
 
 
 def test_what_comes_in_the_place_of_a_file_that_is_to_be_moved_stays(tmp_path: Path) -> None:

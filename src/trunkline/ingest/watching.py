@@ -4,7 +4,8 @@ The operating system's notices (watchdog) say when to look; what is there is alw
 was never sent costs a delay of one rescan and no file. A file is whole when its size and time have stood still for
 ``settle_s``, or, where the sender leaves markers, as soon as the marker is there. What was taken in is told by its
 content (see ``ingest_file``): a process that is killed between taking a file in and archiving it archives it at the
-next start. Files that are taken in within a second are put away together, so that what is noted of them is one commit.
+next start. Each is told as soon as it is accounted for; those of a second are put away together, so that what is noted
+of them is one commit.
 """
 
 import fnmatch
@@ -201,11 +202,15 @@ def watch(
         archiving: Told where files lie and where they will lie in the archive; they are moved within what this gives.
 
     Yields:
-        Each file that was handed to ``take``; one that is done was put away by then, where that is wanted.
+        Each file that was handed to ``take``, as soon as that says what became of it. One that is done is put away
+        after that, where that is wanted: at once, or, where others were less than a second before, when the next one
+        is done after that second; at the latest when all that this look at the folder found are done, or the watch
+        ends, by whatever exception. So it may stay where it is while a long file after it is read.
 
     Raises:
         SourceError: The folder is not there.
         InputError: Archive and folder are the same.
+        OSError: A file cannot be put away; the others of that second were, and the next watch tries again.
     """
     if declared.archive is not None and declared.archive.resolve() == declared.path.resolve():
         raise InputError("the archive cannot be the watched folder itself", where=str(declared.archive))
@@ -217,20 +222,22 @@ def watch(
             if whole:
                 point("watch.before_take")
                 held: list[Taken] = []
-                for taken in take(whole):
-                    point("watch.after_take")
-                    held.append(taken)
-                    if monotonic() - put_away_s >= _PUT_AWAY_EVERY_S:
-                        _put_away(held, arrivals, declared, clock=clock, archiving=archiving)
-                        yield from held
-                        held, put_away_s = [], monotonic()
-                _put_away(held, arrivals, declared, clock=clock, archiving=archiving)
-                yield from held
+                try:
+                    for taken in take(whole):
+                        point("watch.after_take")
+                        held.append(taken)
+                        yield taken
+                        if monotonic() - put_away_s >= _PUT_AWAY_EVERY_S:
+                            due, held = held, []
+                            _put_away(due, arrivals, declared, clock=clock, archiving=archiving)
+                            put_away_s = monotonic()
+                finally:
+                    _put_away(held, arrivals, declared, clock=clock, archiving=archiving)
                 continue
-            due = arrivals.due_in(monotonic())
-            if once and due is None:
+            due_s = arrivals.due_in(monotonic())
+            if once and due_s is None:
                 return
-            _wait(notices, stop=stop, seconds=min(rescan_s, rescan_s if due is None else due + 0.01))
+            _wait(notices, stop=stop, seconds=min(rescan_s, rescan_s if due_s is None else due_s + 0.01))
 
 
 @contextmanager
@@ -283,7 +290,11 @@ def _put_away(
     clock: Callable[[], datetime],
     archiving: Callable[[Mapping[Path, Path]], AbstractContextManager[None]],
 ) -> None:
-    """Archive or remove files that were taken in, and their markers; doing it again does no harm."""
+    """Archive or remove files that were taken in, and their markers; doing it again does no harm.
+
+    Raises:
+        OSError: The first of those that kept a file from being moved or removed; it kept none of the others.
+    """
     for one in taken:
         if one.again:
             arrivals.give_again(one.path)
@@ -294,18 +305,24 @@ def _put_away(
         day.mkdir(parents=True, exist_ok=True)
         moves = _targets(done, day)
         point("watch.before_note")
+    failed: OSError | None = None
     with archiving(moves) if moves else nullcontext():
         for path in done:
             if not arrivals.is_as_given(path):  # what came in its place stays
                 continue
             point("watch.before_move")
-            if path in moves:
-                _move(path, moves[path])
-            elif declared.afterwards == "delete":
-                path.unlink(missing_ok=True)
-            if declared.afterwards != "keep" and declared.done_marker:
-                Path(f"{path}{declared.done_marker}").unlink(missing_ok=True)
+            try:
+                if path in moves:
+                    _move(path, moves[path])
+                elif declared.afterwards == "delete":
+                    path.unlink(missing_ok=True)
+                if declared.afterwards != "keep" and declared.done_marker:
+                    Path(f"{path}{declared.done_marker}").unlink(missing_ok=True)
+            except OSError as error:
+                failed = failed or error
             point("watch.after_move")
+    if failed is not None:
+        raise failed
 
 
 def _targets(paths: Sequence[Path], day: Path) -> dict[Path, Path]:

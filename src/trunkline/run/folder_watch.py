@@ -78,7 +78,8 @@ def watch_folder(
         once: End when all that is there has been taken in.
 
     Yields:
-        Each file, as soon as it is accounted for or refused.
+        Each file, as soon as it is accounted for or refused; small files share a commit, and are told after it. It is
+        put away after that (:func:`~trunkline.ingest.watching.watch` says when).
 
     Raises:
         SourceError: The folder is not there.
@@ -87,6 +88,7 @@ def watch_folder(
         UnknownNameError: There is no such dataset.
         BusyError: Another process watches the folder for the same use case.
         WorldError: The lake did not take the rows; start the watch again, nothing is lost.
+        OSError: A file cannot be put away; start the watch again, it is known by then.
     """
     if not declared.path.is_dir():
         raise _gone(workspace, usecase, declared, run_id=run_id)
@@ -119,6 +121,7 @@ def watch_folder(
         archives = {path for path in paths if is_archive(path)}
         nonlocal came
         came = came or any(one.beside is None for one in handed)
+        arrived.clear()  # those of the look before were told and put away
         events.begin()
         try:
             for outcome in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):
@@ -160,7 +163,7 @@ def watch_folder(
         watch_events(workspace, usecase, run_id=run_id) as events,
     ):
         for taken in watch(declared, take_files, stop=stop, clock=workspace.clock, once=once, archiving=archiving):
-            yield from arrived.pop(taken.path)
+            yield from arrived[taken.path]
         if once and not came:
             _note(workspace, usecase, declared, dataset=dataset, run_id=run_id)
         look_after(at_once=True)
