@@ -33,7 +33,7 @@ def test_a_run_says_its_ids_and_counts_and_no_values(
     monkeypatch.setenv("TRUNKLINE_LOG__FORMAT", "json")
     monkeypatch.chdir(tmp_path)
     source = tmp_path / "rows.csv"
-    source.write_text("customerID,tenure,MonthlyCharges\nSECRET-1,3,29.5\nSECRET-2,-9,VALUE\n")
+    source.write_text("customerID,tenure,MonthlyCharges\nSECRET-1,3,29.53125\nSECRET-2,-9,VALUE\n")
     assert main(["ingest", "churn", str(source), "--workspace", str(tmp_path / "w"), "--json"]) == 0
     said = lines(capsys.readouterr().err)
     assert [line["text"] for line in said] == ["run begins", "batch taken in", "step ingest done", "run ends"]
@@ -44,7 +44,7 @@ def test_a_run_says_its_ids_and_counts_and_no_values(
     assert len(str(batch["batch_id"])) == 24
     assert said[-1]["state"] == "finished"
     assert all(str(line["at"]).endswith("+00:00") and line["level"] == "info" for line in said)
-    for value in ("SECRET", "VALUE", "29.5"):
+    for value in ("SECRET", "VALUE", "29.53125"):
         assert value not in "".join(map(json.dumps, said))
 
 
@@ -103,7 +103,7 @@ def test_runs_are_logged_in_files_that_rotate(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("TRUNKLINE_LOG__FILE_MB", "0.0005")  # about two lines
     monkeypatch.chdir(tmp_path)
     source, folder = tmp_path / "rows.csv", tmp_path / "w" / "logs"
-    source.write_text("customerID,tenure,MonthlyCharges\nSECRET-1,3,29.5\n")
+    source.write_text("customerID,tenure,MonthlyCharges\nSECRET-1,3,29.53125\n")
     for run in ("first", "second", "third"):
         assert main(["ingest", "churn", str(source), "--workspace", str(tmp_path / "w"), "--run-id", run]) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["churn.jsonl", "churn.jsonl.1", "churn.jsonl.2"]
@@ -117,7 +117,7 @@ def test_runs_are_logged_in_files_that_rotate(tmp_path: Path, monkeypatch: pytes
 def test_a_log_that_cannot_be_written_stops_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     source = tmp_path / "rows.csv"
-    source.write_text("customerID,tenure,MonthlyCharges\nSECRET-1,3,29.5\n")
+    source.write_text("customerID,tenure,MonthlyCharges\nSECRET-1,3,29.53125\n")
     (tmp_path / "w" / "logs" / "churn.jsonl").mkdir(parents=True)
     assert main(["ingest", "churn", str(source), "--workspace", str(tmp_path / "w")]) == 0
     monkeypatch.setenv("TRUNKLINE_LOG__FILES", "0")
