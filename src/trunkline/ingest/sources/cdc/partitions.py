@@ -9,6 +9,7 @@ which TRUNCATE replaces: those that are new are read once, and of those that wen
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from trunkline.ingest.sources.protocol import Position
 
@@ -41,9 +42,9 @@ class Partitions:
         pairs = (pair.split(":") for pair in str(position["partitions"]).split())
         return cls({int(oid): int(file) for oid, file in pairs}, frozenset(map(int, str(position["unread"]).split())))
 
-    @property
+    @cached_property
     def position(self) -> Position:
-        """Their part of a position; nothing of a table that may have none.
+        """Their part of a position; nothing of a table that may have none. Made once: every change asks for it.
 
         >>> Partitions({16390: 16390, 16395: 16402}, frozenset({16395})).position
         {'partitions': '16390:16390 16395:16402', 'unread': '16395'}
