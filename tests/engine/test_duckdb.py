@@ -3,11 +3,17 @@
 import gc
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
+import ibis
 import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
+from trunkline.engine import FilesVanishedError
 from trunkline.engine.duckdb import DuckDB
 
 
@@ -102,3 +108,57 @@ def test_importing_is_light(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+SCHEMA = pa.schema([pa.field("calls", pa.int64())])
+
+
+def missing(_: object) -> pa.RecordBatch:
+    raise FileNotFoundError("model.onnx")
+
+
+def lacking(_: object = None) -> Iterator[pa.RecordBatch]:
+    """Rows that cannot be made: a file is missing that is none of any table."""
+    return map(missing, [1])
+
+
+def test_a_file_that_a_function_misses_is_no_file_of_the_snapshot(tmp_path: Path) -> None:
+    path = tmp_path / "part.parquet"
+    pq.write_table(pa.table({"calls": [1, 2]}), path)
+
+    def scored(_: int) -> int:
+        raise FileNotFoundError("model.onnx")
+
+    with DuckDB(threads=1) as engine:
+        engine.connection.con.create_function("scored", scored, ["BIGINT"], "BIGINT")
+        score = ibis.udf.scalar.builtin(scored, signature=((int,), int))
+        for table in (engine.parquet([str(path)], SCHEMA), engine.dataset(ds.dataset([str(path)]), SCHEMA)):
+            expr = table.mutate(score=score(table["calls"]))
+            for run in (engine.arrow, engine.kept, lambda expr: engine.batches(expr, rows=1).read_all()):
+                with pytest.raises(duckdb.InvalidInputException, match=r"model\.onnx"):
+                    run(expr)
+            with pytest.raises(duckdb.InvalidInputException, match=r"model\.onnx"):
+                engine.mapped(table, lacking, SCHEMA)
+
+
+def test_a_file_that_a_reader_misses_is_no_file_of_a_snapshot() -> None:
+    with DuckDB(threads=1) as engine:
+        reader = pa.RecordBatchReader.from_batches(SCHEMA, lacking())
+        with pytest.raises(duckdb.InvalidInputException, match=r"model\.onnx"):
+            engine.table(reader)
+
+
+def test_of_datasets_that_are_joined_each_may_lose_a_file(tmp_path: Path) -> None:
+    paths = [tmp_path / f"it's {number}.parquet" for number in range(3)]
+    for path in paths:
+        pq.write_table(pa.table({"calls": [1]}), path)
+    joined = ds.dataset([ds.dataset([str(path)]) for path in paths[:2]])
+    with DuckDB(threads=1) as engine:
+        both = engine.dataset(joined, SCHEMA).union(engine.parquet([str(paths[2])], SCHEMA))
+        assert engine.arrow(both).num_rows == 3
+        for lost in (paths[1], paths[2]):
+            kept = lost.read_bytes()
+            lost.unlink()
+            with pytest.raises(FilesVanishedError):
+                engine.arrow(both)
+            lost.write_bytes(kept)

@@ -47,6 +47,7 @@ _FUNCTIONS = (
 _MAPPED_ROWS = 50_000
 # How DuckDB says that a file is gone; the last is a store's client's word, in what it says of a dataset.
 _GONE: Final = re.compile("No files found|No such file|Cannot open file|FileNotFoundError")
+_LITERALS: Final = re.compile("'((?:[^']|'')+)'")
 
 _CAPABILITIES = Capabilities(
     name="duckdb", distributed=False, reads_object_stores=False, exact_quantiles=True, streams_topics=False
@@ -153,7 +154,7 @@ class DuckDB:
             FilesVanishedError: A file of the snapshot is gone.
         """
         name = f"kept_{next(self._names)}"
-        with _vanishing(), self._session(expr) as session:
+        with _vanishing(expr), self._session(expr) as session:
             session.sql(self.connection.compile(expr)).create(name)
         return self._lasting(name)
 
@@ -163,7 +164,7 @@ class DuckDB:
         Raises:
             FilesVanishedError: A file of the snapshot is gone.
         """
-        with _vanishing(), self._session(expr) as session:
+        with _vanishing(expr), self._session(expr) as session:
             found = session.sql(self.connection.compile(expr)).to_arrow_table()
         return _typed_rows(found, expr.schema().to_pyarrow())
 
@@ -177,11 +178,11 @@ class DuckDB:
 
         session = self._session(expr)
         wanted = expr.schema().to_pyarrow()
-        with _vanishing():
+        with _vanishing(expr):
             stream = session.sql(self.connection.compile(expr)).to_arrow_reader(rows)
         if stream.schema.equals(wanted):
             return stream
-        return pa.RecordBatchReader.from_batches(wanted, _cast(stream, wanted))
+        return pa.RecordBatchReader.from_batches(wanted, _cast(stream, wanted, expr))
 
     def compiled(self, build: Callable[[ir.Table], ir.Table], schema: pa.Schema) -> Callable[[pa.Table], pa.Table]:
         """Compile an expression over one table; see :class:`~trunkline.engine.Engine`."""
@@ -309,22 +310,39 @@ def _typed_rows(found: pa.Table, wanted: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=wanted)
 
 
-def _cast(stream: pa.RecordBatchReader, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
-    with _vanishing():
+def _cast(stream: pa.RecordBatchReader, wanted: pa.Schema, expr: ir.Table) -> Iterator[pa.RecordBatch]:
+    with _vanishing(expr):
         for batch in stream:
             yield batch.cast(wanted)
 
 
 @contextmanager
-def _vanishing() -> Iterator[None]:
-    """Tell a file that is gone from other troubles of input and output, of DuckDB's own or of a dataset it reads."""
+def _vanishing(expr: ir.Table) -> Iterator[None]:
+    """Tell a file that an expression reads, and that is gone, from all that else may be wrong or missing."""
     import duckdb
 
     try:
         yield
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        if _GONE.search(str(error)):
+        said = str(error)
+        if _GONE.search(said) and any(Path(file).name in said for file in _files_of(expr)):
             raise FilesVanishedError(
                 "files of this snapshot were removed while it was read", next_step="read the newest version"
             ) from error
         raise
+
+
+def _files_of(expr: ir.Table) -> Iterator[str]:
+    """The files that an expression reads: those of datasets, and those that its SQL names."""
+    import ibis.expr.operations as ops
+
+    for held in expr.op().find(ops.InMemoryTable):
+        yield from _files_in(_arrow_source(held))
+    for query in expr.op().find(ops.SQLQueryResult):
+        yield from (text.replace("''", "'") for text in _LITERALS.findall(query.query))
+
+
+def _files_in(source: object) -> Iterator[str]:
+    yield from getattr(source, "files", ())
+    for part in getattr(source, "children", ()):
+        yield from _files_in(part)
