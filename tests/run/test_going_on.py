@@ -11,8 +11,11 @@ import pytest
 from tests.run.test_archives import calls, made, packed, rows
 
 from trunkline.cli import main
+from trunkline.contracts.records import Receipt
+from trunkline.ingest.files import content_sha256
 from trunkline.run import Workspace
-from trunkline.run.steps import IngestDocument
+from trunkline.run.steps import IngestDocument, ingesting
+from trunkline.run.steps.context import StepContext
 from trunkline.settings.drills import VARIABLE
 
 MEMBERS = {"a.csv": calls(1), "b.csv": calls(2, rows=2)}
@@ -114,10 +117,51 @@ def test_a_killed_run_goes_on_with_its_archive_alone(tmp_path: Path, monkeypatch
 def test_documents_that_kept_no_hashes_are_told_by_receipts(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trunkline.run.steps.ingesting.handed_sha256", lambda _handed: None)
+    monkeypatch.setattr("trunkline.run.steps.handed.HandedFiles.sha256", lambda _files: None)
     archive = packed(tmp_path / "day.tgz", MEMBERS)
     (tmp_path / "c.csv").write_text(calls(3))
     assert ingest(workspace, archive, tmp_path / "c.csv") == 0
     assert ingest(workspace, archive, tmp_path / "c.csv") == 0
     assert ingest(workspace, packed(tmp_path / "other.tgz", MEMBERS)) == 2
     assert IngestDocument.model_validate_json('{"receipts": [], "known": [], "batches": []}').handed is None
+
+
+def test_plain_files_are_read_once_and_each_archive_is_hashed_once(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = packed(tmp_path / "day.tgz", {f"{number}.csv": calls(number) for number in range(4)})
+    plain = [tmp_path / f"plain{number}.csv" for number in range(5, 8)]
+    for number, path in enumerate(plain, start=5):
+        path.write_text(calls(number))
+    hashed: list[Path] = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path)
+        return content_sha256(path)
+
+    monkeypatch.setattr("trunkline.run.steps.handed.content_sha256", counted)
+    some = [f"{archive}#{number}.csv" for number in range(3)]
+    assert ingest(workspace, *some, *plain) == 0
+    assert hashed == [archive]
+    assert ingest(workspace, *some, *plain) == 0, "whoever goes on is held against their bytes"
+    assert sorted(hashed) == sorted([archive, archive, *plain])
+    assert ingest(workspace, f"{archive}#3.csv") == 2
+    assert rows(workspace) == [f"{number}-0" for number in (0, 1, 2, 5, 6, 7)]
+
+
+def test_an_archive_that_changed_while_it_was_taken_in_is_not_gone_on_with(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = packed(tmp_path / "day.tgz", MEMBERS)
+    refreshed = ingesting._refreshed
+
+    def changing(context: StepContext) -> tuple[Receipt, ...]:
+        packed(archive, {**MEMBERS, "c.csv": calls(3, rows=3)})
+        return refreshed(context)
+
+    with monkeypatch.context() as while_taken:
+        while_taken.setattr(ingesting, "_refreshed", changing)
+        assert ingest(workspace, archive) == 0
+    assert ingest(workspace, archive) == 2
+    assert ingest(workspace, archive, run_id="new") == 0
+    assert "3-2" in rows(workspace)

@@ -23,6 +23,7 @@ class Outcome:
         error: What was wrong; a batch of which every row was refused has both.
         member: Which file of an archive it was; empty for any other, and for what is wrong with the archive itself.
         beside: What it is where it surely holds no rows and was passed over; there is neither receipt nor error.
+        is_part: Whether what was taken in was unpacked: the receipt is of that, not of the bytes of the source.
     """
 
     handed: Handed
@@ -30,6 +31,7 @@ class Outcome:
     error: TrunklineError | None
     member: str = ""
     beside: Beside | None = None
+    is_part: bool = False
 
     @property
     def source(self) -> str:

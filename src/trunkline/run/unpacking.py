@@ -157,7 +157,7 @@ class _Window:
             if outcome.error is not None:
                 let_speak_of(part.handed, outcome.error)
             whole = replace(part.whole, dataset=outcome.handed.dataset)
-            yield replace(outcome, handed=whole, member=part.member)
+            yield replace(outcome, handed=whole, member=part.member, is_part=True)
 
 
 def let_speak_of(part: Handed, error: TrunklineError) -> None:

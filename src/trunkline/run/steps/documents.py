@@ -23,7 +23,7 @@ class IngestDocument(_Document):
         derived: One per derived table that was refreshed.
         simulated: Whether the rows come from the simulator.
         best_score: The best score possible on simulated rows.
-        handed: SHA-256 of each file that was handed over, see :func:`trunkline.run.steps.handed.handed_sha256`; None in
+        handed: SHA-256 of each file that was handed over, see :class:`trunkline.run.steps.handed.HandedFiles`; None in
             documents of versions that kept none.
         passed_over: Files that surely hold no rows and that nobody named, by what they are.
         unreachable: Declared sources that could not be reached, where the run goes on with what the lake has.

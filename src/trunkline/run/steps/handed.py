@@ -5,30 +5,57 @@ of what was in it.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from typing import Final
 
 from trunkline.errors import InputError, SourceError
 from trunkline.ingest.archives import archive_of, split_member
-from trunkline.ingest.files import content_sha256
+from trunkline.ingest.files import content_sha256, split_sheet
+from trunkline.run.outcomes import Outcome
 from trunkline.run.resolving import Handed
 from trunkline.run.steps.documents import IngestDocument
 
-__all__ = ["handed_sha256", "refuse_other_files"]
+__all__ = ["HandedFiles", "refuse_other_files"]
+
+_Stamp = tuple[int, int, int]
+_GONE: Final = (-1, -1, -1)
 
 
-def handed_sha256(handed: Sequence[Handed]) -> tuple[str, ...]:
-    """Hash the files among sources, sorted; one of an archive by the archive and its name.
+class HandedFiles:
+    """Hashes the files among sources; one of an archive by the archive and its name.
 
-    A file that cannot be read has none: taking it in says what is wrong with it.
+    What was taken in as it is was hashed by that; archives and recordings are hashed here, each once. A file that
+    cannot be read, or that has changed by then, has no hash: nobody goes on with it.
+
+    Args:
+        handed: The sources, before they are taken in.
     """
-    found: set[str] = set()
-    for one in handed:
-        if one.path is not None and one.beside is None:
+
+    def __init__(self, handed: Sequence[Handed]) -> None:
+        paths = [one.path for one in handed if one.path is not None and one.beside is None]
+        self._left = {path: _stamp(path) for path in paths}
+        self._found: set[str] = set()
+
+    def add(self, outcome: Outcome) -> None:
+        """Note what became of a source."""
+        path = outcome.handed.path
+        if path is not None and path in self._left and outcome.ingested is not None and not outcome.is_part:
+            del self._left[path]
+            self._found.add(outcome.ingested.receipt.content_sha256)
+
+    def sha256(self) -> tuple[str, ...]:
+        """Give the hashes, sorted, once all was taken in."""
+        whole = cache(content_sha256)
+        for path, stamp in self._left.items():
             with suppress(SourceError):
-                found.add(_ids(one.path)[-1])
-    return tuple(sorted(found))
+                told = _ids(path, whole)[-1]
+                if _stamp(path) == stamp:
+                    self._found.add(told)
+        self._left.clear()
+        return tuple(sorted(self._found))
 
 
 def refuse_other_files(document: IngestDocument, handed: Sequence[Handed], *, run_id: str) -> None:
@@ -43,7 +70,9 @@ def refuse_other_files(document: IngestDocument, handed: Sequence[Handed], *, ru
         InputError: There are others among them.
         SourceError: One cannot be read.
     """
-    known = {receipt.content_sha256 for receipt in document.receipts} if document.handed is None else document.handed
+    whole = cache(content_sha256)
+    of_receipts = (receipt.content_sha256 for receipt in document.receipts)
+    known = set(of_receipts if document.handed is None else document.handed)
     archives: set[str] = set()
     if document.handed is None:  # of a version that kept none: receipts tell no more of an archive than its name
         parts = map(split_member, (receipt.source for receipt in document.receipts))
@@ -52,7 +81,7 @@ def refuse_other_files(document: IngestDocument, handed: Sequence[Handed], *, ru
         one.path
         for one in handed
         if one.path is not None and one.beside is None
-        if str(archive_of(one.path)[0]) not in archives and not set(_ids(one.path)) & set(known)
+        if str(archive_of(one.path)[0]) not in archives and known.isdisjoint(_ids(one.path, whole))
     ]
     if other:
         raise InputError(
@@ -63,10 +92,18 @@ def refuse_other_files(document: IngestDocument, handed: Sequence[Handed], *, ru
         )
 
 
-def _ids(path: Path) -> tuple[str, ...]:
+def _ids(path: Path, hashed: Callable[[Path], str]) -> tuple[str, ...]:
     """The id of a file; of one of an archive that of the archive before it."""
     archive, member = archive_of(path)
-    whole = content_sha256(archive)
+    whole = hashed(archive)
     if member is None:
         return (whole,)
     return whole, hashlib.sha256(f"{whole} {member}".encode(errors="surrogateescape")).hexdigest()
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        status = split_sheet(archive_of(path)[0])[0].stat()
+    except OSError:
+        return _GONE
+    return status.st_size, status.st_mtime_ns, status.st_ino

@@ -9,7 +9,7 @@ from trunkline.run.resolving import Handed, resolve
 from trunkline.run.source_health import look_after_sources
 from trunkline.run.steps.context import StepContext
 from trunkline.run.steps.documents import IngestDocument
-from trunkline.run.steps.handed import handed_sha256
+from trunkline.run.steps.handed import HandedFiles
 from trunkline.run.steps.refused import SourcesRefusedError
 from trunkline.run.steps.simulated import SIMULATED, has_real_rows
 from trunkline.run.steps.sources import simulate_files
@@ -45,7 +45,7 @@ def ingest(context: StepContext) -> IngestDocument:
     if not handed and any(has_real_rows(workspace, usecase, one) for one in looked_at):
         return IngestDocument(receipts=(), known=(), batches=(), derived=_refreshed(context), handed=())
     simulated = not handed
-    ids = handed_sha256(handed)
+    files_handed = HandedFiles(handed)
     if simulated:
         if usecase.simulate is None:
             raise InputError(
@@ -65,6 +65,7 @@ def ingest(context: StepContext) -> IngestDocument:
     for outcome in take(
         workspace, usecase, handed, run_id=context.run_id, progress=context.progress, keep_files=keep_files
     ):
+        files_handed.add(outcome)
         passed = passed_over(passed, outcome)
         if outcome.error is not None:
             refused.append(outcome)
@@ -89,7 +90,7 @@ def ingest(context: StepContext) -> IngestDocument:
         simulated=simulated,
         best_score=best_score,
         unreachable=tuple(outcome.handed.name for outcome in refused) if goes_on else (),
-        handed=ids,
+        handed=files_handed.sha256(),
         passed_over=passed,
     )
     if refused and not goes_on:
