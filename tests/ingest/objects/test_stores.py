@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from pyarrow.fs import FileSelector
+from pyarrow.fs import FileSelector, FileType
 from tests.servers.processes import SECRET
 from tests.servers.stores import Bucket
 
@@ -16,7 +16,7 @@ from trunkline.errors import SourceError, UnavailableError
 from trunkline.ingest import Ingested, Target
 from trunkline.ingest.landing import Landing
 from trunkline.ingest.pulling import pull
-from trunkline.ingest.sources import objects
+from trunkline.ingest.sources import object_writes, objects
 from trunkline.ingest.sources.object_writes import writing_object
 from trunkline.ingest.sources.objects import Objects
 from trunkline.lake import Lake
@@ -107,19 +107,44 @@ def test_an_object_is_seen_whole_or_not_at_all(bucket: Bucket) -> None:
     assert [one.path for one in store.get_file_info(FileSelector(f"{bucket.name}/dwh"))] == [key]
 
 
-@pytest.mark.parametrize("bucket", ["abfss"], indirect=True)  # the other stores' clients end an upload in any case
-def test_a_write_that_fails_leaves_the_object_of_before(bucket: Bucket) -> None:
-    bucket.put("dwh/table.parquet", b"before")
+@pytest.mark.parametrize("content", [b"hal", b"h" * (12 << 20)], ids=["small", "of several parts"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_write_that_fails_leaves_the_object_of_before(
+    bucket: Bucket, content: bytes, error: type[BaseException]
+) -> None:
+    key = "Bürgerservice & Co/50 %25 + rest=1.parquet"
 
-    def cut() -> None:
+    def cut(key: str) -> None:
+        with writing_object(bucket.filesystem, f"{bucket.name}/{key}") as write:
+            write(content)
+            raise error
+
+    with pytest.raises(error):
+        cut("new/table.parquet")
+    assert bucket.filesystem.get_file_info(f"{bucket.name}/new/table.parquet").type == FileType.NotFound
+    with writing_object(bucket.filesystem, f"{bucket.name}/{key}") as write:
+        write(b"before")
+    with pytest.raises(error):
+        cut(key)
+    (left,) = bucket.filesystem.get_file_info(FileSelector(f"{bucket.name}/{key.partition('/')[0]}"))
+    assert (left.base_name, left.size) == (key.partition("/")[2], 6)
+    assert bucket.filesystem.open_input_stream(left.path).read() == b"before"
+
+
+@pytest.mark.parametrize("bucket", ["s3"], indirect=True)  # the others copy whatever they hold
+def test_an_object_larger_than_the_store_copies_is_refused(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(object_writes._MOST_BYTES, "s3", 10)
+
+    def put(*blocks: bytes) -> None:
         with writing_object(bucket.filesystem, f"{bucket.name}/dwh/table.parquet") as write:
-            write(b"hal")
-            raise KeyboardInterrupt
+            for block in blocks:
+                write(block)
 
-    with pytest.raises(KeyboardInterrupt):
-        cut()
+    put(b"01234", b"56789")
+    with pytest.raises(SourceError, match="more than 10 bytes"):
+        put(b"abcdefghij", b"k")
     (left,) = bucket.filesystem.get_file_info(FileSelector(f"{bucket.name}/dwh"))
-    assert (left.base_name, left.size) == ("table.parquet", 6)
+    assert bucket.filesystem.open_input_stream(left.path).read() == b"0123456789"
 
 
 @pytest.mark.parametrize("bucket", ["s3", "abfss"], indirect=True)

@@ -1,7 +1,7 @@
 """Where archives lie: a folder, or a folder of an object store, behind the few operations that an archive needs.
 
 The store is opened as a pulled source opens its own. A file is there whole or not at all: in a folder it is renamed
-into place once it is on the disk, in a store it appears as :mod:`trunkline.ingest.sources.object_writes` says.
+into place once it is on the disk, in a store as :mod:`trunkline.ingest.sources.object_writes` says.
 """
 
 import hashlib
