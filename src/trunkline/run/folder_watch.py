@@ -1,6 +1,7 @@
 """A watched folder of a workspace: each file that arrives becomes a batch of its own run."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def watch_folder(
     """
     if not declared.path.is_dir():
         raise _gone(workspace, usecase, declared, run_id=run_id)
-    arrived: dict[Path, list[Arrived]] = {}
+    look = _Look()
     dataset = file_dataset(usecase, declared.dataset)
     came = False
     judged_s = -_JUDGE_EVERY_S
@@ -119,23 +120,23 @@ def watch_folder(
         ]
         left = {path.absolute(): path for path in paths}
         archives = {path for path in paths if is_archive(path)}
-        nonlocal came
+        nonlocal came, look
         came = came or any(one.beside is None for one in handed)
-        arrived.clear()  # those of the look before were told and put away
+        look = _Look()  # the files of the one before were told and put away
         events.begin()
         try:
             for outcome in take(workspace, usecase, handed, run_id=run_id, progress=lambda _what, _share: None):
                 assert outcome.handed.path is not None, "a folder has nothing but files"
                 path = left[outcome.handed.path]
-                _add(arrived.setdefault(path, []), path, outcome)
+                look.add(path, outcome)
                 events.took(outcome.ingested.receipt if outcome.ingested else None, outcome.error)
                 if path not in archives:
                     del left[outcome.handed.path]
-                    yield _taken(path, arrived[path], declared)
+                    yield _taken(path, look.of(path), declared)
         except BusyError as error:
             for path in left.values():
-                arrived.setdefault(path, []).append(Arrived(path, None, error))
-        yield from (_taken(path, arrived[path], declared) for path in left.values())
+                look.taken[path].append(Arrived(path, None, error))
+        yield from (_taken(path, look.of(path), declared) for path in left.values())
         events.end()
         refresh_tables(
             usecase, lake=workspace.lake, locks=workspace.folder("locks"), run_id=run_id, clock=workspace.clock
@@ -149,7 +150,7 @@ def watch_folder(
 
     def archiving(moves: Mapping[Path, Path]) -> AbstractContextManager[None]:
         tables = {
-            path: {f"{one.receipt.usecase}.{one.receipt.dataset}" for one in arrived[path] if one.receipt is not None}
+            path: {f"{one.receipt.usecase}.{one.receipt.dataset}" for one in look.of(path) if one.receipt is not None}
             for path in moves
         }
         csv = workspace.settings.ingest.with_dialect(declared.csv).csv
@@ -163,20 +164,36 @@ def watch_folder(
         watch_events(workspace, usecase, run_id=run_id) as events,
     ):
         for taken in watch(declared, take_files, stop=stop, clock=workspace.clock, once=once, archiving=archiving):
-            yield from arrived[taken.path]
+            yield from look.of(taken.path)
         if once and not came:
             _note(workspace, usecase, declared, dataset=dataset, run_id=run_id)
         look_after(at_once=True)
 
 
-def _add(arrived: list[Arrived], path: Path, outcome: Outcome) -> None:
-    """Add what became of a file, or of one of an archive; those that were passed over are one entry, the first."""
-    if outcome.beside is None:
-        receipt = None if outcome.ingested is None else outcome.ingested.receipt
-        arrived.append(Arrived(path, receipt, outcome.error, outcome.member))
-        return
-    before = arrived[0].passed_over if arrived else ()
-    arrived[: bool(before)] = [Arrived(path, None, None, passed_over=passed_over(before, outcome))]
+class _Look:
+    """What became of the files of one look at the folder.
+
+    Attributes:
+        taken: By file: what became of it, or of each file of an archive.
+        passed: By file: those of it that were passed over, counted.
+    """
+
+    def __init__(self) -> None:
+        self.taken: defaultdict[Path, list[Arrived]] = defaultdict(list)
+        self.passed: dict[Path, tuple[PassedOver, ...]] = {}
+
+    def add(self, path: Path, outcome: Outcome) -> None:
+        """Add what became of a file, or of one of an archive."""
+        if outcome.beside is None:
+            receipt = None if outcome.ingested is None else outcome.ingested.receipt
+            self.taken[path].append(Arrived(path, receipt, outcome.error, outcome.member))
+        else:
+            self.passed[path] = passed_over(self.passed.get(path, ()), outcome)
+
+    def of(self, path: Path) -> list[Arrived]:
+        """Give what is to be told of a file; those that were passed over are one entry, the first."""
+        passed = [Arrived(path, None, None, passed_over=self.passed[path])] if path in self.passed else []
+        return passed + self.taken[path]
 
 
 def _taken(path: Path, arrived: Sequence[Arrived], declared: FolderSource) -> Taken:
