@@ -27,7 +27,7 @@ An exception carries facts and renders its text late and bounded: *what* happene
 do *next*. Neither facts nor text may hold subscriber data or secrets.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "UnknownNameError",
     "UseCaseError",
     "WorldError",
+    "listed",
 ]
 
 _MOST_VALUES = 12
@@ -59,6 +60,18 @@ _LONGEST_TEXT = 400
 
 def _bounded(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+
+
+def listed(values: Sequence[str]) -> str:
+    """Put values into one text: the first dozen, and how many more there are.
+
+    >>> listed(["a", "b"])
+    'a, b'
+    >>> listed([str(number) for number in range(5_000)])
+    '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 4988 more'
+    """
+    more = len(values) - _MOST_VALUES
+    return f"{_bounded(', '.join(values[:_MOST_VALUES]))}{f' and {more} more' if more > 0 else ''}"
 
 
 class TrunklineError(Exception):
@@ -83,6 +96,7 @@ class TrunklineError(Exception):
 
     def at(self, where: str) -> Self:
         """Give the same error in another place; this one stays as it is, since several files may share it."""
+        # copy.copy would call the class with ``args`` alone, which those with facts of their own refuse
         other = type(self).__new__(type(self), *self.args)
         other.__dict__.update(self.__dict__)
         other.where = where
@@ -96,14 +110,14 @@ class TrunklineError(Exception):
         """Render the four facts of an error that happened in several places, one line each and one per place.
 
         Args:
-            places: What stands for ``where``; empty ones are left out.
+            places: What stands for ``where``; empty ones are left out, and those after a dozen are counted.
         """
-        lines = [_bounded(self.what)]
-        lines += [f"  where:   {_bounded(place)}" for place in places if place]
+        named = [place for place in places if place]
+        lines = [_bounded(self.what), *(f"  where:   {_bounded(place)}" for place in named[:_MOST_VALUES])]
+        if len(named) > _MOST_VALUES:
+            lines.append(f"           and {len(named) - _MOST_VALUES} more")
         if self.allowed:
-            shown = ", ".join(self.allowed[:_MOST_VALUES])
-            more = len(self.allowed) - _MOST_VALUES
-            lines.append(f"  allowed: {_bounded(shown)}{f' and {more} more' if more > 0 else ''}")
+            lines.append(f"  allowed: {listed(self.allowed)}")
         if self.next_step:
             lines.append(f"  next:    {_bounded(self.next_step)}")
         return "\n".join(lines)

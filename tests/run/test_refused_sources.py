@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from trunkline.cli import main
-from trunkline.errors import SchemaError, SourceError, TrunklineError, UnavailableError
+from trunkline.cli.output import refused_document, tell_refused
+from trunkline.errors import (
+    MappingError,
+    RowsRefusedError,
+    SchemaError,
+    SourceError,
+    TrunklineError,
+    UnavailableError,
+)
 from trunkline.run import IngestDocument, SourcesRefusedError, Workspace
 from trunkline.run.outcomes import Outcome
 from trunkline.run.records import past_run
@@ -215,3 +223,36 @@ def test_a_dry_run_names_the_line_of_the_mapping_that_fits_nothing(
     (refused,) = said(capsys, *asked, code=2)["refused"]
     assert refused["kind"] == "MappingError"
     assert refused["where"].startswith(f"{mapping}, for ")
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_many_refused_sources_are_counted_after_the_first(
+    alike: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    outcomes = [
+        Outcome(Handed(name, tmp_path / name, None, "calls", {}), None, SourceError(what, where=f"in/{name}"))
+        for name, what in ((f"{number}.csv", "no rows" if alike else f"{number} rows") for number in range(5_000))
+    ]
+    error = SourcesRefusedError(outcomes, document=IngestDocument(receipts=(), known=(), batches=()))
+    tell_refused(error)
+    err = capsys.readouterr().err
+    assert err.count("  where:   in/") == 12
+    assert "  where:   in/11.csv" in err
+    assert ("  and 4988 more\n" if alike else "trunkline: 4988 more were refused for other reasons") in err
+    assert len(err.splitlines()) == (14 if alike else 25)
+    assert error.where.endswith("11.csv and 4988 more") or error.where.endswith("… and 4988 more")
+    assert len(json.loads(json.dumps(refused_document(error)))["refused"]) == 5_000, "programs are told of each"
+    assert str(error).count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MappingError("unknown", column="a", field="b", where="x.csv"),
+        RowsRefusedError("broken", reasons={"a.null": 1}, where="x.csv"),
+    ],
+)
+def test_an_error_is_told_in_another_place_with_its_own_facts(error: TrunklineError) -> None:
+    other = error.at("y.csv")
+    assert (type(other), other.where, error.where) == (type(error), "y.csv", "x.csv")
+    assert {**vars(other), "where": "x.csv"} == vars(error)

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _WIDE: Final = 160
+_MOST_REASONS: Final = 12
 
 DEBUG: Final = "TRUNKLINE_DEBUG"
 """Environment variable that, set to anything, shows the traceback of a fault."""
@@ -153,12 +154,16 @@ def refused_document(refused: "SourcesRefusedError | None") -> dict[str, object]
 
 
 def tell_refused(refused: "SourcesRefusedError") -> None:
-    """Say on stderr why sources were refused; what is alike is said once, with all the places."""
+    """Say on stderr why sources were refused; what is alike is said once, with the first of its places."""
     alike: dict[tuple[object, ...], list[TrunklineError]] = {}
     for error in refused.errors:
         alike.setdefault((error.what, error.allowed, error.next_step), []).append(error)
-    for errors in alike.values():
+    reasons = list(alike.values())
+    for errors in reasons[:_MOST_REASONS]:
         print(f"trunkline: {errors[0].rendered(error.where for error in errors)}", file=sys.stderr)
+    more = sum(map(len, reasons[_MOST_REASONS:]))
+    if more:
+        print(f"trunkline: {more} more were refused for other reasons; --json tells those of each", file=sys.stderr)
 
 
 def tell_broken(broken: Mapping[str, TrunklineError]) -> list[dict[str, object]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from trunkline.errors import TrunklineError
+from trunkline.errors import TrunklineError, listed
 from trunkline.run.outcomes import Outcome
 from trunkline.run.steps.documents import IngestDocument
 
@@ -27,7 +27,7 @@ class SourcesRefusedError(TrunklineError):
         else:
             super().__init__(
                 f"{len(self.errors)} sources were refused, the first because: {first.what}",
-                where=", ".join(outcome.source for outcome in outcomes),
+                where=listed([outcome.source for outcome in outcomes]),
                 next_step="do what each of them asks for, and repeat the command: what was taken in is known by then",
             )
         self.exit_code = min(error.exit_code for error in self.errors)
