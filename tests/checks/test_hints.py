@@ -4,8 +4,10 @@ from typing import ClassVar, Literal
 
 import pytest
 
+from trunkline.checks import resolve_columns
 from trunkline.checks.hints import Hint, hints_of
 from trunkline.contracts import Contract, Day, Instant, Integer, Number, Rule, Table, Text, col, field
+from trunkline.errors import SchemaError
 
 
 class Call(Contract):
@@ -57,3 +59,18 @@ def test_an_instant_names_its_offset() -> None:
 def test_what_speaks_for_itself_has_none_and_many_are_cut() -> None:
     assert hints_of(Call, ["row.not_an_object", "kind.twice", "qqq.unknown", "nothing"]) == {}
     assert len(hints_of(Call, ["kind.category", *(f"x{number}.unknown" for number in range(100)), "cost.type"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "step"),
+    [
+        (["call_id/seconds/cost"], "'/' seems to divide its columns"),
+        (["call_id", "seconds", "begun_at/billed_on"], "name the columns with --map"),
+        (["call_id/seconds", "begun_at/billed_on"], "name the columns with --map"),
+        (["call_id"], "name the columns with --map"),
+    ],
+)
+def test_another_delimiter_is_advised_where_all_columns_were_read_as_one(header: list[str], step: str) -> None:
+    with pytest.raises(SchemaError) as refused:
+        resolve_columns(Call, header)
+    assert refused.value.next_step.startswith(step)

@@ -147,18 +147,22 @@ def dialect_hint(header: Sequence[str], names: Collection[str]) -> str:
         names: Lower-case names of columns that are known.
 
     Returns:
-        What to do; empty where no column holds several known names.
+        What to do; empty where there are several columns, or the one does not hold several known names.
 
     >>> dialect_hint(["call_id^seconds"], {"call_id", "seconds"})
     "'^' seems to divide its columns: say --csv 'delimiter=^' to ingest or run, or set ingest.csv.delimiter"
     >>> dialect_hint(["call id (of a day)"], {"call", "seconds"})
     ''
+    >>> dialect_hint(["call_id/seconds", "cell"], {"call_id", "seconds"})
+    ''
     """
+    if len(header) != 1:
+        return ""
+    (column,) = header
     known: Counter[str] = Counter()
-    for column in header:
-        for character in sorted({one for one in column if one.isascii() and not (one.isalnum() or one in "_\"'")}):
-            parts = {part.strip("\"' ").lower() for part in column.split(character)}
-            known[character] = max(known[character], len(parts & set(names)))
+    for character in sorted({one for one in column if one.isascii() and not (one.isalnum() or one in "_\"'")}):
+        parts = {part.strip("\"' ").lower() for part in column.split(character)}
+        known[character] = len(parts & set(names))
     (character, count), *_ = known.most_common(1) or [("", 0)]
     if count < _ENOUGH_NAMES:
         return ""
