@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import random
 import struct
 import tarfile
@@ -22,6 +23,7 @@ from tests.damage import damaged
 from trunkline.errors import SourceError
 from trunkline.ingest.archives import first_file, is_archive, members
 from trunkline.ingest.beside_data import beside_data
+from trunkline.ingest.byte_stream import Expanding
 from trunkline.ingest.files import open_file
 from trunkline.settings.ingest import IngestSettings
 
@@ -300,6 +302,11 @@ def test_what_an_archive_may_hold_is_limited(tmp_path: Path, monkeypatch: pytest
         assert len(found) == 2
         assert "more than 2 files" in error
         assert "ingest.max_archive_files" in error
+    beside = {"a.csv": b"1", "a.csv.md5": b"", "b.csv.md5": b""}
+    for suffix, content in ((".tar", tar(beside)), (".zip", zipped(beside))):
+        path = tmp_path / f"beside{suffix}"
+        path.write_bytes(content)
+        assert "more than 2 files" in unpacked(path, limits=few)[2], "what is passed over counts"
     zeros = {f"{n}.csv": bytes(1 << 20) for n in range(3)}  # each alone is small enough
     for suffix, content in ((".tgz", gzip.compress(tar(zeros))), (".zip", zipped(zeros))):
         path = tmp_path / f"bomb{suffix}"
@@ -337,6 +344,24 @@ def test_the_first_file_that_can_be_read_stands_for_all(tmp_path: Path) -> None:
         assert not file.exists()
     with pytest.raises(SourceError, match="an archive itself"), first_file(Path(f"{path}#inner.zip"), limits=LIMITS):
         pass
+
+
+def test_a_packed_tar_is_not_read_to_its_end_for_its_first_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.tgz"
+    path.write_bytes(gzip.compress(tar({"a.csv": b"1", **{f"{n}.bin": os.urandom(4 << 20) for n in range(2)}})))
+    blocks: list[int] = []
+    add = Expanding.add
+
+    def noted(counted: Expanding, size: int) -> None:
+        blocks.append(size)
+        add(counted, size)
+
+    monkeypatch.setattr(Expanding, "add", noted)
+    with first_file(path, limits=LIMITS) as (file, _):
+        assert file.read_bytes() == b"1"
+    assert sum(blocks) < 2 << 20
 
 
 @pytest.mark.parametrize("suffix", [".tar", ".tgz", ".zip"])

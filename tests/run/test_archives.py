@@ -9,7 +9,7 @@ import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from textwrap import dedent
 
@@ -17,9 +17,12 @@ import pytest
 
 from trunkline.cli import main
 from trunkline.errors import TrunklineError
+from trunkline.ingest import Ingested
+from trunkline.ingest.beside_data import Beside
+from trunkline.ingest.byte_stream import ByteStream, Soundness
 from trunkline.run import Workspace, watch_folder
 from trunkline.run.again import ingest_again
-from trunkline.run.outcomes import Outcome
+from trunkline.run.outcomes import Outcome, PassedOver, passed_over
 from trunkline.run.previewing import preview
 from trunkline.run.resolving import resolve
 from trunkline.run.taking import take
@@ -170,6 +173,44 @@ def test_nothing_of_a_damaged_archive_is_taken_in(workspace: Workspace, tmp_path
     (error,) = [one.error for one in outcomes if one.error]
     assert error.what == "the archive is damaged"
     assert rows(workspace) == ["9-0"]
+
+
+def test_files_that_are_named_one_by_one_have_their_archive_checked_once(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = packed(tmp_path / "day.tgz", {f"{n}.csv": calls(n) for n in range(4)})
+    checked: list[Path] = []
+    soundness = ByteStream.soundness
+
+    def noted(stream: ByteStream) -> Soundness:
+        checked.append(stream.path)
+        return soundness(stream)
+
+    monkeypatch.setattr(ByteStream, "soundness", noted)
+    taken(workspace, *(f"{archive}#{n}.csv" for n in range(4)), dataset="calls")
+    assert checked == [archive]
+    assert len(rows(workspace)) == 4
+    taken(workspace, archive, dataset="calls")
+    assert checked == [archive, archive], "each call looks anew"
+
+
+def test_a_pull_keeps_what_it_passed_over_by_kind(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pull(*_args: object, passed: Callable[[str, Beside], None], **_named: object) -> Iterator[Ingested]:
+        for number in range(1_000):
+            passed(f"day.tgz#{number}.md5", "checksum")
+        passed("day.tgz#README", "readme or licence")
+        yield from ()
+
+    monkeypatch.setattr("trunkline.run.taking.pull", pull)
+    outcomes = taken(workspace, "s3://store/day.tgz", dataset="calls")
+    assert [(one.beside, one.files, one.member) for one in outcomes] == [
+        ("checksum", 1_000, "day.tgz#0.md5"),
+        ("readme or licence", 1, "day.tgz#README"),
+    ]
+    counted: tuple[PassedOver, ...] = ()
+    for outcome in (*outcomes, *outcomes):
+        counted = passed_over(counted, outcome)
+    assert [(one.files, one.first) for one in counted] == [(2_000, "day.tgz#0.md5"), (2, "day.tgz#README")]
 
 
 def test_windows_bound_what_lies_unpacked(

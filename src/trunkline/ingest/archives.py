@@ -11,7 +11,7 @@ import re
 import stat
 import tarfile
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,7 +19,7 @@ from typing import IO, Final, cast
 
 from trunkline.errors import SourceError, TrunklineError, UnavailableError
 from trunkline.ingest.beside_data import Beside, beside_data
-from trunkline.ingest.byte_stream import PACKINGS, TAR_PACKINGS, ByteStream, Expanding, Packing
+from trunkline.ingest.byte_stream import PACKINGS, TAR_PACKINGS, ByteStream, Expanding, Packing, Soundness
 from trunkline.ingest.raw import told_suffixes
 from trunkline.ingest.tar_stream import BrokenArchiveError, TarStream
 from trunkline.ingest.zip_directory import DIRECTORY_BYTES, directory_bytes, opened_zip
@@ -109,7 +109,13 @@ def refuse_archive(path: Path) -> None:
 
 
 def members(
-    path: Path, *, folder: Path, limits: IngestSettings, only: str | None = None, passes_over: bool = True
+    path: Path,
+    *,
+    folder: Path,
+    limits: IngestSettings,
+    only: str | None = None,
+    passes_over: bool = True,
+    soundness: Callable[[ByteStream], Soundness] | None = None,
 ) -> Generator[Member, None, None]:
     """Unpack the files of an archive, in its order.
 
@@ -121,6 +127,8 @@ def members(
         limits: How many files it may hold, and how far it may unpack.
         only: The one that is asked for; None gives all.
         passes_over: False unpacks what surely holds no rows, too.
+        soundness: Says how a packed tar is packed; None unpacks it to its end for that. Who says "whole" unseen is
+            given files that no checksum vouches for.
 
     Yields:
         Each file, unpacked, refused or passed over.
@@ -132,19 +140,20 @@ def members(
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     read = _tar_members if _is_tar(suffixes) else _zip_members
-    wanted = _Wanted(only, passes_over=passes_over)
-    given = 0
+    wanted = _Wanted(only, passes_over=passes_over, soundness=soundness or ByteStream.soundness)
+    has_data = False
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for member in read(ByteStream(path, _packing(suffixes), limits), folder, wanted):
-            given += member.beside is None
-            _refuse_many(path, given, limits)
+        found = read(ByteStream(path, _packing(suffixes), limits), folder, wanted)
+        for number, member in enumerate(found, start=1):
+            has_data = has_data or member.beside is None
+            _refuse_many(path, number, limits)
             yield member
     except TrunklineError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever hostile bytes do to the libraries is the archive's fault
         raise _damaged(path, error) from None
-    if not given:
+    if not has_data:
         raise SourceError(
             "the archive holds no data file" if only is None else f"the archive holds no file {only[:120]!r}",
             where=str(path),
@@ -155,6 +164,8 @@ def members(
 @contextmanager
 def first_file(path: Path, *, limits: IngestSettings, folder: Path | None = None) -> Iterator[tuple[Path, str]]:
     """Lend the first file of an archive that can be read, or the one that ``ARCHIVE#MEMBER`` names.
+
+    A packed tar is unpacked no further than that file, so checksums behind it are not looked at.
 
     Args:
         path: An archive, or any other file.
@@ -172,7 +183,7 @@ def first_file(path: Path, *, limits: IngestSettings, folder: Path | None = None
         yield path, ""
         return
     with tempfile.TemporaryDirectory(prefix="trunkline-archive-", dir=folder) as name, ExitStack() as stack:
-        found = members(archive, folder=Path(name), limits=limits, only=only)
+        found = members(archive, folder=Path(name), limits=limits, only=only, soundness=lambda _stream: "whole")
         stack.callback(found.close)
         error: SourceError | None = None
         for member in found:
@@ -191,6 +202,7 @@ class _Wanted:
 
     only: str | None
     passes_over: bool
+    soundness: Callable[[ByteStream], Soundness]
 
     def is_asked(self, name: str) -> bool:
         return self.only in (None, name)
@@ -202,7 +214,7 @@ class _Wanted:
 
 
 def _tar_members(source: ByteStream, folder: Path, wanted: _Wanted) -> Iterator[Member]:
-    soundness = "whole" if source.packing is None else source.soundness()
+    soundness = "whole" if source.packing is None else wanted.soundness(source)
     if soundness == "damaged":
         raise SourceError(
             "the archive is damaged",

@@ -24,10 +24,13 @@ from trunkline.ingest.xz_stream import XzStream
 from trunkline.ingest.zip_directory import opened_zip
 from trunkline.settings.ingest import IngestSettings
 
-__all__ = ["PACKINGS", "TAR_PACKINGS", "ByteStream", "Expanding", "Packing", "inner_name", "refuse_width"]
+__all__ = ["PACKINGS", "TAR_PACKINGS", "ByteStream", "Expanding", "Packing", "Soundness", "inner_name", "refuse_width"]
 
 Packing = Literal["gzip", "bz2", "xz", "zstd", "zip"]
 """How a file is packed."""
+
+Soundness = Literal["whole", "breaks off", "damaged"]
+"""What the checksums and the end mark of a packed stream tell of it."""
 
 PACKINGS: Final[dict[str, Packing]] = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
 """Suffix to packing."""
@@ -104,7 +107,7 @@ class ByteStream:
             with io.BufferedReader(_Unpacked(self, plain), _BUFFER_BYTES) as unpacked:
                 yield cast("io.BufferedReader", unpacked)
 
-    def soundness(self) -> Literal["whole", "breaks off", "damaged"]:
+    def soundness(self) -> Soundness:
         """Unpack it to its end, and say how it is packed: what its checksums and its end mark tell.
 
         A stream that breaks off is not damaged: what was packed before that place is as it was. One without a checksum

@@ -80,7 +80,7 @@ class Attempts:
         piece = f"{handed.name}/" if handed.path is None else None
         name = source_of(self._usecase.name, dataset or "", source=source, piece=piece, declared=self._declared).source
         if outcome.beside is not None:  # by itself it makes no source
-            self._passed_over[name] += 1
+            self._passed_over[name] += outcome.files
             return
         tally = self._tallies.setdefault((dataset, name), _Tally())
         if outcome.ingested is not None:

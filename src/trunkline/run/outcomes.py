@@ -23,6 +23,7 @@ class Outcome:
         error: What was wrong; a batch of which every row was refused has both.
         member: Which file of an archive it was; empty for any other, and for what is wrong with the archive itself.
         beside: What it is where it surely holds no rows and was passed over; there is neither receipt nor error.
+        files: How many files were passed over, of one kind; ``member`` is the first.
         is_part: Whether what was taken in was unpacked: the receipt is of that, not of the bytes of the source.
     """
 
@@ -31,6 +32,7 @@ class Outcome:
     error: TrunklineError | None
     member: str = ""
     beside: Beside | None = None
+    files: int = 1
     is_part: bool = False
 
     @property
@@ -69,12 +71,13 @@ class PassedOver(BaseModel, frozen=True):
 
 
 def passed_over(before: tuple[PassedOver, ...], outcome: Outcome) -> tuple[PassedOver, ...]:
-    """Count a file that was passed over to those before it; one entry for each kind."""
+    """Count files that were passed over to those before them; one entry for each kind."""
     if outcome.beside is None:
         return before
     counted = {one.kind: one for one in before}
     known = counted.get(outcome.beside)
     name = outcome.member if outcome.handed.path is None else outcome.handed.name
     first = name if known is None else known.first
-    counted[outcome.beside] = PassedOver(kind=outcome.beside, files=1 + (known.files if known else 0), first=first)
+    files = outcome.files + (known.files if known else 0)
+    counted[outcome.beside] = PassedOver(kind=outcome.beside, files=files, first=first)
     return tuple(counted.values())

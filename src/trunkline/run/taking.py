@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from trunkline.errors import SchemaError, SourceError, TrunklineError
 from trunkline.ingest import Target, open_file
+from trunkline.ingest.beside_data import Beside
 from trunkline.ingest.fitting import fitting_dataset, is_foreign, own_mapping
 from trunkline.ingest.pulling import pull
 from trunkline.ingest.sources import open_source
@@ -61,7 +62,8 @@ def take(
 
     Yields:
         One outcome per file and per piece of a pulled source, as soon as its receipt is written; one with the error
-        of a pulled source that did not give all; and one per file that is passed over.
+        of a pulled source that did not give all; and one per file that is passed over, of a pulled source one per
+        kind of such files.
 
     Raises:
         UnavailableError: The lake or the landing zone did not take what was read.
@@ -208,7 +210,13 @@ def _pulled(
         fitting_dataset(usecase, header, mapping=one.mapping, where=str(path))
         return None
 
-    passed: list[Outcome] = []
+    passed: dict[Beside, Outcome] = {}
+
+    def pass_over(name: str, beside: Beside) -> None:
+        known = passed.get(beside)
+        first = Outcome(one, None, None, member=name, beside=beside)
+        passed[beside] = first if known is None else replace(known, files=known.files + 1)
+
     try:
         _refuse_keyless_steps(one, target)
         for taken in pull(
@@ -223,12 +231,12 @@ def _pulled(
             limits=workspace.settings.ingest,
             csv=one.csv,
             foreign=foreign,
-            passed=lambda name, beside: passed.append(Outcome(one, None, None, member=name, beside=beside)),
+            passed=pass_over,
         ):
             yield Outcome(replace(one, dataset=target.dataset), taken, None)
     except TrunklineError as error:
         yield Outcome(one, None, error)
-    yield from passed
+    yield from passed.values()
 
 
 def _refuse_keyless_steps(one: Handed, target: Target) -> None:

@@ -7,11 +7,13 @@ archive or not; the files of any other archive come in one by one, in its order.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trunkline.errors import SourceError, TrunklineError
 from trunkline.ingest.archives import archive_of, is_archive, members
+from trunkline.ingest.byte_stream import ByteStream, Soundness
 from trunkline.run.outcomes import Outcome
 from trunkline.run.recordings import recording_rows
 from trunkline.run.resolving import Handed
@@ -66,11 +68,19 @@ def parts_of(
     Raises:
         UnavailableError: The disk did not take a file.
     """
+    soundness = cache(ByteStream.soundness)  # several may be files of one archive
     for number, one in enumerate(handed):  # several may have one name
-        yield from _parts(usecase, one, folder=folder / str(number), limits=one.limits(limits))
+        yield from _parts(usecase, one, folder=folder / str(number), limits=one.limits(limits), soundness=soundness)
 
 
-def _parts(usecase: "UseCase", one: Handed, *, folder: Path, limits: IngestSettings) -> Iterator[Part | Outcome]:
+def _parts(
+    usecase: "UseCase",
+    one: Handed,
+    *,
+    folder: Path,
+    limits: IngestSettings,
+    soundness: Callable[[ByteStream], Soundness],
+) -> Iterator[Part | Outcome]:
     if one.beside is not None:
         yield Outcome(one, None, None, beside=one.beside)
         return
@@ -83,7 +93,8 @@ def _parts(usecase: "UseCase", one: Handed, *, folder: Path, limits: IngestSetti
         if archive is None or not (only or is_archive(archive)):
             yield Part(one)
             return
-        for number, member in enumerate(members(archive, folder=folder, limits=limits, only=only)):
+        found = members(archive, folder=folder, limits=limits, only=only, soundness=soundness)
+        for number, member in enumerate(found):
             whole = replace(one, name=f"{one.name}#{member.name}" if only is None else one.name)
             if member.path is None:
                 yield Outcome(whole, None, member.error, member=member.name, beside=member.beside)

@@ -31,7 +31,9 @@ class IngestSettings(BaseModel, frozen=True, extra="forbid"):
     )
     max_expanded_gb: int = Field(100, ge=1, description="Most bytes that a compressed file may give (GiB).")
     max_archive_files: int = Field(
-        100_000, ge=1, description="Most files that an archive of several files may hold (files)."
+        100_000,
+        ge=1,
+        description="Most files that an archive of several files may hold, with those that are passed over (files).",
     )
     max_excel_mb: int = Field(64, ge=1, description="Largest spreadsheet that is read, as it lies on disk (MiB).")
     max_excel_expanded_mb: int = Field(
