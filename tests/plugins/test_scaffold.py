@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +16,11 @@ from trunkline.errors import ContractError, InputError, SourceError, UnknownName
 from trunkline.ingest.held_file import judged_file
 from trunkline.plugins import load_usecase, usecase_names
 from trunkline.plugins.guessing import first_rows, guesses
+from trunkline.plugins.keys import guessed_key
 from trunkline.plugins.scaffold import copy_usecase, infer_usecase
 
 Write = Callable[[str], Path]
+NO_KEY = "no column identifies a row: rows that repeat are all kept; name the key with --key COLUMN"
 
 
 @pytest.mark.parametrize("shipped", ["house_prices", "churn"])
@@ -260,7 +262,53 @@ def test_values_that_are_measured_are_no_part_of_a_key(write: Write, tmp_path: P
     made = infer_usecase(
         "mine", source=write("\n".join(["at,calls,load", *lines]) + "\n"), into=tmp_path / "p", predicts=False
     )
-    assert "no column identifies a row" in made.notes
+    assert NO_KEY in made.notes
+
+
+def key_of(header: str, lines: Iterable[str]) -> list[str]:
+    columns = zip(*(line.split(",") for line in lines), strict=True)
+    texts = {name: list(values) for name, values in zip(header.split(","), columns, strict=True)}
+    return [guess.source for guess in guessed_key(guesses(texts), list(texts.values()))]
+
+
+@pytest.mark.parametrize("enodeb", ["1{:03}", "e{}"])
+def test_whole_numbers_of_network_objects_are_part_of_a_key(enodeb: str) -> None:
+    lines = (
+        f"2026-11-22T{hour:02}:00:00Z,{enodeb.format(site)},{sector},{hour * site % 97 / 7:.3f},{hour * site % 40}"
+        for hour in range(24)
+        for site in range(20)
+        for sector in (1, 2, 3)
+    )
+    assert key_of("period_start,enodeb,sector,prb,users", lines) == ["period_start", "enodeb", "sector"]
+
+
+def test_a_number_that_comes_again_in_every_period_is_part_of_a_key() -> None:
+    lines = (
+        f"2026-11-22T{hour:02}:00:00Z,e{site},{beam},{(hour * 7 + site * beam) % 5}"
+        for hour in range(24)
+        for site in range(20)
+        for beam in (1, 2, 3)
+    )
+    assert key_of("at,site,beam,drops", lines) == ["at", "site", "beam"]
+
+
+def test_few_measured_numbers_are_no_part_of_a_key() -> None:
+    lines = [f"2026-11-22T{hour:02}:00:00Z,e{site},{(hour + site) % 4}" for hour in range(24) for site in range(40)]
+    # the rows that came again with another value are no rows of their own
+    again = [f"2026-11-22T{hour:02}:00:00Z,e{hour},{(hour + hour + 1) % 4}" for hour in range(24)]
+    assert key_of("at,site,drops", lines) == ["at", "site"]
+    assert key_of("at,site,drops", [*lines, *again]) == []
+
+
+def test_a_day_and_a_time_of_day_are_parts_of_a_key() -> None:
+    lines = (
+        f"2026-11-{day:02},{hour:02}:15,e{site},{sector},{hour * site % 97 / 7:.3f}"
+        for day in range(1, 4)
+        for hour in range(24)
+        for site in range(5)
+        for sector in (1, 2, 3)
+    )
+    assert key_of("date,time,enodeb,sector,prb", lines) == ["date", "time", "enodeb", "sector"]
 
 
 def test_an_hourly_series_is_identified_by_its_hour(write: Write, tmp_path: Path) -> None:
@@ -273,7 +321,7 @@ def test_a_running_number_of_the_file_is_no_key(write: Write, tmp_path: Path) ->
     lines = [f"{n},{n % 50},{n % 9}.5" for n in range(200)]
     source = write("\n".join(["Unnamed: 0,cell_id,load", *lines]) + "\n")
     made = infer_usecase("mine", source=source, into=tmp_path / "p", predicts=False)
-    assert "no column identifies a row" in made.notes
+    assert NO_KEY in made.notes
 
 
 def test_columns_of_a_key_can_be_told(write: Write, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ PROFILE_PAGE: Final = "profile.html"
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LABELS: Final = ("churn", "churned", "label", "target", "y", "outcome", "class", "default", "upgraded", "price")
 
+_NO_KEY: Final = "no column identifies a row: rows that repeat are all kept; name the key with --key COLUMN"
+
 
 @dataclass(frozen=True)
 class Scaffolded:
@@ -237,7 +239,7 @@ def _notes(
         notes = [f"predicts {label.source!r} ({task}){how}"]
     is_guess = len(identity) > 1 and not has_key
     check = ", told from the values: check it, or name others with --key" if is_guess else ""
-    notes.append(f"a row is identified by {_together(identity)}{check}" if identity else "no column identifies a row")
+    notes.append(f"a row is identified by {_together(identity)}{check}" if identity else _NO_KEY)
     notes += [f"{guess.source!r} looks personal ({guess.personal}): marked as pii" for guess in found if guess.personal]
     notes += [f"{guess.source!r} states no time zone; UTC is assumed" for guess in found if guess.is_local]
     notes += [
