@@ -162,6 +162,21 @@ def test_rows_beyond_the_first_may_break_the_draft(tmp_path: Path, monkeypatch: 
     assert any(note.startswith("1 of all rows repeat the key 'account_id'") for note in made.notes)
 
 
+def test_a_field_that_any_row_lacks_may_be_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trunkline.plugins.guessing.SAMPLE_ROWS", 50)
+    lines = [f"a{number},{number % 7},{number % 5}.5" for number in range(500)]
+    source = tmp_path / "table.csv"
+    source.write_text("\n".join(["account_id,handsets,load", *lines, "b1,,1.5", "b2,two,1.5", ",1,1.5"]) + "\n")
+    made = infer_usecase("mine", source=source, into=tmp_path / "plugins", predicts=False)
+    drafted = (made.folder / "contracts.py").read_text()
+    assert "handsets: Integer | None = field()" in drafted
+    assert "load: Number = field()" in drafted
+    assert "account_id: Text = field(" in drafted  # a part of the key
+    assert "handsets: Integer | None = field()" in page_of(tmp_path)
+    assert "'handsets': 1 of all rows hold no integer, and would be quarantined" in made.notes
+    assert any(note.startswith("1 of all rows repeat the key 'account_id'") for note in made.notes)
+
+
 Write = Callable[[Path, list[dict[str, str]]], object]
 FORMS: dict[str, Write] = {
     "table.csv.gz": lambda path, found: path.write_bytes(gzip.compress(text(found).encode())),

@@ -245,6 +245,7 @@ def _column(guess: Guess, counts: _Counts, sample: Sequence[str | None], rows: i
         bins=_bins(numbers),
         top=top,
         lengths=(counts.shortest, counts.longest) if guess.kind == "text" and present else None,
+        unfit=counts.unfit,
         suspicions=tuple(_suspicions(guess, counts, sample, present, different, rows)),
     )
 

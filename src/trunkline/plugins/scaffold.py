@@ -10,7 +10,7 @@ import keyword
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -21,7 +21,7 @@ from trunkline.plugins import SHIPPED, usecase_names
 from trunkline.plugins.drafting import drafted
 from trunkline.plugins.guessing import SAMPLE_ROWS, Guess, first_rows, guesses
 from trunkline.plugins.keys import guessed_key
-from trunkline.plugins.profiling import profile_columns
+from trunkline.plugins.profiling import Profiled, profile_columns
 from trunkline.plugins.schemas import members, schema_of
 from trunkline.report.profile import SourceProfile, render_profile
 
@@ -108,7 +108,7 @@ def infer_usecase(
 
     Args:
         name: The new name.
-        source: A file of a known form; kinds are told from its first 20,000 rows, the page is about all of them. Of an
+        source: A file of a known form; kinds are told from its first 20,000 rows, nulls and the page from all. Of an
             archive the first file, or the one that ``ARCHIVE#FILE`` names.
         into: Folder of plug-ins; made if absent.
         label: Column to predict; None guesses by name.
@@ -161,17 +161,19 @@ def _inferred(
             allowed=[guess.source for guess in found if guess.kind in ("flag", "number", "integer")],
             next_step="name the label with --label COLUMN",
         )
-    nulls = None if schema is None else ()
-    files = dict(drafted(name, found, identity=identity, label=chosen, source=source.name, null_tokens=nulls))
     notes = _notes(found, identity, chosen, is_told=label is not None, has_key=bool(key))
-    if schema is None:
-        files[PROFILE_PAGE], more = _profiled(
-            source, found, identity, chosen, contract=files["contracts.py"], scratch=scratch
-        )
-        notes += more
-    else:
+    if schema is not None:
         notes.append('texts are what they are: for CSV files say null_tokens=("",) in the contract')
-    return files, notes
+        return dict(drafted(name, found, identity=identity, label=chosen, source=source.name, null_tokens=())), notes
+    profiled = profile_columns(source, found, key=identity, scratch=scratch)
+    lacking = {column.source for column in profiled.columns if column.nulls}
+    fields = [  # rows that lack a part of the key are refused
+        replace(guess, nullable=True) if guess.source in lacking and guess not in identity else guess for guess in found
+    ]
+    target = None if chosen is None else fields[found.index(chosen)]
+    files = dict(drafted(name, fields, identity=identity, label=target, source=source.name))
+    files[PROFILE_PAGE] = _page(source, profiled, identity, chosen, contract=files["contracts.py"])
+    return files, notes + _noted_of_all(profiled, identity)
 
 
 def _refuse_as_key(identity: Sequence[Guess], found: Sequence[Guess], label: Guess | None, source: Path) -> None:
@@ -193,18 +195,8 @@ def _together(identity: Sequence[Guess]) -> str:
     return " and ".join(repr(guess.source) for guess in identity)
 
 
-def _profiled(
-    source: Path,
-    found: Sequence[Guess],
-    identity: Sequence[Guess],
-    label: Guess | None,
-    *,
-    contract: str,
-    scratch: Path | None,
-) -> tuple[str, list[str]]:
-    """The page of a file, and what its author should know of its further rows."""
-    profiled = profile_columns(source, found, key=identity, scratch=scratch)
-    page = render_profile(
+def _page(source: Path, profiled: Profiled, identity: Sequence[Guess], label: Guess | None, *, contract: str) -> str:
+    return render_profile(
         SourceProfile(
             source=source.name,
             rows=profiled.rows,
@@ -218,14 +210,22 @@ def _profiled(
             contract=contract,
         )
     )
-    notes = []
+
+
+def _noted_of_all(profiled: Profiled, identity: Sequence[Guess]) -> list[str]:
+    """What the author of a draft should know of all rows of its file."""
+    notes = [
+        f"{column.source!r}: {column.unfit:,} of all rows hold no {column.kind}, and would be quarantined"
+        for column in profiled.columns
+        if column.unfit
+    ]
     if identity and profiled.unidentified:
         notes.append(
             f"{profiled.unidentified:,} of all rows repeat the key {_together(identity)}, or lack a part of it"
         )
-    notes.append(f"check every field: kinds and nulls are inferred from the first {SAMPLE_ROWS:,} rows")
+    notes.append(f"check every field: kinds are inferred from the first {SAMPLE_ROWS:,} rows, nulls from all")
     notes.append(f"see {PROFILE_PAGE} for what all {profiled.rows:,} rows hold")
-    return page, notes
+    return notes
 
 
 def _notes(

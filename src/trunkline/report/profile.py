@@ -41,6 +41,7 @@ class ColumnProfile:
         bins: Values of the sample by equal intervals from low to high quantile; none where there is nothing to draw.
         top: Value and its rows in the sample, of closed categories and flags.
         lengths: Shortest and longest text in characters; None for others.
+        unfit: Rows whose value is none of the drafted kind.
         suspicions: What is odd about it.
     """
 
@@ -58,6 +59,7 @@ class ColumnProfile:
     bins: tuple[int, ...] = ()
     top: tuple[tuple[str, int], ...] = ()
     lengths: tuple[int, int] | None = None
+    unfit: int = 0
     suspicions: tuple[str, ...] = ()
 
 
