@@ -131,6 +131,28 @@ def test_nothing_of_a_person_is_left(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("others", [0, 2], ids=["alone", "in a group"])
+def test_a_known_file_that_is_handed_in_again_brings_nothing_back(
+    trunkline: Trunkline, workspace: Path, source: Path, tmp_path: Path, others: int
+) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "s.csv").write_bytes(source.read_bytes())
+    header, *lines = source.read_text().splitlines()
+    for number in range(others):
+        (inbox / f"{number}.csv").write_text(f"{header}\n{lines[100 + number]}\n")
+    erased = ("maintain", "--erase", f"subscriber={PERSON}", "--workspace", workspace, "--json")
+    assert json.loads(trunkline(*erased)[1])["raw_files"] == 1
+    code, out, err = trunkline("ingest", "leavers", inbox, "--workspace", workspace, "--json")
+    assert (code, json.loads(out)["ingest"]["known_files"]) == (0, 1), err
+    assert traces(workspace, PERSON) == set()
+    kept = list((workspace / "landing" / "leavers.subscribers" / "files").glob("*.csv.zst"))
+    assert len(kept) == others, "files that are new have their copies"
+    found = json.loads(trunkline(*erased)[1])
+    assert (found["raw_files"], found["tables"]) == (0, {})
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("crash_at", CRASH_POINTS)
 def test_killed_at_any_point_the_same_call_completes_it(workspace: Path, log: EmbeddedLog, crash_at: str) -> None:
     log.close()

@@ -17,7 +17,6 @@ from trunkline.run import Arrived, Workspace, watch_folder
 from trunkline.run.resolving import Handed, recorded, resolve, source_files
 from trunkline.run.taking import take
 from trunkline.settings import Settings
-from trunkline.spec.dialect import CsvDialect
 from trunkline.spec.sources import FolderSource
 
 
@@ -215,8 +214,8 @@ def test_what_is_judged_is_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         usecase = workspace.usecase(name)
         keep = Landing.keep
 
-        def kept(landing: Landing, path: Path, *, origin: str | None, csv: CsvDialect) -> Landed:
-            piece = keep(landing, path, origin=origin, csv=csv)
+        def kept(landing: Landing, path: Path, **said: object) -> Landed:
+            piece = keep(landing, path, **said)  # type: ignore[arg-type]  # handed through
             path.write_text("call_id,seconds\nanother,1\n")  # right after it was copied
             return piece
 
@@ -265,7 +264,9 @@ def test_no_copies_stay_where_none_are_wanted(tmp_path: Path, monkeypatch: pytes
         (name,) = [name for name in workspace.usecases() if name.startswith("calls_")]
         usecase = workspace.usecase(name)
         handed = resolve(workspace, usecase, [str(tmp_path / "a.csv")], dataset=None, mapping={})
-        for keeps, left in ((False, 0), (True, 2)):
+        for keeps, more, left in ((False, "", 0), (True, "", 0), (True, "c,3\n", 2)):  # what is known gets none later
+            with (tmp_path / "a.csv").open("a") as file:
+                file.write(more)
             (one,) = take(workspace, usecase, handed, run_id="r", progress=lambda _what, _share: None, keep_files=keeps)
             assert one.error is None
             assert len([path for path in (tmp_path / "w" / "landing").rglob("*") if path.is_file()]) == left

@@ -17,6 +17,7 @@ __all__ = [
     "INSTEAD",
     "add_receipt",
     "has_receipt",
+    "known_contents",
     "known_receipts",
     "receipt_of",
     "receipt_of_piece",
@@ -52,6 +53,19 @@ def known_receipts(lake: Lake, batch_ids: Collection[str]) -> dict[str, Receipt]
 def has_receipt(lake: Lake, batch_id: str) -> bool:
     """Say whether a batch was completed, without looking through the rows."""
     return lake.transaction_version(RECEIPTS, receipt_transaction(batch_id).app_id) is not None
+
+
+def known_contents(lake: Lake, *, usecase: str, dataset: str) -> frozenset[str]:
+    """Look up the hashes of all content of which a batch was completed, under whatever contract, in one look."""
+    if not lake.exists(RECEIPTS):
+        return frozenset()
+    found = lake.arrow(
+        RECEIPTS,
+        columns=["content_sha256"],
+        schema=arrow_schema(Receipt),
+        where=lambda table: (table["usecase"] == usecase) & (table["dataset"] == dataset),
+    )
+    return frozenset(found.column("content_sha256").to_pylist())
 
 
 def add_receipt(lake: Lake, receipt: Receipt) -> None:

@@ -1,12 +1,14 @@
 """Files on their way in: copied into the landing zone first, then read from that copy, small ones in groups.
 
 What is judged is the copy, so a file that changes, or goes, while others are taken in cannot be taken for another. The
-copy of a file that was refused as a whole goes again, and so do all where none are to be kept.
+copy of a file that was refused as a whole goes again, and so do all where none are to be kept. A file that was taken in
+before and whose copy has gone since, by erasure or retention, gets no other one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,12 +18,15 @@ from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.errors import BatchBusyError, TrunklineError, WorldError
 from trunkline.ingest import Ingested, Target, ingest_files
 from trunkline.ingest.files import split_sheet
+from trunkline.ingest.identity import Batch, batch_of
+from trunkline.ingest.receipts import has_receipt, known_contents
 from trunkline.spec.dialect import CsvDialect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trunkline.ingest.landing import Landed
+    from trunkline.lake import Lake
     from trunkline.run.workspace import Workspace
 
 __all__ = ["FileOutcome", "taken_files"]
@@ -48,7 +53,7 @@ class FileOutcome:
 
 @dataclass(frozen=True)
 class _Copied:
-    """A file with its copy; without one where a single sheet is meant, or where it could not be copied.
+    """A file with its copy; without one where a single sheet is meant, it could not be copied, or is known without one.
 
     What is lent is the copy in clear.
     """
@@ -67,6 +72,33 @@ class _Copied:
     def is_packed_here(self) -> bool:
         """Whether the copy was compressed here."""
         return self.piece is not None and self.piece.is_packed_here
+
+
+@dataclass
+class _Earlier:
+    """Tells files that were taken in before.
+
+    Attributes:
+        lake: The lake.
+        target: Where they go.
+        batch: Tells the batch that a file is, by the keywords ``path`` and ``piece``.
+        is_one: Whether there is but one file: then all receipts are not worth a look.
+    """
+
+    lake: "Lake"
+    target: Target
+    batch: Callable[..., Batch]
+    is_one: bool
+
+    def has(self, path: Path, piece: "Landed") -> bool:
+        """Say whether a file is a batch that was completed: its content under this contract, mapping and dialect."""
+        if not self.is_one and piece.content_sha256 not in self._contents:
+            return False
+        return has_receipt(self.lake, self.batch(path=path, piece=piece).batch_id)
+
+    @cached_property
+    def _contents(self) -> frozenset[str]:
+        return known_contents(self.lake, usecase=self.target.usecase, dataset=self.target.dataset)
 
 
 def taken_files(
@@ -102,11 +134,15 @@ def taken_files(
     landing = workspace.landing(target.table)
     general = workspace.settings.ingest.with_dialect(csv)
 
+    batch = partial(batch_of, target=target, run_id=run_id, clock=workspace.clock, mapping=mapping, limits=general)
+    earlier = _Earlier(workspace.lake, target, batch, is_one=len(paths) == 1)
+
     def copied(path: Path) -> _Copied:
         if split_sheet(path)[1] is not None:  # a copy of the file would stand for another content than the sheet
             return _Copied(path, None)
         try:
-            return _Copied(path, landing.keep(path, origin=(origins or {}).get(path), csv=general.csv))
+            origin = (origins or {}).get(path)
+            return _Copied(path, landing.keep(path, origin=origin, csv=general.csv, unless=partial(earlier.has, path)))
         except WorldError:
             raise
         except TrunklineError as error:

@@ -13,12 +13,13 @@ from tests.run.upkeep.conftest import NOW, TABLE, Shop
 from trunkline.contracts import Contract, Integer, KeepRows, Table
 from trunkline.engine import Engine
 from trunkline.errors import ContractError, UnknownNameError
-from trunkline.run import Workspace, utc_now
+from trunkline.run import Workspace, execute, utc_now
 from trunkline.run.upkeep import maintain, retiring
 from trunkline.run.upkeep.archive_files import ArchiveFiles, write_parts
 from trunkline.run.upkeep.archives import Part
 from trunkline.run.upkeep.places import ArchivePlace
 from trunkline.settings import load_settings
+from trunkline.spec.dialect import CsvDialect
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -63,6 +64,21 @@ def test_rows_without_an_event_time_age_by_their_coming(shop: Shop, tmp_path: Pa
     shop.ingest(path)
     assert shop.retired(shop.tidy(now=NOW + timedelta(days=29))) == 0
     assert shop.retired(shop.tidy(now=NOW + timedelta(days=31))) == 1
+
+
+def test_a_known_file_whose_raw_copy_aged_gets_no_other_one(fives: Shop) -> None:
+    copies = fives.workspace / "landing" / TABLE / "files"
+    assert len(list(copies.glob("*.zst"))) == 2
+    fives.tidy(now=NOW + timedelta(days=100), retention={"tables": {TABLE: {"days": None}}})
+    assert list(copies.iterdir()) == []
+    (fives.folder / "calls-1-31.csv").rename(fives.folder / "other.csv")
+    fives.ingest(fives.folder / "other.csv", now=NOW + timedelta(days=100))
+    assert list(copies.iterdir()) == []
+    assert len(fives.rows()) == 10
+    with fives.open() as workspace:  # under another dialect it is another batch, which has its copy
+        files, csv = (str(fives.folder / "other.csv"),), CsvDialect(delimiter=",")
+        execute(workspace, "phone", sources=files, csv=csv, only="ingest", progress=lambda _what, _share: None)
+    assert len(list(copies.glob("*.zst"))) == 1
 
 
 @pytest.mark.slow

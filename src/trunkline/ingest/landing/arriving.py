@@ -6,7 +6,7 @@ A piece is settled by two renames, first its file, then its record: killed in be
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -86,16 +86,24 @@ class ArrivingPieces(LandedPieces):
         )
         return self._settle(source, kept, record, name=path.name)
 
-    def keep(self, path: Path, *, origin: str | None = None, csv: CsvDialect = _TOLD) -> Landed:
+    def keep(
+        self,
+        path: Path,
+        *,
+        origin: str | None = None,
+        csv: CsvDialect = _TOLD,
+        unless: Callable[[Landed], bool] = lambda _piece: False,
+    ) -> Landed:
         """Copy a file that was handed over, compressed unless it is already; the same content is kept once.
 
         Args:
             path: The file.
             origin: What it was unpacked from, as people name it; None where it is what was handed over.
             csv: What is said of the dialect of CSV files; a piece of an earlier call notes it from now on.
+            unless: Asked of content that has no copy, by the piece without its path: True leaves it without one.
 
         Returns:
-            The piece, of an earlier call where the content is known.
+            The piece, of an earlier call where the content is known; without a path where it was not to be kept.
 
         Raises:
             SourceError: The file is missing or unreadable.
@@ -133,7 +141,8 @@ class ArrivingPieces(LandedPieces):
                 position=None,
                 csv=csv,
             )
-            return self._settle(FILES, copy, told, name=name)
+            uncopied = landed(told, folder=folder, source=FILES)
+            return uncopied if unless(uncopied) else self._settle(FILES, copy, told, name=name)
 
     def _renoted(self, path: Path, csv: CsvDialect) -> Landed:
         """Note another dialect of a piece: an erasure reads it as it was read last."""

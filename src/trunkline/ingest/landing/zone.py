@@ -57,7 +57,7 @@ class LandedPieces:
         """Find a piece by its content.
 
         Raises:
-            UnknownNameError: It never landed, or retention took it.
+            UnknownNameError: It never landed, or retention or an erasure took it.
         """
         own = self._folder(FILES) / f"{content_sha256[:STEM]}{SUFFIX}"
         records = [own] if own.exists() else []
@@ -71,7 +71,7 @@ class LandedPieces:
         raise UnknownNameError(
             "the landing zone does not hold that content",
             where=str(self._root),
-            next_step="ingest the file itself again; retention may have taken the copy, or none was kept",
+            next_step="ingest the file under a new contract; retention or an erasure took the copy, if any was kept",
         )
 
     @contextmanager
