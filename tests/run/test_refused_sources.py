@@ -133,6 +133,39 @@ def test_one_file_alone_is_told_by_its_own_error(inbox: Path, capsys: pytest.Cap
     assert document["receipts"] == []
 
 
+@pytest.mark.parametrize("missing", ["nothere.csv", "in/*.avro", "empty"])
+def test_a_path_that_does_not_exist_stops_none_of_the_others(
+    inbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    sources = (missing, inbox / "a.csv", inbox / "c.csv")
+    would = said(capsys, "ingest", "refused_calls", *sources, "--dry-run", code=2)
+    assert (len(would["sources"]), [one["kind"] for one in would["refused"]]) == (2, ["SourceError"])
+    document = said(capsys, "ingest", "refused_calls", *sources, "--run-id", "first", code=2)
+    assert (len(document["receipts"]), document["ingest"]["accepted"]) == (2, 4)
+    (refused,) = document["refused"]
+    assert (refused["source"], refused["where"]) == (str(tmp_path / missing), missing)
+    assert document["error"]["kind"] == "SourceError"
+    assert states("first") == ("failed", [])
+    assert main(["ingest", "refused_calls", *map(str, sources), "--workspace", "w"]) == 2
+    out, err = capsys.readouterr()
+    assert "(files that were taken in before: 2)" in out
+    assert err.count(f"  where:   {missing}") == 1
+
+
+def test_a_call_whose_sources_are_all_missing_leaves_no_run(inbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for sources in (("no.csv",), ("no.csv", "in/*.avro")):
+        document = said(capsys, "ingest", "refused_calls", *sources, "--run-id", "none", code=2)
+        assert document["error"]["where"] == "no.csv"
+        assert "refused" not in document
+    with Workspace(load_settings(workspace=Path("w"))) as workspace:
+        assert past_run(workspace, "none") is None
+    said(capsys, "ingest", "refused_calls", "in/a.csv", "later/b.csv", "--run-id", "first", code=2)
+    (inbox.parent / "later").mkdir()
+    (inbox.parent / "later" / "b.csv").write_text(calls("later"))
+    assert len(said(capsys, "ingest", "refused_calls", "--run-id", "first", code=0)["receipts"]) == 2
+
+
 def test_a_batch_whose_rows_are_all_refused_has_its_receipt(inbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (inbox / "z.csv").write_text("call_id,seconds\nz,-1\n")
     document = said(capsys, "ingest", "refused_calls", inbox / "a.csv", inbox / "z.csv", code=2)

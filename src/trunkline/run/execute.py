@@ -145,7 +145,7 @@ def execute(  # noqa: PLR0913 - the options of one command
         raise UnknownNameError(
             f"there is no step {only!r} in the plan of {usecase.name!r}", allowed=[step.name for step in plan.steps]
         )
-    # a missing source must not leave a started run behind
+    # a call whose sources are all missing must not leave a started run behind
     resolve(workspace, usecase, sources, dataset=dataset, mapping=mapping or {}, csv=csv)
     if run_id is not None:
         refuse_malformed(run_id)

@@ -118,6 +118,8 @@ def _seen(workspace: "Workspace", usecase: "UseCase", one: Handed, *, folder: Pa
     """Tell what would be read of a source, refused or passed over; a recording is not taken apart."""
     limits = workspace.settings.ingest
     try:
+        if one.error is not None:
+            raise one.error
         dataset = None if one.beside is not None else recording_of(usecase, one, limits=one.limits(limits))
         if dataset is not None and one.path is not None:
             yield Preview(source=str(one.path), kind="file", dataset=dataset, size_bytes=one.path.stat().st_size)

@@ -57,6 +57,7 @@ class Handed:
         origin: What the file was unpacked from, as receipts name it; None for one that was handed over as it is.
         csv: What the call and its declaration say of the dialect of CSV files.
         beside: What it is where it surely holds no rows and nobody named it: it is passed over, and told.
+        error: Why it is refused before it is opened: there is no such file.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Handed:
     origin: str | None = None
     csv: CsvDialect = field(default_factory=CsvDialect)
     beside: Beside | None = None
+    error: SourceError | None = None
 
     def limits(self, general: IngestSettings) -> IngestSettings:
         """Give the limits under which it is read: those of the settings, with its own dialect."""
@@ -112,7 +114,7 @@ def recorded(source: str) -> str:
     if "://" in source:
         return _public(source)
     path = Path(source)
-    return str(path.absolute()) if path.exists() or has_magic(source) else source
+    return str(path.absolute()) if path.exists() or has_magic(source) or "/" in source else source
 
 
 def _public(url: str) -> str:
@@ -137,7 +139,7 @@ def resolve(
     mapping: Mapping[str, str],
     csv: CsvDialect | None = None,
 ) -> list[Handed]:
-    """Say what sources are, before anything is read.
+    """Say what sources are, before anything is read. One that does not exist is refused, and stops none of the others.
 
     Args:
         workspace: Its settings declare sources by name.
@@ -149,7 +151,7 @@ def resolve(
         csv: What is said of the dialect of CSV files; wins over a declaration's own, and that over the settings.
 
     Raises:
-        SourceError: A file does not exist.
+        SourceError: No source exists, or a folder that is declared holds no file.
         InputError: A URL is malformed, a name belongs to another use case, or two characters of a dialect are the same.
         UnknownNameError: There is no such dataset.
     """
@@ -168,16 +170,9 @@ def resolve(
             # by what is no secret: a new password does not make it another source, with a position of its own
             name = f"url-{hashlib.sha256(_public(text).encode()).hexdigest()[:_NAME_DIGITS]}"
         if declared is None:
-            try:
-                files = _found(text)
-            except SourceError as error:
-                raise _with_names(error, workspace, text) from None
             target = file_dataset(usecase, dataset)
             own = _dialect(workspace, csv, CsvDialect())
-            found += [
-                Handed(path.name, path.absolute(), None, target, mapping, csv=own, beside=beside)
-                for path, beside in files
-            ]
+            found += _of_path(workspace, text, target=target, mapping=mapping, csv=own)
             continue
         if text in workspace.settings.sources:
             refuse_misdeclared(workspace, text, declared)
@@ -209,7 +204,22 @@ def resolve(
             target = file_dataset(usecase, told) if of_files else dataset_of(usecase, told)
             own = _dialect(workspace, csv, declared.csv) if isinstance(declared, FileSpec) else CsvDialect()
             found.append(Handed(name, None, declared, target, {**declared.columns, **mapping}, csv=own))
+    missing = [one.error for one in found if one.error is not None]
+    if missing and len(missing) == len(found):
+        raise missing[0]
     return found
+
+
+def _of_path(
+    workspace: "Workspace", text: str, *, target: str | None, mapping: Mapping[str, str], csv: CsvDialect
+) -> list[Handed]:
+    """Give the files behind a path, or the path with why there are none."""
+    try:
+        files = _found(text)
+    except SourceError as error:
+        path = Path(text.removeprefix("file://"))
+        return [Handed(path.name, path.absolute(), None, target, mapping, error=_with_names(error, workspace, text))]
+    return [Handed(path.name, path.absolute(), None, target, mapping, csv=csv, beside=beside) for path, beside in files]
 
 
 def _dialect(workspace: "Workspace", said: CsvDialect | None, declared: CsvDialect) -> CsvDialect:

@@ -72,7 +72,13 @@ def take(
     attempts = Attempts(usecase, declared=workspace.settings.sources, run_id=run_id)
     try:
         taken = partial(_taken, workspace, usecase, run_id=run_id, progress=progress, keep_files=keep_files)
-        for outcome in _unpacked(workspace, usecase, handed, run_id=run_id, taken=taken):
+        missing = [Outcome(one, None, one.error) for one in handed if one.error is not None]
+        for outcome in missing:
+            _log(outcome, usecase=usecase.name, run_id=run_id)
+            attempts.add(outcome)
+            yield outcome
+        there = [one for one in handed if one.error is None]
+        for outcome in _unpacked(workspace, usecase, there, run_id=run_id, taken=taken):
             attempts.add(outcome)
             yield outcome
         for one in handed:

@@ -68,8 +68,11 @@ def refuse_other_files(document: IngestDocument, handed: Sequence[Handed], *, ru
 
     Raises:
         InputError: There are others among them.
-        SourceError: One cannot be read.
+        SourceError: One does not exist, or cannot be read.
     """
+    for one in handed:
+        if one.error is not None:
+            raise one.error
     whole = cache(content_sha256)
     of_receipts = (receipt.content_sha256 for receipt in document.receipts)
     known = set(of_receipts if document.handed is None else document.handed)
