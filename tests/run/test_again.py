@@ -133,7 +133,7 @@ def test_an_unknown_batch_and_one_without_a_raw_copy(
     assert main(["ingest", "calls", "calls.csv", "--workspace", "w"]) == 0
     batch = first_batch(tmp_path)
     contract(minimum=0)
-    for given, said in (("0" * 24, "there is no batch"), (batch, "does not hold that content")):
+    for given, said in (("0" * 24, "see `trunkline lineage`"), (batch, "does not hold that content")):
         code, document = run(tmp_path, "ingest", "calls", "--again", given)
         assert (code, said in str(document["error"])) == (2, True)
     assert main(["ingest", "calls", "calls.csv", "--again", batch, "--workspace", "w"]) == 2

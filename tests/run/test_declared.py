@@ -119,6 +119,17 @@ def test_a_folder_that_is_not_there_is_told_with_what_is_declared(
     assert [words for words in told if words not in said] == []
 
 
+def test_a_missing_file_is_told_with_the_sources_of_its_use_case_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "trunkline.toml").write_text(
+        '[sources.crm]\nkind = "folder"\nusecase = "churn"\npath = "in"\n'
+        '[sources.masts]\nkind = "folder"\nusecase = "towers"\npath = "masts"\n'
+    )
+    assert main(["ingest", "churn", "nope.csv", "--workspace", "w", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["allowed"] == ["crm"]
+
+
 def test_a_dry_run_takes_nothing_in(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "in").mkdir()
     (folder / "in" / "a.csv").write_text("customerID\na\n")

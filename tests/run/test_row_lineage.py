@@ -137,6 +137,7 @@ def test_a_refused_row_and_what_it_became(
         ("leavers.nothing@1", "leavers.nothing"),
         ("0123456789abcdef01234567/1", "0123456789abcdef01234567"),
         ("not an id", "nothing has the id"),
+        ("/1", "nothing has the id"),
     ],
 )
 def test_ids_of_nothing(trunkline: Trunkline, trained: Path, identity: str, said: str) -> None:

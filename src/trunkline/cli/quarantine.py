@@ -197,6 +197,9 @@ def replay(
         found = replay_batch(workspace, batch, edits=Edits(columns, file), reason=reason)
 
     def text() -> None:
+        if not (found.accepted or found.still_refused or found.duplicates):
+            print("no open row is left")
+            return
         print(f"{found.accepted} rows accepted, {found.still_refused} still refused", end="")
         print(f", {found.duplicates} duplicates" if found.duplicates else "", end="")
         print(f", {found.edited} of the refused have new texts" if found.edited else "")

@@ -42,7 +42,8 @@ def run(
             return Workspace(workspace.settings)
 
         def begun(jobs: "list[Job]") -> None:
-            print(f"trunkline runs {len(jobs)} jobs by their schedules", file=sys.stderr, flush=True)
+            said = "1 job by its schedule" if len(jobs) == 1 else f"{len(jobs)} jobs by their schedules"
+            print(f"trunkline runs {said}; `trunkline schedule list` says when each ran", file=sys.stderr, flush=True)
 
         if once:
             ended = run_due(workspace, again=again, stop=stop, told=lambda record: _tell(record, common))

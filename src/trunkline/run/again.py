@@ -209,7 +209,9 @@ def _receipt(workspace: "Workspace", batch_id: str) -> Receipt:
     )
     if not found:
         raise UnknownNameError(
-            f"there is no batch {batch_id[:60]!r}", where=str(workspace.root), next_step="see the receipts of a run"
+            f"there is no batch {batch_id[:60]!r}",
+            where=str(workspace.root),
+            next_step="see `trunkline lineage`, which lists the newest batches",
         )
     return Receipt(**found[0])
 

@@ -172,7 +172,7 @@ def resolve(
         if declared is None:
             target = file_dataset(usecase, dataset)
             own = _dialect(workspace, csv, CsvDialect())
-            found += _of_path(workspace, text, target=target, mapping=mapping, csv=own)
+            found += _of_path(workspace, usecase.name, text, target=target, mapping=mapping, csv=own)
             continue
         if text in workspace.settings.sources:
             refuse_misdeclared(workspace, text, declared)
@@ -211,14 +211,15 @@ def resolve(
 
 
 def _of_path(
-    workspace: "Workspace", text: str, *, target: str | None, mapping: Mapping[str, str], csv: CsvDialect
+    workspace: "Workspace", usecase: str, text: str, *, target: str | None, mapping: Mapping[str, str], csv: CsvDialect
 ) -> list[Handed]:
     """Give the files behind a path, or the path with why there are none."""
     try:
         files = _found(text)
     except SourceError as error:
         path = Path(text.removeprefix("file://"))
-        return [Handed(path.name, path.absolute(), None, target, mapping, error=_with_names(error, workspace, text))]
+        told = _with_names(error, workspace, usecase, text)
+        return [Handed(path.name, path.absolute(), None, target, mapping, error=told)]
     return [Handed(path.name, path.absolute(), None, target, mapping, csv=csv, beside=beside) for path, beside in files]
 
 
@@ -264,9 +265,9 @@ def file_dataset(usecase: "UseCase", dataset: str | None) -> str | None:
     return None if dataset is None and len(usecase.datasets) > 1 else dataset_of(usecase, dataset)
 
 
-def _with_names(error: SourceError, workspace: "Workspace", text: str) -> SourceError:
-    """Add the declared sources to what was said of a path that does not exist."""
-    names = tuple(workspace.settings.sources)
+def _with_names(error: SourceError, workspace: "Workspace", usecase: str, text: str) -> SourceError:
+    """Add the declared sources of a use case to what was said of a path that does not exist."""
+    names = tuple(name for name, declared in workspace.settings.sources.items() if declared.usecase == usecase)
     if error.allowed or not names or "/" in text:
         return error
     return SourceError(

@@ -60,6 +60,8 @@ def trace(workspace: "Workspace", identity: str) -> tuple[Link, ...]:
 def _links(workspace: "Workspace", identity: str) -> Iterator[Link]:
     usecase, slash, version = identity.partition("/")
     if slash:
+        if not usecase:
+            return
         yield from _version(workspace, usecase, version)
         return
     answers = _rows(workspace, PREDICTIONS, PredictionLog, "prediction_id", identity)

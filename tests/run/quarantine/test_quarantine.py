@@ -439,6 +439,7 @@ def test_the_commands(
     assert (replayed["accepted"], replayed["still_refused"], len(replayed["batches"])) == (1, 0, 1)
     assert told("replay", batch, "--file", "mend.csv").startswith("0 rows accepted, 5 still refused")
     assert told("discard", batch) == "5 rows discarded\n"
+    assert told("replay", batch) == "no open row is left\n"
 
 
 REFERRING = """
