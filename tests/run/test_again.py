@@ -210,3 +210,41 @@ def test_a_raw_copy_that_is_not_what_landed_changes_nothing(
     assert isinstance(error, dict)
     assert (error["kind"], "is not what landed" in error["what"]) == ("TamperedError", True)
     assert table(tmp_path) == Counter(f"c{n}" for n in range(10, 20))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("said", ['key=("call_id",)', "key=()"])
+def test_a_file_is_not_taken_in_twice_because_its_contract_changed(
+    tmp_path: Path, contract: Callable[..., None], said: str
+) -> None:
+    contract(minimum=10, table=said)
+    for name, first in (("calls", 0), ("more", 30)):
+        rows = "".join(f"c{n},{n}\n" for n in range(first, first + 20))
+        (tmp_path / f"{name}.csv").write_text(f"call_id,seconds\n{rows}")
+    done = run(tmp_path, "ingest", "calls", "calls.csv")[1]
+    contract(minimum=5, table=said)
+    code, told = run(tmp_path, "ingest", "calls", "calls.csv", "more.csv")  # the other file is taken in
+    assert code == 2
+    assert isinstance(told["refused"], list)
+    (refused,) = told["refused"]
+    assert "holds the rows of this file already, under another contract" in refused["what"]
+    assert f"`trunkline ingest calls --again {batch_of(done)}`" in refused["next"]
+    assert table(tmp_path) == Counter(f"c{n}" for n in (*range(10, 20), *range(30, 50)))
+    assert run(tmp_path, "ingest", "calls", "--again", batch_of(done))[0] == 0
+    for _ in range(2):  # and now it is known, as the batch that took the other's place
+        code, told = run(tmp_path, "ingest", "calls", "calls.csv")
+        assert isinstance(told["ingest"], dict)
+        assert (code, told["ingest"]["known_files"]) == (0, 1)
+        assert table(tmp_path) == Counter(f"c{n}" for n in (*range(5, 20), *range(30, 50)))
+
+
+@pytest.mark.slow
+def test_a_file_of_which_nothing_was_good_is_taken_in_by_a_new_contract(
+    tmp_path: Path, contract: Callable[..., None]
+) -> None:
+    contract(minimum=100)
+    (tmp_path / "calls.csv").write_text("call_id,seconds\n" + "".join(f"c{n},{n}\n" for n in range(20)))
+    assert run(tmp_path, "ingest", "calls", "calls.csv")[0] == 2
+    contract(minimum=5)
+    assert run(tmp_path, "ingest", "calls", "calls.csv")[0] == 0
+    assert table(tmp_path) == Counter(f"c{n}" for n in range(5, 20))

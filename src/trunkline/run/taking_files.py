@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 from trunkline.checks import arrow_schema
 from trunkline.contracts.records import RECEIPTS, Receipt
-from trunkline.errors import BatchBusyError, TrunklineError, WorldError
-from trunkline.ingest import Ingested, Target, ingest_files
-from trunkline.ingest.files import split_sheet
+from trunkline.errors import BatchBusyError, SourceError, TrunklineError, WorldError
+from trunkline.ingest import FileResult, Ingested, Target, ingest_files
+from trunkline.ingest.files import reads_dialect, split_sheet
 from trunkline.ingest.identity import Batch, batch_of
-from trunkline.ingest.receipts import has_receipt, known_contents
+from trunkline.ingest.receipts import has_receipt, known_contents, refusal_of
+from trunkline.run.earlier import earlier_batches, known_batch
 from trunkline.spec.dialect import CsvDialect
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from trunkline.ingest.landing import Landed
     from trunkline.lake import Lake
     from trunkline.run.workspace import Workspace
+    from trunkline.settings.ingest import IngestSettings
 
 __all__ = ["FileOutcome", "taken_files"]
 
@@ -163,23 +165,53 @@ def taken_files(
                 continue
             first = some[0].piece
             limits = general if first is None else first.limits_of(general)
+            known = _known(workspace.lake, some, target, mapping=mapping, limits=limits) if keeps else {}
             with ExitStack() as until:
-                some = [lent(one, until) for one in some]
+                fresh = [lent(one, until) for one in some if one.path not in known]
                 results = ingest_files(
-                    [one.source for one in some],
+                    [one.source for one in fresh],
                     target,
                     lake=workspace.lake,
                     run_id=run_id,
                     clock=workspace.clock,
                     mapping=mapping,
-                    pieces={one.source: one.piece for one in some if one.piece is not None},
+                    pieces={one.source: one.piece for one in fresh if one.piece is not None},
                     limits=limits,
                 )
-                for one, result in zip(some, results, strict=True):
-                    is_others = isinstance(result.error, BatchBusyError)  # who takes the copy in still needs it
-                    if one.piece is not None and not is_others and (result.ingested is None or not keeps):
-                        _let_go(workspace, target, one.piece, rests=not keeps)
-                    yield FileOutcome(one.path, result.ingested, _of(one, result.error))
+                taken = zip(fresh, results, strict=True)
+                yield from (
+                    known[one.path] if one.path in known else _settled(workspace, target, *next(taken), keeps=keeps)
+                    for one in some
+                )
+
+
+def _settled(workspace: "Workspace", target: Target, one: _Copied, result: FileResult, *, keeps: bool) -> FileOutcome:
+    """Tell what became of a file, and take back its copy where it is not to stay."""
+    is_others = isinstance(result.error, BatchBusyError)  # who takes the copy in still needs it
+    if one.piece is not None and not is_others and (result.ingested is None or not keeps):
+        _let_go(workspace, target, one.piece, rests=not keeps)
+    return FileOutcome(one.path, result.ingested, _of(one, result.error))
+
+
+def _known(
+    lake: "Lake", some: Sequence[_Copied], target: Target, *, mapping: "Mapping[str, str]", limits: "IngestSettings"
+) -> dict[Path, FileOutcome]:
+    """What is known of files, or why they are refused, because another batch has their rows in the table."""
+    batches = earlier_batches(lake, target, {one.piece.content_sha256 for one in some if one.piece is not None})
+    found: dict[Path, FileOutcome] = {}
+    for one in some:
+        batch = batches.get(one.piece.content_sha256) if one.piece is not None else None
+        if batch is None:
+            continue
+        said = limits.csv.said if reads_dialect(one.path, limits) else {}
+        try:
+            known = known_batch(batch, target, mapping=mapping, said=said)
+        except SourceError as error:
+            found[one.path] = FileOutcome(one.path, None, error.at(f"{one.path}, {error.where}"))
+        else:
+            if known is not None:
+                found[one.path] = FileOutcome(one.path, Ingested(known, known=True), refusal_of(known))
+    return found
 
 
 def _groups(paths: Sequence[Path], *, most: int) -> Iterator[list[Path]]:
