@@ -13,11 +13,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.checks import arrow_schema
+from trunkline.checks import arrow_schema, resolve_columns
 from trunkline.contracts.records import RECEIPTS, Receipt
 from trunkline.errors import BatchBusyError, SourceError, TrunklineError, WorldError
 from trunkline.ingest import FileResult, Ingested, Target, ingest_files
-from trunkline.ingest.files import reads_dialect, split_sheet
+from trunkline.ingest.files import open_file, reads_dialect, split_sheet
 from trunkline.ingest.identity import Batch, batch_of
 from trunkline.ingest.receipts import has_receipt, known_contents, refusal_of
 from trunkline.run.earlier import earlier_batches, known_batch
@@ -206,8 +206,14 @@ def _known(
         said = limits.csv.said if reads_dialect(one.path, limits) else {}
         try:
             known = known_batch(batch, target, mapping=mapping, said=said)
-        except SourceError as error:
-            found[one.path] = FileOutcome(one.path, None, error.at(f"{one.path}, {error.where}"))
+        except SourceError as refused:
+            error: TrunklineError = refused.at(f"{one.path}, {refused.where}")
+            try:  # what does not fit by what is said now is told so
+                header = open_file(one.path, limits=limits).header
+                resolve_columns(target.contract, header, mapping=mapping, where=str(one.path))
+            except TrunklineError as unfit:
+                error = unfit
+            found[one.path] = FileOutcome(one.path, None, error)
         else:
             if known is not None:
                 found[one.path] = FileOutcome(one.path, Ingested(known, known=True), refusal_of(known))
