@@ -123,7 +123,7 @@ def test_a_batch_is_taken_in_again_in_the_dialect_it_was_read_in_whatever_the_se
     assert calls(folder) == [("a", 1), ("b~c", 2)]
 
 
-def test_a_corrected_dialect_makes_another_batch_of_the_same_file(
+def test_a_corrected_dialect_takes_no_file_in_beside_what_it_was_read_as(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "c.csv").write_text("call_id;seconds\n'x;y';1\nz;2\n")
@@ -135,10 +135,12 @@ def test_a_corrected_dialect_makes_another_batch_of_the_same_file(
     assert json.loads(capsys.readouterr().out)["ingest"]["accepted"] == 1, "what was said stays, so it is known"
     assert len(receipts(folder)) == 1
     monkeypatch.setenv("TRUNKLINE_INGEST__CSV__QUOTE", "'")
-    assert main(ingest) == 0
-    assert json.loads(capsys.readouterr().out)["ingest"]["accepted"] == 2
-    assert calls(folder) == [("x;y", 1), ("z", 2), ("z", 2)]
-    assert len(receipts(folder)) == 2
+    assert main(ingest) == 2
+    (refused,) = json.loads(capsys.readouterr().out)["refused"]
+    (batch,) = receipts(folder)
+    assert "holds the rows of this file already, under another dialect" in refused["what"]
+    assert f"--again {batch}" in refused["next"]
+    assert calls(folder) == [("z", 2)]
 
 
 def test_a_batch_takes_the_place_of_one_that_was_read_in_a_wrong_dialect(
@@ -232,15 +234,13 @@ def test_ids_stay_where_nothing_is_said_or_nothing_said_matters(
 ) -> None:
     (folder / "d.ndjson").write_text('{"call_id": "n", "seconds": 1}\n')
     (folder / "e.csv").write_text("call_id,seconds\ne,1\n")
-    found = []
-    for quote in (None, "$"):
-        if quote is not None:
-            monkeypatch.setenv("TRUNKLINE_INGEST__CSV__QUOTE", quote)
-        capsys.readouterr()
-        assert main(["ingest", "calls_of_dialects", "d.ndjson", "e.csv", "--json"]) == 0
-        found.append(json.loads(capsys.readouterr().out)["receipts"])
-    (document, csv), (document_again, csv_again) = found
-    assert document["batch_id"] == document_again["batch_id"]
-    assert csv["batch_id"] != csv_again["batch_id"]
+    ingest = ["ingest", "calls_of_dialects", "d.ndjson", "e.csv", "--json"]
+    assert main(ingest) == 0
+    document, csv = json.loads(capsys.readouterr().out)["receipts"]
+    monkeypatch.setenv("TRUNKLINE_INGEST__CSV__QUOTE", "$")
+    assert main(ingest) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert [one["batch_id"] for one in told["receipts"]] == [document["batch_id"]]
+    assert [one["source"].rpartition("/")[2] for one in told["refused"]] == ["e.csv"]
     parts = [csv["content_sha256"], "calls_of_dialects.calls", csv["contract_fingerprint"], []]
     assert csv["batch_id"] == hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
