@@ -88,14 +88,11 @@ def holds(path: Path, content_sha256: str) -> bool:
             return True
     if path.suffix != ".zst":
         return False
-    digest = hashlib.sha256()
     try:
         with pa.input_stream(path, compression="zstd") as unpacked:
-            while block := unpacked.read(_BLOCK_BYTES):
-                digest.update(block)
+            return hashlib.file_digest(unpacked, "sha256").hexdigest() == content_sha256
     except OSError:
         return False
-    return digest.hexdigest() == content_sha256
 
 
 @contextmanager

@@ -55,15 +55,26 @@ def has_receipt(lake: Lake, batch_id: str) -> bool:
     return lake.transaction_version(RECEIPTS, receipt_transaction(batch_id).app_id) is not None
 
 
-def known_contents(lake: Lake, *, usecase: str, dataset: str) -> frozenset[str]:
-    """Look up the hashes of all content of which a batch was completed, under whatever contract, in one look."""
+def known_contents(lake: Lake, *, usecase: str, dataset: str, among: Collection[str] | None = None) -> frozenset[str]:
+    """Look up the hashes of content of which a batch was completed, under whatever contract, in one look.
+
+    Args:
+        lake: The lake.
+        usecase: The use case.
+        dataset: Its dataset.
+        among: Of these alone; None is all content.
+    """
     if not lake.exists(RECEIPTS):
         return frozenset()
     found = lake.arrow(
         RECEIPTS,
         columns=["content_sha256"],
         schema=arrow_schema(Receipt),
-        where=lambda table: (table["usecase"] == usecase) & (table["dataset"] == dataset),
+        where=lambda table: (
+            (table["usecase"] == usecase)
+            & (table["dataset"] == dataset)
+            & (True if among is None else table["content_sha256"].isin(list(among)))
+        ),
     )
     return frozenset(found.column("content_sha256").to_pylist())
 

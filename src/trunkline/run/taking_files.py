@@ -5,29 +5,27 @@ copy of a file that was refused as a whole goes again, and so do all where none 
 before and whose copy has gone since, by erasure or retention, gets no other one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trunkline.checks import arrow_schema, resolve_columns
-from trunkline.contracts.records import RECEIPTS, Receipt
+from trunkline.checks import resolve_columns
 from trunkline.errors import BatchBusyError, SourceError, TrunklineError, WorldError
 from trunkline.ingest import FileResult, Ingested, Target, ingest_files
 from trunkline.ingest.files import open_file, reads_dialect, split_sheet
-from trunkline.ingest.identity import Batch, batch_of
-from trunkline.ingest.receipts import has_receipt, known_contents, refusal_of
-from trunkline.run.earlier import earlier_batches, known_batch
+from trunkline.ingest.identity import batch_of
+from trunkline.ingest.receipts import known_contents, refusal_of
+from trunkline.run.earlier import EarlierBatches, known_batch
 from trunkline.spec.dialect import CsvDialect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trunkline.ingest.landing import Landed
-    from trunkline.lake import Lake
     from trunkline.run.workspace import Workspace
     from trunkline.settings.ingest import IngestSettings
 
@@ -76,33 +74,6 @@ class _Copied:
         return self.piece is not None and self.piece.is_packed_here
 
 
-@dataclass
-class _Earlier:
-    """Tells files that were taken in before.
-
-    Attributes:
-        lake: The lake.
-        target: Where they go.
-        batch: Tells the batch that a file is, by the keywords ``path`` and ``piece``.
-        is_one: Whether there is but one file: then all receipts are not worth a look.
-    """
-
-    lake: "Lake"
-    target: Target
-    batch: Callable[..., Batch]
-    is_one: bool
-
-    def has(self, path: Path, piece: "Landed") -> bool:
-        """Say whether a file is a batch that was completed: its content under this contract, mapping and dialect."""
-        if not self.is_one and piece.content_sha256 not in self._contents:
-            return False
-        return has_receipt(self.lake, self.batch(path=path, piece=piece).batch_id)
-
-    @cached_property
-    def _contents(self) -> frozenset[str]:
-        return known_contents(self.lake, usecase=self.target.usecase, dataset=self.target.dataset)
-
-
 def taken_files(
     workspace: "Workspace",
     paths: Sequence[Path],
@@ -137,7 +108,7 @@ def taken_files(
     general = workspace.settings.ingest.with_dialect(csv)
 
     batch = partial(batch_of, target=target, run_id=run_id, clock=workspace.clock, mapping=mapping, limits=general)
-    earlier = _Earlier(workspace.lake, target, batch, is_one=len(paths) == 1)
+    earlier = EarlierBatches(workspace.lake, target, batch, is_one=len(paths) == 1)
 
     def copied(path: Path) -> _Copied:
         if split_sheet(path)[1] is not None:  # a copy of the file would stand for another content than the sheet
@@ -165,7 +136,7 @@ def taken_files(
                 continue
             first = some[0].piece
             limits = general if first is None else first.limits_of(general)
-            known = _known(workspace.lake, some, target, mapping=mapping, limits=limits) if keeps else {}
+            known = _known(earlier, some, mapping=mapping, limits=limits) if keeps else {}
             with ExitStack() as until:
                 fresh = [lent(one, until) for one in some if one.path not in known]
                 results = ingest_files(
@@ -194,10 +165,10 @@ def _settled(workspace: "Workspace", target: Target, one: _Copied, result: FileR
 
 
 def _known(
-    lake: "Lake", some: Sequence[_Copied], target: Target, *, mapping: "Mapping[str, str]", limits: "IngestSettings"
+    earlier: EarlierBatches, some: Sequence[_Copied], *, mapping: "Mapping[str, str]", limits: "IngestSettings"
 ) -> dict[Path, FileOutcome]:
     """What is known of files, or why they are refused, because another batch has their rows in the table."""
-    batches = earlier_batches(lake, target, {one.piece.content_sha256 for one in some if one.piece is not None})
+    batches = earlier.of({one.piece.content_sha256 for one in some if one.piece is not None})
     found: dict[Path, FileOutcome] = {}
     for one in some:
         batch = batches.get(one.piece.content_sha256) if one.piece is not None else None
@@ -205,12 +176,12 @@ def _known(
             continue
         said = limits.csv.said if reads_dialect(one.path, limits) else {}
         try:
-            known = known_batch(batch, target, mapping=mapping, said=said)
+            known = known_batch(batch, earlier.target, mapping=mapping, said=said)
         except SourceError as refused:
             error: TrunklineError = refused.at(f"{one.path}, {refused.where}")
             try:  # what does not fit by what is said now is told so
                 header = open_file(one.path, limits=limits).header
-                resolve_columns(target.contract, header, mapping=mapping, where=str(one.path))
+                resolve_columns(earlier.target.contract, header, mapping=mapping, where=str(one.path))
             except TrunklineError as unfit:
                 error = unfit
             found[one.path] = FileOutcome(one.path, None, error)
@@ -253,18 +224,6 @@ def _let_go(workspace: "Workspace", target: Target, piece: "Landed", *, rests: b
         piece: The copy.
         rests: Let it go even then: no copies are to be kept at all.
     """
-    lake = workspace.lake
-    if not rests and lake.exists(RECEIPTS):
-        found = lake.arrow(
-            RECEIPTS,
-            columns=["batch_id"],
-            schema=arrow_schema(Receipt),
-            where=lambda table: (
-                (table["usecase"] == target.usecase)
-                & (table["dataset"] == target.dataset)
-                & (table["content_sha256"] == piece.content_sha256)
-            ),
-        )
-        if found.num_rows:
-            return
-    workspace.landing(target.table).discard(piece)
+    content = [piece.content_sha256]
+    if rests or not known_contents(workspace.lake, usecase=target.usecase, dataset=target.dataset, among=content):
+        workspace.landing(target.table).discard(piece)
