@@ -181,15 +181,20 @@ def test_each_file_is_told_before_the_next_is_read(tmp_path: Path) -> None:
     assert before == [told[:number] for number in range(4)]
 
 
-def test_what_was_taken_in_before_the_watch_fails_is_told_and_put_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watching, "monotonic", lambda: 0.0)
-    inbox, archive = tmp_path / "in", tmp_path / "archive"
+def four_files(inbox: Path) -> Path:
+    """A folder of the files a to d, which came in that order."""
     inbox.mkdir()
     for number, name in enumerate("abcd"):
         (inbox / name).write_text(name)
         os.utime(inbox / name, (number, number))
+    return inbox
+
+
+def test_what_was_taken_in_before_the_watch_fails_is_told_and_put_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "monotonic", lambda: 0.0)
+    inbox, archive = four_files(tmp_path / "in"), tmp_path / "archive"
 
     def take(paths: Sequence[Path]) -> Iterable[Taken]:
         yield from map(Taken, paths[:3])
@@ -209,11 +214,7 @@ def test_a_file_that_cannot_be_put_away_keeps_no_other_from_it(
     afterwards: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "monotonic", lambda: 0.0)
-    inbox, archive = tmp_path / "in", tmp_path / "archive"
-    inbox.mkdir()
-    for number, name in enumerate("abcd"):
-        (inbox / name).write_text(name)
-        os.utime(inbox / name, (number, number))
+    inbox, archive = four_files(tmp_path / "in"), tmp_path / "archive"
     unlink = Path.unlink
 
     def replace(path: Path, target: Path) -> None:

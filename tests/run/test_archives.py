@@ -20,7 +20,7 @@ from trunkline.errors import TrunklineError
 from trunkline.ingest import Ingested
 from trunkline.ingest.beside_data import Beside
 from trunkline.ingest.byte_stream import ByteStream, Soundness
-from trunkline.run import Workspace, watch_folder
+from trunkline.run import Arrived, Workspace, watch_folder
 from trunkline.run.again import ingest_again
 from trunkline.run.outcomes import Outcome, PassedOver, passed_over
 from trunkline.run.previewing import preview
@@ -238,17 +238,18 @@ def test_what_is_in_an_archive_is_shown_before_it_is_read(workspace: Workspace, 
     assert not workspace.lake.exists("calls.calls")
 
 
-def watched(workspace: Workspace, inbox: Path) -> dict[str, str]:
-    declared = FolderSource(
-        kind="folder",
-        usecase="calls",
-        dataset="calls",
-        path=inbox,
-        settle_s=0,
-        afterwards="archive",
-        archive=inbox.parent / "done",
+def arrived(workspace: Workspace, inbox: Path, **said: object) -> list[Arrived]:
+    """Watch a folder until nothing is left to look at; what goes out of it goes into an archive beside it."""
+    put = {"afterwards": "archive", "archive": inbox.parent / "done"} if "afterwards" not in said else {}
+    declared = FolderSource.model_validate(
+        {"kind": "folder", "usecase": "calls", "dataset": "calls", "path": inbox, "settle_s": 0, **put, **said}
     )
-    found = watch_folder(workspace, workspace.usecase("calls"), declared, run_id="r", stop=threading.Event(), once=True)
+    usecase = workspace.usecase("calls")
+    return list(watch_folder(workspace, usecase, declared, run_id="r", stop=threading.Event(), once=True))
+
+
+def watched(workspace: Workspace, inbox: Path) -> dict[str, str]:
+    found = arrived(workspace, inbox)
     return {one.name.removeprefix(f"{inbox}/"): one.error.what if one.error else "" for one in found}
 
 
@@ -282,17 +283,7 @@ def test_what_holds_no_rows_in_a_watched_folder_is_told_and_keeps_no_archive(
     packed(inbox / "empty.zip", BESIDE)
     for name, content in {"LICENSE": "do as you like", "plain.dat": calls(4), "a.csv.md5": "0", ".a.csv": "x"}.items():
         (inbox / name).write_text(content)
-    declared = FolderSource(
-        kind="folder",
-        usecase="calls",
-        dataset="calls",
-        path=inbox,
-        settle_s=0,
-        afterwards="archive",
-        archive=tmp_path / "done",
-    )
-    usecase = workspace.usecase("calls")
-    found = list(watch_folder(workspace, usecase, declared, run_id="r", stop=threading.Event(), once=True))
+    found = arrived(workspace, inbox)
     told = {one.path.name: [(some.kind, some.files) for some in one.passed_over] for one in found if one.passed_over}
     inside = [("readme or licence", 1), ("checksum", 2)]
     loose = {"LICENSE": [("readme or licence", 1)], "a.csv.md5": [("checksum", 1)]}
@@ -318,15 +309,7 @@ def test_an_archive_is_deleted_only_where_no_text_was_passed_over(workspace: Wor
     for number, (name, content) in enumerate(aside.items()):
         packed(inbox / f"{number}{Path(name).suffix}.tgz", {"a.csv": calls(number), name: content})
     packed(inbox / "9.tgz", {"ReadMetrics_20260202.txt": calls(10), "readmeters": calls(11)})
-    declared = FolderSource(
-        kind="folder", usecase="calls", dataset="calls", path=inbox, settle_s=0, afterwards="delete"
-    )
-    usecase = workspace.usecase("calls")
-    assert not [
-        one.error
-        for one in watch_folder(workspace, usecase, declared, run_id="r", stop=threading.Event(), once=True)
-        if one.error
-    ]
+    assert not [one.error for one in arrived(workspace, inbox, afterwards="delete") if one.error]
     assert sorted(path.name for path in inbox.iterdir()) == ["0.txt.tgz", "1.csv.tgz", "2.md.tgz", "3.asc.tgz"]
     assert rows(workspace) == sorted([*(f"{number}-0" for number in range(6)), "10-0", "11-0"])
 
@@ -336,11 +319,7 @@ def test_a_recursive_watch_passes_over_what_lies_in_folders_of_systems(workspace
     for number, name in enumerate(("a.csv", "deep/b.csv", "__MACOSX/c.csv", "deep/lost+found/d.csv")):
         (inbox / name).parent.mkdir(parents=True, exist_ok=True)
         (inbox / name).write_text(calls(number))
-    declared = FolderSource(
-        kind="folder", usecase="calls", dataset="calls", path=inbox, settle_s=0, recursive=True, afterwards="delete"
-    )
-    usecase = workspace.usecase("calls")
-    found = list(watch_folder(workspace, usecase, declared, run_id="r", stop=threading.Event(), once=True))
+    found = arrived(workspace, inbox, recursive=True, afterwards="delete")
     passed = [one.path.name for one in found for some in one.passed_over if some.kind == "file of an operating system"]
     assert sorted(passed) == sorted(path.name for path in inbox.rglob("*.csv")) == ["c.csv", "d.csv"]
     assert rows(workspace) == ["0-0", "1-0"]

@@ -4,6 +4,9 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -48,27 +51,9 @@ def mysql_url() -> Iterator[str]:
             *(f"--tmpdir={folder}", f"--lc-messages-dir={share}"),  # of /tmp it removes temporary tables, whosever
             *("--innodb-log-file-size=4M", "--innodb-buffer-pool-size=32M"),
         ]
-        options = [
-            "--bind-address=127.0.0.1",
-            f"--port={port}",
-            f"--socket={folder / 'socket'}",
-            f"--pid-file={folder / 'pid'}",
-            f"--init-file={folder / 'first.sql'}",
-            "--skip-name-resolve",
-            "--performance-schema=OFF",
-            "--server-id=1",
-            f"--log-bin={data / 'binlog'}",
-            "--binlog-format=ROW",
-            "--innodb-flush-log-at-trx-commit=0",
-            "--character-set-server=utf8mb4",
-        ]
+        options = [*_served(folder, port), "--performance-schema=OFF"]
         run([*common, "--bootstrap"], user, folder, said=tables)
-
-        def ready() -> None:
-            pymysql.connect(
-                host="127.0.0.1", port=port, user="trunkline", password=SECRET, database="trunkline"
-            ).close()
-
+        ready = partial(_answers, pymysql, port)
         with running([*common, *options], user, folder, ready=ready, end=signal.SIGTERM):
             yield f"mysql://trunkline:{SECRET}@127.0.0.1:{port}/trunkline"
 
@@ -120,29 +105,31 @@ def mariadb_server() -> Iterator[str]:
             f"CREATE USER 'trunkline'@'%' IDENTIFIED BY '{SECRET}';\n"  # one statement a line
             "GRANT ALL ON *.* TO 'trunkline'@'%' WITH GRANT OPTION;\nCREATE DATABASE IF NOT EXISTS trunkline;\n"
         )
-        options = [
-            "--no-defaults",
-            f"--datadir={data}",
-            "--bind-address=127.0.0.1",
-            f"--port={port}",
-            f"--socket={folder / 'socket'}",
-            f"--pid-file={folder / 'pid'}",
-            f"--init-file={folder / 'first.sql'}",
-            "--skip-name-resolve",
-            "--server-id=1",
-            f"--log-bin={data / 'binlog'}",
-            "--binlog-format=ROW",
-            "--binlog-row-metadata=FULL",
-            "--innodb-flush-log-at-trx-commit=0",
-            "--innodb-buffer-pool-size=32M",
-            "--character-set-server=utf8mb4",
-        ]
+        options = ["--no-defaults", f"--datadir={data}", *_served(folder, port), "--binlog-row-metadata=FULL"]
         url = f"mysql://trunkline:{SECRET}@127.0.0.1:{port}/trunkline"
 
-        def ready() -> None:
-            pymysql.connect(
-                host="127.0.0.1", port=port, user="trunkline", password=SECRET, database="trunkline"
-            ).close()
-
-        with running([mariadbd, *options], user, folder, ready=ready, end=signal.SIGTERM):
+        with running([mariadbd, *options], user, folder, ready=partial(_answers, pymysql, port), end=signal.SIGTERM):
             yield url
+
+
+def _served(folder: Path, port: int) -> list[str]:
+    """Options of a server of MySQL's kind on loopback, whose data are in the folder and which writes a row binlog."""
+    return [
+        "--bind-address=127.0.0.1",
+        f"--port={port}",
+        f"--socket={folder / 'socket'}",
+        f"--pid-file={folder / 'pid'}",
+        f"--init-file={folder / 'first.sql'}",
+        "--skip-name-resolve",
+        "--server-id=1",
+        f"--log-bin={folder / 'data' / 'binlog'}",
+        "--binlog-format=ROW",
+        "--innodb-flush-log-at-trx-commit=0",
+        "--innodb-buffer-pool-size=32M",
+        "--character-set-server=utf8mb4",
+    ]
+
+
+def _answers(pymysql: ModuleType, port: int) -> None:
+    """Log in as the user of the tests."""
+    pymysql.connect(host="127.0.0.1", port=port, user="trunkline", password=SECRET, database="trunkline").close()

@@ -117,17 +117,19 @@ class Ticket(Contract):
     big: Integer
 
 
+TICKET: dict[str, object] = {
+    "price": bson.Decimal128("1.50"),
+    "digits": bson.Decimal128("12345678901234567890.5"),
+    "at": datetime(2026, 7, 1, tzinfo=UTC),
+    "cell": {"id": "a", "geo": {"lat": 1.5}},
+    "tags": ["x", {"y": 1}],
+    "big": bson.Int64(2**53 + 1),
+}
+
+
 def test_documents_get_the_verdicts_of_the_contract(lake: Lake, tmp_path: Path) -> None:
     pieces = DocumentPieces(tmp_path, "shop.tickets")
-    first = {
-        "_id": bson.ObjectId(ID),
-        "price": bson.Decimal128("1.50"),
-        "digits": bson.Decimal128("12345678901234567890.5"),
-        "at": datetime(2026, 7, 1, tzinfo=UTC),
-        "cell": {"id": "a", "geo": {"lat": 1.5}},
-        "tags": ["x", {"y": 1}],
-        "big": bson.Int64(2**53 + 1),
-    }
+    first = {"_id": bson.ObjectId(ID), **TICKET}
     second = {**first, "_id": 7, "cell": {"id": "b"}}
     odd = {**first, "_id": 8, "at": bson.DatetimeMS(400_000_000_000_000)}
     for document in (first, second, odd):
@@ -381,14 +383,6 @@ def test_a_cursor_of_two_kinds_is_refused_and_what_came_stays(
 def test_documents_enter_the_lake_once(
     documents: "Collection[dict[str, object]]", puller: Callable[..., Puller], lake: Lake, tmp_path: Path
 ) -> None:
-    document: dict[str, object] = {
-        "price": bson.Decimal128("1.50"),
-        "digits": bson.Decimal128("12345678901234567890.5"),
-        "at": datetime(2026, 7, 1, tzinfo=UTC),
-        "cell": {"id": "a", "geo": {"lat": 1.5}},
-        "tags": ["x", {"y": 1}],
-        "big": bson.Int64(2**53 + 1),
-    }
     newer = puller(mode="incremental", cursor="_id", piece_rows=2).source
     landing, target = Landing(tmp_path / "landing", clock=now), Target("shop", "tickets", Ticket)
 
@@ -396,9 +390,9 @@ def test_documents_enter_the_lake_once(
         pieces = pull(newer, target, landing=landing, locks=tmp_path / "locks", lake=lake, run_id="r", clock=now)
         return sum(one.receipt.accepted for one in pieces)
 
-    documents.insert_many([{**document, "_id": bson.ObjectId(f"{number:024x}")} for number in range(1, 6)])
+    documents.insert_many([{**TICKET, "_id": bson.ObjectId(f"{number:024x}")} for number in range(1, 6)])
     assert (taken(), taken()) == (5, 0)
-    documents.insert_one({**document, "_id": bson.ObjectId(f"{6:024x}")})
+    documents.insert_one({**TICKET, "_id": bson.ObjectId(f"{6:024x}")})
     assert taken() == 1
     rows = lake.arrow("shop.tickets", columns=[*Ticket.model_fields])
     assert (rows.num_rows, set(rows.column("big").to_pylist())) == (6, {2**53 + 1})

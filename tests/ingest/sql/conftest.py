@@ -3,23 +3,43 @@
 import json
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Literal
 
 import pyarrow.parquet as pq
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 
+from trunkline.contracts import Contract
+from trunkline.contracts.records import Receipt
+from trunkline.ingest import Target
+from trunkline.ingest.landing import Landing
+from trunkline.ingest.pulling import pull
 from trunkline.ingest.sources import Position, open_source
-from trunkline.spec.sources import MariadbChanges, PostgresChanges
+from trunkline.lake import Lake
+from trunkline.spec.sources import AnySource, MariadbChanges, PostgresChanges
 
 DatabaseName = Literal["sqlite", "postgresql", "mariadb"]
 
 
 Row = dict[str, str | None]
+
+
+def receipts_of(lake: Lake, declared: Mapping[str, object], contract: type[Contract], *, folder: Path) -> list[Receipt]:
+    """Pull the table ``calls`` into a lake as ``u.calls``; gives the receipts."""
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    said: AnySource = TypeAdapter(AnySource).validate_python(declared)
+    landing, target = Landing(folder / "landing", clock=now), Target("u", "calls", contract)
+    source, locks = open_source("calls", said), folder / "locks"
+    taken = pull(source, target, landing=landing, locks=locks, lake=lake, run_id="r", clock=now)
+    return [one.receipt for one in taken]
 
 
 @dataclass

@@ -2,24 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
-from pydantic import SecretStr, TypeAdapter
+from pydantic import SecretStr
+from tests.ingest.sql.conftest import receipts_of
 
 from trunkline.contracts import Contract, Flag, Integer, Table, Text
 from trunkline.contracts import field as described
 from trunkline.contracts.records import Receipt
 from trunkline.errors import SourceError
-from trunkline.ingest import Target
-from trunkline.ingest.landing import Landing
-from trunkline.ingest.pulling import pull
-from trunkline.ingest.sources import open_source
 from trunkline.lake import Lake
 from trunkline.lake.versions import current_rows
-from trunkline.spec.sources import AnySource
 
 if TYPE_CHECKING:
     from tests.ingest.sql.conftest import Database, Puller, Row
@@ -194,14 +189,7 @@ class Site:
     def take(self, **said: object) -> list[Receipt]:
         """Pull, with something else declared; gives the receipts."""
 
-        def now() -> datetime:
-            return datetime.now(UTC)
-
-        declared: AnySource = TypeAdapter(AnySource).validate_python({**self.declared, **said})
-        landing, locks = Landing(self.folder / "landing", clock=now), self.folder / "locks"
-        source, target = open_source("calls", declared), Target("u", "calls", Call)
-        taken = pull(source, target, landing=landing, locks=locks, lake=self.lake, run_id="r", clock=now)
-        return [one.receipt for one in taken]
+        return receipts_of(self.lake, {**self.declared, **said}, Call, folder=self.folder)
 
     def state(self) -> list[tuple[object, ...]]:
         """What the lake holds of the table."""

@@ -6,23 +6,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
-from pydantic import SecretStr, TypeAdapter
+from pydantic import SecretStr
+from tests.ingest.sql.conftest import receipts_of
 
 from trunkline.contracts import Contract, Flag, Integer, Table, Text
 from trunkline.contracts import field as described
 from trunkline.errors import SourceError
-from trunkline.ingest import Target
-from trunkline.ingest.landing import Landing
-from trunkline.ingest.pulling import pull
-from trunkline.ingest.sources import open_source
 from trunkline.lake import Lake
 from trunkline.lake.versions import current_rows
-from trunkline.spec.sources import AnySource
 
 if TYPE_CHECKING:
     from tests.ingest.sql.conftest import Database, Puller, Row
@@ -56,14 +51,8 @@ class Site:
     def take(self, **said: object) -> int:
         """Pull; gives the number of rows read."""
 
-        def now() -> datetime:
-            return datetime.now(UTC)
-
-        declared: AnySource = TypeAdapter(AnySource).validate_python({**self.declared, **said})
-        landing, locks = Landing(self.folder / "landing", clock=now), self.folder / "locks"
-        source, target = open_source("calls", declared), Target("u", "calls", Call)
-        taken = pull(source, target, landing=landing, locks=locks, lake=self.lake, run_id="r", clock=now)
-        return sum(one.receipt.read for one in taken)
+        taken = receipts_of(self.lake, {**self.declared, **said}, Call, folder=self.folder)
+        return sum(receipt.read for receipt in taken)
 
     @property
     def is_equal(self) -> bool:
