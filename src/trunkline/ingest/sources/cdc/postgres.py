@@ -238,6 +238,7 @@ class PostgresReader(FollowedTable[PostgresChanges]):
         """
         for oid in sorted(place.partitions.unread):
             self._begin_behind(connection, told_of)
+            told_of = ()  # whoever looks later sees them, too
             sorting, now = self.sorting(at, 0), datetime.now(UTC)
             bounds = partition_bounds(connection, oid)
             yield from self._rows_of_table(connection, pieces, sorting, now, place.position, where=bounds)
